@@ -1,0 +1,230 @@
+//! What a client makes of the answer to its Hello (SPEC sections 7.6 and 8.1).
+
+use super::{Claim, Client, Config, Effect, Effects, Ending, Notice, OnLoss, Patience, Phase};
+use crate::error::Divergence;
+use crate::frame::{From, How, Refused, Welcome};
+use crate::ident::{HostId, Incarnation};
+use crate::machine::{Link, Timer};
+use crate::reason::{Counters, Reason};
+use crate::receive::Receive;
+use crate::version::VersionRange;
+
+impl Client {
+    pub(super) fn welcome(&mut self, link: Link, welcome: &Welcome, effects: &mut Effects) {
+        if welcome.attach != self.attach || self.is_closing {
+            return;
+        }
+        let Phase::Attaching { greeted, .. } = self.phase else { return };
+        if let Some(divergence) = self.divergence(welcome) {
+            return self.refused_for_good(Reason::Diverged(divergence), effects);
+        }
+        if self.epoch.is_some() {
+            // What went out behind the Hello is on its way; `divergence` has judged the number.
+            let _ = self.input.acknowledge(welcome.handed_over);
+        } else {
+            self.first_welcome(welcome);
+        }
+        self.stop_waiting(effects);
+        self.claim = None;
+        self.host = greeted.or(self.host);
+        self.phase = Phase::Attached { link };
+        effects.push(Effect::Disarm(Timer::Handshake));
+        effects.push(Effect::Arm(Timer::Heartbeat));
+        effects.push(Effect::Arm(Timer::LinkSilent));
+        effects.push(Effect::Tell(Notice::Attached {
+            how: welcome.how,
+            epoch: welcome.epoch,
+            incarnation: welcome.incarnation,
+            tenure: welcome.tenure,
+            host: self.host,
+            next_output: self.output.accepted(),
+            next_input: self.input.next(),
+        }));
+        self.send_input(link, effects);
+    }
+
+    fn first_welcome(&mut self, welcome: &Welcome) {
+        self.epoch = Some(welcome.epoch);
+        self.incarnation = welcome.incarnation;
+        self.tenure = welcome.tenure;
+        self.output = Receive::starting_at(welcome.next_output, welcome.window);
+        self.input.rebase(welcome.handed_over, welcome.accepted, welcome.buffered, welcome.window);
+    }
+
+    /// Numbers that cannot both be true (rule 14): told, never papered over.
+    fn divergence(&self, welcome: &Welcome) -> Option<Divergence> {
+        if welcome.handed_over > welcome.accepted || welcome.first_output > welcome.next_output {
+            return Some(Divergence::Identity);
+        }
+        match (self.epoch, &self.claim) {
+            (Some(epoch), _) => self.resume_divergence(welcome, epoch),
+            (None, Some(claim)) => claim_divergence(claim, welcome),
+            (None, None) => self.open_divergence(welcome),
+        }
+    }
+
+    fn resume_divergence(
+        &self,
+        welcome: &Welcome,
+        epoch: crate::ident::Epoch,
+    ) -> Option<Divergence> {
+        let is_same = welcome.epoch == epoch
+            && welcome.incarnation == self.incarnation
+            && welcome.tenure == self.tenure
+            && welcome.how == How::Resumed;
+        if !is_same {
+            Some(Divergence::Identity)
+        } else if welcome.accepted > self.input.next() {
+            Some(Divergence::InputAhead)
+        } else if welcome.handed_over < self.input.base() {
+            Some(Divergence::InputBehind)
+        } else if welcome.first_output > self.output.handed_over() {
+            Some(Divergence::OutputBehind)
+        } else if welcome.next_output != self.output.accepted() {
+            Some(Divergence::OutputAhead)
+        } else {
+            None
+        }
+    }
+
+    /// Nothing was sent to this incarnation before its first Welcome.
+    fn open_divergence(&self, welcome: &Welcome) -> Option<Divergence> {
+        if welcome.incarnation != self.incarnation || welcome.how != How::Opened {
+            Some(Divergence::Identity)
+        } else if welcome.accepted.0 > 0 {
+            Some(Divergence::InputAhead)
+        } else if welcome.next_output.0 > 0 {
+            Some(Divergence::OutputBehind)
+        } else {
+            None
+        }
+    }
+
+    pub(super) fn refused(
+        &mut self,
+        config: &Config,
+        link: Link,
+        greeted: Option<HostId>,
+        refused: Refused,
+        effects: &mut Effects,
+    ) {
+        let Refused { reason, counters, .. } = refused;
+        match reason {
+            Reason::ProcessGone | Reason::Unknown | Reason::EpochMismatch { .. } => {
+                self.process_gone(config, link, greeted, reason, counters, effects);
+            }
+            Reason::Held { by, .. } if self.may_take_over && !self.is_closing => {
+                self.may_take_over = false;
+                let from = self.claim.as_ref().map_or(From::FirstHeld, |claim| claim.from);
+                self.claim = Some(Claim { expected: Some(by), from });
+                self.epoch = None;
+                self.ask(config, link, greeted, effects);
+            }
+            Reason::DifferentHost { .. } | Reason::Unresponsive => {
+                effects.push(Effect::Close(link));
+                self.hindered(reason, effects);
+            }
+            Reason::Superseded { by, name } => {
+                let notice = Notice::Superseded { by, name };
+                self.end(Ending::Superseded, Some(notice), effects);
+            }
+            reason => self.refused_for_good(reason, effects),
+        }
+    }
+
+    fn refused_for_good(&mut self, reason: Reason, effects: &mut Effects) {
+        self.end(Ending::Refused, Some(Notice::Refused(reason)), effects);
+    }
+
+    pub(super) fn incompatible(&mut self, supported: VersionRange, effects: &mut Effects) {
+        self.refused_for_good(Reason::Incompatible { supported }, effects);
+    }
+
+    pub(super) fn different_host(&mut self, link: Link, host: HostId, effects: &mut Effects) {
+        effects.push(Effect::Close(link));
+        self.hindered(Reason::DifferentHost { host }, effects);
+    }
+
+    pub(super) fn unresponsive(&mut self, effects: &mut Effects) {
+        self.be_hindered(Reason::Unresponsive, effects);
+    }
+
+    fn hindered(&mut self, reason: Reason, effects: &mut Effects) {
+        self.be_hindered(reason, effects);
+        self.detached(effects);
+    }
+
+    /// A deadline that runs already - of an Open, of a Close - is the shorter one.
+    fn be_hindered(&mut self, reason: Reason, effects: &mut Effects) {
+        effects.push(Effect::Tell(Notice::Hindered(reason)));
+        if self.patience.is_none() {
+            self.be_patient(Patience::Hindrance, effects);
+        }
+    }
+
+    fn process_gone(
+        &mut self,
+        config: &Config,
+        link: Link,
+        greeted: Option<HostId>,
+        reason: Reason,
+        counters: Counters,
+        effects: &mut Effects,
+    ) {
+        if self.is_closing {
+            return self.forgotten(effects);
+        }
+        if config.on_loss == OnLoss::Fail || config.spec.is_none() {
+            let notice = Notice::Lost {
+                reason,
+                unacknowledged_input: self.input.unacknowledged_bytes(),
+                next_output: self.output.accepted(),
+            };
+            return self.end(Ending::Lost, Some(notice), effects);
+        }
+        self.replace(config, reason, counters, effects);
+        match greeted {
+            Some(host) => self.ask(config, link, Some(host), effects),
+            None => self.phase = Phase::Attaching { link, greeted: None, is_asked: false },
+        }
+    }
+
+    /// A fresh process, in the next incarnation. Input that was not acknowledged is not sent to
+    /// it: whether the old one took it cannot be known.
+    fn replace(
+        &mut self,
+        config: &Config,
+        reason: Reason,
+        counters: Counters,
+        effects: &mut Effects,
+    ) {
+        let old = self.incarnation;
+        let new = old.max(counters.used.unwrap_or(Incarnation(0))).next();
+        effects.push(Effect::Tell(Notice::Replaced {
+            old,
+            new,
+            reason,
+            unacknowledged_input: self.input.unacknowledged_bytes(),
+            next_output: self.output.accepted(),
+        }));
+        let mut fresh = Self::new(config, new, self.tenure, None);
+        if self.claim.is_some() {
+            // Opening what was another's is a takeover, too.
+            fresh.tenure = self.tenure.max(counters.tenure).next();
+        }
+        fresh.attach = self.attach;
+        fresh.version = self.version;
+        fresh.may_take_over = self.may_take_over;
+        fresh.phase = self.phase.clone();
+        self.stop_waiting(effects);
+        *self = fresh;
+    }
+}
+
+fn claim_divergence(claim: &Claim, welcome: &Welcome) -> Option<Divergence> {
+    match claim.from {
+        _ if welcome.how != How::Claimed => Some(Divergence::Identity),
+        From::Seq(wanted) if wanted != welcome.next_output => Some(Divergence::OutputBehind),
+        _ => None,
+    }
+}

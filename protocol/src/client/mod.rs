@@ -1,0 +1,511 @@
+//! The client's machine: one session, through every loss of its link (SPEC section 7).
+//!
+//! ```text
+//!               Reconnect            LinkOpened             Welcome
+//!   Detached --------------> Dialing ----------> Attaching ---------> Attached
+//!      ^                        |                    |                    |
+//!      +------------------------+--------------------+--------------------+   link lost
+//!
+//!   from every state: Ended, once the session is over for this client
+//! ```
+//!
+//! # The driver's contract
+//! - Carry out the effects of a step in their order, before the next step.
+//! - A new client is `Detached`: fire [`Timer::Reconnect`] when it is to begin, and at any time
+//!   after when an attempt is worth making at once, as when the network came back.
+//! - Name every link with a number of its own; answer every [`Effect::Connect`] with
+//!   [`Event::LinkOpened`] or [`Event::LinkFailed`].
+//! - Ask [`Client::input_room`] before taking input from the application.
+//! - Report [`Event::Taken`] when the application took the output, not when it was offered.
+
+mod answer;
+mod attached;
+mod notice;
+
+use alloc::vec::Vec;
+use bytes::Bytes;
+
+pub use notice::{Ending, Loss, Notice, Patience};
+
+use crate::error::Misbehaviour;
+use crate::frame::{Frame, From, Greeting, Hello, Wish};
+use crate::ident::{
+    AttachNumber, ClientInstance, ClientName, Epoch, Holder, HostId, Incarnation, SessionId, Tenure,
+};
+use crate::item::{ExitStatus, Item};
+use crate::machine::{Link, Timer};
+use crate::receive::Receive;
+use crate::replay::ReplayLog;
+use crate::seq::Seq;
+use crate::spec::{Overflow, ProcessSpec};
+use crate::version::{Version, VersionRange};
+
+/// What does not change while a client lives.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Config {
+    /// The session.
+    pub session: SessionId,
+    /// This claim to it: fresh, never used before.
+    pub instance: ClientInstance,
+    /// Who the client is, for people.
+    pub name: ClientName,
+    /// What is understood.
+    pub versions: VersionRange,
+    /// What to start, encoded; none if this client cannot start anything.
+    pub spec: Option<Bytes>,
+    /// What to do when the process is gone.
+    pub on_loss: OnLoss,
+    /// Whether a session that another client holds is to be taken over, once.
+    pub take_over: bool,
+    /// How much input is kept before the server has said its own window, in bytes of window.
+    pub window: u64,
+}
+
+/// What to do when the process is gone.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum OnLoss {
+    /// Tell it and start a fresh process in the same session.
+    Respawn,
+    /// Tell it and end.
+    Fail,
+}
+
+/// The machine's state.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Client {
+    phase: Phase,
+    attach: AttachNumber,
+    version: Version,
+    incarnation: Incarnation,
+    epoch: Option<Epoch>,
+    tenure: Tenure,
+    host: Option<HostId>,
+    claim: Option<Claim>,
+    may_take_over: bool,
+    is_closing: bool,
+    patience: Option<Patience>,
+    exit: Option<ExitStatus>,
+    input: ReplayLog,
+    output: Receive,
+}
+
+/// Where the client stands with its link.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+enum Phase {
+    Detached,
+    Dialing,
+    /// A link is open. `greeted` is the host at its other end; with `is_asked`, a Hello waits for
+    /// its answer.
+    Attaching {
+        link: Link,
+        greeted: Option<HostId>,
+        is_asked: bool,
+    },
+    Attached {
+        link: Link,
+    },
+    Ended(Ending),
+}
+
+/// A session that another client instance held, and that is not ours yet.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+struct Claim {
+    expected: Option<Holder>,
+    from: From,
+}
+
+/// What happens to a client.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub enum Event {
+    /// The link asked for is open.
+    LinkOpened(Link),
+    /// It could not be opened.
+    LinkFailed,
+    /// A frame came.
+    Frame(Link, Frame),
+    /// A link ended, or was cut.
+    LinkLost(Link),
+    /// A link brought bytes that are no frame.
+    LinkMisbehaved(Link, Misbehaviour),
+    /// A timer fired.
+    Timer(Timer),
+    /// The application has something for the process.
+    Input(Item),
+    /// The application has taken all output before this number.
+    Taken(Seq),
+    /// The application wants to leave, and the process to stay.
+    Detach,
+    /// The application wants the process ended and the session forgotten.
+    Close,
+}
+
+/// What a client is to do.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub enum Effect {
+    /// Open a link, and report it.
+    Connect,
+    /// Send a frame.
+    Send(Link, Frame),
+    /// Close a link once everything before is sent, without waiting for its reader. A link that is
+    /// still being opened is named by no effect: the driver gives it up when the client has ended.
+    Close(Link),
+    /// Offer an output item to the application, and report it once it is taken.
+    Deliver(Seq, Item),
+    /// Tell the application.
+    Tell(Notice),
+    /// An input item that there was no room for, or no process any more.
+    Return(Item),
+    /// Start a timer, again if it runs.
+    Arm(Timer),
+    /// Stop a timer.
+    Disarm(Timer),
+}
+
+/// All that a step causes, in the order to carry it out.
+pub type Effects = Vec<Effect>;
+
+impl Client {
+    /// A client that opens the session: its incarnation 0 has never been started.
+    pub fn open(config: &Config) -> Self {
+        Self::new(config, Incarnation(0), Tenure(0), None)
+    }
+
+    /// A client that claims a session: from the holder that its user saw, or, if none is named,
+    /// from whoever holds it, if [`Config::take_over`] allows that.
+    pub fn claim(config: &Config, expected: Option<Holder>, from: From) -> Self {
+        let incarnation = expected.map_or(Incarnation(0), |holder| holder.incarnation);
+        let tenure = expected.map_or(Tenure(0), |holder| holder.tenure);
+        Self::new(config, incarnation, tenure, Some(Claim { expected, from }))
+    }
+
+    /// A client that only ends the session.
+    pub fn close(config: &Config, incarnation: Incarnation, tenure: Tenure) -> Self {
+        let mut client = Self::new(config, incarnation, tenure, None);
+        client.is_closing = true;
+        client
+    }
+
+    /// Names the host that the session is known to be on: another one is not asked.
+    pub fn with_host(mut self, host: HostId) -> Self {
+        self.host = Some(host);
+        self
+    }
+
+    fn new(
+        config: &Config,
+        incarnation: Incarnation,
+        tenure: Tenure,
+        claim: Option<Claim>,
+    ) -> Self {
+        Self {
+            phase: Phase::Detached,
+            attach: AttachNumber(0),
+            version: config.versions.max,
+            incarnation,
+            epoch: None,
+            tenure,
+            host: None,
+            claim,
+            may_take_over: config.take_over,
+            is_closing: false,
+            patience: None,
+            exit: None,
+            input: ReplayLog::new(config.window, Overflow::Block),
+            output: Receive::starting_at(Seq::ZERO, ProcessSpec::MAX_WINDOW),
+        }
+    }
+
+    /// Takes an event, and returns every effect of it.
+    pub fn step(&mut self, config: &Config, event: Event) -> Effects {
+        let mut effects = Effects::new();
+        if !matches!(self.phase, Phase::Ended(_)) {
+            self.live(config, event, &mut effects);
+        } else if let Event::LinkOpened(link) = event {
+            effects.push(Effect::Close(link));
+        } else if let Event::Input(item) = event {
+            effects.push(Effect::Return(item));
+        }
+        effects
+    }
+
+    fn live(&mut self, config: &Config, event: Event, effects: &mut Effects) {
+        match event {
+            Event::LinkOpened(link) => self.link_opened(config, link, effects),
+            Event::LinkFailed if self.phase == Phase::Dialing => self.detached(effects),
+            Event::Frame(link, frame) => self.frame(config, link, frame, effects),
+            Event::LinkLost(link) if self.link() == Some(link) => self.lost(Loss::Cut, effects),
+            Event::LinkFailed | Event::LinkLost(_) => {}
+            Event::LinkMisbehaved(link, what) => self.misbehaved(link, what, effects),
+            Event::Timer(timer) => self.timer(timer, effects),
+            Event::Input(item) => self.input(item, effects),
+            Event::Taken(next) => self.taken(next, effects),
+            Event::Detach => self.leave(effects),
+            Event::Close => self.close_session(effects),
+        }
+    }
+
+    /// The link that is open, attached or not.
+    pub fn link(&self) -> Option<Link> {
+        match self.phase {
+            Phase::Attaching { link, .. } | Phase::Attached { link } => Some(link),
+            Phase::Detached | Phase::Dialing | Phase::Ended(_) => None,
+        }
+    }
+
+    fn link_opened(&mut self, config: &Config, link: Link, effects: &mut Effects) {
+        if self.phase != Phase::Dialing {
+            effects.push(Effect::Close(link));
+            return;
+        }
+        effects.push(Effect::Arm(Timer::Handshake));
+        // Only a Resume goes out before the Greeting: it starts nothing, and the version that it
+        // speaks was agreed on before.
+        let is_asked = self.epoch.is_some() && !self.is_closing;
+        self.phase = Phase::Attaching { link, greeted: None, is_asked };
+        if is_asked {
+            self.ask(config, link, None, effects);
+            self.input.rewind(self.input.base());
+            self.send_input(link, effects);
+        }
+    }
+
+    fn frame(&mut self, config: &Config, link: Link, frame: Frame, effects: &mut Effects) {
+        if self.link() != Some(link) {
+            return;
+        }
+        match (frame, self.phase.clone()) {
+            (Frame::Greeting(greeting), Phase::Attaching { is_asked, greeted: None, .. }) => {
+                self.greeted(config, link, &greeting, is_asked, effects);
+            }
+            (Frame::Welcome(welcome), Phase::Attaching { is_asked: true, .. }) => {
+                self.welcome(link, &welcome, effects);
+            }
+            (Frame::Refused(refused), Phase::Attaching { greeted, is_asked: true, .. }) => {
+                if refused.attach == self.attach {
+                    self.refused(config, link, greeted, refused, effects);
+                }
+            }
+            (Frame::Closed { attach }, Phase::Attaching { is_asked: true, .. }) => {
+                self.closed(attach, effects);
+            }
+            (Frame::Bye(_), _) => {}
+            (frame, Phase::Attached { .. }) => self.attached_frame(link, frame, effects),
+            (frame, _) => self.unexpected(link, &frame, effects),
+        }
+    }
+
+    /// A frame that belongs to no answer: what only clients send is a fault, the rest is late.
+    fn unexpected(&mut self, link: Link, frame: &Frame, effects: &mut Effects) {
+        let is_fault =
+            matches!(frame, Frame::Hello(_) | Frame::Detach | Frame::Close | Frame::Greeting(_));
+        if is_fault {
+            self.misbehaved(link, Misbehaviour::WrongSide, effects);
+        }
+    }
+
+    fn greeted(
+        &mut self,
+        config: &Config,
+        link: Link,
+        greeting: &Greeting,
+        is_asked: bool,
+        effects: &mut Effects,
+    ) {
+        let Some(version) = config.versions.newest_common(greeting.versions) else {
+            return self.incompatible(greeting.versions, effects);
+        };
+        if self.host.is_some_and(|known| !known.is_same_machine(&greeting.host)) {
+            return self.different_host(link, greeting.host, effects);
+        }
+        self.version = version;
+        self.phase = Phase::Attaching { link, greeted: Some(greeting.host), is_asked: true };
+        if !is_asked {
+            self.ask(config, link, Some(greeting.host), effects);
+        }
+    }
+
+    /// Sends a Hello with the wish of the moment. An Open names the host that greeted.
+    fn ask(&mut self, config: &Config, link: Link, host: Option<HostId>, effects: &mut Effects) {
+        let Some(wish) = self.wish(config, host) else { return };
+        if let Wish::Open { host, .. } = &wish {
+            self.host = Some(*host);
+            self.be_patient(Patience::Open, effects);
+        }
+        self.attach = self.attach.next();
+        let hello = Hello {
+            version: self.version,
+            session: config.session,
+            instance: config.instance,
+            name: config.name.clone(),
+            attach: self.attach,
+            tenure: self.tenure,
+            wish,
+        };
+        effects.push(Effect::Send(link, Frame::Hello(hello)));
+    }
+
+    fn wish(&self, config: &Config, host: Option<HostId>) -> Option<Wish> {
+        let incarnation = self.incarnation;
+        if self.is_closing {
+            return Some(Wish::Close { incarnation });
+        }
+        if let Some(epoch) = self.epoch {
+            return Some(Wish::Resume { incarnation, epoch, next_output: self.output.accepted() });
+        }
+        if let Some(Claim { expected, from }) = self.claim {
+            return Some(Wish::Claim { expected, from });
+        }
+        let spec = config.spec.clone().unwrap_or_default();
+        host.map(|host| Wish::Open { incarnation, host, spec })
+    }
+
+    fn timer(&mut self, timer: Timer, effects: &mut Effects) {
+        match (timer, self.phase.clone()) {
+            (Timer::Reconnect, Phase::Detached) => {
+                self.phase = Phase::Dialing;
+                effects.push(Effect::Connect);
+            }
+            (Timer::Handshake, Phase::Attaching { link, greeted, .. }) => {
+                effects.push(Effect::Close(link));
+                if greeted.is_some() {
+                    self.unresponsive(effects);
+                }
+                self.detached(effects);
+            }
+            (Timer::Heartbeat, Phase::Attached { link }) => {
+                effects.push(Effect::Send(link, Frame::Ping { token: 0 }));
+            }
+            (Timer::LinkSilent, Phase::Attached { link }) => {
+                effects.push(Effect::Close(link));
+                self.lost(Loss::Silent, effects);
+            }
+            (Timer::GiveUp, _) => self.give_up(effects),
+            _ => {}
+        }
+    }
+
+    /// Goes back to wait for the next attempt, without a word: nothing was attached.
+    fn detached(&mut self, effects: &mut Effects) {
+        self.phase = Phase::Detached;
+        effects.push(Effect::Disarm(Timer::Handshake));
+        effects.push(Effect::Disarm(Timer::Heartbeat));
+        effects.push(Effect::Disarm(Timer::LinkSilent));
+        effects.push(Effect::Arm(Timer::Reconnect));
+    }
+
+    /// The current link is gone.
+    fn lost(&mut self, loss: Loss, effects: &mut Effects) {
+        if matches!(self.phase, Phase::Attached { .. }) {
+            effects.push(Effect::Tell(Notice::Detached(loss)));
+        }
+        self.detached(effects);
+    }
+
+    fn misbehaved(&mut self, link: Link, what: Misbehaviour, effects: &mut Effects) {
+        if self.link() == Some(link) {
+            let bye = Frame::Bye(crate::frame::Bye::Misbehaved(what));
+            effects.push(Effect::Send(link, bye));
+            effects.push(Effect::Close(link));
+            self.lost(Loss::Misbehaved(what), effects);
+        }
+    }
+
+    fn input(&mut self, item: Item, effects: &mut Effects) {
+        if self.exit.is_some() || self.is_closing {
+            effects.push(Effect::Return(item));
+            return;
+        }
+        match (self.input.push(item), &self.phase) {
+            (Err(item), _) => effects.push(Effect::Return(item)),
+            (Ok(_), Phase::Attached { link }) => self.send_input(*link, effects),
+            (Ok(_), _) => {}
+        }
+    }
+
+    fn send_input(&mut self, link: Link, effects: &mut Effects) {
+        while let Some((seq, item)) = self.input.take_sendable() {
+            effects.push(Effect::Send(link, Frame::Item { seq, item }));
+        }
+    }
+
+    /// Waits for something that must come in time. What is waited for already is not waited for
+    /// anew, so that repeating a question does not prolong its deadline.
+    fn be_patient(&mut self, patience: Patience, effects: &mut Effects) {
+        if self.patience != Some(patience) {
+            self.patience = Some(patience);
+            effects.push(Effect::Arm(Timer::GiveUp));
+        }
+    }
+
+    fn stop_waiting(&mut self, effects: &mut Effects) {
+        if self.patience.take().is_some() {
+            effects.push(Effect::Disarm(Timer::GiveUp));
+        }
+    }
+
+    fn give_up(&mut self, effects: &mut Effects) {
+        if let Some(patience) = self.patience {
+            self.end(Ending::GaveUp, Some(Notice::GaveUp(patience)), effects);
+        }
+    }
+
+    fn leave(&mut self, effects: &mut Effects) {
+        if let Phase::Attached { link } = self.phase {
+            effects.push(Effect::Send(link, Frame::Detach));
+        }
+        self.end(Ending::Left, None, effects);
+    }
+
+    fn close_session(&mut self, effects: &mut Effects) {
+        if self.is_closing {
+            return;
+        }
+        // Without a Hello, nothing can have been started.
+        if self.attach == AttachNumber(0) && self.claim.is_none() {
+            return self.end(Ending::Closed, Some(Notice::Closed), effects);
+        }
+        self.begin_closing(effects);
+    }
+
+    fn begin_closing(&mut self, effects: &mut Effects) {
+        self.is_closing = true;
+        self.patience = None;
+        self.be_patient(Patience::Close, effects);
+        match self.phase {
+            Phase::Attached { link } => effects.push(Effect::Send(link, Frame::Close)),
+            // Its answer would be to another wish than this one.
+            Phase::Attaching { link, is_asked: true, .. } => {
+                effects.push(Effect::Close(link));
+                self.detached(effects);
+            }
+            _ => {}
+        }
+    }
+
+    fn closed(&mut self, attach: AttachNumber, effects: &mut Effects) {
+        if attach == self.attach && self.is_closing {
+            self.forgotten(effects);
+        }
+    }
+
+    /// The host knows nothing of the session any more, as it should be.
+    fn forgotten(&mut self, effects: &mut Effects) {
+        let ending = if self.exit.is_some() { Ending::Exited } else { Ending::Closed };
+        self.end(ending, Some(Notice::Closed), effects);
+    }
+
+    /// The session is over for this client. A terminal state holds nothing.
+    fn end(&mut self, ending: Ending, notice: Option<Notice>, effects: &mut Effects) {
+        effects.extend(self.link().map(Effect::Close));
+        effects.extend(notice.map(Effect::Tell));
+        for timer in
+            [Timer::Handshake, Timer::Heartbeat, Timer::LinkSilent, Timer::Reconnect, Timer::GiveUp]
+        {
+            effects.push(Effect::Disarm(timer));
+        }
+        self.phase = Phase::Ended(ending);
+        self.input = ReplayLog::new(0, Overflow::Block);
+        self.output = Receive::starting_at(self.output.handed_over(), 0);
+        self.patience = None;
+    }
+}

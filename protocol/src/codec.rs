@@ -1,0 +1,466 @@
+//! Frames to bytes and back (SPEC section 3).
+//!
+//! Encoding yields the header and the payload apart, so that a payload is never copied; decoding
+//! slices payloads out of the buffer that was read into. Every length is judged before anything
+//! is allocated for it.
+
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+use bytes::{Buf, Bytes, BytesMut};
+use serde::{Deserialize, Serialize};
+
+use crate::error::FrameError;
+use crate::frame::{Bye, Frame, From, Hello, Wish};
+use crate::ident::{
+    AttachNumber, ClientInstance, ClientName, Holder, HostId, Incarnation, SessionId, Tenure,
+};
+use crate::item::{ExitStatus, Item, Signal, Stream, WindowSize};
+use crate::seq::Seq;
+use crate::spec::ProcessSpec;
+use crate::version::Version;
+
+/// What a server's stream starts with, behind whatever a login shell printed (SPEC section 3.1).
+pub const SERVER_MAGIC: [u8; 8] = *b"\xc1rejoin>";
+/// What a client's stream starts with.
+pub const CLIENT_MAGIC: [u8; 8] = *b"\xc1rejoin<";
+/// The most noise skipped before the server's magic, in bytes.
+pub const MAX_NOISE: usize = 64 * 1024;
+/// How much of the noise is kept for a report, in bytes.
+pub const MAX_NOISE_KEPT: usize = 1024;
+
+/// The longest frame without a payload, in bytes behind the length field.
+pub const MAX_CONTROL: u32 = 4096;
+/// The longest Hello: a spec and its header.
+// Both terms are far below 2^32.
+#[allow(clippy::cast_possible_truncation)]
+pub const MAX_HELLO: u32 = ProcessSpec::MAX_ENCODED as u32 + MAX_CONTROL;
+/// The longest Item.
+#[allow(clippy::cast_possible_truncation)]
+pub const MAX_ITEM: u32 = Item::MAX_PAYLOAD as u32 + 64;
+/// The longest frame of an unknown kind that may be skipped.
+pub const MAX_IGNORABLE: u32 = MAX_ITEM;
+/// Set in the kind of a frame that a peer may skip when it does not know it.
+pub const IGNORABLE: u8 = 0x80;
+
+const LENGTH_LEN: usize = 4;
+
+/// The kind bytes (SPEC section 4.1).
+mod kind {
+    pub(super) const GREETING: u8 = 0x01;
+    pub(super) const HELLO: u8 = 0x02;
+    pub(super) const WELCOME: u8 = 0x03;
+    pub(super) const REFUSED: u8 = 0x04;
+    pub(super) const ITEM: u8 = 0x05;
+    pub(super) const ACK: u8 = 0x06;
+    pub(super) const PING: u8 = 0x07;
+    pub(super) const PONG: u8 = 0x08;
+    pub(super) const SUPERSEDED: u8 = 0x09;
+    pub(super) const DETACH: u8 = 0x0a;
+    pub(super) const CLOSE: u8 = 0x0b;
+    pub(super) const CLOSED: u8 = 0x0c;
+    pub(super) const BYE: u8 = 0x0d | super::IGNORABLE;
+}
+
+#[derive(Serialize, Deserialize)]
+struct HelloHeader {
+    version: Version,
+    session: SessionId,
+    instance: ClientInstance,
+    name: ClientName,
+    attach: AttachNumber,
+    tenure: Tenure,
+    wish: WishHeader,
+}
+
+#[derive(Serialize, Deserialize)]
+enum WishHeader {
+    Open { incarnation: Incarnation, host: HostId },
+    Resume { incarnation: Incarnation, epoch: crate::ident::Epoch, next_output: Seq },
+    Claim { expected: Option<Holder>, from: From },
+    Close { incarnation: Incarnation },
+}
+
+#[derive(Serialize, Deserialize)]
+struct ItemHeader {
+    seq: Seq,
+    item: ItemKind,
+}
+
+#[derive(Serialize, Deserialize)]
+enum ItemKind {
+    Input,
+    InputEnd,
+    Resize(WindowSize),
+    Signal(Signal),
+    Output(Stream),
+    Exit(ExitStatus),
+    Gap { next: Seq },
+}
+
+/// A frame in bytes: what goes first, and the payload behind it, not copied.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Encoded {
+    /// Length, kind and header.
+    pub head: Bytes,
+    /// What follows; often empty.
+    pub payload: Bytes,
+}
+
+/// Writes a frame.
+///
+/// # Errors
+/// [`FrameError::TooLong`] if the frame is longer than its kind may be: only a payload or a text
+/// of the caller's can cause that.
+pub fn encode(frame: &Frame) -> Result<Encoded, FrameError> {
+    match frame {
+        Frame::Greeting(greeting) => finish(kind::GREETING, greeting, &Bytes::new()),
+        Frame::Hello(hello) => encode_hello(hello),
+        Frame::Welcome(welcome) => finish(kind::WELCOME, welcome, &Bytes::new()),
+        Frame::Refused(refused) => finish(kind::REFUSED, refused, &Bytes::new()),
+        Frame::Item { seq, item } => encode_item(*seq, item),
+        Frame::Ack { next } => finish(kind::ACK, next, &Bytes::new()),
+        Frame::Ping { token } => finish(kind::PING, token, &Bytes::new()),
+        Frame::Pong { token } => finish(kind::PONG, token, &Bytes::new()),
+        Frame::Superseded { by, name } => finish(kind::SUPERSEDED, &(by, name), &Bytes::new()),
+        Frame::Detach => finish(kind::DETACH, &(), &Bytes::new()),
+        Frame::Close => finish(kind::CLOSE, &(), &Bytes::new()),
+        Frame::Closed { attach } => finish(kind::CLOSED, attach, &Bytes::new()),
+        Frame::Bye(bye) => finish(kind::BYE, bye, &Bytes::new()),
+    }
+}
+
+fn encode_hello(hello: &Hello) -> Result<Encoded, FrameError> {
+    let (wish, payload) = match &hello.wish {
+        Wish::Open { incarnation, host, spec } => {
+            (WishHeader::Open { incarnation: *incarnation, host: *host }, spec.clone())
+        }
+        Wish::Resume { incarnation, epoch, next_output } => (
+            WishHeader::Resume {
+                incarnation: *incarnation,
+                epoch: *epoch,
+                next_output: *next_output,
+            },
+            Bytes::new(),
+        ),
+        Wish::Claim { expected, from } => {
+            (WishHeader::Claim { expected: *expected, from: *from }, Bytes::new())
+        }
+        Wish::Close { incarnation } => {
+            (WishHeader::Close { incarnation: *incarnation }, Bytes::new())
+        }
+    };
+    let header = HelloHeader {
+        version: hello.version,
+        session: hello.session,
+        instance: hello.instance,
+        name: hello.name.clone(),
+        attach: hello.attach,
+        tenure: hello.tenure,
+        wish,
+    };
+    finish(kind::HELLO, &header, &payload)
+}
+
+fn encode_item(seq: Seq, item: &Item) -> Result<Encoded, FrameError> {
+    let (item, payload) = match item {
+        Item::Input(data) => (ItemKind::Input, data.clone()),
+        Item::InputEnd => (ItemKind::InputEnd, Bytes::new()),
+        Item::Resize(size) => (ItemKind::Resize(*size), Bytes::new()),
+        Item::Signal(signal) => (ItemKind::Signal(*signal), Bytes::new()),
+        Item::Output { stream, data } => (ItemKind::Output(*stream), data.clone()),
+        Item::Exit(status) => (ItemKind::Exit(*status), Bytes::new()),
+        Item::Gap { next } => (ItemKind::Gap { next: *next }, Bytes::new()),
+    };
+    finish(kind::ITEM, &ItemHeader { seq, item }, &payload)
+}
+
+fn finish<T: Serialize>(kind: u8, header: &T, payload: &Bytes) -> Result<Encoded, FrameError> {
+    let mut head = Vec::with_capacity(64);
+    head.extend_from_slice(&[0, 0, 0, 0, kind]);
+    let mut head = postcard::to_extend(header, head).map_err(|_| FrameError::BadHeader(kind))?;
+    let length = head.len() - LENGTH_LEN + payload.len();
+    let length = u32::try_from(length).unwrap_or(u32::MAX);
+    check_length(kind, length)?;
+    head[..LENGTH_LEN].copy_from_slice(&length.to_be_bytes());
+    Ok(Encoded { head: head.into(), payload: payload.clone() })
+}
+
+/// The longest frame of a kind, in bytes behind the length field (SPEC section 3.2).
+pub fn limit(kind: u8) -> u32 {
+    match kind {
+        kind::HELLO => MAX_HELLO,
+        kind::ITEM => MAX_ITEM,
+        kind if kind & IGNORABLE != 0 && kind != kind::BYE => MAX_IGNORABLE,
+        _ => MAX_CONTROL,
+    }
+}
+
+fn check_length(kind: u8, length: u32) -> Result<(), FrameError> {
+    let limit = limit(kind);
+    if length > limit { Err(FrameError::TooLong { kind, length, limit }) } else { Ok(()) }
+}
+
+/// Reads frames out of a growing buffer.
+///
+/// Feed it everything that arrives, in any split. It never asks for more buffer than the longest
+/// frame of the kind at hand, and an error is final: the link is to be closed.
+#[derive(Clone, Debug)]
+pub struct Decoder {
+    magic: Option<Magic>,
+    noise: Noise,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Magic {
+    bytes: [u8; 8],
+    allowed_noise: usize,
+}
+
+/// What stood before the magic.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Noise {
+    /// How many bytes there were.
+    pub skipped: usize,
+    /// The first of them, at most [`MAX_NOISE_KEPT`].
+    pub start: Vec<u8>,
+}
+
+impl Decoder {
+    /// For a server's stream, as a client reads it: noise before the magic is skipped.
+    pub fn of_server() -> Self {
+        Self::new(SERVER_MAGIC, MAX_NOISE)
+    }
+
+    /// For a client's stream, as a server reads it: it starts with the magic.
+    pub fn of_client() -> Self {
+        Self::new(CLIENT_MAGIC, 0)
+    }
+
+    fn new(bytes: [u8; 8], allowed_noise: usize) -> Self {
+        Self { magic: Some(Magic { bytes, allowed_noise }), noise: Noise::default() }
+    }
+
+    /// What was skipped before the magic so far.
+    pub fn noise(&self) -> &Noise {
+        &self.noise
+    }
+
+    /// Whether the magic was seen.
+    pub fn is_started(&self) -> bool {
+        self.magic.is_none()
+    }
+
+    /// The next frame, if all of it is there. Its bytes are taken out of `buffer`.
+    ///
+    /// # Errors
+    /// [`FrameError`] if the bytes are no frame, as early as that can be known.
+    pub fn decode(&mut self, buffer: &mut BytesMut) -> Result<Option<Frame>, FrameError> {
+        if !self.find_magic(buffer)? {
+            return Ok(None);
+        }
+        while let Some((kind, length)) = peek(buffer)? {
+            let whole = LENGTH_LEN + length;
+            if buffer.len() < whole {
+                buffer.reserve(whole - buffer.len());
+                return Ok(None);
+            }
+            let mut frame = buffer.split_to(whole).freeze();
+            frame.advance(LENGTH_LEN + 1);
+            if let Some(frame) = decode_body(kind, &frame)? {
+                return Ok(Some(frame));
+            }
+        }
+        Ok(None)
+    }
+
+    fn find_magic(&mut self, buffer: &mut BytesMut) -> Result<bool, FrameError> {
+        let Some(magic) = self.magic else { return Ok(true) };
+        if let Some(at) = position(buffer, &magic.bytes) {
+            self.skip(buffer, at, magic)?;
+            buffer.advance(magic.bytes.len());
+            self.magic = None;
+            return Ok(true);
+        }
+        let start = buffer.len() - partial_len(buffer, &magic.bytes);
+        self.skip(buffer, start, magic)?;
+        Ok(false)
+    }
+
+    fn skip(&mut self, buffer: &mut BytesMut, len: usize, magic: Magic) -> Result<(), FrameError> {
+        let keep = len.min(MAX_NOISE_KEPT.saturating_sub(self.noise.start.len()));
+        self.noise.start.extend_from_slice(&buffer[..keep]);
+        self.noise.skipped += len;
+        buffer.advance(len);
+        if self.noise.skipped > magic.allowed_noise { Err(FrameError::NoMagic) } else { Ok(()) }
+    }
+}
+
+fn position(haystack: &[u8], needle: &[u8]) -> Option<usize> {
+    haystack.windows(needle.len()).position(|window| window == needle)
+}
+
+/// How many bytes at the end of `buffer` may be the start of `needle`.
+fn partial_len(buffer: &[u8], needle: &[u8]) -> usize {
+    (1..needle.len()).rev().find(|&len| buffer.ends_with(&needle[..len])).unwrap_or(0)
+}
+
+/// Kind and length of the frame at hand, both judged.
+fn peek(buffer: &[u8]) -> Result<Option<(u8, usize)>, FrameError> {
+    let Some((length, rest)) = buffer.split_first_chunk::<LENGTH_LEN>() else { return Ok(None) };
+    let length = u32::from_be_bytes(*length);
+    if length == 0 {
+        return Err(FrameError::Empty);
+    }
+    // No kind may be longer than a Hello, whatever the kind byte will say.
+    if length > MAX_HELLO {
+        let kind = rest.first().copied().unwrap_or_default();
+        return Err(FrameError::TooLong { kind, length, limit: MAX_HELLO });
+    }
+    let Some(&kind) = rest.first() else { return Ok(None) };
+    check_length(kind, length)?;
+    // At most MAX_HELLO, which fits everywhere.
+    Ok(Some((kind, length as usize)))
+}
+
+fn decode_body(kind: u8, body: &Bytes) -> Result<Option<Frame>, FrameError> {
+    Ok(Some(match kind {
+        kind::GREETING => Frame::Greeting(whole(kind, body)?),
+        kind::HELLO => decode_hello(body)?,
+        kind::WELCOME => Frame::Welcome(whole(kind, body)?),
+        kind::REFUSED => Frame::Refused(whole(kind, body)?),
+        kind::ITEM => decode_item(body)?,
+        kind::ACK => Frame::Ack { next: whole(kind, body)? },
+        kind::PING => Frame::Ping { token: whole(kind, body)? },
+        kind::PONG => Frame::Pong { token: whole(kind, body)? },
+        kind::SUPERSEDED => {
+            let (by, name) = whole(kind, body)?;
+            Frame::Superseded { by, name }
+        }
+        kind::DETACH => whole::<()>(kind, body).map(|()| Frame::Detach)?,
+        kind::CLOSE => whole::<()>(kind, body).map(|()| Frame::Close)?,
+        kind::CLOSED => Frame::Closed { attach: whole(kind, body)? },
+        kind::BYE => Frame::Bye(whole::<Bye>(kind, body)?),
+        _ if kind & IGNORABLE != 0 => return Ok(None),
+        _ => return Err(FrameError::UnknownKind(kind)),
+    }))
+}
+
+/// A header with nothing behind it.
+fn whole<'a, T: Deserialize<'a>>(kind: u8, body: &'a Bytes) -> Result<T, FrameError> {
+    match postcard::take_from_bytes(body) {
+        Ok((header, [])) => Ok(header),
+        Ok(_) => Err(FrameError::UnexpectedPayload(kind)),
+        Err(_) => Err(FrameError::BadHeader(kind)),
+    }
+}
+
+/// A header, and what stands behind it as a slice of the same buffer.
+fn with_payload<'a, T: Deserialize<'a>>(
+    kind: u8,
+    body: &'a Bytes,
+) -> Result<(T, Bytes), FrameError> {
+    let (header, rest) =
+        postcard::take_from_bytes(body).map_err(|_| FrameError::BadHeader(kind))?;
+    Ok((header, body.slice(body.len() - rest.len()..)))
+}
+
+fn decode_hello(body: &Bytes) -> Result<Frame, FrameError> {
+    let (header, payload): (HelloHeader, _) = with_payload(kind::HELLO, body)?;
+    let wish = match header.wish {
+        WishHeader::Open { incarnation, host } => Wish::Open { incarnation, host, spec: payload },
+        _ if !payload.is_empty() => return Err(FrameError::UnexpectedPayload(kind::HELLO)),
+        WishHeader::Resume { incarnation, epoch, next_output } => {
+            Wish::Resume { incarnation, epoch, next_output }
+        }
+        WishHeader::Claim { expected, from } => Wish::Claim { expected, from },
+        WishHeader::Close { incarnation } => Wish::Close { incarnation },
+    };
+    Ok(Frame::Hello(Hello {
+        version: header.version,
+        session: header.session,
+        instance: header.instance,
+        name: header.name,
+        attach: header.attach,
+        tenure: header.tenure,
+        wish,
+    }))
+}
+
+fn decode_item(body: &Bytes) -> Result<Frame, FrameError> {
+    let (header, payload): (ItemHeader, _) = with_payload(kind::ITEM, body)?;
+    let item = match header.item {
+        ItemKind::Input => Item::Input(payload),
+        ItemKind::Output(stream) => Item::Output { stream, data: payload },
+        _ if !payload.is_empty() => return Err(FrameError::UnexpectedPayload(kind::ITEM)),
+        ItemKind::InputEnd => Item::InputEnd,
+        ItemKind::Resize(size) => Item::Resize(size),
+        ItemKind::Signal(signal) => Item::Signal(signal),
+        ItemKind::Exit(status) => Item::Exit(status),
+        ItemKind::Gap { next } => Item::Gap { next },
+    };
+    Ok(Frame::Item { seq: header.seq, item })
+}
+
+/// Frames on their way into a stream, as one buffer of many pieces: a vectored write sends them
+/// without copying a payload.
+#[derive(Clone, Debug, Default)]
+pub struct WriteQueue {
+    pieces: VecDeque<Bytes>,
+    len: usize,
+}
+
+impl WriteQueue {
+    /// A queue that holds the magic a stream starts with.
+    pub fn starting_with(magic: [u8; 8]) -> Self {
+        let mut queue = Self::default();
+        queue.push_bytes(Bytes::copy_from_slice(&magic));
+        queue
+    }
+
+    /// Puts a frame at the end.
+    ///
+    /// # Errors
+    /// As [`encode`]; the queue is then as before.
+    pub fn push(&mut self, frame: &Frame) -> Result<(), FrameError> {
+        let Encoded { head, payload } = encode(frame)?;
+        self.push_bytes(head);
+        self.push_bytes(payload);
+        Ok(())
+    }
+
+    fn push_bytes(&mut self, bytes: Bytes) {
+        if !bytes.is_empty() {
+            self.len += bytes.len();
+            self.pieces.push_back(bytes);
+        }
+    }
+}
+
+impl Buf for WriteQueue {
+    fn remaining(&self) -> usize {
+        self.len
+    }
+
+    fn chunk(&self) -> &[u8] {
+        self.pieces.front().map_or(&[], |piece| piece)
+    }
+
+    #[cfg(feature = "std")]
+    fn chunks_vectored<'a>(&'a self, slices: &mut [std::io::IoSlice<'a>]) -> usize {
+        let pairs = slices.iter_mut().zip(&self.pieces);
+        pairs.map(|(slice, piece)| *slice = std::io::IoSlice::new(piece)).count()
+    }
+
+    fn advance(&mut self, mut count: usize) {
+        assert!(count <= self.len, "cannot advance past the end of the queue");
+        self.len -= count;
+        while let Some(piece) = self.pieces.front_mut() {
+            if count < piece.len() {
+                piece.advance(count);
+                return;
+            }
+            count -= piece.len();
+            self.pieces.pop_front();
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! Names that never repeat: sessions, epochs, client instances, hosts, and the counters that
+//! order claims on them (SPEC section 2).
+
+use core::fmt;
+use core::str::FromStr;
+
+use alloc::string::String;
+use serde::{Deserialize, Serialize};
+
+/// A text that is not 32 hexadecimal digits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ParseIdError;
+
+impl fmt::Display for ParseIdError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("not an id: 32 hexadecimal digits are expected")
+    }
+}
+
+impl core::error::Error for ParseIdError {}
+
+macro_rules! random_id {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        pub struct $name([u8; 16]);
+
+        impl $name {
+            /// Names what these 16 bytes name. Fresh ids are 16 random bytes of the caller's.
+            pub const fn from_bytes(bytes: [u8; 16]) -> Self {
+                Self(bytes)
+            }
+
+            /// The 16 bytes, as they travel.
+            pub const fn as_bytes(&self) -> &[u8; 16] {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, concat!(stringify!($name), "({})"), self)
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = ParseIdError;
+
+            fn from_str(text: &str) -> Result<Self, ParseIdError> {
+                parse_hex(text).map(Self)
+            }
+        }
+    };
+}
+
+random_id! {
+    /// What the user sees as one thing: minted by the client, it outlives links, client restarts
+    /// and, after a replacement, processes (SPEC section 2).
+    SessionId
+}
+
+random_id! {
+    /// One server instance: minted when a server starts. Another epoch means that nothing of the
+    /// earlier one survives (SPEC section 2).
+    Epoch
+}
+
+random_id! {
+    /// One claim of a client to a session: fresh for each, never used again (SPEC section 2).
+    ClientInstance
+}
+
+fn parse_hex(text: &str) -> Result<[u8; 16], ParseIdError> {
+    let digits = text.as_bytes();
+    if digits.len() != 32 {
+        return Err(ParseIdError);
+    }
+    let mut bytes = [0; 16];
+    for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
+        *byte = (hex_digit(pair[0])? << 4) | hex_digit(pair[1])?;
+    }
+    Ok(bytes)
+}
+
+fn hex_digit(digit: u8) -> Result<u8, ParseIdError> {
+    match digit {
+        b'0'..=b'9' => Ok(digit - b'0'),
+        b'a'..=b'f' => Ok(digit - b'a' + 10),
+        b'A'..=b'F' => Ok(digit - b'A' + 10),
+        _ => Err(ParseIdError),
+    }
+}
+
+/// The machine at the far end and its current boot (SPEC section 2).
+///
+/// Processes outlive links but no boot: the same machine with another boot id has lost them all.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+pub struct HostId {
+    /// Which machine: stable over reboots.
+    pub machine: [u8; 16],
+    /// Which boot of it.
+    pub boot: [u8; 16],
+}
+
+impl HostId {
+    /// Whether both name the same machine, in whatever boot.
+    pub fn is_same_machine(&self, other: &Self) -> bool {
+        self.machine == other.machine
+    }
+}
+
+impl fmt::Display for HostId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.machine.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+macro_rules! counter {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(
+            Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize,
+        )]
+        pub struct $name(pub u64);
+
+        impl $name {
+            /// The one after this; the last one follows itself.
+            pub const fn next(self) -> Self {
+                Self(self.0.saturating_add(1))
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+    };
+}
+
+counter! {
+    /// The number, from 0, of a process within its session (SPEC section 2).
+    Incarnation
+}
+
+counter! {
+    /// Rises with every attach that one client instance asks for, from 1 (SPEC section 2).
+    AttachNumber
+}
+
+counter! {
+    /// Rises when another client instance takes the session over; 0 for the opener
+    /// (SPEC section 2).
+    Tenure
+}
+
+/// What a claimant must name to take a session over: the holder that its user saw
+/// (SPEC section 7.4).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+pub struct Holder {
+    /// The server that keeps the process.
+    pub epoch: Epoch,
+    /// The process.
+    pub incarnation: Incarnation,
+    /// Who is entitled to it.
+    pub tenure: Tenure,
+}
+
+/// Who a client is, in words for people: `user@machine`. Never compared, never trusted.
+#[derive(Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+pub struct ClientName(String);
+
+impl ClientName {
+    /// The longest name kept, in bytes; what goes beyond is cut off at a character.
+    pub const MAX_LEN: usize = 128;
+
+    /// Takes `name`, without control characters and cut to [`Self::MAX_LEN`].
+    pub fn new(name: &str) -> Self {
+        Self(crate::error::printable(name, Self::MAX_LEN))
+    }
+
+    /// The name without control characters, also when a peer sent it.
+    pub fn to_printable(&self) -> String {
+        crate::error::printable(&self.0, Self::MAX_LEN)
+    }
+}

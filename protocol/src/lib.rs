@@ -1,0 +1,40 @@
+//! The rejoin protocol: frames, and the two state machines that speak them.
+//!
+//! A remote process that outlives its connection needs two parties that agree, after any cut, on
+//! which process there is and which bytes each has. This crate is that agreement and nothing else:
+//! no I/O, no clock, no randomness. [`client::Client`] and [`server::Server`] take events and
+//! return effects; a driver of yours carries them out. `SPEC.md` beside this crate is the
+//! normative text, and the documentation here names its sections.
+#![cfg_attr(not(feature = "std"), no_std)]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+
+pub mod client;
+pub mod codec;
+pub mod error;
+pub mod frame;
+#[cfg(feature = "codec")]
+pub mod framed;
+pub mod ident;
+pub mod item;
+pub mod machine;
+pub mod reason;
+pub mod receive;
+pub mod replay;
+pub mod seq;
+pub mod server;
+pub mod spec;
+pub mod version;
+
+pub use client::Client;
+pub use frame::Frame;
+pub use ident::{
+    AttachNumber, ClientInstance, ClientName, Epoch, Holder, HostId, Incarnation, SessionId, Tenure,
+};
+pub use item::{ExitStatus, Item, Signal, Stream, WindowSize};
+pub use machine::{Link, Timer};
+pub use reason::{Reason, SpawnError, SpawnErrorKind};
+pub use seq::Seq;
+pub use server::Server;
+pub use version::{Capabilities, Version, VersionRange};

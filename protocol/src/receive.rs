@@ -1,0 +1,93 @@
+//! The receiving side of one direction (SPEC section 5.2).
+
+use alloc::collections::VecDeque;
+
+use crate::item::Item;
+use crate::seq::Seq;
+
+/// Which items came, and which were handed over: two counters, since an item that was accepted is
+/// not acknowledged before the process or the application took it.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Receive {
+    accepted: Seq,
+    handed_over: Seq,
+    waiting: VecDeque<Waiting>,
+    buffered: u64,
+    window: u64,
+}
+
+/// An item that was accepted and not handed over: the number behind it, and its cost.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+struct Waiting {
+    end: Seq,
+    cost: u64,
+}
+
+/// What an item that came is.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub enum Arrival {
+    /// The next one: to be handed over, under this number.
+    New(Seq, Item),
+    /// One that came before.
+    Duplicate,
+    /// One after the next: items are missing in between.
+    Ahead,
+    /// The next one, but the window does not allow it.
+    Excess,
+}
+
+impl Receive {
+    /// Begins with `first`.
+    pub fn starting_at(first: Seq, window: u64) -> Self {
+        Self { accepted: first, handed_over: first, waiting: VecDeque::new(), buffered: 0, window }
+    }
+
+    /// The next number wanted.
+    pub fn accepted(&self) -> Seq {
+        self.accepted
+    }
+
+    /// The first number that was not handed over.
+    pub fn handed_over(&self) -> Seq {
+        self.handed_over
+    }
+
+    /// What was accepted and not handed over, in bytes of window.
+    pub fn buffered(&self) -> u64 {
+        self.buffered
+    }
+
+    /// Judges an item that came.
+    pub fn accept(&mut self, seq: Seq, item: Item) -> Arrival {
+        let end = item.end(seq);
+        if end <= self.accepted {
+            return Arrival::Duplicate;
+        }
+        if seq > self.accepted {
+            return Arrival::Ahead;
+        }
+        let cost = item.cost();
+        let is_exit = matches!(item, Item::Exit(_));
+        if self.buffered.saturating_add(cost) > self.window && !is_exit {
+            return Arrival::Excess;
+        }
+        let seq = self.accepted;
+        self.accepted = end;
+        self.buffered += cost;
+        self.waiting.push_back(Waiting { end, cost });
+        Arrival::New(seq, item)
+    }
+
+    /// Takes note that everything before `next` was handed over; whether that is news. What was
+    /// never accepted cannot have been handed over.
+    pub fn hand_over(&mut self, next: Seq) -> bool {
+        let next = next.min(self.accepted);
+        while let Some(waiting) = self.waiting.front().copied().filter(|front| front.end <= next) {
+            self.buffered -= waiting.cost;
+            self.waiting.pop_front();
+        }
+        let is_news = next > self.handed_over;
+        self.handed_over = self.handed_over.max(next);
+        is_news
+    }
+}

@@ -1,0 +1,114 @@
+//! What a Hello is answered (SPEC sections 7.2 to 7.5). Authority - attach number and tenure - is
+//! judged before the process that a wish names.
+
+use bytes::Bytes;
+
+use super::{Config, Owner, Past};
+use crate::frame::{Hello, Wish};
+use crate::ident::Incarnation;
+use crate::reason::Reason;
+
+/// The answer where no server lives.
+pub(super) enum Absent {
+    Start { incarnation: Incarnation, spec: Bytes },
+    Refuse(Reason),
+    Forget(Past),
+}
+
+/// What speaks against a Hello to a living server.
+pub(super) enum Objection {
+    Reason(Reason),
+    /// It is another client instance than the owner.
+    OtherInstance,
+}
+
+pub(super) fn objection(config: &Config, hello: &Hello) -> Option<Reason> {
+    if !config.versions.contains(hello.version) {
+        return Some(Reason::Incompatible { supported: config.versions });
+    }
+    if hello.session != config.session {
+        return Some(Reason::Unknown);
+    }
+    match hello.wish {
+        Wish::Open { host, .. } if host != config.host => {
+            Some(Reason::DifferentHost { host: config.host })
+        }
+        _ => None,
+    }
+}
+
+pub(super) fn judge_absent(past: &Past, config: &Config, hello: &Hello) -> Absent {
+    if let Some(reason) = objection(config, hello) {
+        return Absent::Refuse(reason);
+    }
+    if is_superseded(past, hello) {
+        let name = crate::ident::ClientName::default();
+        return Absent::Refuse(Reason::Superseded { by: past.tenure, name });
+    }
+    match &hello.wish {
+        Wish::Open { incarnation, spec, .. } => judge_open(past, *incarnation, spec),
+        Wish::Close { incarnation } => Absent::Forget(forgotten(past, hello, *incarnation)),
+        Wish::Resume { .. } | Wish::Claim { .. } if past.is_known => {
+            Absent::Refuse(Reason::ProcessGone)
+        }
+        Wish::Resume { .. } | Wish::Claim { .. } => Absent::Refuse(Reason::Unknown),
+    }
+}
+
+/// A claimant that names no holder does not know the tenure yet; everybody else has to.
+fn is_superseded(past: &Past, hello: &Hello) -> bool {
+    match &hello.wish {
+        Wish::Claim { expected: None, .. } => false,
+        Wish::Claim { expected: Some(holder), .. } => holder.tenure < past.tenure,
+        _ => hello.tenure < past.tenure,
+    }
+}
+
+fn judge_open(past: &Past, incarnation: Incarnation, spec: &Bytes) -> Absent {
+    if let Some((_, error)) = past.failed.as_ref().filter(|(failed, _)| *failed == incarnation) {
+        return Absent::Refuse(Reason::SpawnFailed(error.clone()));
+    }
+    if past.used.is_some_and(|used| incarnation <= used) {
+        return Absent::Refuse(Reason::ProcessGone);
+    }
+    Absent::Start { incarnation, spec: spec.clone() }
+}
+
+/// An Open that is still on its way must find its incarnation used up.
+fn forgotten(past: &Past, hello: &Hello, incarnation: Incarnation) -> Past {
+    Past {
+        is_known: true,
+        used: past.used.max(Some(incarnation)),
+        tenure: past.tenure.max(hello.tenure),
+        failed: past.failed.clone(),
+    }
+}
+
+/// Whether the owner itself speaks, with an attach number that is new.
+pub(super) fn judge_owner(config: &Config, owner: &Owner, hello: &Hello) -> Result<(), Objection> {
+    if let Some(reason) = objection(config, hello) {
+        return Err(Objection::Reason(reason));
+    }
+    if hello.instance != owner.instance {
+        return Err(Objection::OtherInstance);
+    }
+    if hello.attach <= owner.attach {
+        return Err(Objection::Reason(Reason::Stale { last: owner.attach }));
+    }
+    Ok(())
+}
+
+/// Whether a Close may be carried out: whoever is not superseded may end the session, also an
+/// instance that never held it.
+pub(super) fn judge_close(config: &Config, owner: &Owner, hello: &Hello) -> Result<(), Reason> {
+    if let Some(reason) = objection(config, hello) {
+        return Err(reason);
+    }
+    if hello.tenure < owner.tenure {
+        return Err(Reason::Superseded { by: owner.tenure, name: owner.name.clone() });
+    }
+    if hello.instance == owner.instance && hello.attach < owner.attach {
+        return Err(Reason::Stale { last: owner.attach });
+    }
+    Ok(())
+}

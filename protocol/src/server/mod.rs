@@ -1,0 +1,442 @@
+//! The server's machine: one session, from its first Open to its tombstone (SPEC section 7).
+//!
+//! ```text
+//!              Open                Started               Close, Retention, exit acknowledged
+//!   Absent ------------> Starting ---------> Serving ------------------------> Ending ---> Gone
+//!     |  refusals           |                                                            ^
+//!     +---> Absent          +------------------ StartFailed -----------------------------+
+//! ```
+//!
+//! # The driver's contract
+//! - Carry out the effects of a step in their order, before the next step.
+//! - Name every link; report each loss once. A link without a Hello is the driver's to close.
+//! - Ask [`Server::output_room`] before reading the process: that is how its writer waits.
+//! - `Absent` is stepped under the session's lock only, with everything that the registry and
+//!   reaping know; the process that leaves `Absent` keeps the lock until it ends.
+
+mod judge;
+mod serving;
+
+use alloc::vec::Vec;
+use bytes::Bytes;
+
+use crate::error::Misbehaviour;
+use crate::frame::{Bye, Frame, Hello, How, Refused, Wish};
+use crate::ident::{
+    AttachNumber, ClientInstance, ClientName, Epoch, Holder, HostId, Incarnation, SessionId, Tenure,
+};
+use crate::item::{ExitStatus, Item, Stream};
+use crate::machine::{Link, Timer};
+use crate::reason::{Counters, Reason, SpawnError};
+use crate::receive::Receive;
+use crate::replay::ReplayLog;
+use crate::seq::Seq;
+use crate::spec::Overflow;
+use crate::version::{Capabilities, Version, VersionRange};
+
+/// What does not change while a server lives.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Config {
+    /// The session that is kept.
+    pub session: SessionId,
+    /// The host that it is kept on.
+    pub host: HostId,
+    /// What is understood.
+    pub versions: VersionRange,
+    /// What is offered beyond it.
+    pub capabilities: Capabilities,
+}
+
+/// What is known of a session without a living server: its record, its tombstone, and what was
+/// found alive of it, folded into one (SPEC section 11.3).
+#[derive(Clone, Default, PartialEq, Eq, Hash, Debug)]
+pub struct Past {
+    /// Whether there was anything to know.
+    pub is_known: bool,
+    /// The highest incarnation that was ever used.
+    pub used: Option<Incarnation>,
+    /// The highest tenure.
+    pub tenure: Tenure,
+    /// The last failed start.
+    pub failed: Option<(Incarnation, SpawnError)>,
+}
+
+/// The machine's state.
+// One exists per process; a box would cost an allocation for every step that moves it.
+#[allow(clippy::large_enum_variant)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub enum Server {
+    /// No process. What the attach program decides from, under the lock.
+    Absent(Past),
+    /// A process was asked for and is not there yet.
+    Starting(Starting),
+    /// The process lives, or its exit waits to be acknowledged.
+    Serving(Serving),
+    /// The process and its descendants are being ended.
+    Ending(Ending),
+    /// Nothing is left but the tombstone.
+    Gone,
+}
+
+/// See [`Server::Starting`].
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Starting {
+    past: Past,
+    incarnation: Incarnation,
+    owner: Owner,
+    link: Option<Link>,
+}
+
+/// See [`Server::Serving`].
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Serving {
+    epoch: Epoch,
+    incarnation: Incarnation,
+    owner: Owner,
+    link: Option<Link>,
+    takeover: Option<Takeover>,
+    input: Receive,
+    output: ReplayLog,
+    window: u64,
+    has_exited: bool,
+}
+
+/// See [`Server::Ending`].
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Ending {
+    past: Past,
+    owner: Owner,
+    is_displaced: bool,
+    waiting: Vec<(Link, AttachNumber)>,
+}
+
+/// The client instance that a session belongs to.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+struct Owner {
+    instance: ClientInstance,
+    name: ClientName,
+    version: Version,
+    attach: AttachNumber,
+    tenure: Tenure,
+}
+
+/// A claim that waits for its tenure to be recorded.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+struct Takeover {
+    owner: Owner,
+    link: Option<Link>,
+    from: Seq,
+}
+
+/// What a process was started with.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Limits {
+    /// How much may be unacknowledged in each direction, in bytes of window.
+    pub window: u64,
+    /// What happens to output beyond it.
+    pub overflow: Overflow,
+}
+
+/// What happens to a server.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub enum Event {
+    /// A frame came.
+    Frame(Link, Frame),
+    /// A link ended, or was cut.
+    LinkLost(Link),
+    /// A link brought bytes that are no frame.
+    LinkMisbehaved(Link, Misbehaviour),
+    /// A timer fired.
+    Timer(Timer),
+    /// The process runs, under this fresh epoch.
+    Started(Epoch, Limits),
+    /// The process could not be started.
+    StartFailed(SpawnError),
+    /// The tenure of a takeover stands in the record.
+    TenureRecorded,
+    /// It could not be written.
+    TenureNotRecorded,
+    /// The process has taken all input before this number.
+    InputTaken(Seq),
+    /// The process wrote something.
+    Output(Stream, Bytes),
+    /// The process has ended, and all that it wrote was reported.
+    Exited(ExitStatus),
+    /// What [`Effect::EndProcess`] asked for is done: the process and its descendants are gone.
+    Ended,
+    /// Another server holds the session's place in the registry.
+    Displaced,
+}
+
+/// What a server is to do.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub enum Effect {
+    /// Send a frame.
+    Send(Link, Frame),
+    /// Close a link once everything before is sent, without waiting for its reader.
+    Close(Link),
+    /// Write the record, start the process, and report it.
+    Start {
+        /// Which one.
+        incarnation: Incarnation,
+        /// The tenure of who opens it.
+        tenure: Tenure,
+        /// Who opens it, for people.
+        name: ClientName,
+        /// What to start, encoded.
+        spec: Bytes,
+    },
+    /// Write a tenure to the record, and report that.
+    RecordTenure(Tenure, ClientName),
+    /// Give an input item to the process, in order, and report it once it is taken.
+    HandOver(Seq, Item),
+    /// End the process and all its descendants, wait for them, and report it.
+    EndProcess,
+    /// Write this to the tombstone, then remove the entry.
+    Bury(Past),
+    /// End.
+    Stop,
+    /// Start a timer, again if it runs.
+    Arm(Timer),
+    /// Stop a timer.
+    Disarm(Timer),
+}
+
+/// All that a step causes, in the order to carry it out.
+pub type Effects = Vec<Effect>;
+
+impl Server {
+    /// Takes an event, and returns every effect of it.
+    pub fn step(&mut self, config: &Config, event: Event) -> Effects {
+        let mut effects = Effects::new();
+        let state = core::mem::replace(self, Self::Gone);
+        *self = match state {
+            Self::Absent(past) => step_absent(past, config, event, &mut effects),
+            Self::Starting(starting) => starting.step(config, event, &mut effects),
+            Self::Serving(serving) => serving.step(config, event, &mut effects),
+            Self::Ending(ending) => ending.step(config, event, &mut effects),
+            Self::Gone => {
+                close_link_of(&event, &mut effects);
+                Self::Gone
+            }
+        };
+        effects
+    }
+
+    /// How many payload bytes of output the log takes now: 0 if the process has to wait.
+    pub fn output_room(&self) -> usize {
+        match self {
+            Self::Serving(serving) => serving.output.room(),
+            _ => 0,
+        }
+    }
+
+    /// The link that is attached.
+    pub fn attached(&self) -> Option<Link> {
+        match self {
+            Self::Serving(serving) => serving.link,
+            _ => None,
+        }
+    }
+
+    /// What a claim must name, and who holds the session, for people.
+    pub fn holder(&self) -> Option<(Holder, &ClientName)> {
+        match self {
+            Self::Serving(serving) => Some((serving.holder(), &serving.owner.name)),
+            _ => None,
+        }
+    }
+
+    /// Whether the session is over and its server may end.
+    pub fn is_gone(&self) -> bool {
+        matches!(self, Self::Gone)
+    }
+
+    /// The state's name, for logs.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Absent(_) => "Absent",
+            Self::Starting(_) => "Starting",
+            Self::Serving(serving) if serving.has_exited => "Exited",
+            Self::Serving(serving) if serving.link.is_some() => "Attached",
+            Self::Serving(_) => "Detached",
+            Self::Ending(_) => "Ending",
+            Self::Gone => "Gone",
+        }
+    }
+}
+
+impl Config {
+    /// What speaks against a Hello whatever the session's state is: the attach program asks this
+    /// before it takes the lock (SPEC section 7.2).
+    pub fn objection(&self, hello: &Hello) -> Option<Reason> {
+        judge::objection(self, hello)
+    }
+}
+
+fn step_absent(past: Past, config: &Config, event: Event, effects: &mut Effects) -> Server {
+    let Event::Frame(link, Frame::Hello(hello)) = event else {
+        close_link_of(&event, effects);
+        return Server::Absent(past);
+    };
+    match judge::judge_absent(&past, config, &hello) {
+        judge::Absent::Start { incarnation, spec } => {
+            let owner = Owner::of(&hello);
+            let (tenure, name) = (owner.tenure, owner.name.clone());
+            effects.push(Effect::Start { incarnation, tenure, name, spec });
+            Server::Starting(Starting { past, incarnation, owner, link: Some(link) })
+        }
+        judge::Absent::Refuse(reason) => {
+            let counters = Counters { used: past.used, tenure: past.tenure, epoch: None };
+            if past.is_known {
+                effects.push(Effect::Bury(past.clone()));
+            }
+            effects.push(refusal(link, &hello, reason, counters));
+            Server::Absent(past)
+        }
+        judge::Absent::Forget(past) => {
+            effects.push(Effect::Bury(past.clone()));
+            effects.push(Effect::Send(link, Frame::Closed { attach: hello.attach }));
+            Server::Absent(past)
+        }
+    }
+}
+
+impl Starting {
+    fn step(mut self, config: &Config, event: Event, effects: &mut Effects) -> Server {
+        match event {
+            Event::Started(epoch, limits) => return self.started(config, epoch, limits, effects),
+            Event::StartFailed(error) => {
+                self.failed(error, effects);
+                return Server::Gone;
+            }
+            Event::Frame(link, Frame::Hello(hello)) => self.hello(config, link, &hello, effects),
+            Event::LinkLost(link) if self.link == Some(link) => self.link = None,
+            Event::LinkMisbehaved(link, _) => {
+                effects.push(Effect::Close(link));
+                self.link = self.link.filter(|opener| *opener != link);
+            }
+            _ => {}
+        }
+        Server::Starting(self)
+    }
+
+    /// A newer attach of the opener takes its place; everybody else has come too early.
+    fn hello(&mut self, config: &Config, link: Link, hello: &Hello, effects: &mut Effects) {
+        match judge::judge_owner(config, &self.owner, hello) {
+            Ok(()) if matches!(hello.wish, Wish::Close { .. }) => {
+                effects.push(refusal(link, hello, Reason::Unresponsive, self.counters()));
+            }
+            Ok(()) => {
+                self.owner = Owner { tenure: self.owner.tenure, ..Owner::of(hello) };
+                if let Some(old) = self.link.replace(link).filter(|old| *old != link) {
+                    effects.push(Effect::Send(old, Frame::Bye(Bye::Replaced)));
+                    effects.push(Effect::Close(old));
+                }
+            }
+            Err(judge::Objection::Reason(reason)) => {
+                effects.push(refusal(link, hello, reason, self.counters()));
+            }
+            Err(judge::Objection::OtherInstance) => {
+                effects.push(refusal(link, hello, Reason::Unresponsive, self.counters()));
+            }
+        }
+    }
+
+    fn counters(&self) -> Counters {
+        Counters { used: self.past.used, tenure: self.owner.tenure, epoch: None }
+    }
+
+    fn started(self, config: &Config, epoch: Epoch, limits: Limits, out: &mut Effects) -> Server {
+        let mut serving = Serving::new(epoch, self.incarnation, self.owner, limits);
+        out.push(Effect::Arm(Timer::Retention));
+        if let Some(link) = self.link {
+            serving.attach(config, link, Seq::ZERO, How::Opened, out);
+        }
+        Server::Serving(serving)
+    }
+
+    fn failed(self, error: SpawnError, effects: &mut Effects) {
+        let past = Past {
+            is_known: true,
+            used: Some(self.incarnation),
+            tenure: self.owner.tenure.max(self.past.tenure),
+            failed: Some((self.incarnation, error.clone())),
+        };
+        let counters = Counters { used: past.used, tenure: past.tenure, epoch: None };
+        effects.push(Effect::Bury(past));
+        if let Some(link) = self.link {
+            let (attach, reason) = (self.owner.attach, Reason::SpawnFailed(error));
+            effects.push(Effect::Send(link, Frame::Refused(Refused { attach, reason, counters })));
+            effects.push(Effect::Close(link));
+        }
+        effects.push(Effect::Stop);
+    }
+}
+
+impl Ending {
+    fn step(mut self, config: &Config, event: Event, effects: &mut Effects) -> Server {
+        match event {
+            Event::Ended => {
+                self.ended(effects);
+                return Server::Gone;
+            }
+            Event::Displaced => self.is_displaced = true,
+            Event::LinkLost(lost) => self.waiting.retain(|(link, _)| *link != lost),
+            Event::Frame(link, Frame::Hello(hello)) => self.hello(config, link, &hello, effects),
+            Event::LinkMisbehaved(link, _) => {
+                self.waiting.retain(|(waiting, _)| *waiting != link);
+                effects.push(Effect::Close(link));
+            }
+            _ => {}
+        }
+        Server::Ending(self)
+    }
+
+    /// Only a Close has something to wait for. Any other wish is for the attach program, which
+    /// answers it once this server has ended.
+    fn hello(&mut self, config: &Config, link: Link, hello: &Hello, effects: &mut Effects) {
+        let is_close = matches!(hello.wish, Wish::Close { .. });
+        if is_close && judge::judge_close(config, &self.owner, hello).is_ok() {
+            self.waiting.retain(|(waiting, _)| *waiting != link);
+            self.waiting.push((link, hello.attach));
+            return;
+        }
+        effects.push(Effect::Send(link, Frame::Bye(Bye::Ending)));
+        effects.push(Effect::Close(link));
+    }
+
+    fn ended(self, effects: &mut Effects) {
+        if !self.is_displaced {
+            effects.push(Effect::Bury(self.past));
+        }
+        for (link, attach) in self.waiting {
+            effects.push(Effect::Send(link, Frame::Closed { attach }));
+            effects.push(Effect::Close(link));
+        }
+        effects.push(Effect::Stop);
+    }
+}
+
+impl Owner {
+    fn of(hello: &Hello) -> Self {
+        Self {
+            instance: hello.instance,
+            name: hello.name.clone(),
+            version: hello.version,
+            attach: hello.attach,
+            tenure: hello.tenure,
+        }
+    }
+}
+
+fn refusal(link: Link, hello: &Hello, reason: Reason, counters: Counters) -> Effect {
+    Effect::Send(link, Frame::Refused(Refused { attach: hello.attach, reason, counters }))
+}
+
+/// A state that has nothing to say to a link closes it.
+fn close_link_of(event: &Event, effects: &mut Effects) {
+    if let Event::Frame(link, _) | Event::LinkMisbehaved(link, _) = event {
+        effects.push(Effect::Close(*link));
+    }
+}

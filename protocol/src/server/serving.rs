@@ -1,0 +1,402 @@
+//! A living process: attach, deliver, acknowledge, detach (SPEC sections 7.3 to 7.7).
+
+use bytes::Bytes;
+
+use super::judge::{self, Objection};
+use super::{
+    Config, Effect, Effects, Ending, Event, Limits, Owner, Past, Server, Serving, Takeover, refusal,
+};
+use crate::error::{Divergence, Misbehaviour};
+use crate::frame::{Bye, Frame, From, Hello, How, Refused, Welcome, Wish};
+use crate::ident::{AttachNumber, Epoch, Holder, Incarnation};
+use crate::item::{ExitStatus, Item, Stream};
+use crate::machine::{Link, Timer};
+use crate::reason::{Counters, Reason};
+use crate::receive::{Arrival, Receive};
+use crate::replay::ReplayLog;
+use crate::seq::Seq;
+
+/// Whether the session goes on after an event.
+enum After {
+    Serve,
+    /// It ends; this link waits for the Closed, as the answer to this attach.
+    End(Option<(Link, AttachNumber)>),
+}
+
+impl Serving {
+    pub(super) fn new(
+        epoch: Epoch,
+        incarnation: Incarnation,
+        owner: Owner,
+        limits: Limits,
+    ) -> Self {
+        Self {
+            epoch,
+            incarnation,
+            owner,
+            link: None,
+            takeover: None,
+            input: Receive::starting_at(Seq::ZERO, limits.window),
+            output: ReplayLog::new(limits.window, limits.overflow),
+            window: limits.window,
+            has_exited: false,
+        }
+    }
+
+    pub(super) fn holder(&self) -> Holder {
+        Holder { epoch: self.epoch, incarnation: self.incarnation, tenure: self.owner.tenure }
+    }
+
+    pub(super) fn step(mut self, config: &Config, event: Event, effects: &mut Effects) -> Server {
+        let after = match event {
+            Event::Frame(link, frame) => self.frame(config, link, frame, effects),
+            Event::Timer(timer) => self.timer(timer, effects),
+            Event::Displaced => return self.end(None, true, effects),
+            other => {
+                self.serve(config, other, effects);
+                After::Serve
+            }
+        };
+        match after {
+            After::Serve => Server::Serving(self),
+            After::End(waiting) => self.end(waiting, false, effects),
+        }
+    }
+
+    /// The events that never end a session.
+    fn serve(&mut self, config: &Config, event: Event, effects: &mut Effects) {
+        match event {
+            Event::LinkLost(link) => self.link_lost(link, effects),
+            Event::LinkMisbehaved(link, what) => self.close_for(link, what, effects),
+            Event::TenureRecorded => self.take_over(config, effects),
+            Event::TenureNotRecorded => self.drop_takeover(effects),
+            Event::InputTaken(next) => self.input_taken(next, effects),
+            Event::Output(stream, data) => self.output(stream, data, effects),
+            Event::Exited(status) => self.exited(status, effects),
+            _ => {}
+        }
+    }
+
+    fn frame(&mut self, config: &Config, link: Link, frame: Frame, effects: &mut Effects) -> After {
+        if let Frame::Hello(hello) = frame {
+            return self.hello(config, link, &hello, effects);
+        }
+        if self.link != Some(link) {
+            // An older link, or one whose Hello was refused with items right behind it.
+            return After::Serve;
+        }
+        match frame {
+            Frame::Item { seq, item } => self.item(link, seq, item, effects),
+            Frame::Ack { next } => return self.acknowledge(link, next, effects),
+            Frame::Ping { token } => effects.push(Effect::Send(link, Frame::Pong { token })),
+            Frame::Detach => {
+                effects.push(Effect::Close(link));
+                self.detach(effects);
+            }
+            Frame::Close => return After::End(Some((link, self.owner.attach))),
+            Frame::Pong { .. } | Frame::Bye(_) => {}
+            _ => self.close_for(link, Misbehaviour::WrongSide, effects),
+        }
+        After::Serve
+    }
+
+    fn timer(&mut self, timer: Timer, effects: &mut Effects) -> After {
+        match (timer, self.link) {
+            (Timer::Heartbeat, Some(link)) => {
+                effects.push(Effect::Send(link, Frame::Ping { token: 0 }));
+            }
+            (Timer::LinkSilent, Some(link)) => {
+                self.close_for(link, Misbehaviour::Silent, effects);
+            }
+            (Timer::Retention, None) => return After::End(None),
+            _ => {}
+        }
+        After::Serve
+    }
+
+    fn hello(&mut self, config: &Config, link: Link, hello: &Hello, out: &mut Effects) -> After {
+        if let Wish::Close { .. } = hello.wish {
+            return match judge::judge_close(config, &self.owner, hello) {
+                Ok(()) => After::End(Some((link, hello.attach))),
+                Err(reason) => self.refuse(link, hello, reason, out),
+            };
+        }
+        match judge::judge_owner(config, &self.owner, hello) {
+            Ok(()) => match self.position(hello) {
+                Ok((from, how)) => {
+                    self.owner = Owner { tenure: self.owner.tenure, ..Owner::of(hello) };
+                    self.close_other(link, Frame::Bye(Bye::Replaced), out);
+                    self.attach(config, link, from, how, out);
+                    After::Serve
+                }
+                Err(reason) => self.refuse(link, hello, reason, out),
+            },
+            Err(Objection::Reason(reason)) => self.refuse(link, hello, reason, out),
+            Err(Objection::OtherInstance) => self.other_instance(link, hello, out),
+        }
+    }
+
+    fn refuse(&self, link: Link, hello: &Hello, reason: Reason, effects: &mut Effects) -> After {
+        effects.push(refusal(link, hello, reason, self.counters()));
+        After::Serve
+    }
+
+    fn counters(&self) -> Counters {
+        Counters {
+            used: Some(self.incarnation),
+            tenure: self.owner.tenure,
+            epoch: Some(self.epoch),
+        }
+    }
+
+    /// Where the output of the owner's new attach starts.
+    fn position(&self, hello: &Hello) -> Result<(Seq, How), Reason> {
+        match hello.wish {
+            Wish::Open { .. } | Wish::Close { .. } => Ok((self.output.base(), How::Opened)),
+            Wish::Claim { from, .. } => Ok((self.claim_position(from)?, How::Claimed)),
+            Wish::Resume { incarnation, epoch, next_output } => {
+                if epoch != self.epoch {
+                    return Err(Reason::EpochMismatch { current: self.epoch });
+                }
+                if incarnation != self.incarnation || hello.tenure != self.owner.tenure {
+                    return Err(Reason::Diverged(Divergence::Identity));
+                }
+                if next_output > self.output.next() {
+                    return Err(Reason::Diverged(Divergence::OutputAhead));
+                }
+                if next_output < self.output.base() {
+                    return Err(Reason::Diverged(Divergence::OutputBehind));
+                }
+                Ok((next_output, How::Resumed))
+            }
+        }
+    }
+
+    fn claim_position(&self, from: From) -> Result<Seq, Reason> {
+        let (base, next) = (self.output.base(), self.output.next());
+        match from {
+            From::FirstHeld => Ok(base),
+            From::Latest if self.has_exited => Ok(base.max(Seq(next.0.saturating_sub(1)))),
+            From::Latest => Ok(next),
+            From::Seq(seq) if seq < base => Err(Reason::Gap { first_held: base }),
+            From::Seq(seq) if seq > next => Err(Reason::Diverged(Divergence::OutputAhead)),
+            From::Seq(seq) => Ok(seq),
+        }
+    }
+
+    fn other_instance(&mut self, link: Link, hello: &Hello, effects: &mut Effects) -> After {
+        let by = self.holder();
+        let name = self.owner.name.clone();
+        match hello.wish {
+            Wish::Claim { expected: Some(expected), from }
+                if expected == by && self.takeover.is_none() =>
+            {
+                match self.claim_position(from) {
+                    Ok(from) => self.begin_takeover(link, hello, from, effects),
+                    Err(reason) => return self.refuse(link, hello, reason, effects),
+                }
+                After::Serve
+            }
+            Wish::Claim { .. } => self.refuse(link, hello, Reason::Held { by, name }, effects),
+            _ if hello.tenure < by.tenure => {
+                let reason = Reason::Superseded { by: by.tenure, name };
+                self.refuse(link, hello, reason, effects)
+            }
+            _ => self.refuse(link, hello, Reason::Held { by, name }, effects),
+        }
+    }
+
+    /// The tenure is recorded first: a server that dies after its Welcome must not leave a record
+    /// in which the one who lost the session still holds it.
+    fn begin_takeover(&mut self, link: Link, hello: &Hello, from: Seq, effects: &mut Effects) {
+        let owner = Owner { tenure: self.owner.tenure.next(), ..Owner::of(hello) };
+        effects.push(Effect::RecordTenure(owner.tenure, owner.name.clone()));
+        self.takeover = Some(Takeover { owner, link: Some(link), from });
+    }
+
+    fn take_over(&mut self, config: &Config, effects: &mut Effects) {
+        let Some(Takeover { owner, link, from }) = self.takeover.take() else { return };
+        let superseded = Frame::Superseded { by: owner.tenure, name: owner.name.clone() };
+        self.owner = owner;
+        match link {
+            Some(link) => {
+                self.close_other(link, superseded, effects);
+                self.attach(config, link, from, How::Claimed, effects);
+            }
+            None => {
+                if let Some(old) = self.link {
+                    effects.push(Effect::Send(old, superseded));
+                    effects.push(Effect::Close(old));
+                    self.detach(effects);
+                }
+            }
+        }
+    }
+
+    fn drop_takeover(&mut self, effects: &mut Effects) {
+        let Some(Takeover { owner, link: Some(link), .. }) = self.takeover.take() else { return };
+        let refused = Refused {
+            attach: owner.attach,
+            reason: Reason::Unresponsive,
+            counters: self.counters(),
+        };
+        effects.push(Effect::Send(link, Frame::Refused(refused)));
+    }
+
+    /// Tells the link that was attached so far, if it is another one, and closes it.
+    fn close_other(&mut self, link: Link, farewell: Frame, effects: &mut Effects) {
+        if let Some(old) = self.link.take().filter(|old| *old != link) {
+            effects.push(Effect::Send(old, farewell));
+            effects.push(Effect::Close(old));
+        }
+    }
+
+    pub(super) fn attach(
+        &mut self,
+        config: &Config,
+        link: Link,
+        from: Seq,
+        how: How,
+        effects: &mut Effects,
+    ) {
+        self.link = Some(link);
+        self.output.rewind(from);
+        effects.push(Effect::Disarm(Timer::Retention));
+        effects.push(Effect::Arm(Timer::Heartbeat));
+        effects.push(Effect::Arm(Timer::LinkSilent));
+        let welcome = Welcome {
+            attach: self.owner.attach,
+            version: self.owner.version,
+            capabilities: config.capabilities,
+            epoch: self.epoch,
+            incarnation: self.incarnation,
+            tenure: self.owner.tenure,
+            accepted: self.input.accepted(),
+            handed_over: self.input.handed_over(),
+            buffered: self.input.buffered(),
+            first_output: self.output.base(),
+            next_output: self.output.sent(),
+            window: self.window,
+            how,
+        };
+        effects.push(Effect::Send(link, Frame::Welcome(welcome)));
+        self.send_output(effects);
+    }
+
+    fn send_output(&mut self, effects: &mut Effects) {
+        let Some(link) = self.link else { return };
+        while let Some((seq, item)) = self.output.take_sendable() {
+            effects.push(Effect::Send(link, Frame::Item { seq, item }));
+        }
+    }
+
+    fn item(&mut self, link: Link, seq: Seq, item: Item, effects: &mut Effects) {
+        if !item.is_input() {
+            return self.close_for(link, Misbehaviour::WrongSide, effects);
+        }
+        match self.input.accept(seq, item) {
+            // A process that has ended takes nothing; the client learns what it never took.
+            Arrival::New(..) if self.has_exited => {}
+            Arrival::New(seq, item) => effects.push(Effect::HandOver(seq, item)),
+            Arrival::Duplicate => {}
+            Arrival::Ahead => self.close_for(link, Misbehaviour::SkippedItems, effects),
+            Arrival::Excess => self.close_for(link, Misbehaviour::WindowExceeded, effects),
+        }
+    }
+
+    fn acknowledge(&mut self, link: Link, next: Seq, effects: &mut Effects) -> After {
+        if self.output.acknowledge(next).is_err() {
+            let refused = Refused {
+                attach: self.owner.attach,
+                reason: Reason::Diverged(Divergence::OutputAhead),
+                counters: self.counters(),
+            };
+            effects.push(Effect::Send(link, Frame::Refused(refused)));
+            effects.push(Effect::Close(link));
+            self.detach(effects);
+            return After::Serve;
+        }
+        if self.has_exited && self.output.base() == self.output.next() {
+            return After::End(Some((link, self.owner.attach)));
+        }
+        self.send_output(effects);
+        After::Serve
+    }
+
+    fn input_taken(&mut self, next: Seq, effects: &mut Effects) {
+        if !self.input.hand_over(next) {
+            return;
+        }
+        if let Some(link) = self.link {
+            let next = self.input.handed_over();
+            effects.push(Effect::Send(link, Frame::Ack { next }));
+        }
+    }
+
+    /// The driver asked for room before it read, so that the log takes what the process wrote.
+    fn output(&mut self, stream: Stream, data: Bytes, effects: &mut Effects) {
+        if self.has_exited || data.is_empty() {
+            return;
+        }
+        if self.output.push(Item::Output { stream, data }).is_ok() {
+            self.send_output(effects);
+        }
+    }
+
+    fn exited(&mut self, status: ExitStatus, effects: &mut Effects) {
+        if self.has_exited {
+            return;
+        }
+        self.has_exited = true;
+        if self.output.push(Item::Exit(status)).is_ok() {
+            self.send_output(effects);
+        }
+    }
+
+    fn link_lost(&mut self, link: Link, effects: &mut Effects) {
+        if let Some(takeover) = &mut self.takeover {
+            takeover.link = takeover.link.filter(|claimant| *claimant != link);
+        }
+        if self.link == Some(link) {
+            self.detach(effects);
+        }
+    }
+
+    fn close_for(&mut self, link: Link, what: Misbehaviour, effects: &mut Effects) {
+        effects.push(Effect::Send(link, Frame::Bye(Bye::Misbehaved(what))));
+        effects.push(Effect::Close(link));
+        self.link_lost(link, effects);
+    }
+
+    fn detach(&mut self, effects: &mut Effects) {
+        self.link = None;
+        effects.push(Effect::Disarm(Timer::Heartbeat));
+        effects.push(Effect::Disarm(Timer::LinkSilent));
+        effects.push(Effect::Arm(Timer::Retention));
+    }
+
+    fn end(
+        self,
+        waiting: Option<(Link, AttachNumber)>,
+        is_displaced: bool,
+        effects: &mut Effects,
+    ) -> Server {
+        let answered = waiting.map(|(link, _)| link);
+        if let Some(attached) = self.link.filter(|attached| Some(*attached) != answered) {
+            effects.push(Effect::Send(attached, Frame::Bye(Bye::Ending)));
+            effects.push(Effect::Close(attached));
+        }
+        effects.push(Effect::Disarm(Timer::Heartbeat));
+        effects.push(Effect::Disarm(Timer::LinkSilent));
+        effects.push(Effect::Disarm(Timer::Retention));
+        effects.push(Effect::EndProcess);
+        let past = Past {
+            is_known: true,
+            used: Some(self.incarnation),
+            tenure: self.owner.tenure,
+            failed: None,
+        };
+        let waiting = waiting.into_iter().collect();
+        Server::Ending(Ending { past, owner: self.owner, is_displaced, waiting })
+    }
+}

@@ -1,0 +1,141 @@
+//! What to start (SPEC section 6). The machines pass it on unread.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use crate::item::{Item, WindowSize};
+
+/// A process to start: the payload of an Open (SPEC section 6).
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+pub struct ProcessSpec {
+    /// What to run.
+    pub command: Command,
+    /// Where; the home folder if none is given.
+    pub directory: Option<Vec<u8>>,
+    /// Variables added to the environment.
+    pub environment: Vec<(Vec<u8>, Vec<u8>)>,
+    /// A terminal; without one, three pipes.
+    pub terminal: Option<Terminal>,
+    /// How much of each direction may be unacknowledged, in bytes of window, between
+    /// [`Self::MIN_WINDOW`] and [`Self::MAX_WINDOW`].
+    pub window: u64,
+    /// What happens to output at the window's bound.
+    pub overflow: Overflow,
+    /// How long a detached process is kept, in seconds.
+    pub retention: u64,
+}
+
+impl ProcessSpec {
+    /// The smallest window: one item of the largest size fits.
+    pub const MIN_WINDOW: u64 = Item::MAX_PAYLOAD as u64 + Item::OVERHEAD;
+    /// The largest window.
+    pub const MAX_WINDOW: u64 = 64 * 1024 * 1024;
+    /// The window where none is asked for.
+    pub const DEFAULT_WINDOW: u64 = 4 * 1024 * 1024;
+    /// The retention where none is asked for: seven days.
+    pub const DEFAULT_RETENTION: u64 = 7 * 24 * 60 * 60;
+    /// The most bytes of an encoded spec.
+    pub const MAX_ENCODED: usize = 2 * 1024 * 1024;
+
+    /// `command` with the defaults for everything else.
+    pub fn new(command: Command) -> Self {
+        Self {
+            command,
+            directory: None,
+            environment: Vec::new(),
+            terminal: None,
+            window: Self::DEFAULT_WINDOW,
+            overflow: Overflow::Block,
+            retention: Self::DEFAULT_RETENTION,
+        }
+    }
+
+    /// The payload of an Open.
+    ///
+    /// # Errors
+    /// [`SpecError::TooLong`] beyond [`Self::MAX_ENCODED`].
+    pub fn encode(&self) -> Result<Bytes, SpecError> {
+        let encoded = postcard::to_allocvec(self).map_err(|_| SpecError::Malformed)?;
+        if encoded.len() > Self::MAX_ENCODED {
+            return Err(SpecError::TooLong { length: encoded.len() });
+        }
+        Ok(encoded.into())
+    }
+
+    /// Reads the payload of an Open, with the window brought within its bounds.
+    ///
+    /// # Errors
+    /// [`SpecError`] if the bytes are no spec.
+    pub fn decode(encoded: &[u8]) -> Result<Self, SpecError> {
+        if encoded.len() > Self::MAX_ENCODED {
+            return Err(SpecError::TooLong { length: encoded.len() });
+        }
+        let (mut spec, rest): (Self, _) =
+            postcard::take_from_bytes(encoded).map_err(|_| SpecError::Malformed)?;
+        if !rest.is_empty() {
+            return Err(SpecError::Malformed);
+        }
+        spec.window = spec.window.clamp(Self::MIN_WINDOW, Self::MAX_WINDOW);
+        Ok(spec)
+    }
+}
+
+/// What is wrong with a spec.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum SpecError {
+    /// The bytes are no spec.
+    Malformed,
+    /// The command line and the environment are too long together.
+    TooLong {
+        /// Their encoded length in bytes.
+        length: usize,
+    },
+}
+
+impl core::fmt::Display for SpecError {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::Malformed => f.write_str("what to start is not described in a known way"),
+            Self::TooLong { length } => write!(
+                f,
+                "command line and environment have {length} bytes together, {} at most are allowed",
+                ProcessSpec::MAX_ENCODED
+            ),
+        }
+    }
+}
+
+impl core::error::Error for SpecError {}
+
+/// What to run.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+pub enum Command {
+    /// The user's shell, as at login.
+    LoginShell,
+    /// These words, run by the user's shell.
+    Shell(Vec<u8>),
+    /// A program with its arguments, the program first, without a shell.
+    Exec(Vec<Vec<u8>>),
+    /// A service by its name, as ssh's subsystems: `sftp`.
+    Subsystem(String),
+}
+
+/// A terminal.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+pub struct Terminal {
+    /// The value of TERM.
+    pub term: String,
+    /// Its first size.
+    pub size: WindowSize,
+}
+
+/// What happens when unacknowledged output fills the window.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+pub enum Overflow {
+    /// The process waits: nothing is lost.
+    Block,
+    /// The oldest output is dropped; a Gap with its exact range stands in its place.
+    DropOldest,
+}
