@@ -173,8 +173,16 @@ pub struct Holder {
 }
 
 /// Who a client is, in words for people: `user@machine`. Never compared, never trusted.
+/// A longer one is cut when it is read, too: it has to fit in every frame that passes it on.
 #[derive(Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[serde(from = "String")]
 pub struct ClientName(String);
+
+impl From<String> for ClientName {
+    fn from(name: String) -> Self {
+        Self::new(&name)
+    }
+}
 
 impl ClientName {
     /// The longest name kept, in bytes; what goes beyond is cut off at a character.

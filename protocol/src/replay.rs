@@ -79,7 +79,9 @@ impl ReplayLog {
     /// How many payload bytes the next item may have: 0 if its producer has to wait.
     pub fn room(&self) -> usize {
         let room = match self.overflow {
-            Overflow::Block => self.window.saturating_sub(self.total_cost() + Item::OVERHEAD),
+            Overflow::Block => {
+                self.window.saturating_sub(self.total_cost()).saturating_sub(Item::OVERHEAD)
+            }
             Overflow::DropOldest => self.window / 4,
         };
         usize::try_from(room).unwrap_or(usize::MAX).min(Item::MAX_PAYLOAD)
@@ -90,7 +92,7 @@ impl ReplayLog {
     pub fn is_open_for(&self, item: &Item) -> bool {
         match (self.overflow, item) {
             (Overflow::DropOldest, _) | (_, Item::Exit(_)) => true,
-            (Overflow::Block, _) => self.total_cost() + item.cost() <= self.window,
+            (Overflow::Block, _) => self.total_cost().saturating_add(item.cost()) <= self.window,
         }
     }
 
@@ -140,9 +142,10 @@ impl ReplayLog {
     }
 
     /// Begins to send again from `from`, as on a new link. Outside of what is held it goes to the
-    /// nearest number that is.
+    /// nearest number that is; what a predecessor left was sent by it.
     pub fn rewind(&mut self, from: Seq) {
-        self.sent = from.clamp(self.base, self.next);
+        let first = self.predecessor.as_ref().map_or(self.base, |left| left.end.max(self.base));
+        self.sent = from.clamp(first, self.next);
     }
 
     /// The next item to send on this link, if there is one and the window in flight allows it.
@@ -182,16 +185,26 @@ impl ReplayLog {
         self.entries.partition_point(|entry| entry.item.end(entry.seq) <= self.sent)
     }
 
+    /// More may be queued than the window allows: a claimant learns its size with the Welcome.
     /// With dropping, half of the window at most is in flight, so that there is always something
     /// left to drop that was not sent; a link that takes nothing then holds back nothing either.
     fn may_fly(&self, at: usize) -> bool {
         match self.overflow {
-            Overflow::Block => true,
-            Overflow::DropOldest => {
-                let in_flight: u64 = self.entries.range(..at).map(|entry| entry.item.cost()).sum();
-                in_flight < self.window / 2
-            }
+            Overflow::Block => self.total_cost() <= self.window || self.fits_behind(at),
+            Overflow::DropOldest => self.in_flight(at) < self.window / 2,
         }
+    }
+
+    fn fits_behind(&self, at: usize) -> bool {
+        let left = self.predecessor.as_ref().map_or(0, |left| left.cost);
+        let ahead = self.in_flight(at).saturating_add(left);
+        self.entries.get(at).is_some_and(|Entry { item, .. }| {
+            matches!(item, Item::Exit(_)) || ahead.saturating_add(item.cost()) <= self.window
+        })
+    }
+
+    fn in_flight(&self, at: usize) -> u64 {
+        self.entries.range(..at).map(|entry| entry.item.cost()).sum()
     }
 
     fn drop_oldest(&mut self) {

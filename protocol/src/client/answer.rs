@@ -2,11 +2,12 @@
 
 use super::{Claim, Client, Config, Effect, Effects, Ending, Notice, OnLoss, Patience, Phase};
 use crate::error::Divergence;
-use crate::frame::{From, How, Refused, Welcome};
+use crate::frame::{Frame, From, How, Refused, Welcome};
 use crate::ident::{HostId, Incarnation};
 use crate::machine::{Link, Timer};
 use crate::reason::{Counters, Reason};
 use crate::receive::Receive;
+use crate::spec::ProcessSpec;
 use crate::version::VersionRange;
 
 impl Client {
@@ -40,6 +41,11 @@ impl Client {
             next_output: self.output.accepted(),
             next_input: self.input.next(),
         }));
+        // An earlier acknowledgement may have been lost with its link, and nothing else may come.
+        let next = self.output.handed_over();
+        if next > welcome.first_output {
+            effects.push(Effect::Send(link, Frame::Ack { next }));
+        }
         self.send_input(link, effects);
     }
 
@@ -47,8 +53,9 @@ impl Client {
         self.epoch = Some(welcome.epoch);
         self.incarnation = welcome.incarnation;
         self.tenure = welcome.tenure;
-        self.output = Receive::starting_at(welcome.next_output, welcome.window);
-        self.input.rebase(welcome.handed_over, welcome.accepted, welcome.buffered, welcome.window);
+        let window = welcome.window.min(ProcessSpec::MAX_WINDOW);
+        self.output = Receive::starting_at(welcome.next_output, window);
+        self.input.rebase(welcome.handed_over, welcome.accepted, welcome.buffered, window);
     }
 
     /// Numbers that cannot both be true (rule 14): told, never papered over.
@@ -113,6 +120,12 @@ impl Client {
             Reason::ProcessGone | Reason::Unknown | Reason::EpochMismatch { .. } => {
                 self.process_gone(config, link, greeted, reason, counters, effects);
             }
+            // Of the process that this client was attached to nothing survives: its input must not
+            // reach another one.
+            Reason::Held { by, .. } if self.epoch.is_some_and(|epoch| epoch != by.epoch) => {
+                let reason = Reason::EpochMismatch { current: by.epoch };
+                self.process_gone(config, link, greeted, reason, counters, effects);
+            }
             Reason::Held { by, .. } if self.may_take_over && !self.is_closing => {
                 self.may_take_over = false;
                 let from = self.claim.as_ref().map_or(From::FirstHeld, |claim| claim.from);
@@ -174,6 +187,11 @@ impl Client {
         if self.is_closing {
             return self.forgotten(effects);
         }
+        if self.exit.is_some() {
+            // All of its output is here, and waits for the application to take it.
+            effects.push(Effect::Close(link));
+            return self.detached(effects);
+        }
         if config.on_loss == OnLoss::Fail || config.spec.is_none() {
             let notice = Notice::Lost {
                 reason,
@@ -214,6 +232,7 @@ impl Client {
         }
         fresh.attach = self.attach;
         fresh.version = self.version;
+        fresh.host = self.host;
         fresh.may_take_over = self.may_take_over;
         fresh.phase = self.phase.clone();
         self.stop_waiting(effects);

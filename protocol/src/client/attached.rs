@@ -3,7 +3,7 @@
 use super::{Client, Effect, Effects, Ending, Loss, Notice, Patience, Phase};
 use crate::error::{Divergence, Misbehaviour};
 use crate::frame::Frame;
-use crate::ident::{Epoch, Holder, HostId, Incarnation, Tenure};
+use crate::ident::{AttachNumber, Epoch, Holder, HostId, Incarnation, Tenure};
 use crate::item::Item;
 use crate::machine::Link;
 use crate::reason::Reason;
@@ -112,6 +112,11 @@ impl Client {
     /// The first output that the application has not taken.
     pub fn next_output(&self) -> Seq {
         self.output.handed_over()
+    }
+
+    /// Whether a host was asked for anything yet: without that, nothing can have been started.
+    pub fn has_asked(&self) -> bool {
+        self.attach > AttachNumber(0)
     }
 
     /// Whether a link is attached.

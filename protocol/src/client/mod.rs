@@ -175,7 +175,9 @@ impl Client {
     pub fn claim(config: &Config, expected: Option<Holder>, from: From) -> Self {
         let incarnation = expected.map_or(Incarnation(0), |holder| holder.incarnation);
         let tenure = expected.map_or(Tenure(0), |holder| holder.tenure);
-        Self::new(config, incarnation, tenure, Some(Claim { expected, from }))
+        let mut client = Self::new(config, incarnation, tenure, Some(Claim { expected, from }));
+        client.may_take_over &= expected.is_none();
+        client
     }
 
     /// A client that only ends the session.
@@ -364,6 +366,9 @@ impl Client {
             (Timer::Reconnect, Phase::Detached) => {
                 self.phase = Phase::Dialing;
                 effects.push(Effect::Connect);
+                if self.is_closing {
+                    self.be_patient(Patience::Close, effects);
+                }
             }
             (Timer::Handshake, Phase::Attaching { link, greeted, .. }) => {
                 effects.push(Effect::Close(link));
@@ -411,7 +416,7 @@ impl Client {
     }
 
     fn input(&mut self, item: Item, effects: &mut Effects) {
-        if self.exit.is_some() || self.is_closing {
+        if self.exit.is_some() || self.is_closing || !item.is_input() {
             effects.push(Effect::Return(item));
             return;
         }
@@ -461,7 +466,7 @@ impl Client {
             return;
         }
         // Without a Hello, nothing can have been started.
-        if self.attach == AttachNumber(0) && self.claim.is_none() {
+        if !self.has_asked() && self.claim.is_none() {
             return self.end(Ending::Closed, Some(Notice::Closed), effects);
         }
         self.begin_closing(effects);

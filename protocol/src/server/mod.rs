@@ -276,7 +276,10 @@ impl Config {
 
 fn step_absent(past: Past, config: &Config, event: Event, effects: &mut Effects) -> Server {
     let Event::Frame(link, Frame::Hello(hello)) = event else {
-        close_link_of(&event, effects);
+        // Items may stand right behind a Resume that was refused.
+        if !matches!(event, Event::Frame(_, Frame::Item { .. })) {
+            close_link_of(&event, effects);
+        }
         return Server::Absent(past);
     };
     match judge::judge_absent(&past, config, &hello) {
@@ -411,7 +414,10 @@ impl Ending {
             effects.push(Effect::Bury(self.past));
         }
         for (link, attach) in self.waiting {
-            effects.push(Effect::Send(link, Frame::Closed { attach }));
+            // What took this server's place is not closed.
+            if !self.is_displaced {
+                effects.push(Effect::Send(link, Frame::Closed { attach }));
+            }
             effects.push(Effect::Close(link));
         }
         effects.push(Effect::Stop);

@@ -188,6 +188,10 @@ impl Serving {
         let by = self.holder();
         let name = self.owner.name.clone();
         match hello.wish {
+            Wish::Claim { .. } if self.is_claimant(hello) => {
+                self.claim_again(link, hello, effects);
+                After::Serve
+            }
             Wish::Claim { expected: Some(expected), from }
                 if expected == by && self.takeover.is_none() =>
             {
@@ -212,6 +216,22 @@ impl Serving {
         let owner = Owner { tenure: self.owner.tenure.next(), ..Owner::of(hello) };
         effects.push(Effect::RecordTenure(owner.tenure, owner.name.clone()));
         self.takeover = Some(Takeover { owner, link: Some(link), from });
+    }
+
+    /// Whether a claim waits for its tenure already, and this is a later one of its instance.
+    fn is_claimant(&self, hello: &Hello) -> bool {
+        self.takeover.as_ref().is_some_and(|takeover| {
+            takeover.owner.instance == hello.instance && takeover.owner.attach < hello.attach
+        })
+    }
+
+    fn claim_again(&mut self, link: Link, hello: &Hello, effects: &mut Effects) {
+        let Some(takeover) = &mut self.takeover else { return };
+        takeover.owner = Owner { tenure: takeover.owner.tenure, ..Owner::of(hello) };
+        if let Some(old) = takeover.link.replace(link).filter(|old| *old != link) {
+            effects.push(Effect::Send(old, Frame::Bye(Bye::Replaced)));
+            effects.push(Effect::Close(old));
+        }
     }
 
     fn take_over(&mut self, config: &Config, effects: &mut Effects) {
@@ -382,9 +402,12 @@ impl Serving {
         effects: &mut Effects,
     ) -> Server {
         let answered = waiting.map(|(link, _)| link);
-        if let Some(attached) = self.link.filter(|attached| Some(*attached) != answered) {
-            effects.push(Effect::Send(attached, Frame::Bye(Bye::Ending)));
-            effects.push(Effect::Close(attached));
+        let claimant = self.takeover.and_then(|takeover| takeover.link);
+        let claimant = claimant.filter(|claimant| Some(*claimant) != self.link);
+        let others = self.link.into_iter().chain(claimant);
+        for link in others.filter(|link| Some(*link) != answered) {
+            effects.push(Effect::Send(link, Frame::Bye(Bye::Ending)));
+            effects.push(Effect::Close(link));
         }
         effects.push(Effect::Disarm(Timer::Heartbeat));
         effects.push(Effect::Disarm(Timer::LinkSilent));

@@ -1,0 +1,223 @@
+//! One frame of every kind and variant, by name, and its description in plain JSON.
+
+use bytes::Bytes;
+use rejoin_protocol::error::{Divergence, FrameError, Misbehaviour};
+use rejoin_protocol::frame::{Bye, From, How, Refused, Wish};
+use rejoin_protocol::reason::Counters;
+use rejoin_protocol::{
+    AttachNumber, ClientName, ExitStatus, Frame, Holder, Incarnation, Item, Reason, Seq, Signal,
+    SpawnError, SpawnErrorKind, Stream, Tenure, VersionRange, WindowSize,
+};
+use serde_json::{Value, json};
+
+use super::{ALICE, EPOCH, HOST, OTHER_EPOCH, OTHER_HOST};
+
+type Named = (&'static str, Frame);
+
+/// Every frame of the golden vectors.
+pub fn frames() -> Vec<Named> {
+    [greetings(), hellos(), welcomes(), refusals(), items(), others(), byes()].concat()
+}
+
+fn greetings() -> Vec<Named> {
+    vec![("greeting", super::greeting(HOST))]
+}
+
+fn hellos() -> Vec<Named> {
+    let hello = |attach, tenure, wish| super::hello(ALICE, attach, tenure, wish);
+    let expected = Holder { epoch: EPOCH, incarnation: Incarnation(1), tenure: Tenure(2) };
+    let claim = |expected, from| hello(1, 0, Wish::Claim { expected, from });
+    let resume = |incarnation, next_output| Wish::Resume {
+        incarnation: Incarnation(incarnation),
+        epoch: EPOCH,
+        next_output: Seq(next_output),
+    };
+    vec![
+        ("hello open", hello(1, 0, super::open(0))),
+        ("hello resume", hello(2, 0, resume(0, 5))),
+        ("hello resume, large numbers", hello(300, 70_000, resume(u64::MAX, 1 << 63))),
+        ("hello claim, holder not known", claim(None, From::FirstHeld)),
+        ("hello claim, latest", claim(Some(expected), From::Latest)),
+        ("hello claim, from a number", claim(Some(expected), From::Seq(Seq(128)))),
+        ("hello close", hello(3, 1, super::close(0))),
+    ]
+}
+
+fn welcomes() -> Vec<Named> {
+    let mut resumed = super::welcome(2, How::Resumed);
+    resumed.accepted = Seq(7);
+    resumed.handed_over = Seq(6);
+    resumed.buffered = 70;
+    resumed.first_output = Seq(127);
+    resumed.next_output = Seq(128);
+    let mut claimed = super::welcome(1, How::Claimed);
+    claimed.tenure = Tenure(3);
+    vec![
+        ("welcome, opened", Frame::Welcome(super::welcome(1, How::Opened))),
+        ("welcome, resumed", Frame::Welcome(resumed)),
+        ("welcome, claimed", Frame::Welcome(claimed)),
+    ]
+}
+
+/// Every reason, in the order of their numbers.
+pub fn reasons() -> Vec<(&'static str, Reason)> {
+    let by = Holder { epoch: EPOCH, incarnation: Incarnation(1), tenure: Tenure(2) };
+    let name = ClientName::new("bob@laptop");
+    let failed = |kind| Reason::SpawnFailed(SpawnError::new(kind, "exec: no"));
+    vec![
+        ("process gone", Reason::ProcessGone),
+        ("unknown", Reason::Unknown),
+        ("epoch mismatch", Reason::EpochMismatch { current: OTHER_EPOCH }),
+        ("different host", Reason::DifferentHost { host: OTHER_HOST }),
+        ("diverged, output ahead", Reason::Diverged(Divergence::OutputAhead)),
+        ("diverged, output behind", Reason::Diverged(Divergence::OutputBehind)),
+        ("diverged, input ahead", Reason::Diverged(Divergence::InputAhead)),
+        ("diverged, input behind", Reason::Diverged(Divergence::InputBehind)),
+        ("diverged, identity", Reason::Diverged(Divergence::Identity)),
+        ("gap", Reason::Gap { first_held: Seq(9) }),
+        ("stale", Reason::Stale { last: AttachNumber(4) }),
+        ("held", Reason::Held { by, name: name.clone() }),
+        ("superseded", Reason::Superseded { by: Tenure(3), name }),
+        ("spawn failed, not found", failed(SpawnErrorKind::NotFound)),
+        ("spawn failed, permission denied", failed(SpawnErrorKind::PermissionDenied)),
+        ("spawn failed, bad directory", failed(SpawnErrorKind::BadDirectory)),
+        ("spawn failed, other", failed(SpawnErrorKind::Other)),
+        ("incompatible", Reason::Incompatible { supported: VersionRange::SUPPORTED }),
+        ("unresponsive", Reason::Unresponsive),
+        ("forbidden", Reason::Forbidden { message: "not yours".into() }),
+    ]
+}
+
+fn refusals() -> Vec<Named> {
+    let known = Counters { used: Some(Incarnation(1)), tenure: Tenure(2), epoch: Some(EPOCH) };
+    reasons()
+        .into_iter()
+        .map(|(name, reason)| {
+            let counters =
+                if matches!(reason, Reason::Held { .. }) { known } else { Counters::default() };
+            let attach = AttachNumber(1);
+            (name, Frame::Refused(Refused { attach, reason, counters }))
+        })
+        .collect()
+}
+
+fn items() -> Vec<Named> {
+    let data = Bytes::from_static(b"oops\n");
+    let size = WindowSize { rows: 24, cols: 80, xpixel: 0, ypixel: 600 };
+    vec![
+        ("input", super::item(0, super::input("ls\n"))),
+        ("input, empty", super::item(1, super::input(""))),
+        ("input end", super::item(127, Item::InputEnd)),
+        ("resize", super::item(128, Item::Resize(size))),
+        ("signal", super::item(16_384, Item::Signal(Signal::INT))),
+        ("output, stdout", super::item(0, super::output("hello\n"))),
+        ("output, stderr", super::item(1, Item::Output { stream: Stream::Stderr, data })),
+        ("exit, code", super::item(u64::MAX, super::exit(3))),
+        ("exit, signal", super::item(2, Item::Exit(ExitStatus::Signal(Signal::KILL)))),
+        ("gap", super::item(2, Item::Gap { next: Seq(300) })),
+    ]
+}
+
+fn others() -> Vec<Named> {
+    vec![
+        ("ack", super::ack(300)),
+        ("ping", Frame::Ping { token: 1 << 40 }),
+        ("pong", Frame::Pong { token: 1 << 40 }),
+        ("superseded", Frame::Superseded { by: Tenure(1), name: ClientName::new("bob@laptop") }),
+        ("detach", Frame::Detach),
+        ("close", Frame::Close),
+        ("closed", Frame::Closed { attach: AttachNumber(3) }),
+    ]
+}
+
+fn byes() -> Vec<Named> {
+    let misbehaved = |what| Frame::Bye(Bye::Misbehaved(what));
+    let frame = |error| misbehaved(Misbehaviour::Frame(error));
+    vec![
+        ("bye, frame too long", frame(FrameError::TooLong { kind: 6, length: 5000, limit: 4096 })),
+        ("bye, frame empty", frame(FrameError::Empty)),
+        ("bye, unknown kind", frame(FrameError::UnknownKind(0x0e))),
+        ("bye, bad header", frame(FrameError::BadHeader(1))),
+        ("bye, unexpected payload", frame(FrameError::UnexpectedPayload(6))),
+        ("bye, no magic", frame(FrameError::NoMagic)),
+        ("bye, wrong side", misbehaved(Misbehaviour::WrongSide)),
+        ("bye, skipped items", misbehaved(Misbehaviour::SkippedItems)),
+        ("bye, window exceeded", misbehaved(Misbehaviour::WindowExceeded)),
+        ("bye, silent", misbehaved(Misbehaviour::Silent)),
+        ("bye, replaced", Frame::Bye(Bye::Replaced)),
+        ("bye, ending", Frame::Bye(Bye::Ending)),
+    ]
+}
+
+/// A frame in JSON: ids and payloads as hexadecimal text, enumerations by their names.
+pub fn describe(frame: &Frame) -> Value {
+    match frame {
+        Frame::Greeting(greeting) => json!({ "Greeting": plain(greeting) }),
+        Frame::Hello(hello) => json!({ "Hello": {
+            "version": hello.version, "session": hello.session.to_string(),
+            "instance": hello.instance.to_string(), "name": hello.name,
+            "attach": hello.attach, "tenure": hello.tenure, "wish": describe_wish(&hello.wish),
+        }}),
+        Frame::Welcome(welcome) => json!({ "Welcome": plain(welcome) }),
+        Frame::Refused(refused) => json!({ "Refused": plain(refused) }),
+        Frame::Item { seq, item } => json!({ "Item": { "seq": seq, "item": describe_item(item) }}),
+        Frame::Ack { next } => json!({ "Ack": { "next": next } }),
+        Frame::Ping { token } => json!({ "Ping": { "token": token } }),
+        Frame::Pong { token } => json!({ "Pong": { "token": token } }),
+        Frame::Superseded { by, name } => json!({ "Superseded": { "by": by, "name": name } }),
+        Frame::Detach => json!("Detach"),
+        Frame::Close => json!("Close"),
+        Frame::Closed { attach } => json!({ "Closed": { "attach": attach } }),
+        Frame::Bye(bye) => json!({ "Bye": plain(bye) }),
+    }
+}
+
+fn describe_wish(wish: &Wish) -> Value {
+    match wish {
+        Wish::Open { incarnation, host, spec } => json!({ "Open": {
+            "incarnation": incarnation, "host": plain(host), "spec": super::to_hex(spec) }}),
+        Wish::Resume { incarnation, epoch, next_output } => json!({ "Resume": {
+            "incarnation": incarnation, "epoch": epoch.to_string(), "next_output": next_output }}),
+        Wish::Claim { expected, from } => json!({ "Claim": {
+            "expected": plain(expected), "from": plain(from) }}),
+        Wish::Close { incarnation } => json!({ "Close": { "incarnation": incarnation } }),
+    }
+}
+
+fn describe_item(item: &Item) -> Value {
+    match item {
+        Item::Input(data) => json!({ "Input": { "data": super::to_hex(data) } }),
+        Item::InputEnd => json!("InputEnd"),
+        Item::Resize(size) => json!({ "Resize": size }),
+        Item::Signal(signal) => json!({ "Signal": signal }),
+        Item::Output { stream, data } => {
+            json!({ "Output": { "stream": stream, "data": super::to_hex(data) } })
+        }
+        Item::Exit(status) => json!({ "Exit": status }),
+        Item::Gap { next } => json!({ "Gap": { "next": next } }),
+    }
+}
+
+/// As serde has it, with every list of bytes as hexadecimal text.
+pub fn plain(value: impl serde::Serialize) -> Value {
+    let with_lists = serde_json::to_value(value).unwrap();
+    replace_bytes(with_lists)
+}
+
+fn replace_bytes(value: Value) -> Value {
+    match value {
+        Value::Array(list) => match bytes_of(&list) {
+            Some(bytes) => Value::String(super::to_hex(&bytes)),
+            None => list.into_iter().map(replace_bytes).collect(),
+        },
+        Value::Object(fields) => {
+            fields.into_iter().map(|(name, field)| (name, replace_bytes(field))).collect()
+        }
+        other => other,
+    }
+}
+
+fn bytes_of(list: &[Value]) -> Option<Vec<u8>> {
+    let bytes = list.iter().map(|value| u8::try_from(value.as_u64()?).ok());
+    bytes.collect::<Option<Vec<u8>>>().filter(|bytes| !bytes.is_empty())
+}

@@ -1,0 +1,183 @@
+//! Everything that is written to this end's stdout and stderr, by one task and in one order: what the
+//! process writes, the status line, and rejoin's own words.
+
+use std::io;
+
+use bytes::Bytes;
+use rejoin_client::{Output, Outputs, Stream};
+use tokio::sync::mpsc;
+
+use super::screen::Screen;
+use super::status::{self, Place};
+use super::{output, terminal};
+
+/// What else is to be written.
+#[derive(Debug)]
+pub(crate) enum Paint {
+    /// The status line, or none.
+    Status(Option<String>),
+    /// A line of rejoin's own, or of the ssh that carries the link.
+    Line(String),
+    /// The program is gone: undo what it made of the terminal.
+    Undo,
+    /// No more output: what is not written stays on its host.
+    Stop,
+    /// From here on lines end as in raw mode, or not.
+    Raw(bool),
+}
+
+/// The sender's side. Dropping it ends the painter, once all output is written.
+pub(crate) type Brush = mpsc::UnboundedSender<Paint>;
+
+/// How the streams are written to.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Style {
+    /// Whether the process has a terminal, and stdout is one.
+    pub(crate) is_screen: bool,
+    /// Whether a status line can be drawn on it.
+    pub(crate) has_status: bool,
+    /// Whether it may be in reverse video.
+    pub(crate) has_color: bool,
+}
+
+/// What the main task has to know.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Trouble {
+    /// Nobody reads stdout any more.
+    BrokenPipe,
+    /// Stdout cannot be written: a disk is full.
+    Failed(String),
+}
+
+pub(crate) struct Painter {
+    style: Style,
+    screen: Screen,
+    /// Where the status line stands.
+    drawn: Option<Place>,
+    is_raw: bool,
+    trouble: mpsc::UnboundedSender<Trouble>,
+    is_stopped: bool,
+}
+
+impl Painter {
+    pub(crate) fn new(style: Style, trouble: mpsc::UnboundedSender<Trouble>) -> Self {
+        let screen = Screen::default();
+        Self { style, screen, drawn: None, is_raw: false, trouble, is_stopped: false }
+    }
+
+    /// Writes until there is no more output and nobody has anything else to write. The terminal is left
+    /// as a shell expects it.
+    ///
+    /// Output that could not be written is not acknowledged: `outputs` is kept, but not asked.
+    pub(crate) async fn run(
+        mut self,
+        mut outputs: Outputs,
+        mut paints: mpsc::UnboundedReceiver<Paint>,
+    ) {
+        let (mut has_output, mut has_paints) = (true, true);
+        while (has_output && !self.is_stopped) || has_paints {
+            tokio::select! {
+                biased;
+                paint = paints.recv(), if has_paints => match paint {
+                    Some(paint) => self.paint(paint).await,
+                    None => has_paints = false,
+                },
+                // What is asked for here acknowledges what was written the time before.
+                output = outputs.recv(), if has_output && !self.is_stopped => match output {
+                    Some(output) => self.output(output).await,
+                    None => has_output = false,
+                },
+            }
+        }
+        self.undo().await;
+    }
+
+    async fn output(&mut self, output: Output) {
+        match output {
+            Output::Data { stream, data, .. } => self.data(stream, data).await,
+            Output::Gap { from, next } => {
+                let items = next.0.saturating_sub(from.0);
+                self.line(&format!("rejoin: output was dropped here: {items} pieces")).await;
+            }
+            Output::Exit(_) => {}
+        }
+    }
+
+    async fn data(&mut self, stream: Stream, data: Bytes) {
+        self.erase().await;
+        if self.style.is_screen {
+            self.screen.pass(&data);
+        }
+        let written = output::write_all(stream, data).await;
+        if let (Stream::Stdout, Err(error)) = (stream, written) {
+            self.broken(&error);
+        }
+    }
+
+    fn broken(&mut self, error: &io::Error) {
+        self.is_stopped = true;
+        let trouble = match error.kind() {
+            io::ErrorKind::BrokenPipe => Trouble::BrokenPipe,
+            _ => Trouble::Failed(error.to_string()),
+        };
+        // The main task listens for as long as there is output.
+        let _ = self.trouble.send(trouble);
+    }
+
+    async fn paint(&mut self, paint: Paint) {
+        match paint {
+            Paint::Status(Some(line)) => self.status(&line).await,
+            Paint::Status(None) => self.erase().await,
+            Paint::Line(line) => self.line(&line).await,
+            Paint::Undo => self.undo().await,
+            Paint::Stop => self.is_stopped = true,
+            Paint::Raw(is_raw) => self.is_raw = is_raw,
+        }
+    }
+
+    async fn status(&mut self, line: &str) {
+        if !self.style.has_status || !self.screen.can_draw() {
+            return;
+        }
+        let size = terminal::size();
+        let place = match self.screen.is_alternate() {
+            true => Place::LastOf(size.rows),
+            false => Place::Below,
+        };
+        let has_color = self.style.has_color;
+        let bytes = if self.drawn == Some(place) {
+            status::redraw(place, line, size.cols, has_color)
+        } else {
+            self.erase().await;
+            status::draw(place, line, size.cols, has_color)
+        };
+        self.drawn = Some(place);
+        self.draw(bytes.into()).await;
+    }
+
+    async fn erase(&mut self) {
+        if let Some(place) = self.drawn.take() {
+            self.draw(status::erase(place).into()).await;
+        }
+    }
+
+    async fn undo(&mut self) {
+        self.erase().await;
+        let undoing = self.screen.undo();
+        self.draw(undoing.into()).await;
+    }
+
+    /// A line of its own on stderr: in raw mode, nothing else brings the cursor to a line's start.
+    async fn line(&mut self, line: &str) {
+        self.erase().await;
+        let line = if self.is_raw { format!("\r\n{line}\r\n") } else { format!("{line}\n") };
+        let _ = output::write_all(Stream::Stderr, line.into()).await;
+    }
+
+    /// What is only for the eye has no one to tell when it fails.
+    async fn draw(&self, bytes: Bytes) {
+        if !bytes.is_empty() && self.style.is_screen {
+            let _ = output::write_all(Stream::Stdout, bytes).await;
+        }
+    }
+}

@@ -1,0 +1,265 @@
+//! The status line: what it says while there is no connection, and the bytes that draw it.
+
+use std::time::{Duration, Instant, SystemTime};
+
+use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
+
+use super::quote::shown;
+
+/// An outage shorter than this is not worth a word.
+pub(crate) const QUIET: Duration = Duration::from_millis(500);
+
+/// A time without a connection.
+#[derive(Clone, Debug)]
+pub(crate) struct Outage {
+    destination: String,
+    /// By the wall clock: it is to count the time asleep.
+    since: SystemTime,
+    began: Instant,
+    why: String,
+    next: Option<Instant>,
+    /// What only a person can mend.
+    advice: Option<String>,
+}
+
+impl Outage {
+    pub(crate) fn new(destination: &str, why: &str) -> Self {
+        Self {
+            destination: shown(destination),
+            since: SystemTime::now(),
+            began: Instant::now(),
+            why: shown(why),
+            next: None,
+            advice: None,
+        }
+    }
+
+    /// The next attempt, and why the last one failed.
+    pub(crate) fn planned(&mut self, delay: Duration, why: &str) {
+        self.next = Some(Instant::now() + delay);
+        if !why.is_empty() {
+            self.why = shown(why);
+        }
+    }
+
+    pub(crate) fn advised(&mut self, advice: &str) {
+        self.advice = Some(shown(advice));
+    }
+
+    /// When it becomes worth a word.
+    pub(crate) fn worth_a_word(&self) -> Instant {
+        self.began + QUIET
+    }
+
+    /// Whether ssh needs a person: unlocked keys, a password, a second factor.
+    pub(crate) fn needs_user(&self) -> bool {
+        let texts = [Some(&self.why), self.advice.as_ref()];
+        texts.into_iter().flatten().any(|text| text.contains("needs you"))
+    }
+
+    /// How long it has been.
+    pub(crate) fn length(&self) -> Duration {
+        self.since.elapsed().unwrap_or_default()
+    }
+
+    /// For somebody without keys to press.
+    pub(crate) fn plain(&self) -> String {
+        let Self { destination, why, advice, .. } = self;
+        match advice {
+            Some(advice) => advice.clone(),
+            None => format!("no connection to {destination} ({why}); reconnecting"),
+        }
+    }
+
+    /// For the status line.
+    pub(crate) fn line(&self, escape: Option<u8>) -> String {
+        let text = Text {
+            destination: &self.destination,
+            length: self.length(),
+            why: self.advice.as_deref().unwrap_or(&self.why),
+            next: self.next.map(|next| next.saturating_duration_since(Instant::now())),
+            escape,
+        };
+        text.render()
+    }
+}
+
+struct Text<'a> {
+    destination: &'a str,
+    length: Duration,
+    why: &'a str,
+    next: Option<Duration>,
+    escape: Option<u8>,
+}
+
+impl Text<'_> {
+    /// What matters most comes first: a narrow terminal cuts off the end.
+    fn render(&self) -> String {
+        let mut line = format!(" {}: no connection for {}", self.destination, round(self.length));
+        match self.next {
+            // To the eye, an attempt that runs is one that is about to.
+            None => line.push_str(", connecting"),
+            Some(next) if next < Duration::from_secs(1) => line.push_str(", connecting"),
+            Some(next) => line.push_str(&format!(", next try in {}", round(next))),
+        }
+        if let Some(escape) = self.escape.map(key) {
+            line.push_str(&format!(" [{escape}r now, {escape}. leave]"));
+        }
+        line.push_str(&format!(" ({}) ", self.why));
+        line
+    }
+}
+
+fn key(escape: u8) -> String {
+    match escape {
+        0..=0x1f => format!("^{}", char::from(escape + 0x40)),
+        _ => char::from(escape).to_string(),
+    }
+}
+
+/// In the largest two units.
+pub(crate) fn round(length: Duration) -> String {
+    let seconds = length.as_secs();
+    match seconds {
+        0..60 => format!("{seconds}s"),
+        60..3600 => format!("{}m{:02}s", seconds / 60, seconds % 60),
+        3600..86_400 => format!("{}h{:02}m", seconds / 3600, seconds / 60 % 60),
+        _ => format!("{}d{:02}h", seconds / 86_400, seconds / 3600 % 24),
+    }
+}
+
+/// Where a status line stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// On the line below the cursor's, which is left as it is.
+    Below,
+    /// On the last of so many rows, over a full-screen program that draws it anew afterwards.
+    LastOf(u16),
+}
+
+const SAVE: &str = "\x1b7";
+const RESTORE: &str = "\x1b8";
+/// In no colour of the program's.
+const ERASE: &str = "\x1b[0m\x1b[2K";
+
+/// Draws a line where there was none.
+pub(crate) fn draw(place: Place, text: &str, width: u16, has_color: bool) -> String {
+    // Makes sure that there is a line below: on the last row, this scrolls and goes back up.
+    let room = if place == Place::Below { "\n\x1b[A" } else { "" };
+    room.to_owned() + &redraw(place, text, width, has_color)
+}
+
+/// Draws a line where one was.
+pub(crate) fn redraw(place: Place, text: &str, width: u16, has_color: bool) -> String {
+    // Not to the last column: that would wrap on some terminals.
+    let text = cut(text, usize::from(width.saturating_sub(1)));
+    let (on, off) = if has_color { ("\x1b[7m", "\x1b[0m") } else { ("", "") };
+    format!("{SAVE}{}{ERASE}{on}{text}{off}{RESTORE}", go(place))
+}
+
+/// Takes it away.
+pub(crate) fn erase(place: Place) -> String {
+    format!("{SAVE}{}{ERASE}{RESTORE}", go(place))
+}
+
+fn go(place: Place) -> String {
+    match place {
+        Place::Below => "\x1b[B\r".to_owned(),
+        Place::LastOf(rows) => format!("\x1b[{rows};1H"),
+    }
+}
+
+/// As much of a text as fits.
+fn cut(text: &str, width: usize) -> String {
+    if text.width() <= width {
+        return text.to_owned();
+    }
+    let mut used = 0;
+    let fits = |character: &char| {
+        used += character.width().unwrap_or(0);
+        used <= width
+    };
+    text.chars().take_while(fits).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(seconds: u64, next: Option<u64>, escape: Option<u8>) -> String {
+        Text {
+            destination: "me@host",
+            length: Duration::from_secs(seconds),
+            why: "Connection reset by peer",
+            next: next.map(Duration::from_millis),
+            escape,
+        }
+        .render()
+    }
+
+    #[test]
+    fn it_says_how_long_when_what_to_press_and_why() {
+        assert_eq!(
+            text(72, Some(3500), Some(b'~')),
+            " me@host: no connection for 1m12s, next try in 3s [~r now, ~. leave] \
+             (Connection reset by peer) "
+        );
+        assert_eq!(
+            text(0, None, None),
+            " me@host: no connection for 0s, connecting (Connection reset by peer) "
+        );
+        assert!(text(5, Some(900), Some(0x1d)).contains(", connecting [^]r now, ^]. leave]"));
+    }
+
+    #[test]
+    fn lengths_have_two_units() {
+        let rounded = |seconds| round(Duration::from_secs(seconds));
+        assert_eq!(rounded(59), "59s");
+        assert_eq!(rounded(60), "1m00s");
+        assert_eq!(rounded(3599), "59m59s");
+        assert_eq!(rounded(3600), "1h00m");
+        assert_eq!(rounded(86_399), "23h59m");
+        assert_eq!(rounded(8 * 86_400 + 3600), "8d01h");
+    }
+
+    #[test]
+    fn the_line_below_is_drawn_and_erased_without_touching_the_cursors_line() {
+        assert_eq!(
+            draw(Place::Below, "gone", 80, true),
+            "\n\x1b[A\x1b7\x1b[B\r\x1b[0m\x1b[2K\x1b[7mgone\x1b[0m\x1b8"
+        );
+        assert_eq!(
+            redraw(Place::Below, "gone", 80, false),
+            "\x1b7\x1b[B\r\x1b[0m\x1b[2Kgone\x1b8"
+        );
+        assert_eq!(erase(Place::Below), "\x1b7\x1b[B\r\x1b[0m\x1b[2K\x1b8");
+    }
+
+    #[test]
+    fn over_a_full_screen_program_it_stands_on_the_last_line() {
+        assert_eq!(
+            draw(Place::LastOf(24), "gone", 80, false),
+            "\x1b7\x1b[24;1H\x1b[0m\x1b[2Kgone\x1b8"
+        );
+        assert_eq!(erase(Place::LastOf(24)), "\x1b7\x1b[24;1H\x1b[0m\x1b[2K\x1b8");
+    }
+
+    #[test]
+    fn it_never_wraps() {
+        assert_eq!(cut("abcdef", 6), "abcdef");
+        assert_eq!(cut("abcdef", 3), "abc");
+        assert_eq!(cut("漢字漢字", 5), "漢字");
+        assert_eq!(cut("abc", 0), "");
+        assert_eq!(redraw(Place::LastOf(1), "abc", 0, false), erase(Place::LastOf(1)));
+    }
+
+    #[test]
+    fn a_peers_words_cannot_steer_the_terminal() {
+        let mut outage = Outage::new("ho\x1b[2Jst", "why\r\n\x07");
+        assert!(!outage.line(None).contains(char::is_control));
+        outage.planned(Duration::ZERO, "because\x1b]0;x\x07");
+        outage.advised("see \x1b[31mto it");
+        assert!(!outage.line(None).contains(char::is_control));
+        assert!(!outage.plain().contains(char::is_control));
+    }
+}

@@ -1,0 +1,107 @@
+//! The values of options: durations, sizes, variables, the escape character.
+
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt as _;
+use std::time::Duration;
+
+use rejoin_client::spec::ProcessSpec;
+
+/// `90s`, `15m`, `12h`, `7d`, and sums of them.
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
+    humantime::parse_duration(text).map_err(|error| format!("{error}, such as 90s, 15m, 12h or 7d"))
+}
+
+/// A number of bytes: `512K`, `4M`, or plain.
+pub(crate) fn window(text: &str) -> Result<u64, String> {
+    let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
+    let unit = match text[digits.len()..].to_ascii_lowercase().as_str() {
+        "" => 1,
+        "k" | "kb" | "kib" => 1 << 10,
+        "m" | "mb" | "mib" => 1 << 20,
+        _ => return Err("a size is a number of bytes, such as 65600, 512K or 4M".to_owned()),
+    };
+    let number: u64 = digits.parse().map_err(|_| "a size begins with a number".to_owned())?;
+    let (min, max) = (ProcessSpec::MIN_WINDOW, ProcessSpec::MAX_WINDOW);
+    number
+        .checked_mul(unit)
+        .filter(|size| (min..=max).contains(size))
+        .ok_or_else(|| format!("the window is {min} bytes at least and {max} at most"))
+}
+
+/// A variable for the process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Variable {
+    pub(crate) name: Vec<u8>,
+    pub(crate) value: Vec<u8>,
+}
+
+/// `NAME=VALUE`.
+pub(crate) fn variable(text: OsString) -> Result<Variable, &'static str> {
+    let bytes = text.as_bytes();
+    let equals = bytes.iter().position(|&byte| byte == b'=').filter(|&at| at > 0);
+    let at = equals.ok_or("a variable is given as NAME=VALUE")?;
+    Ok(Variable { name: bytes[..at].to_vec(), value: bytes[at + 1..].to_vec() })
+}
+
+/// The escape character: one character, `^` and a letter, or `none`.
+pub(crate) fn escape(text: Option<OsString>) -> Result<Option<u8>, &'static str> {
+    match text.as_deref().map(std::ffi::OsStr::as_bytes) {
+        None => Ok(Some(b'~')),
+        Some(b"none") => Ok(None),
+        Some(&[character]) => Ok(Some(character)),
+        Some(&[b'^', letter @ b'?'..=b'~']) => Ok(Some(letter & 0x1f)),
+        Some(_) => Err("the escape character is one character, such as ~ or ^], or none"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_have_units() {
+        assert_eq!(duration("90s"), Ok(Duration::from_secs(90)));
+        assert_eq!(duration("15m"), Ok(Duration::from_secs(15 * 60)));
+        assert_eq!(duration("12h"), Ok(Duration::from_secs(12 * 3600)));
+        assert_eq!(duration("7d"), Ok(Duration::from_secs(7 * 86400)));
+        assert_eq!(duration("1h 30m"), Ok(Duration::from_secs(5400)));
+        assert!(duration("90").is_err());
+        assert!(duration("").is_err());
+        assert!(duration("-1s").is_err());
+    }
+
+    #[test]
+    fn windows_have_bounds() {
+        assert_eq!(window("65600"), Ok(65_600));
+        assert_eq!(window("512K"), Ok(512 * 1024));
+        assert_eq!(window("4MiB"), Ok(4 << 20));
+        assert_eq!(window("64m"), Ok(64 << 20));
+        for bad in ["", "M", "1", "64K", "65m", "4G", "-1", "99999999999999999999", "4 M", "é"] {
+            assert!(window(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn variables_have_names() {
+        let parsed =
+            |name: &[u8], value: &[u8]| Ok(Variable { name: name.to_vec(), value: value.to_vec() });
+        assert_eq!(variable("A=b".into()), parsed(b"A", b"b"));
+        assert_eq!(variable("A=".into()), parsed(b"A", b""));
+        assert_eq!(variable("A=b=c".into()), parsed(b"A", b"b=c"));
+        assert!(variable("=b".into()).is_err());
+        assert!(variable("A".into()).is_err());
+    }
+
+    #[test]
+    fn escapes_are_written_as_ssh_writes_them() {
+        let parsed = |text: &str| escape(Some(text.into()));
+        assert_eq!(escape(None), Ok(Some(b'~')));
+        assert_eq!(parsed("none"), Ok(None));
+        assert_eq!(parsed("%"), Ok(Some(b'%')));
+        assert_eq!(parsed("^]"), Ok(Some(0x1d)));
+        assert_eq!(parsed("^b"), Ok(Some(0x02)));
+        assert_eq!(parsed("^"), Ok(Some(b'^')));
+        assert!(parsed("").is_err());
+        assert!(parsed("ab").is_err());
+    }
+}

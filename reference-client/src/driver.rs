@@ -1,0 +1,409 @@
+//! Drives the client machine: carries out its effects, brings it its events.
+
+mod tell;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use rejoin_protocol::client::{Client, Config, Effect, Ending, Event as MachineEvent, Patience};
+use rejoin_protocol::error::Misbehaviour;
+use rejoin_protocol::{Frame, Item, Link, Timer};
+use rejoin_ssh::{Attempt, BoxFuture, Connect, LinkError, LinkErrorKind};
+use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
+
+use crate::event::Event;
+use crate::link::{LiveLink, Report};
+use crate::options::{Options, Timing};
+use crate::session::{Command, InputItem, Output, Taken, output_of};
+use crate::state::SessionState;
+use crate::timers::{Backoff, Timers};
+use crate::wake;
+
+/// Where the driver meets the application.
+#[derive(Debug)]
+pub(crate) struct Ports {
+    pub(crate) input: mpsc::Receiver<InputItem>,
+    pub(crate) control: mpsc::UnboundedReceiver<Command>,
+    pub(crate) output: mpsc::UnboundedSender<(Taken, Output)>,
+    pub(crate) event: mpsc::UnboundedSender<Event>,
+    pub(crate) taken: watch::Receiver<Taken>,
+    pub(crate) state: watch::Sender<Option<SessionState>>,
+}
+
+// Each of them is a fact of its own.
+#[allow(clippy::struct_excessive_bools)]
+struct Driver {
+    connect: Arc<dyn Connect>,
+    config: Config,
+    machine: Client,
+    timing: Timing,
+    may_ask: bool,
+    timers: Timers,
+    backoff: Backoff,
+    links: u64,
+    link: Option<LiveLink>,
+    /// Whether the machine knows of `link`.
+    is_link_opened: bool,
+    reports: mpsc::Sender<(Link, Report)>,
+    /// Input that was taken from the application and waits for room.
+    pending: Option<InputItem>,
+    output: Option<mpsc::UnboundedSender<(Taken, Output)>>,
+    event: mpsc::UnboundedSender<Event>,
+    state: watch::Sender<Option<SessionState>>,
+    was_attached: bool,
+    host_name: Option<String>,
+    /// Why the last link ended, in words.
+    last_loss: String,
+    needs_user: bool,
+    detached_since: Instant,
+    /// When the patience for an Open ends, on the clock that runs while the machine sleeps.
+    open_ends: Option<Duration>,
+    /// The last words of the link that was closed last.
+    farewell: Option<BoxFuture<'static, ()>>,
+}
+
+/// Runs a session until it is over.
+pub(crate) async fn run(
+    connect: Arc<dyn Connect>,
+    config: Config,
+    machine: Client,
+    options: Options,
+    ports: Ports,
+) {
+    let Ports { mut input, mut control, output, event, mut taken, state } = ports;
+    let (reports, mut reported) = mpsc::channel(16);
+    let mut driver = Driver {
+        connect,
+        config,
+        machine,
+        timing: options.timing,
+        may_ask: options.may_ask,
+        timers: Timers::default(),
+        backoff: Backoff::new(),
+        links: 0,
+        link: None,
+        is_link_opened: false,
+        reports,
+        pending: None,
+        output: Some(output),
+        event,
+        state,
+        was_attached: false,
+        host_name: None,
+        last_loss: String::new(),
+        needs_user: false,
+        detached_since: Instant::now(),
+        open_ends: None,
+        farewell: None,
+    };
+    let mut woken = wake::watch();
+    driver.tell(Event::Connecting);
+    driver.step(MachineEvent::Timer(Timer::Reconnect));
+    let mut has_control = true;
+    while !driver.machine.is_ended() {
+        let takes_input = driver.pending.is_none() && driver.machine.input_room() > 0;
+        tokio::select! {
+            Some((link, report)) = reported.recv() => driver.report(link, report),
+            command = control.recv(), if has_control => match command {
+                Some(command) => driver.command(command),
+                None => has_control = false,
+            },
+            Some(item) = input.recv(), if takes_input => driver.input(item),
+            changed = taken.changed() => match changed {
+                Ok(()) => driver.taken(*taken.borrow_and_update()),
+                // Nobody reads the output any more: nobody wants the session.
+                Err(_) => driver.step(MachineEvent::Detach),
+            },
+            timer = driver.timers.next() => driver.timer(timer),
+            Some(()) = woken.recv() => driver.woken(),
+        }
+        driver.push_pending();
+    }
+    driver.finish().await;
+}
+
+impl Driver {
+    fn step(&mut self, event: MachineEvent) {
+        let before = self.machine.name();
+        let effects = self.machine.step(&self.config, event);
+        for effect in effects {
+            self.carry_out(effect);
+        }
+        let after = self.machine.name();
+        if before != after {
+            tracing::debug!(before, after, "client");
+        }
+    }
+
+    fn carry_out(&mut self, effect: Effect) {
+        match effect {
+            Effect::Connect => self.open_link(),
+            Effect::Send(link, frame) => self.send(link, frame),
+            Effect::Close(link) => self.close(link),
+            Effect::Deliver(seq, item) => self.deliver(seq, item),
+            Effect::Tell(notice) => self.notice(notice),
+            // There is no process left to take it; the ending tells how much was never taken.
+            Effect::Return(_) => {}
+            Effect::Arm(timer) => self.arm(timer),
+            Effect::Disarm(timer) => self.timers.disarm(timer),
+        }
+    }
+
+    fn open_link(&mut self) {
+        self.links += 1;
+        // Once: at the start, and whenever a person pressed a key to be asked.
+        let attempt = if self.may_ask { Attempt::First } else { Attempt::Reconnect };
+        self.may_ask = false;
+        self.is_link_opened = false;
+        let link = Link(self.links);
+        let reports = self.reports.clone();
+        self.link = Some(LiveLink::open(link, Arc::clone(&self.connect), attempt, reports));
+    }
+
+    fn send(&mut self, link: Link, frame: Frame) {
+        if let Some(live) = self.link.as_ref().filter(|live| live.link == link) {
+            live.send(frame);
+            self.timers.restart(Timer::Heartbeat, self.timing.heartbeat);
+        }
+    }
+
+    fn close(&mut self, link: Link) {
+        if let Some(live) = self.link.take_if(|live| live.link == link) {
+            self.farewell = Some(Box::pin(live.end()));
+        }
+    }
+
+    fn deliver(&mut self, seq: rejoin_protocol::Seq, item: Item) {
+        let next = item.end(seq);
+        let taken = Taken { incarnation: self.machine.incarnation(), next };
+        let (Some(output), Some(port)) = (output_of(seq, item), &self.output) else { return };
+        // Without a reader, `taken` reports that.
+        let _ = port.send((taken, output));
+    }
+
+    fn arm(&mut self, timer: Timer) {
+        let timing = &self.timing;
+        let after = match timer {
+            Timer::Handshake => timing.handshake,
+            Timer::Heartbeat => timing.heartbeat,
+            Timer::LinkSilent => timing.silent,
+            Timer::Reconnect => return self.plan_attempt(),
+            Timer::GiveUp => self.patience(),
+            Timer::Retention => return,
+        };
+        self.timers.arm(timer, after);
+    }
+
+    fn patience(&mut self) -> Duration {
+        match self.machine.patience() {
+            Some(Patience::Open) => {
+                self.open_ends = Some(wake::boottime() + self.timing.open);
+                self.timing.open
+            }
+            Some(Patience::Close) => self.timing.close,
+            Some(Patience::Hindrance) | None => self.timing.hindrance,
+        }
+    }
+
+    fn plan_attempt(&mut self) {
+        self.drop_link();
+        let delay = if self.needs_user {
+            self.timing.needs_user
+        } else {
+            self.backoff.next_delay(&self.timing)
+        };
+        if self.timing.give_up.is_some_and(|limit| self.detached_since.elapsed() >= limit) {
+            return self.abandon("no connection came about in time");
+        }
+        self.tell_attempt(delay);
+        self.timers.arm(Timer::Reconnect, delay);
+    }
+
+    fn report(&mut self, link: Link, report: Report) {
+        if self.link.as_ref().is_none_or(|live| live.link != link) {
+            return;
+        }
+        self.timers.restart(Timer::LinkSilent, self.timing.silent);
+        match report {
+            // Until the first Welcome nothing is sent before the Greeting, and `ssh` may be asking
+            // its user for a password: no deadline of ours runs meanwhile.
+            Report::Opened if self.was_attached => self.link_opened(link),
+            Report::Opened => {}
+            Report::Started(noise) => {
+                self.tell_noise(&noise);
+                self.link_opened(link);
+            }
+            Report::Frames(frames) => self.frames(link, frames),
+            Report::Misbehaved(error) => {
+                let what = Misbehaviour::Frame(error);
+                self.last_loss = what.to_string();
+                self.link_ended(link, MachineEvent::LinkMisbehaved(link, what));
+            }
+            Report::Lost(error) => self.link_lost(link, &error),
+        }
+    }
+
+    fn link_opened(&mut self, link: Link) {
+        if !self.is_link_opened {
+            self.is_link_opened = true;
+            self.step(MachineEvent::LinkOpened(link));
+        }
+    }
+
+    fn frames(&mut self, link: Link, frames: Vec<Frame>) {
+        for frame in frames {
+            match &frame {
+                Frame::Greeting(greeting) => self.greeted(&greeting.host_name),
+                Frame::Bye(bye) => tracing::debug!(?bye, "the server closes the link"),
+                _ => {}
+            }
+            self.step(MachineEvent::Frame(link, frame));
+        }
+    }
+
+    fn greeted(&mut self, host_name: &str) {
+        self.host_name = Some(rejoin_protocol::error::printable(host_name, 255));
+    }
+
+    fn link_lost(&mut self, link: Link, error: &LinkError) {
+        self.last_loss = error.to_string();
+        self.needs_user = error.kind == LinkErrorKind::NeedsUser;
+        self.tell_diagnosis(error);
+        self.link_ended(link, MachineEvent::LinkLost(link));
+    }
+
+    /// A link that the machine never heard of could not be opened. Where nothing was asked of the
+    /// host yet, that is the end, as with ssh; later it is one of many attempts.
+    fn link_ended(&mut self, link: Link, event: MachineEvent) {
+        if self.is_link_opened {
+            self.step(event);
+        } else {
+            self.step(MachineEvent::LinkFailed);
+        }
+        self.close(link);
+        if !self.machine.has_asked() && !self.machine.is_ended() {
+            self.abandon(&self.last_loss.clone());
+        }
+    }
+
+    fn command(&mut self, command: Command) {
+        match command {
+            Command::Item(item) => self.step(MachineEvent::Input(item)),
+            Command::Retry { may_ask } => {
+                self.may_ask = may_ask;
+                self.attempt_now();
+            }
+            Command::Detach => self.step(MachineEvent::Detach),
+            Command::Close => self.step(MachineEvent::Close),
+        }
+    }
+
+    fn input(&mut self, item: InputItem) {
+        self.pending = Some(item);
+    }
+
+    /// Gives the machine as much of the waiting input as it has room for.
+    fn push_pending(&mut self) {
+        while let Some(item) = self.pending.take() {
+            let room = self.machine.input_room();
+            if room == 0 && !self.machine.is_ended() {
+                self.pending = Some(item);
+                return;
+            }
+            match item {
+                InputItem::End => self.step(MachineEvent::Input(Item::InputEnd)),
+                InputItem::Data(mut data) => {
+                    let now = data.split_to(room.min(data.len()));
+                    self.pending = rest(data);
+                    if !now.is_empty() {
+                        self.step(MachineEvent::Input(Item::Input(now)));
+                    }
+                }
+            }
+            if self.machine.is_ended() {
+                self.pending = None;
+            }
+        }
+    }
+
+    fn taken(&mut self, taken: Taken) {
+        if taken.incarnation == self.machine.incarnation() {
+            self.step(MachineEvent::Taken(taken.next));
+            self.publish_state();
+        }
+    }
+
+    fn timer(&mut self, timer: Timer) {
+        self.step(MachineEvent::Timer(timer));
+        let is_repeated = matches!(timer, Timer::Heartbeat) && self.machine.is_attached();
+        if is_repeated && !self.timers.is_armed(timer) {
+            self.timers.arm(timer, self.timing.heartbeat);
+        }
+    }
+
+    /// The machine was asleep, or its network changed: what failed before may work now, and what
+    /// worked before may be dead without a word.
+    fn woken(&mut self) {
+        if self.open_ends.is_some_and(|end| wake::boottime() >= end) {
+            self.open_ends = None;
+            self.step(MachineEvent::Timer(Timer::GiveUp));
+            return;
+        }
+        self.backoff.reset();
+        if self.machine.is_attached() {
+            self.step(MachineEvent::Timer(Timer::Heartbeat));
+            self.timers.restart(Timer::LinkSilent, self.timing.suspicious);
+        } else {
+            self.attempt_now();
+        }
+    }
+
+    fn attempt_now(&mut self) {
+        self.needs_user = false;
+        if self.timers.is_armed(Timer::Reconnect) {
+            self.timers.disarm(Timer::Reconnect);
+            self.step(MachineEvent::Timer(Timer::Reconnect));
+        }
+    }
+
+    fn abandon(&mut self, message: &str) {
+        self.tell(Event::GaveUp { message: message.to_owned() });
+        self.step(MachineEvent::Detach);
+    }
+
+    fn publish_state(&self) {
+        let state = SessionState {
+            session: self.config.session,
+            host: self.machine.host(),
+            epoch: self.machine.holder().map(|holder| holder.epoch),
+            incarnation: self.machine.incarnation(),
+            tenure: self.machine.tenure(),
+            next_output: self.machine.next_output(),
+        };
+        self.state.send_replace(Some(state));
+    }
+
+    /// Where the process stays, the link says its last words before everything is dropped; where
+    /// it has ended, they were answered.
+    async fn finish(mut self) {
+        self.publish_state();
+        self.drop_link();
+        let is_answered =
+            matches!(self.machine.ending(), Some(Ending::Exited | Ending::Closed | Ending::Lost));
+        if let Some(farewell) = self.farewell.filter(|_| !is_answered) {
+            farewell.await;
+        }
+    }
+
+    fn drop_link(&mut self) {
+        if let Some(link) = self.link.as_ref().map(|live| live.link) {
+            self.close(link);
+        }
+    }
+}
+
+fn rest(data: Bytes) -> Option<InputItem> {
+    (!data.is_empty()).then_some(InputItem::Data(data))
+}

@@ -1,0 +1,116 @@
+//! What the driver tells the application.
+
+use std::time::Duration;
+
+use rejoin_protocol::client::Notice;
+use rejoin_protocol::codec::Noise;
+use rejoin_protocol::{ClientName, Tenure};
+use rejoin_ssh::{LinkError, LinkErrorKind};
+use tokio::time::Instant;
+
+use super::Driver;
+use crate::event::Event;
+
+impl Driver {
+    /// Nobody has to listen.
+    pub(super) fn tell(&self, event: Event) {
+        tracing::debug!(?event);
+        let _ = self.event.send(event);
+    }
+
+    pub(super) fn notice(&mut self, notice: Notice) {
+        match notice {
+            Notice::Attached { .. } => self.attached(&notice),
+            Notice::Detached(loss) => {
+                self.detached_since = Instant::now();
+                if self.last_loss.is_empty() {
+                    self.last_loss = loss.to_string();
+                }
+                self.tell(Event::Detached { reason: self.last_loss.clone() });
+            }
+            Notice::Replaced { old, new, reason, unacknowledged_input, next_output } => {
+                self.open_ends = None;
+                self.tell(Event::replaced((old, new), &reason, unacknowledged_input, next_output));
+            }
+            Notice::Lost { reason, unacknowledged_input, next_output } => {
+                self.tell(Event::lost(&reason, unacknowledged_input, next_output));
+            }
+            Notice::Refused(reason) => self.tell(Event::refused(&reason)),
+            Notice::Hindered(reason) => {
+                self.last_loss = reason.to_string();
+                self.tell(Event::Notice { message: self.last_loss.clone() });
+            }
+            Notice::Superseded { by, name } => self.superseded(by, &name),
+            Notice::Exited { status, unacknowledged_input } => {
+                self.tell(Event::exited(status, unacknowledged_input));
+            }
+            Notice::Closed => self.tell(Event::Closed),
+            Notice::GaveUp(patience) => self.tell(Event::gave_up(patience)),
+        }
+    }
+
+    fn attached(&mut self, notice: &Notice) {
+        let Notice::Attached { how, epoch, incarnation, host, .. } = notice else { return };
+        self.was_attached = true;
+        self.needs_user = false;
+        self.open_ends = None;
+        self.last_loss.clear();
+        self.backoff.attached();
+        self.publish_state();
+        let host = self.host_name.clone().or_else(|| host.map(|host| host.to_string()));
+        self.tell(Event::Attached {
+            session: self.config.session.to_string(),
+            incarnation: incarnation.0,
+            epoch: epoch.to_string(),
+            host: host.unwrap_or_default(),
+            how: (*how).into(),
+            millis: millis(self.detached_since.elapsed()),
+        });
+    }
+
+    fn superseded(&self, by: Tenure, name: &ClientName) {
+        let name = name.to_printable();
+        let by = if name.is_empty() { format!("another client (tenure {by})") } else { name };
+        self.tell(Event::Superseded { by });
+    }
+
+    pub(super) fn tell_attempt(&self, delay: Duration) {
+        self.tell(Event::Reconnecting {
+            attempt: self.backoff.attempt(),
+            delay_millis: millis(delay),
+            reason: self.last_loss.clone(),
+        });
+    }
+
+    /// Noise is worth a word only where it is worth a look: it delays every connection.
+    pub(super) fn tell_noise(&self, noise: &Noise) {
+        if noise.skipped > 0 {
+            let start = String::from_utf8_lossy(&noise.start);
+            let start = rejoin_protocol::error::printable(&start, 80);
+            self.tell(Event::Notice {
+                message: format!(
+                    "{} bytes that the host's login shell printed were skipped: {start}",
+                    noise.skipped
+                ),
+            });
+        }
+    }
+
+    /// Tells what only a person can mend; the rest is the reason of the next attempt.
+    pub(super) fn tell_diagnosis(&self, error: &LinkError) {
+        let advice = match error.kind {
+            LinkErrorKind::NeedsUser => "needs you: unlock the key, or press ~r to be asked",
+            LinkErrorKind::HostKey => "needs you: look at the host's key with ssh",
+            LinkErrorKind::ServerMissing => "needs you: the server program is missing on the host",
+            _ => return,
+        };
+        if self.machine.has_asked() {
+            let (destination, error) = (self.connect.destination(), error.to_string());
+            self.tell(Event::Notice { message: format!("{destination} {advice} ({error})") });
+        }
+    }
+}
+
+pub(super) fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,204 @@
+//! What an application is told, as types and as JSON.
+
+use rejoin_protocol::client::Patience;
+use rejoin_protocol::{ExitStatus, Incarnation, Reason, Seq};
+use serde::Serialize;
+
+/// A change in a session's life. As JSON it is `{"event": "attached", ...}`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Event {
+    /// The first link is being opened.
+    Connecting,
+    /// The process is there: its output follows, and its input is taken.
+    Attached {
+        /// The session, in hexadecimal digits.
+        session: String,
+        /// The process's number within it.
+        incarnation: u64,
+        /// The server's epoch, in hexadecimal digits.
+        epoch: String,
+        /// The host's name, or its machine id where it has not said a name.
+        host: String,
+        /// How the client came to it.
+        how: How,
+        /// How long that took: since the link was lost, or since the client began.
+        millis: u64,
+    },
+    /// The link is gone. The process lives on; the client reconnects.
+    Detached {
+        /// What became of the link.
+        reason: String,
+    },
+    /// The next attempt is planned.
+    Reconnecting {
+        /// Its number, from 1 since the link was lost.
+        attempt: u64,
+        /// How long until then.
+        delay_millis: u64,
+        /// Why the one before failed.
+        reason: String,
+    },
+    /// The process is gone; a fresh one is started in the same session.
+    Replaced {
+        /// The old one's number.
+        old: u64,
+        /// The fresh one's number.
+        new: u64,
+        /// How that is known.
+        reason: String,
+        /// Bytes of input whose fate is unknown.
+        unacked_input_bytes: u64,
+        /// The last output that was received; none if there was none.
+        last_output_seq: Option<u64>,
+    },
+    /// The process is gone, and the session over.
+    Lost {
+        /// One word for programs.
+        reason: String,
+        /// One line for people.
+        message: String,
+        /// Bytes of input whose fate is unknown.
+        unacked_input_bytes: u64,
+        /// The last output that was received; none if there was none.
+        last_output_seq: Option<u64>,
+    },
+    /// Another client took the session over.
+    Superseded {
+        /// Who it is.
+        by: String,
+    },
+    /// The process ended, and all of its output was taken.
+    Exited {
+        /// Its exit status, if it ended by itself.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        status: Option<u8>,
+        /// The signal that ended it.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        signal: Option<u8>,
+        /// Bytes of input that it never took.
+        unacked_input_bytes: u64,
+    },
+    /// The session was ended and forgotten.
+    Closed,
+    /// The host refused the wish for good; the session is over for this client.
+    Refused {
+        /// One word for programs.
+        reason: String,
+        /// One line for people.
+        message: String,
+        /// What a shell would exit with, where the process could not be started: 127 or 126.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        status: Option<u8>,
+    },
+    /// The client ended without knowing the outcome.
+    GaveUp {
+        /// One line for people.
+        message: String,
+    },
+    /// Something worth knowing that changes nothing by itself.
+    Notice {
+        /// One line for people.
+        message: String,
+    },
+}
+
+/// How a client came to a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum How {
+    /// It was started.
+    Opened,
+    /// The same process goes on.
+    Resumed,
+    /// It was taken over from another client.
+    Claimed,
+}
+
+impl From<rejoin_protocol::frame::How> for How {
+    fn from(how: rejoin_protocol::frame::How) -> Self {
+        match how {
+            rejoin_protocol::frame::How::Opened => Self::Opened,
+            rejoin_protocol::frame::How::Resumed => Self::Resumed,
+            rejoin_protocol::frame::How::Claimed => Self::Claimed,
+        }
+    }
+}
+
+impl Event {
+    pub(crate) fn replaced(
+        (old, new): (Incarnation, Incarnation),
+        reason: &Reason,
+        unacked_input_bytes: u64,
+        next_output: Seq,
+    ) -> Self {
+        Self::Replaced {
+            old: old.0,
+            new: new.0,
+            reason: word(reason).to_owned(),
+            unacked_input_bytes,
+            last_output_seq: last_before(next_output),
+        }
+    }
+
+    pub(crate) fn lost(reason: &Reason, unacked_input_bytes: u64, next_output: Seq) -> Self {
+        Self::Lost {
+            reason: word(reason).to_owned(),
+            message: reason.to_string(),
+            unacked_input_bytes,
+            last_output_seq: last_before(next_output),
+        }
+    }
+
+    pub(crate) fn refused(reason: &Reason) -> Self {
+        let status = match reason {
+            Reason::SpawnFailed(error) => Some(error.shell_code()),
+            _ => None,
+        };
+        Self::Refused { reason: word(reason).to_owned(), message: reason.to_string(), status }
+    }
+
+    pub(crate) fn exited(status: ExitStatus, unacked_input_bytes: u64) -> Self {
+        let (status, signal) = match status {
+            ExitStatus::Code(code) => (Some(code), None),
+            ExitStatus::Signal(signal) => (None, Some(signal.0)),
+        };
+        Self::Exited { status, signal, unacked_input_bytes }
+    }
+
+    pub(crate) fn gave_up(patience: Patience) -> Self {
+        let message = match patience {
+            Patience::Open => {
+                "it is unknown whether the process was started: the host did not answer in time"
+            }
+            Patience::Close => {
+                "it is unknown whether the session was ended: the host did not answer in time"
+            }
+            Patience::Hindrance => "the session's server could not be reached in time",
+        };
+        Self::GaveUp { message: message.to_owned() }
+    }
+}
+
+fn last_before(next: Seq) -> Option<u64> {
+    next.0.checked_sub(1)
+}
+
+/// The reason's name for programs, as SPEC section 8.1 lists it.
+fn word(reason: &Reason) -> &'static str {
+    match reason {
+        Reason::ProcessGone => "process_gone",
+        Reason::Unknown => "unknown",
+        Reason::EpochMismatch { .. } => "epoch_mismatch",
+        Reason::DifferentHost { .. } => "different_host",
+        Reason::Diverged(_) => "diverged",
+        Reason::Gap { .. } => "gap",
+        Reason::Stale { .. } => "stale",
+        Reason::Held { .. } => "held",
+        Reason::Superseded { .. } => "superseded",
+        Reason::SpawnFailed(_) => "spawn_failed",
+        Reason::Incompatible { .. } => "incompatible",
+        Reason::Unresponsive => "unresponsive",
+        Reason::Forbidden { .. } => "forbidden",
+    }
+}

@@ -1,0 +1,46 @@
+//! Remote processes that outlive their connections: the client library of rejoin.
+//!
+//! A [`Session`] is one remote process with its input, its output and the events of its life. It
+//! reconnects by itself; what the application sees is a gapless stream, or a clear word about what
+//! was lost.
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! use std::sync::Arc;
+//! use rejoin_client::{Options, Output, Session};
+//! use rejoin_client::spec::{Command, ProcessSpec};
+//! use rejoin_ssh::SshConnect;
+//!
+//! let ssh = Arc::new(SshConnect::new("user@host", "rejoin-server attach"));
+//! let spec = ProcessSpec::new(Command::Shell(b"make -j".to_vec()));
+//! let mut session = Session::open(ssh, &spec, Options::new()?)?;
+//! while let Some(output) = session.output.recv().await {
+//!     match output {
+//!         Output::Data { data, .. } => print!("{}", String::from_utf8_lossy(&data)),
+//!         Output::Gap { from, next } => println!("[{} items were dropped]", next.since(from)),
+//!         Output::Exit(status) => println!("[{status}]"),
+//!     }
+//! }
+//! # Ok(())
+//! # }
+//! ```
+
+mod driver;
+mod event;
+mod link;
+mod options;
+mod session;
+mod state;
+mod timers;
+mod wake;
+
+pub use event::{Event, How};
+pub use options::{Options, Timing};
+pub use rejoin_protocol::client::OnLoss;
+pub use rejoin_protocol::frame::From as ClaimFrom;
+pub use rejoin_protocol::{
+    ClientName, ExitStatus, Holder, Incarnation, Seq, SessionId, Signal, Stream, Tenure,
+    WindowSize, spec,
+};
+pub use session::{Control, Ended, Events, Input, Output, Outputs, Session, Target};
+pub use state::SessionState;

@@ -1,0 +1,112 @@
+//! What an application decides about a session.
+
+use std::time::Duration;
+
+use rejoin_protocol::client::{Config, OnLoss};
+use rejoin_protocol::spec::{ProcessSpec, SpecError};
+use rejoin_protocol::{ClientInstance, ClientName, SessionId, VersionRange};
+
+/// What an application decides about a session.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The session's id: random for a new one.
+    pub session: SessionId,
+    /// Who this client is, for people.
+    pub name: ClientName,
+    /// What to do when the process is gone. [`OnLoss::Fail`] by default.
+    pub on_loss: OnLoss,
+    /// Whether a session that another client holds is taken over. Not by default.
+    pub take_over: bool,
+    /// Whether a person may be asked when the first link is opened: for a password, or about a
+    /// host key. By default.
+    pub may_ask: bool,
+    /// How long to wait for what.
+    pub timing: Timing,
+    instance: ClientInstance,
+}
+
+/// How long to wait for what. Time asleep does not count, except for [`Timing::open`].
+#[derive(Clone, Copy, Debug)]
+pub struct Timing {
+    /// From an open link to the server's answer.
+    pub handshake: Duration,
+    /// Nothing was sent: a Ping is.
+    pub heartbeat: Duration,
+    /// Nothing came: the link counts as lost.
+    pub silent: Duration,
+    /// The same when the machine has just woken up or changed its network.
+    pub suspicious: Duration,
+    /// The second attempt to reconnect; the first one is made at once. Doubled with each attempt.
+    pub backoff_start: Duration,
+    /// The longest wait between two attempts.
+    pub backoff_cap: Duration,
+    /// How long a link must have held for the back-off to begin anew.
+    pub stable: Duration,
+    /// Between two attempts while the host wants something from a person.
+    pub needs_user: Duration,
+    /// For the answer to an Open, counted also while asleep: far below the day for which a host
+    /// remembers what was started.
+    pub open: Duration,
+    /// For the answer to a Close.
+    pub close: Duration,
+    /// For an end to a refusal that is for now.
+    pub hindrance: Duration,
+    /// For a link, since the last one was lost; without end if none is given.
+    pub give_up: Option<Duration>,
+}
+
+impl Default for Timing {
+    fn default() -> Self {
+        Self {
+            handshake: Duration::from_secs(15),
+            heartbeat: Duration::from_secs(3),
+            silent: Duration::from_secs(10),
+            suspicious: Duration::from_secs(2),
+            backoff_start: Duration::from_millis(50),
+            backoff_cap: Duration::from_secs(2),
+            stable: Duration::from_secs(10),
+            needs_user: Duration::from_secs(30),
+            open: Duration::from_secs(5 * 60),
+            close: Duration::from_secs(10),
+            hindrance: Duration::from_secs(60),
+            give_up: None,
+        }
+    }
+}
+
+impl Options {
+    /// The defaults, with fresh ids.
+    ///
+    /// # Errors
+    /// The system's source of randomness failed.
+    pub fn new() -> Result<Self, getrandom::Error> {
+        Ok(Self {
+            session: SessionId::from_bytes(random()?),
+            name: ClientName::default(),
+            on_loss: OnLoss::Fail,
+            take_over: false,
+            may_ask: true,
+            timing: Timing::default(),
+            instance: ClientInstance::from_bytes(random()?),
+        })
+    }
+
+    pub(crate) fn config(&self, spec: Option<&ProcessSpec>) -> Result<Config, SpecError> {
+        Ok(Config {
+            session: self.session,
+            instance: self.instance,
+            name: self.name.clone(),
+            versions: VersionRange::SUPPORTED,
+            spec: spec.map(ProcessSpec::encode).transpose()?,
+            on_loss: self.on_loss,
+            take_over: self.take_over,
+            window: spec.map_or(ProcessSpec::DEFAULT_WINDOW, |spec| spec.window),
+        })
+    }
+}
+
+fn random() -> Result<[u8; 16], getrandom::Error> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes)?;
+    Ok(bytes)
+}

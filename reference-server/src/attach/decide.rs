@@ -1,0 +1,227 @@
+//! Finds or starts a session's server, or answers where there is none (SPEC section 11.2).
+//!
+//! The order of the steps is what makes this safe with a crash possible between any two of them:
+//! the record and the tombstone are read under the lock only, and what was decided is written
+//! before it is answered.
+
+use std::ffi::OsString;
+use std::io;
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use rejoin_protocol::frame::{Hello, Refused, Wish};
+use rejoin_protocol::reason::Counters;
+use rejoin_protocol::server::{Config, Effect, Event, Past, Server};
+use rejoin_protocol::spec::ProcessSpec;
+use rejoin_protocol::{
+    Capabilities, Frame, HostId, Incarnation, Link, Reason, SessionId, VersionRange,
+};
+
+use crate::past::{from_machine, to_machine};
+use crate::process::{self, start_server};
+use crate::reap::reap;
+use crate::registry::{Lock, Record, Registry, RegistryError, Tried};
+
+/// How long killed processes may take to be gone.
+const REAP_TIME: Duration = Duration::from_secs(5);
+/// Between two looks at a session whose server is starting or ending.
+const FIRST_PAUSE: Duration = Duration::from_millis(2);
+const LONGEST_PAUSE: Duration = Duration::from_millis(50);
+
+/// The only link that an attach has.
+const CLIENT: Link = Link(0);
+
+/// Where sessions are, and what starts a server.
+#[derive(Clone, Debug)]
+pub(crate) struct Place {
+    /// The registry's folder, where it is not the usual one.
+    pub(crate) registry: Option<PathBuf>,
+    /// The server program.
+    pub(crate) program: PathBuf,
+    /// What stands before `serve` on its command line.
+    pub(crate) prefix: Vec<OsString>,
+}
+
+/// What becomes of a Hello.
+#[derive(Debug)]
+pub(crate) enum Decision {
+    /// It is answered here. No server has seen it.
+    Answer(Frame),
+    /// It is for this server, which has not seen it yet.
+    Join(UnixStream),
+    /// Nobody waits for the answer any more.
+    TooLate,
+}
+
+/// What a look at the lock led to.
+enum Look {
+    Decided(Decision),
+    Again,
+}
+
+pub(crate) fn config(session: SessionId, host: HostId) -> Config {
+    Config {
+        session,
+        host,
+        versions: VersionRange::SUPPORTED,
+        capabilities: Capabilities::default(),
+    }
+}
+
+/// Decides what becomes of a Hello.
+pub(crate) fn decide(place: &Place, hello: &Hello, deadline: Instant) -> Decision {
+    let config = config(hello.session, crate::host::host_id());
+    if let Some(reason) = config.objection(hello) {
+        return refuse(hello, reason);
+    }
+    let is_making = matches!(hello.wish, Wish::Open { .. } | Wish::Close { .. });
+    let registry = match open_registry(place, is_making) {
+        Ok(Some(registry)) => registry,
+        Ok(None) => return without_past(&config, hello),
+        Err(error) => return forbid(hello, &error.to_string()),
+    };
+    let attempt =
+        Attempt { place, config: &config, hello, registry: &registry, is_making, deadline };
+    attempt.run().unwrap_or_else(|error| {
+        forbid(hello, &format!("the folder {} failed: {error}", registry.dir().display()))
+    })
+}
+
+fn open_registry(place: &Place, is_making: bool) -> Result<Option<Registry>, RegistryError> {
+    let dir = place.registry.as_deref();
+    if is_making { Registry::open(dir).map(Some) } else { Registry::open_existing(dir) }
+}
+
+struct Attempt<'a> {
+    place: &'a Place,
+    config: &'a Config,
+    hello: &'a Hello,
+    registry: &'a Registry,
+    is_making: bool,
+    deadline: Instant,
+}
+
+impl Attempt<'_> {
+    fn run(&self) -> io::Result<Decision> {
+        let mut pause = FIRST_PAUSE;
+        loop {
+            if let Look::Decided(decision) = self.look()? {
+                return Ok(decision);
+            }
+            if Instant::now() >= self.deadline {
+                return Ok(refuse(self.hello, Reason::Unresponsive));
+            }
+            std::thread::sleep(pause);
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    fn look(&self) -> io::Result<Look> {
+        let Some(file) = self.registry.open_lock(self.hello.session, self.is_making)? else {
+            return Ok(Look::Decided(without_past(self.config, self.hello)));
+        };
+        match file.try_lock()? {
+            Tried::Held(_) => Ok(self.connect()),
+            Tried::Got(lock) => self.under_lock(lock),
+        }
+    }
+
+    /// A socket that refuses while the lock is held means that the server is starting or ending:
+    /// try both again, never remove it, never kill on that ground.
+    fn connect(&self) -> Look {
+        match UnixStream::connect(self.registry.socket_path(self.hello.session)) {
+            Ok(server) => Look::Decided(Decision::Join(server)),
+            Err(_) => Look::Again,
+        }
+    }
+
+    fn under_lock(&self, lock: Lock) -> io::Result<Look> {
+        if !lock.is_current()? {
+            return Ok(Look::Again);
+        }
+        if Instant::now() >= self.deadline {
+            lock.withdraw()?;
+            return Ok(Look::Decided(Decision::TooLate));
+        }
+        let reaped = reap(self.hello.session, REAP_TIME)?;
+        let past = to_machine(&lock.read_past(reaped.highest)?);
+        let mut machine = Server::Absent(past);
+        let event = Event::Frame(CLIENT, Frame::Hello(self.hello.clone()));
+        for effect in machine.step(self.config, event) {
+            match effect {
+                Effect::Bury(past) => lock.bury(&from_machine(&past))?,
+                Effect::Start { .. } => return self.start(lock),
+                Effect::Send(_, answer) => {
+                    // An answer may block on a dead link: the lock is let go of before.
+                    lock.withdraw()?;
+                    return Ok(Look::Decided(Decision::Answer(answer)));
+                }
+                _ => {}
+            }
+        }
+        Ok(Look::Again)
+    }
+
+    /// The server judges the same Hello once more, under the lock that it inherits here.
+    fn start(&self, lock: Lock) -> io::Result<Look> {
+        if !lock.is_current()? {
+            return Ok(Look::Again);
+        }
+        let past = lock.read_past(None)?;
+        let record = self.reserved();
+        if let Err(error) = lock.write_record(&record) {
+            lock.withdraw()?;
+            return Err(error);
+        }
+        let (ours, theirs) = UnixStream::pair()?;
+        match start_server(&self.place.program, self.arguments(), theirs, lock) {
+            Ok(()) => Ok(Look::Decided(Decision::Join(ours))),
+            Err(failed) => {
+                failed.lock.bury(&past)?;
+                failed.lock.withdraw()?;
+                Err(failed.error)
+            }
+        }
+    }
+
+    fn reserved(&self) -> Record {
+        let Wish::Open { incarnation, spec, .. } = &self.hello.wish else {
+            return Record::reserved(Incarnation(0), self.hello.tenure, "", "");
+        };
+        let command = ProcessSpec::decode(spec)
+            .map_or_else(|_| String::new(), |spec| process::summary(&spec.command));
+        let name = self.hello.name.to_printable();
+        Record::reserved(*incarnation, self.hello.tenure, &command, &name)
+    }
+
+    fn arguments(&self) -> Vec<OsString> {
+        let mut arguments = self.place.prefix.clone();
+        arguments.push("serve".into());
+        arguments.push("--registry".into());
+        arguments.push(self.registry.dir().into());
+        arguments.push(self.hello.session.to_string().into());
+        arguments
+    }
+}
+
+/// Where nothing is known, nothing is made.
+fn without_past(config: &Config, hello: &Hello) -> Decision {
+    let mut machine = Server::Absent(Past::default());
+    let event = Event::Frame(CLIENT, Frame::Hello(hello.clone()));
+    let answer = machine.step(config, event).into_iter().find_map(|effect| match effect {
+        Effect::Send(_, answer) => Some(answer),
+        _ => None,
+    });
+    answer.map_or(Decision::TooLate, Decision::Answer)
+}
+
+fn refuse(hello: &Hello, reason: Reason) -> Decision {
+    let counters = Counters::default();
+    Decision::Answer(Frame::Refused(Refused { attach: hello.attach, reason, counters }))
+}
+
+fn forbid(hello: &Hello, message: &str) -> Decision {
+    let message = rejoin_protocol::error::printable(message, Reason::MAX_MESSAGE);
+    refuse(hello, Reason::Forbidden { message })
+}

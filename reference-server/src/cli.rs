@@ -1,0 +1,117 @@
+//! The program `rejoin-server`.
+
+mod kill;
+mod list;
+
+use std::ffi::OsString;
+use std::io;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use rejoin_protocol::{SessionId, VersionRange};
+
+use crate::attach::{self, Place};
+use crate::serve;
+
+/// Keeps remote processes whole through anything that happens to the connection.
+#[derive(Debug, Parser)]
+#[command(name = "rejoin-server", version, about, arg_required_else_help = true)]
+struct Arguments {
+    /// The folder that holds the sessions [default: /tmp/rejoin-UID]
+    #[arg(long, global = true, env = crate::registry::FOLDER_VARIABLE, value_name = "FOLDER")]
+    registry: Option<PathBuf>,
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// Speak for one session on standard input and output: what a connection runs
+    Attach,
+    /// Keep one process: what `attach` starts
+    #[command(hide = true)]
+    Serve {
+        /// The session
+        session: SessionId,
+    },
+    /// List the sessions on this host
+    Ls {
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// End sessions: their processes are ended, and the host forgets them
+    Kill {
+        /// Their ids, or the first digits of each
+        #[arg(required = true, value_name = "SESSION")]
+        sessions: Vec<String>,
+    },
+    /// Say which versions this program is and speaks
+    Version {
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// Runs the program with these arguments, its own name not included. `prefix` is what stands
+/// before them when the current executable is started again as a server: a program that embeds
+/// this one names its own subcommand there.
+pub fn run(arguments: impl IntoIterator<Item = OsString>, prefix: &[&str]) -> ExitCode {
+    let name = OsString::from("rejoin-server");
+    let arguments = match Arguments::try_parse_from(std::iter::once(name).chain(arguments)) {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // To a closed stdout or stderr nothing can be said.
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+        }
+    };
+    match act(arguments, prefix) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("rejoin-server: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn act(arguments: Arguments, prefix: &[&str]) -> io::Result<ExitCode> {
+    let Arguments { registry, action } = arguments;
+    let place = || -> io::Result<Place> {
+        Ok(Place {
+            registry: registry.clone(),
+            program: std::env::current_exe()?,
+            prefix: prefix.iter().map(OsString::from).collect(),
+        })
+    };
+    match action {
+        Action::Attach => attach::run(&place()?)?,
+        Action::Serve { session } => {
+            let folder = registry.clone().ok_or_else(|| io::Error::other("no --registry given"))?;
+            serve::run(&folder, session)?;
+        }
+        Action::Ls { json } => list::list(registry.as_deref(), json)?,
+        Action::Kill { sessions } => return kill::kill(&place()?, &sessions),
+        Action::Version { json } => print_version(json),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn print_version(json: bool) {
+    let version = env!("CARGO_PKG_VERSION");
+    let VersionRange { min, max } = VersionRange::SUPPORTED;
+    if json {
+        let value = serde_json::json!({
+            "program": "rejoin-server",
+            "version": version,
+            "protocol": { "min": min.0, "max": max.0 },
+            "os": std::env::consts::OS,
+            "arch": std::env::consts::ARCH,
+        });
+        println!("{value}");
+    } else {
+        println!("rejoin-server {version} (protocol {min} to {max})");
+    }
+}

@@ -1,0 +1,105 @@
+//! `rejoin-server kill`.
+
+use std::io::{self, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use bytes::BytesMut;
+use rejoin_protocol::codec::{Decoder, SERVER_MAGIC};
+use rejoin_protocol::frame::{Hello, Refused, Wish};
+use rejoin_protocol::{
+    AttachNumber, ClientInstance, ClientName, Frame, Incarnation, SessionId, Tenure, Version,
+};
+
+use crate::attach::{Decision, Place, decide, first_bytes};
+use crate::registry::{Listed, Registry};
+
+/// How long a session may take to end.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+pub(super) fn kill(place: &Place, names: &[String]) -> io::Result<ExitCode> {
+    let registry = Registry::open_existing(place.registry.as_deref()).map_err(io::Error::other)?;
+    let listed = registry.map(|registry| registry.list()).transpose()?.unwrap_or_default();
+    let mut is_done = true;
+    for name in names {
+        match find(&listed, name).and_then(|found| end(place, found)) {
+            Ok(session) => println!("{session} ended"),
+            Err(message) => {
+                eprintln!("rejoin-server: {message}");
+                is_done = false;
+            }
+        }
+    }
+    Ok(if is_done { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn find<'a>(listed: &'a [Listed], name: &str) -> Result<&'a Listed, String> {
+    let mut found = listed.iter().filter(|listed| listed.session.to_string().starts_with(name));
+    match (found.next(), found.next()) {
+        (Some(one), None) => Ok(one),
+        (None, _) => Err(format!("there is no session {name}; see `rejoin-server ls`")),
+        (Some(_), Some(_)) => Err(format!("more than one session begins with {name}")),
+    }
+}
+
+fn end(place: &Place, listed: &Listed) -> Result<SessionId, String> {
+    let record = listed.record.as_ref();
+    let incarnation = record.map_or(Incarnation(0), |record| record.incarnation);
+    let tenure = record.map_or(Tenure(0), |record| record.tenure);
+    let session = listed.session;
+    let hello = close(session, incarnation, tenure).map_err(|error| error.to_string())?;
+    let answer = match decide(place, &hello, Instant::now() + PATIENCE) {
+        Decision::Answer(frame) => frame,
+        Decision::Join(server) => {
+            ask(server, &hello).map_err(|error| format!("{session} did not answer: {error}"))?
+        }
+        Decision::TooLate => return Err(format!("{session} did not end in time")),
+    };
+    match answer {
+        Frame::Closed { .. } => Ok(session),
+        Frame::Refused(Refused { reason, .. }) => Err(format!("{session}: {reason}")),
+        _ => Err(format!("{session} did not end")),
+    }
+}
+
+fn close(
+    session: SessionId,
+    incarnation: Incarnation,
+    tenure: Tenure,
+) -> Result<Hello, getrandom::Error> {
+    let mut instance = [0; 16];
+    getrandom::fill(&mut instance)?;
+    Ok(Hello {
+        version: Version::CURRENT,
+        session,
+        instance: ClientInstance::from_bytes(instance),
+        name: ClientName::new("rejoin-server kill"),
+        attach: AttachNumber(1),
+        tenure,
+        wish: Wish::Close { incarnation },
+    })
+}
+
+/// Asks a living server. It greets nobody, since attach programs have done so before.
+fn ask(mut server: UnixStream, hello: &Hello) -> io::Result<Frame> {
+    server.set_read_timeout(Some(PATIENCE))?;
+    server.write_all(&first_bytes(hello, [])?)?;
+    let mut decoder = Decoder::of_server();
+    let mut buffer = BytesMut::from(&SERVER_MAGIC[..]);
+    loop {
+        match decoder.decode(&mut buffer) {
+            Ok(Some(frame @ (Frame::Closed { .. } | Frame::Refused(_)))) => return Ok(frame),
+            Ok(Some(_)) => {}
+            Ok(None) => {
+                let mut chunk = [0; 4096];
+                let count = server.read(&mut chunk)?;
+                if count == 0 {
+                    return Err(io::ErrorKind::UnexpectedEof.into());
+                }
+                buffer.extend_from_slice(&chunk[..count]);
+            }
+            Err(error) => return Err(io::Error::new(io::ErrorKind::InvalidData, error)),
+        }
+    }
+}

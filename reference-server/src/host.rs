@@ -1,0 +1,102 @@
+//! Which host this is, in which boot of it, and for how long it has been up.
+
+use std::fs;
+use std::time::Duration;
+
+use rejoin_protocol::HostId;
+use rustix::time::{ClockId, clock_gettime};
+
+use crate::fnv;
+use crate::procfs;
+
+/// Names the machine in place of `/etc/machine-id`: for containers that share a machine id (any
+/// text; 32 hexadecimal digits are taken as they are).
+pub const MACHINE_ID_VARIABLE: &str = "REJOIN_MACHINE_ID";
+
+const MACHINE_ID_FILES: [&str; 2] = ["/etc/machine-id", "/var/lib/dbus/machine-id"];
+
+/// The pid namespace of the host itself (`PROC_PID_INIT_INO` of the kernel).
+const HOST_PID_NAMESPACE: &str = "pid:[4026531836]";
+
+/// This machine and its current boot.
+///
+/// A container's boot is its pid namespace's: its processes end with that, while the host's boot
+/// id stays the same for all containers.
+pub fn host_id() -> HostId {
+    let mut boot = boot_id();
+    let namespace = fs::read_link("/proc/self/ns/pid").unwrap_or_default();
+    if namespace.as_os_str() != HOST_PID_NAMESPACE && !namespace.as_os_str().is_empty() {
+        let born = procfs::start_of(1).unwrap_or_default();
+        let mark = fnv::hash128(format!("{} {born}", namespace.display()).as_bytes());
+        boot.iter_mut().zip(mark).for_each(|(byte, mark)| *byte ^= mark);
+    }
+    HostId { machine: machine_id(), boot }
+}
+
+/// The kernel's id of this boot; zeros where it does not tell.
+pub fn boot_id() -> [u8; 16] {
+    fs::read_to_string("/proc/sys/kernel/random/boot_id")
+        .ok()
+        .and_then(|text| parse_id(&text))
+        .unwrap_or_default()
+}
+
+/// The name of this machine, for people.
+pub fn host_name() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+/// The time since boot, time asleep included. No clock jump changes it.
+pub fn boottime() -> Duration {
+    let time = clock_gettime(ClockId::Boottime);
+    Duration::new(
+        time.tv_sec.try_into().unwrap_or_default(),
+        time.tv_nsec.try_into().unwrap_or_default(),
+    )
+}
+
+fn machine_id() -> [u8; 16] {
+    if let Ok(given) = std::env::var(MACHINE_ID_VARIABLE)
+        && !given.is_empty()
+    {
+        return parse_id(&given).unwrap_or_else(|| fnv::hash128(given.as_bytes()));
+    }
+    MACHINE_ID_FILES
+        .iter()
+        .filter_map(|file| fs::read_to_string(file).ok())
+        .find_map(|text| parse_id(&text))
+        .unwrap_or_else(|| fnv::hash128(host_name().as_bytes()))
+}
+
+/// 32 hexadecimal digits, with or without the dashes of a UUID. All zeros are no id.
+fn parse_id(text: &str) -> Option<[u8; 16]> {
+    let digits: String = text.trim().chars().filter(|character| *character != '-').collect();
+    let id: rejoin_protocol::SessionId = digits.parse().ok()?;
+    Some(*id.as_bytes()).filter(|bytes| *bytes != [0; 16])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_read_with_and_without_dashes() {
+        let plain = parse_id("00112233445566778899aabbccddeeff\n").unwrap();
+        assert_eq!(parse_id("00112233-4455-6677-8899-aabbccddeeff"), Some(plain));
+        assert_eq!(parse_id("uninitialized"), None);
+        assert_eq!(parse_id("00000000000000000000000000000000"), None);
+    }
+
+    #[test]
+    fn the_host_is_the_same_each_time() {
+        assert_eq!(host_id(), host_id());
+        assert_ne!(host_id().boot, [0; 16]);
+    }
+
+    #[test]
+    fn boot_time_is_not_behind_the_uptime() {
+        let uptime = fs::read_to_string("/proc/uptime").unwrap();
+        let uptime: f64 = uptime.split(' ').next().unwrap().parse().unwrap();
+        assert!(boottime().as_secs_f64() + 0.02 >= uptime);
+    }
+}

@@ -1,0 +1,22 @@
+//! The server of rejoin: keeps exactly one remote process - its terminal or pipes, its replay log,
+//! its exit status - while connections to it come and go.
+//!
+//! The modules here are the ground it stands on, and know nothing of frames: [`registry`] (what is
+//! true about a session on its host), [`process`] (starting processes and servers), [`ending`] and
+//! [`reap`] (ending them, while their server lives and after), [`host`], [`log`].
+
+mod attach;
+mod cli;
+pub mod ending;
+mod fnv;
+pub mod host;
+pub mod log;
+pub mod marks;
+mod past;
+pub mod process;
+mod procfs;
+pub mod reap;
+pub mod registry;
+mod serve;
+
+pub use cli::run;

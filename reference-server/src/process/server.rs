@@ -1,0 +1,135 @@
+//! Starting a server so that it outlives the connection, and becoming one.
+
+use std::ffi::OsStr;
+use std::fmt;
+use std::fs::{self, OpenOptions};
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use rustix::fs::{FileType, Mode, fstat};
+use rustix::io::fcntl_dupfd_cloexec;
+use rustix::process::Signal;
+
+use super::child::{Setup, close_unowned, ignore, restore_signals};
+use super::remove_marks;
+use crate::registry::Lock;
+
+/// The first descriptor that is not one of the standard ones.
+const FIRST_OWN: RawFd = 3;
+
+/// Starts `program` with `arguments` as a server: with the opener's `stream` as its standard
+/// input and the session's `lock` as its standard output ([`become_server`] takes both), in a
+/// session of its own, without marks of an outer session. It is not waited for.
+///
+/// When this returns, the caller has neither stream nor lock any more: nothing but the server
+/// keeps the session alive. When it fails, the caller has the lock back.
+pub fn start_server<A: AsRef<OsStr>>(
+    program: &Path,
+    arguments: impl IntoIterator<Item = A>,
+    stream: UnixStream,
+    lock: Lock,
+) -> Result<(), NotStarted> {
+    // Locked open files are shared by their copies: what the child gets is the lock itself.
+    let copy = match lock.as_fd().try_clone_to_owned() {
+        Ok(copy) => copy,
+        Err(error) => return Err(NotStarted { error, lock }),
+    };
+    let mut command = Command::new(program);
+    command.args(arguments).stdin(OwnedFd::from(stream)).stdout(copy).stderr(Stdio::null());
+    remove_marks(&mut command);
+    Setup::Server.attach_to(&mut command);
+    match command.spawn() {
+        Ok(_not_waited_for) => Ok(()),
+        Err(error) => Err(NotStarted { error, lock }),
+    }
+}
+
+/// A server could not be started.
+#[derive(Debug)]
+pub struct NotStarted {
+    /// Why.
+    pub error: io::Error,
+    /// The lock, still held.
+    pub lock: Lock,
+}
+
+impl fmt::Display for NotStarted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the session's server cannot be started: {}", self.error)
+    }
+}
+
+impl std::error::Error for NotStarted {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.error)
+    }
+}
+
+/// What a server was started with.
+#[derive(Debug)]
+pub struct Inherited {
+    /// The opener's stream.
+    pub stream: UnixStream,
+    /// The session's lock, held. See [`Lock::from_fd`].
+    pub lock: OwnedFd,
+    /// The user's file mode creation mask: the process's, not the server's.
+    pub umask: u32,
+}
+
+/// Makes the calling process a server: it leads a session of its own, is the parent of whatever
+/// its descendants leave behind, survives hangups, holds no folder and no inherited descriptor but
+/// the two that it returns. Standard input, output and error lead nowhere from then on.
+///
+/// To be called first thing, before any thread is started and any file is opened: every other
+/// descriptor is closed.
+pub fn become_server() -> io::Result<Inherited> {
+    let stream = take(rustix::stdio::stdin(), FileType::Socket)?;
+    let lock = take(rustix::stdio::stdout(), FileType::RegularFile)?;
+    close_others(&[stream.as_raw_fd(), lock.as_raw_fd()])?;
+    let nowhere = OpenOptions::new().read(true).write(true).open("/dev/null")?;
+    rustix::stdio::dup2_stdin(&nowhere)?;
+    rustix::stdio::dup2_stdout(&nowhere)?;
+    rustix::stdio::dup2_stderr(&nowhere)?;
+    lead_session()?;
+    restore_signals();
+    ignore(Signal::HUP);
+    ignore(Signal::PIPE);
+    rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
+    rustix::process::chdir("/")?;
+    let umask = rustix::process::umask(Mode::RWXG | Mode::RWXO);
+    Ok(Inherited { stream: stream.into(), lock, umask: umask.as_raw_mode() })
+}
+
+/// Has what the program prints in distress go to `file`.
+pub fn stderr_to(file: impl AsFd) -> io::Result<()> {
+    Ok(rustix::stdio::dup2_stderr(file)?)
+}
+
+fn take(fd: impl AsFd, expected: FileType) -> io::Result<OwnedFd> {
+    if FileType::from_raw_mode(fstat(&fd)?.st_mode) != expected {
+        let message = "a server is started by `rejoin-server attach`, not by hand";
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+    }
+    Ok(fcntl_dupfd_cloexec(fd, FIRST_OWN)?)
+}
+
+fn lead_session() -> io::Result<()> {
+    let own = rustix::process::getpid();
+    if rustix::process::getsid(None)? != own {
+        rustix::process::setsid()?;
+    }
+    Ok(())
+}
+
+fn close_others(kept: &[RawFd]) -> io::Result<()> {
+    let listing: Vec<RawFd> = fs::read_dir("/proc/self/fd")?
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+        .collect();
+    for fd in listing.into_iter().filter(|fd| *fd >= FIRST_OWN && !kept.contains(fd)) {
+        close_unowned(fd);
+    }
+    Ok(())
+}

@@ -1,0 +1,95 @@
+//! Terminals: made for a process, resized, and signalled through.
+
+use std::ffi::OsStr;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+
+use rejoin_protocol::{Signal, WindowSize};
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
+use rustix::process::{Pid, kill_process_group};
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use rustix::termios::{
+    InputModes, OptionalActions, Winsize, tcgetattr, tcgetpgrp, tcgetwinsize, tcsetattr,
+    tcsetwinsize,
+};
+
+/// Both ends of a new terminal.
+#[derive(Debug)]
+pub(super) struct Pair {
+    /// The server's end.
+    pub(super) master: OwnedFd,
+    /// The process's end.
+    pub(super) slave: OwnedFd,
+    /// The path of the process's end.
+    pub(super) path: PathBuf,
+}
+
+impl Pair {
+    /// Makes a terminal of the given size.
+    pub(super) fn open(size: WindowSize) -> io::Result<Self> {
+        let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC)?;
+        grantpt(&master)?;
+        unlockpt(&master)?;
+        let path = PathBuf::from(OsStr::from_bytes(ptsname(&master, Vec::new())?.as_bytes()));
+        let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
+        let slave = rustix::fs::open(&path, flags, Mode::empty())?;
+        tcsetwinsize(&master, winsize(size))?;
+        // Erasing takes whole characters; today's terminals all speak UTF-8.
+        let mut modes = tcgetattr(&slave)?;
+        modes.input_modes |= InputModes::IUTF8;
+        tcsetattr(&slave, OptionalActions::Now, &modes)?;
+        Ok(Self { master, slave, path })
+    }
+}
+
+fn winsize(size: WindowSize) -> Winsize {
+    Winsize { ws_row: size.rows, ws_col: size.cols, ws_xpixel: size.xpixel, ws_ypixel: size.ypixel }
+}
+
+/// Gives the terminal another size. Its foreground group gets a SIGWINCH also for the size that
+/// the terminal has already, which the kernel itself keeps quiet about: it asks to redraw.
+///
+/// `pid` is the process that the terminal was made for, not waited for yet.
+pub fn set_window(master: impl AsFd, pid: Pid, size: WindowSize) -> io::Result<()> {
+    let (old, new) = (tcgetwinsize(&master)?, winsize(size));
+    let cells = |size: &Winsize| (size.ws_row, size.ws_col, size.ws_xpixel, size.ws_ypixel);
+    if cells(&old) == cells(&new) {
+        return redraw(master, pid);
+    }
+    Ok(tcsetwinsize(&master, new)?)
+}
+
+/// Asks the terminal's foreground group to draw itself again.
+pub fn redraw(master: impl AsFd, pid: Pid) -> io::Result<()> {
+    send(Some(master.as_fd()), pid, rustix::process::Signal::WINCH)
+}
+
+/// Sends a signal as a user at the terminal would: to its foreground group. Without a terminal,
+/// and with one that has no foreground group, to the group that the process leads.
+///
+/// `pid` is the process, not waited for yet: until then its group's number is nobody else's. A
+/// group that is gone does not mind; a signal that Linux does not know is an error.
+pub fn signal_foreground(
+    master: Option<BorrowedFd<'_>>,
+    pid: Pid,
+    signal: Signal,
+) -> io::Result<()> {
+    let unknown = || io::Error::new(io::ErrorKind::InvalidInput, "no such signal");
+    let signal = rustix::process::Signal::from_named_raw(signal.0.into()).ok_or_else(unknown)?;
+    send(master, pid, signal)
+}
+
+fn send(
+    master: Option<BorrowedFd<'_>>,
+    pid: Pid,
+    signal: rustix::process::Signal,
+) -> io::Result<()> {
+    let group = master.and_then(|master| tcgetpgrp(master).ok()).unwrap_or(pid);
+    match kill_process_group(group, signal) {
+        Ok(()) | Err(Errno::SRCH) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}

@@ -1,0 +1,201 @@
+//! What `/proc` tells about processes, and handles on them that no reused pid can fool.
+
+use std::fs;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open, pidfd_send_signal};
+
+/// Set in the flags of kernel threads (`PF_KTHREAD`).
+const KERNEL_THREAD: u32 = 0x0020_0000;
+
+/// How long to wait between two looks where the kernel has nothing to poll.
+const NAP: Duration = Duration::from_millis(2);
+
+/// The fields used of `/proc/<pid>/stat`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Stat {
+    pub(crate) pid: i32,
+    pub(crate) parent: i32,
+    pub(crate) is_zombie: bool,
+    is_kernel_thread: bool,
+    /// When it started, in clock ticks since boot: tells two users of one pid apart.
+    pub(crate) start: u64,
+    /// Where its environment ends; 0 while an exec has not laid it out yet.
+    environment_end: u64,
+}
+
+impl Stat {
+    /// Reads it; nothing for a process that is gone.
+    pub(crate) fn read(pid: i32) -> Option<Self> {
+        // The name in it is any bytes.
+        let text = fs::read(format!("/proc/{pid}/stat")).ok()?;
+        Self::parse(pid, &String::from_utf8_lossy(&text))
+    }
+
+    fn parse(pid: i32, text: &str) -> Option<Self> {
+        // The second field is the program's name in parentheses, which may hold anything.
+        let (_, rest) = text.rsplit_once(") ")?;
+        let fields: Vec<&str> = rest.split_ascii_whitespace().collect();
+        let flags: u32 = fields.get(6)?.parse().ok()?;
+        Some(Self {
+            pid,
+            parent: fields.get(1)?.parse().ok()?,
+            is_zombie: matches!(*fields.first()?, "Z" | "X"),
+            is_kernel_thread: flags & KERNEL_THREAD != 0,
+            start: fields.get(19)?.parse().ok()?,
+            environment_end: fields.get(48).and_then(|field| field.parse().ok()).unwrap_or(0),
+        })
+    }
+
+    /// Whether the process is between two programs, so that its environment cannot be read yet.
+    pub(crate) fn is_in_exec(&self) -> bool {
+        self.environment_end == 0 && !self.is_kernel_thread && !self.is_zombie
+    }
+}
+
+/// When the process started, in clock ticks since boot.
+pub(crate) fn start_of(pid: i32) -> Option<u64> {
+    Stat::read(pid).map(|stat| stat.start)
+}
+
+/// Every process that can be seen.
+pub(crate) fn pids() -> io::Result<Vec<i32>> {
+    let names = fs::read_dir("/proc")?.filter_map(Result::ok);
+    Ok(names.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect())
+}
+
+/// This process and its parents, up to the first.
+pub(crate) fn self_and_ancestors() -> Vec<i32> {
+    let own = rustix::process::getpid().as_raw_nonzero().get();
+    let parent = |pid: &i32| Stat::read(*pid).map(|stat| stat.parent).filter(|pid| *pid > 0);
+    std::iter::successors(Some(own), parent).collect()
+}
+
+/// The environment of a process as its last exec left it; nothing where it cannot be read: gone,
+/// a zombie, or another user's.
+pub(crate) fn environment(pid: i32) -> Option<Vec<u8>> {
+    let whole = fs::read(format!("/proc/{pid}/environ")).ok()?;
+    if !whole.is_empty() {
+        return Some(whole);
+    }
+    // Where the first thread has ended before the others, only those still show it.
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).ok()?.filter_map(Result::ok);
+    threads
+        .filter_map(|thread| fs::read(thread.path().join("environ")).ok())
+        .find(|environment| !environment.is_empty())
+        .or(Some(whole))
+}
+
+/// One process, and never another that got its pid.
+#[derive(Debug)]
+pub(crate) struct Handle {
+    pid: Pid,
+    start: u64,
+    /// Missing on kernels before 5.3: then the start time is compared before each use.
+    pidfd: Option<OwnedFd>,
+}
+
+impl Handle {
+    /// A handle on whoever has this pid now; nothing if nobody has.
+    pub(crate) fn open(pid: i32) -> io::Result<Option<Self>> {
+        let Some(named) = Pid::from_raw(pid) else { return Ok(None) };
+        let pidfd = match pidfd_open(named, PidfdFlags::empty()) {
+            Ok(pidfd) => Some(pidfd),
+            Err(Errno::SRCH) => return Ok(None),
+            Err(Errno::NOSYS | Errno::PERM) => None,
+            Err(error) => return Err(error.into()),
+        };
+        Ok(start_of(pid).map(|start| Self { pid: named, start, pidfd }))
+    }
+
+    /// When it started, in clock ticks since boot.
+    pub(crate) fn start(&self) -> u64 {
+        self.start
+    }
+
+    /// Whether it has ended, reaped or not. While it has not, all that was read of its pid since
+    /// [`Self::open`] was about it.
+    pub(crate) fn is_gone(&self) -> io::Result<bool> {
+        match &self.pidfd {
+            Some(pidfd) => is_readable(pidfd, Duration::ZERO),
+            None => Ok(!self.is_still_named()),
+        }
+    }
+
+    fn is_still_named(&self) -> bool {
+        let now = Stat::read(self.pid.as_raw_nonzero().get());
+        now.is_some_and(|stat| stat.start == self.start && !stat.is_zombie)
+    }
+
+    /// Sends it a signal; one that has ended does not mind.
+    pub(crate) fn signal(&self, signal: Signal) -> io::Result<()> {
+        let sent = match &self.pidfd {
+            Some(pidfd) => pidfd_send_signal(pidfd, signal),
+            None if self.is_still_named() => kill_process(self.pid, signal),
+            None => Ok(()),
+        };
+        match sent {
+            Ok(()) | Err(Errno::SRCH) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Waits until it has ended, and says whether it has by `deadline`.
+    pub(crate) fn wait(&self, deadline: Instant) -> io::Result<bool> {
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let is_gone = match &self.pidfd {
+                Some(pidfd) => is_readable(pidfd, left)?,
+                None => self.is_gone()?,
+            };
+            if is_gone || left.is_zero() {
+                return Ok(is_gone);
+            }
+            if self.pidfd.is_none() {
+                nap(left);
+            }
+        }
+    }
+}
+
+/// Lets other processes run for a moment, at most for `left`.
+pub(crate) fn nap(left: Duration) {
+    std::thread::sleep(NAP.min(left));
+}
+
+fn is_readable(fd: &OwnedFd, timeout: Duration) -> io::Result<bool> {
+    let timeout = Timespec {
+        tv_sec: timeout.as_secs().try_into().unwrap_or(i64::MAX),
+        tv_nsec: timeout.subsec_nanos().into(),
+    };
+    match poll(&mut [PollFd::new(fd, PollFlags::IN)], Some(&timeout)) {
+        Ok(ready) => Ok(ready > 0),
+        Err(Errno::INTR) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_with_parentheses_does_not_shift_the_fields() {
+        let fields: Vec<String> = (4..=52).map(|field| field.to_string()).collect();
+        let text = format!("7 (evil) S 1) (x) R {}", fields.join(" "));
+        let stat = Stat::parse(7, &text).unwrap();
+        assert_eq!((stat.parent, stat.start, stat.environment_end), (4, 22, 51));
+        assert!(!stat.is_zombie);
+    }
+
+    #[test]
+    fn ancestors_start_with_oneself_and_reach_the_first() {
+        let line = self_and_ancestors();
+        assert_eq!(line[0], i32::try_from(std::process::id()).unwrap());
+        assert!(line.len() > 1);
+    }
+}

@@ -1,0 +1,146 @@
+//! Ending what a dead server has left behind: every process that carries the session's mark in
+//! its environment, wherever it went.
+//!
+//! By session and not by epoch, since a record may be older than the server that died. Never by a
+//! bare pid: a process is held by a pidfd, then recognised, then signalled through the pidfd.
+//!
+//! What no scan can see is a process that hides its environment: one of another user (setuid), one
+//! that made itself undumpable, one that overwrote it to set its title. Those that a living server
+//! keeps are found anyway, as its descendants ([`crate::ending`]), and the first of them is killed
+//! by the kernel when its server dies.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use rejoin_protocol::{Incarnation, SessionId};
+use rustix::process::Signal;
+
+use crate::marks::Marks;
+use crate::procfs::{self, Handle, Stat};
+
+/// How often to look again at processes that are between two programs: far longer than an exec
+/// takes, and bounded, since a process may stay unreadable for ever.
+const BLIND_LOOKS: u32 = 50;
+
+/// What reaping found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Reaped {
+    /// How many processes were killed.
+    pub killed: usize,
+    /// The highest incarnation that any of them belonged to. It counts as used, like a record's.
+    pub highest: Option<Incarnation>,
+}
+
+/// Kills every process of `session` except the calling one and its ancestors, and waits until
+/// they have ended. To be called by the holder of the session's lock.
+///
+/// Fails with [`io::ErrorKind::TimedOut`] if some are not gone `within` the time.
+pub fn reap(session: SessionId, within: Duration) -> io::Result<Reaped> {
+    let deadline = Instant::now() + within;
+    let mut spared: BTreeSet<i32> = procfs::self_and_ancestors().into_iter().collect();
+    let mut reaped = Reaped::default();
+    let mut blind_looks = 0;
+    // What is found may have forked meanwhile: only a scan that finds nothing ends this.
+    loop {
+        let scan = Scan::of(|marks| marks.session == Some(session))?;
+        let highest = scan.found.iter().filter_map(|found| found.marks.incarnation).max();
+        reaped.highest = reaped.highest.max(highest);
+        let victims = kill(scan.found, &mut spared)?;
+        if victims.is_empty() {
+            if scan.blind == 0 || blind_looks == BLIND_LOOKS {
+                return Ok(reaped);
+            }
+            blind_looks += 1;
+            procfs::nap(deadline.saturating_duration_since(Instant::now()));
+        }
+        reaped.killed += victims.len();
+        wait_for(&victims, deadline)?;
+    }
+}
+
+/// Kills what is not spared, and returns that. What may not be killed is spared from then on.
+fn kill(found: Vec<FoundProcess>, spared: &mut BTreeSet<i32>) -> io::Result<Vec<FoundProcess>> {
+    let mut victims = Vec::new();
+    for process in found {
+        if spared.contains(&process.pid) {
+            continue;
+        }
+        match process.handle.signal(Signal::KILL) {
+            Ok(()) => victims.push(process),
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                spared.insert(process.pid);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(victims)
+}
+
+fn wait_for(victims: &[FoundProcess], deadline: Instant) -> io::Result<()> {
+    for victim in victims {
+        if !victim.handle.wait(deadline)? {
+            let message = format!("process {} does not end although it was killed", victim.pid);
+            return Err(io::Error::new(io::ErrorKind::TimedOut, message));
+        }
+    }
+    Ok(())
+}
+
+/// The sessions of processes that `registry` (a folder) kept, and whose server is gone.
+///
+/// Another registry's processes are none of ours, and neither are those that see other files
+/// under the same path.
+pub(crate) fn orphaned_sessions(registry: &Path) -> io::Result<BTreeSet<SessionId>> {
+    let is_orphan = |marks: &Marks| {
+        let keeper = marks.keeper.as_ref();
+        keeper.is_some_and(|keeper| keeper.registry == registry && !keeper.server.is_seen())
+    };
+    let own = mount_namespace("self");
+    let scan = Scan::of(is_orphan)?;
+    let ours = scan.found.iter().filter(|found| mount_namespace(&found.pid.to_string()) == own);
+    Ok(ours.filter_map(|found| found.marks.session).collect())
+}
+
+fn mount_namespace(pid: &str) -> Option<std::path::PathBuf> {
+    fs::read_link(format!("/proc/{pid}/ns/mnt")).ok()
+}
+
+struct FoundProcess {
+    pid: i32,
+    handle: Handle,
+    marks: Marks,
+}
+
+struct Scan {
+    found: Vec<FoundProcess>,
+    /// How many processes could not be judged, because they are just starting a program or ending.
+    blind: usize,
+}
+
+impl Scan {
+    fn of(is_wanted: impl Fn(&Marks) -> bool) -> io::Result<Self> {
+        let mut scan = Self { found: Vec::new(), blind: 0 };
+        for pid in procfs::pids()? {
+            let Some(environment) = procfs::environment(pid) else { continue };
+            if environment.is_empty() {
+                scan.blind += usize::from(Stat::read(pid).is_some_and(|stat| stat.is_in_exec()));
+            } else if is_wanted(&Marks::parse(&environment)) {
+                scan.found.extend(hold(pid, &is_wanted)?);
+            }
+        }
+        Ok(scan)
+    }
+}
+
+/// Holds the process and looks at it again: the one looked at before may have ended, and its pid
+/// may be another's by now.
+fn hold(pid: i32, is_wanted: impl Fn(&Marks) -> bool) -> io::Result<Option<FoundProcess>> {
+    let Some(handle) = Handle::open(pid)? else { return Ok(None) };
+    let Some(environment) = procfs::environment(pid) else { return Ok(None) };
+    let marks = Marks::parse(&environment);
+    let is_it = is_wanted(&marks) && !handle.is_gone()?;
+    Ok(is_it.then_some(FoundProcess { pid, handle, marks }))
+}

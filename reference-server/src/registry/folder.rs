@@ -1,0 +1,280 @@
+//! Where the registry is, and that nobody else can write there.
+
+use std::fmt;
+use std::fs::DirBuilder;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+use rejoin_protocol::SessionId;
+use rustix::fs::{Mode, OFlags, fstat, fstatfs};
+use rustix::io::Errno;
+use rustix::process::geteuid;
+
+use super::Registry;
+
+/// Names the registry's folder where the command line does not.
+pub const FOLDER_VARIABLE: &str = "REJOIN_REGISTRY";
+
+/// The longest path of a Unix socket on Linux, without its terminating zero.
+const SOCKET_PATH_MAX: usize = 107;
+
+/// File systems over a network, by the magic numbers of statfs(2). Their locks are emulated, are
+/// not inherited at fork, and speak of more than this host.
+const NETWORK_FILE_SYSTEMS: [(u32, &str); 5] = [
+    (0x0000_6969, "NFS"),
+    (0xff53_4d42, "CIFS"),
+    (0xfe53_4d42, "SMB"),
+    (0x5346_414f, "AFS"),
+    (0x00c3_6400, "Ceph"),
+];
+
+impl Registry {
+    /// Opens the registry, and makes its folder if need be: `dir`, else `$REJOIN_REGISTRY`, else
+    /// `/tmp/rejoin-<uid>`.
+    ///
+    /// `/tmp` and not `$XDG_RUNTIME_DIR`, because that is removed when the user's last login
+    /// ends - just when a session is to be kept. Not the home folder either: it may be shared by
+    /// many hosts, where locks mean nothing, and it may not be writable.
+    pub fn open(dir: Option<&Path>) -> Result<Self, RegistryError> {
+        let dir = locate(dir)?;
+        let mut builder = DirBuilder::new();
+        builder.recursive(true).mode(0o700);
+        // An existing one is no error here, whatever it is; the check below judges it.
+        match builder.create(&dir) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                return Err(RegistryError::Io { dir, error });
+            }
+            _ => {}
+        }
+        verify(&dir)?;
+        Ok(Self { dir })
+    }
+
+    /// Opens the registry if its folder exists, and makes nothing.
+    pub fn open_existing(dir: Option<&Path>) -> Result<Option<Self>, RegistryError> {
+        let dir = locate(dir)?;
+        match verify(&dir) {
+            Ok(()) => Ok(Some(Self { dir })),
+            Err(RegistryError::Io { error, .. }) if error.kind() == io::ErrorKind::NotFound => {
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Keeps the cleaner of temporary files away for as long as the descriptor is open: systemd's
+    /// passes over a folder that somebody holds a shared lock on. Every server holds one.
+    pub fn guard(&self) -> io::Result<OwnedFd> {
+        let folder = open_folder(&self.dir)?;
+        rustix::fs::flock(&folder, rustix::fs::FlockOperation::NonBlockingLockShared)?;
+        Ok(folder)
+    }
+}
+
+fn locate(dir: Option<&Path>) -> Result<PathBuf, RegistryError> {
+    let from_environment = || std::env::var_os(FOLDER_VARIABLE).filter(|dir| !dir.is_empty());
+    let dir = match dir.map(PathBuf::from).or_else(|| from_environment().map(PathBuf::from)) {
+        Some(dir) => dir,
+        None => PathBuf::from(format!("/tmp/rejoin-{}", geteuid().as_raw())),
+    };
+    let absolute = std::path::absolute(&dir).map_err(|error| RegistryError::Io { dir, error })?;
+    // Without a slash at its end, which would make the system follow a symbolic link.
+    let registry = Registry { dir: absolute.components().collect() };
+    let socket = registry.socket_path(SessionId::from_bytes([0; 16])).as_os_str().len();
+    if socket > SOCKET_PATH_MAX {
+        return Err(RegistryError::TooLong { dir: registry.dir, by: socket - SOCKET_PATH_MAX });
+    }
+    Ok(registry.dir)
+}
+
+fn open_folder(dir: &Path) -> Result<OwnedFd, Errno> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    rustix::fs::open(dir, flags, Mode::empty())
+}
+
+fn verify(dir: &Path) -> Result<(), RegistryError> {
+    let failed = |errno: Errno| match errno {
+        Errno::NOTDIR | Errno::LOOP => RegistryError::NotAFolder { dir: dir.into() },
+        errno => RegistryError::Io { dir: dir.into(), error: errno.into() },
+    };
+    let folder = open_folder(dir).map_err(failed)?;
+    let stat = fstat(&folder).map_err(failed)?;
+    if stat.st_uid != geteuid().as_raw() {
+        return Err(RegistryError::NotOurs { dir: dir.into(), owner: stat.st_uid });
+    }
+    let mode = stat.st_mode & 0o7777;
+    if mode & 0o077 != 0 {
+        return Err(RegistryError::Open { dir: dir.into(), mode });
+    }
+    let kind = fstatfs(&folder).map_err(failed)?.f_type;
+    // The magic numbers have 32 bits, in a field that is wider on most platforms.
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+    let known = NETWORK_FILE_SYSTEMS.iter().find(|(magic, _)| *magic == kind as u32);
+    match known {
+        Some((_, name)) => Err(RegistryError::OnNetwork { dir: dir.into(), name }),
+        None => Ok(()),
+    }
+}
+
+/// Why there is no registry to work with.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum RegistryError {
+    /// The system refuses to make or open the folder.
+    Io {
+        /// The folder.
+        dir: PathBuf,
+        /// What the system says.
+        error: io::Error,
+    },
+    /// Something stands there that is no folder: a symbolic link is none.
+    NotAFolder {
+        /// What stands there.
+        dir: PathBuf,
+    },
+    /// The folder is another user's.
+    NotOurs {
+        /// The folder.
+        dir: PathBuf,
+        /// The user's number.
+        owner: u32,
+    },
+    /// Others may read or write in the folder.
+    Open {
+        /// The folder.
+        dir: PathBuf,
+        /// Its mode.
+        mode: u32,
+    },
+    /// The folder is on a network file system.
+    OnNetwork {
+        /// The folder.
+        dir: PathBuf,
+        /// What kind.
+        name: &'static str,
+    },
+    /// The folder's path is too long for sockets in it.
+    TooLong {
+        /// The folder.
+        dir: PathBuf,
+        /// How many bytes too long.
+        by: usize,
+    },
+}
+
+impl fmt::Display for RegistryError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let elsewhere = format!("remove it, or name another folder in {FOLDER_VARIABLE}");
+        match self {
+            Self::Io { dir, error } => {
+                write!(f, "the folder {} for sessions cannot be used: {error}", dir.display())
+            }
+            Self::NotAFolder { dir } => {
+                write!(f, "{} is to hold sessions and is no folder: {elsewhere}", dir.display())
+            }
+            Self::NotOurs { dir, owner } => write!(
+                f,
+                "the folder {} for sessions belongs to user {owner}, not to you: \
+                 name another folder in {FOLDER_VARIABLE}",
+                dir.display()
+            ),
+            Self::Open { dir, mode } => write!(
+                f,
+                "the folder {0} for sessions is open to other users (mode {mode:o}): \
+                 check what is in it, then run: chmod 700 {0}",
+                dir.display()
+            ),
+            Self::OnNetwork { dir, name } => write!(
+                f,
+                "the folder {} for sessions is on a network file system ({name}), where locks \
+                 do not work: name a local folder in {FOLDER_VARIABLE}",
+                dir.display()
+            ),
+            Self::TooLong { dir, by } => write!(
+                f,
+                "the path of the folder {} for sessions is {by} bytes too long: \
+                 name a shorter one in {FOLDER_VARIABLE}",
+                dir.display()
+            ),
+        }
+    }
+}
+
+impl std::error::Error for RegistryError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Io { error, .. } => Some(error),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    fn mode(path: &Path) -> u32 {
+        fs::metadata(path).unwrap().permissions().mode() & 0o7777
+    }
+
+    #[test]
+    fn a_new_folder_is_the_users_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let dir = folder.path().join("a/b");
+        assert_eq!(Registry::open_existing(Some(&dir)).unwrap(), None);
+        assert!(!dir.exists());
+        let registry = Registry::open(Some(&dir)).unwrap();
+        assert_eq!(mode(&dir), 0o700);
+        assert_eq!(Registry::open_existing(Some(&dir)).unwrap(), Some(registry));
+    }
+
+    #[test]
+    fn a_folder_open_to_others_is_refused_and_left_as_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o750)).unwrap();
+        let error = Registry::open(Some(folder.path())).unwrap_err();
+        assert!(matches!(error, RegistryError::Open { mode: 0o750, .. }), "{error}");
+        assert_eq!(mode(folder.path()), 0o750);
+    }
+
+    #[test]
+    fn a_link_to_a_good_folder_is_refused_also_with_a_slash_behind() {
+        let folder = tempfile::tempdir().unwrap();
+        let good = folder.path().join("good");
+        Registry::open(Some(&good)).unwrap();
+        let link = folder.path().join("link");
+        symlink(&good, &link).unwrap();
+        for link in [link.clone(), link.join("")] {
+            let error = Registry::open(Some(&link)).unwrap_err();
+            assert!(matches!(error, RegistryError::NotAFolder { .. }), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_file_in_the_way_is_refused() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let error = Registry::open(Some(file.path())).unwrap_err();
+        assert!(matches!(error, RegistryError::NotAFolder { .. }), "{error}");
+    }
+
+    #[test]
+    fn a_path_too_long_for_sockets_is_refused_before_anything_is_made() {
+        let folder = tempfile::tempdir().unwrap();
+        let dir = folder.path().join("x".repeat(70));
+        let error = Registry::open(Some(&dir)).unwrap_err();
+        assert!(matches!(error, RegistryError::TooLong { .. }), "{error}");
+        assert!(!dir.exists());
+    }
+
+    #[test]
+    fn many_servers_can_guard_one_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let registry = Registry::open(Some(&folder.path().join("r"))).unwrap();
+        let _first = registry.guard().unwrap();
+        let _second = registry.guard().unwrap();
+    }
+}

@@ -1,0 +1,436 @@
+//! The lock: who holds it is the session.
+
+use std::fs;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+
+use rejoin_protocol::{Incarnation, SessionId};
+use rustix::fs::{FallocateFlags, FlockOperation, Mode, OFlags, fallocate, flock, fstat, lstat};
+use rustix::io::{Errno, pwrite};
+
+use super::record::{self, Record};
+use super::tombstone::{self, Tombstone};
+use super::{Found, Past, Registry};
+use crate::log::OLD_SUFFIX;
+
+/// A session's lock file, open and not locked.
+#[derive(Debug)]
+pub struct LockFile {
+    file: OwnedFd,
+    registry: Registry,
+    session: SessionId,
+}
+
+/// How trying a lock went.
+#[derive(Debug)]
+#[must_use]
+pub enum Tried {
+    /// The lock is ours.
+    Got(Lock),
+    /// Somebody else has it: the session's server lives, or an attach or a probe is busy.
+    Held(LockFile),
+}
+
+impl Tried {
+    /// The lock, if it is ours.
+    pub fn got(self) -> Option<Lock> {
+        match self {
+            Self::Got(lock) => Some(lock),
+            Self::Held(_) => None,
+        }
+    }
+}
+
+impl LockFile {
+    pub(super) fn open(
+        registry: &Registry,
+        session: SessionId,
+        create: bool,
+    ) -> io::Result<Option<Self>> {
+        let make = if create { OFlags::CREATE } else { OFlags::empty() };
+        let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NOCTTY | make;
+        let mode = Mode::RUSR | Mode::WUSR;
+        let file = match rustix::fs::open(registry.lock_path(session), flags, mode) {
+            Ok(file) => file,
+            Err(Errno::NOENT) if !create => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        let opened = Self { file, registry: registry.clone(), session };
+        if create { opened.with_room().map(Some) } else { Ok(Some(opened)) }
+    }
+
+    /// Makes sure that a tombstone can be written later even if the disk fills up meanwhile.
+    fn with_room(self) -> io::Result<Self> {
+        if tombstone::has_room(&self.file)? {
+            return Ok(self);
+        }
+        // Allocating changes no byte that is there, so that it needs no lock.
+        match fallocate(&self.file, FallocateFlags::empty(), 0, tombstone::BLOCK as u64) {
+            Ok(()) => Ok(self),
+            Err(Errno::OPNOTSUPP | Errno::NOSYS) => self.with_zeros(),
+            Err(error) => {
+                if let Tried::Got(lock) = self.try_lock()? {
+                    lock.withdraw()?;
+                }
+                Err(error.into())
+            }
+        }
+    }
+
+    /// The same on a file system that cannot allocate: zeros are written, and only by the lock's
+    /// holder, since somebody else may be writing a tombstone.
+    fn with_zeros(self) -> io::Result<Self> {
+        let Self { registry, session, .. } = &self;
+        let (registry, session) = (registry.clone(), *session);
+        match self.try_lock()? {
+            Tried::Held(file) => return Ok(file),
+            Tried::Got(lock) => {
+                if !tombstone::has_room(&lock.file)?
+                    && let Err(error) = pwrite(&lock.file, &[0; tombstone::BLOCK], 0)
+                {
+                    lock.withdraw()?;
+                    return Err(error.into());
+                }
+            }
+        }
+        // The lock goes with the open file: another one is needed to be without.
+        Self::open(&registry, session, false)?.ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+
+    /// Tries the lock without waiting. Whoever gets it checks [`Lock::is_current`] next.
+    pub fn try_lock(self) -> io::Result<Tried> {
+        match flock(&self.file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(Tried::Got(Lock {
+                file: self.file,
+                registry: self.registry,
+                session: self.session,
+            })),
+            Err(Errno::WOULDBLOCK) => Ok(Tried::Held(self)),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Whether somebody has the lock, which is let go of at once if nobody had.
+    pub(super) fn probe(self) -> io::Result<bool> {
+        match flock(&self.file, FlockOperation::NonBlockingLockShared) {
+            Ok(()) => Ok(false),
+            Err(Errno::WOULDBLOCK) => Ok(true),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The tombstone, which without the lock may be replaced at any time.
+    pub(super) fn read_tombstone(&self) -> io::Result<Found<Tombstone>> {
+        tombstone::read(&self.file)
+    }
+}
+
+/// What the lock's path names now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// The locked file: this lock is the session's.
+    Current,
+    /// Nothing: somebody removed the file.
+    Missing,
+    /// Another file: this lock means nothing any more.
+    Replaced,
+}
+
+/// A session's lock, held until this and every inherited copy is closed.
+///
+/// There is no way to unlock: that would take the lock from a server that inherited it.
+#[derive(Debug)]
+pub struct Lock {
+    file: OwnedFd,
+    registry: Registry,
+    session: SessionId,
+}
+
+impl Lock {
+    /// The lock that was handed down as an open descriptor. It is not locked again.
+    pub fn from_fd(registry: Registry, session: SessionId, file: OwnedFd) -> Self {
+        Self { file, registry, session }
+    }
+
+    /// The descriptor, to be handed down. The lock stays held as long as it is open.
+    pub fn into_fd(self) -> OwnedFd {
+        self.file
+    }
+
+    /// Which session it is.
+    pub fn session(&self) -> SessionId {
+        self.session
+    }
+
+    /// Where it is.
+    pub fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
+    /// What the lock's path names now: only [`Standing::Current`] makes the lock the session's.
+    pub fn standing(&self) -> io::Result<Standing> {
+        let locked = fstat(&self.file)?;
+        match lstat(self.registry.lock_path(self.session)) {
+            Ok(named) if (named.st_dev, named.st_ino) == (locked.st_dev, locked.st_ino) => {
+                Ok(Standing::Current)
+            }
+            Ok(_) => Ok(Standing::Replaced),
+            Err(Errno::NOENT | Errno::NOTDIR) => Ok(Standing::Missing),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Whether the path still names the locked file. If not: let go, and open again.
+    pub fn is_current(&self) -> io::Result<bool> {
+        Ok(self.standing()? == Standing::Current)
+    }
+
+    /// Writes the record, whole or not at all, and makes the entry if need be.
+    pub fn write_record(&self, record: &Record) -> io::Result<()> {
+        record::write(&self.registry.entry_path(self.session), record)
+    }
+
+    /// What record, tombstone and `found` - the highest incarnation that reaping found alive -
+    /// say of the session. To be read under the lock only, and after reaping.
+    pub fn read_past(&self, found: Option<Incarnation>) -> io::Result<Past> {
+        let record = self.registry.read_record(self.session)?;
+        let past = self.remembered()?.with_used(found);
+        Ok(match record {
+            Found::Nothing => past,
+            Found::Damaged => Past { known: true, damaged: true, ..past },
+            Found::Whole(record) => past.with_record(&record),
+        })
+    }
+
+    fn remembered(&self) -> io::Result<Past> {
+        Ok(match tombstone::read(&self.file)? {
+            Found::Nothing => Past::default(),
+            Found::Damaged => Past { known: true, damaged: true, ..Past::default() },
+            Found::Whole(tombstone) => Past::default().with_tombstone(tombstone),
+        })
+    }
+
+    /// Folds `past` into the tombstone, which never goes backwards.
+    pub fn fold(&self, past: &Past) -> io::Result<()> {
+        let mut all = self.remembered()?.with_used(past.used).with_tenure(past.tenure);
+        if let Some(failure) = past.failed.clone() {
+            all = all.with_failure(failure);
+        }
+        tombstone::write(&self.file, &all.to_tombstone())
+    }
+
+    /// Folds `past` into the tombstone, and only then removes the entry. The lock file stays.
+    ///
+    /// Files in the entry that are not ours stay, and then the entry does.
+    pub fn bury(&self, past: &Past) -> io::Result<()> {
+        self.fold(past)?;
+        remove_entry(&self.registry.entry_path(self.session))
+    }
+
+    /// Lets go of the lock; with its file, if that remembers nothing and there is no entry. For
+    /// who made the file and then did nothing with it.
+    pub fn withdraw(self) -> io::Result<()> {
+        let is_blank = tombstone::read(&self.file)? == Found::Nothing;
+        if is_blank && !self.registry.has_entry(self.session)? {
+            self.remove_file()?;
+        }
+        Ok(())
+    }
+
+    /// Removes the lock file while it is locked. Whoever opened it before finds out by
+    /// [`Self::is_current`].
+    pub(super) fn remove_file(self) -> io::Result<()> {
+        if self.is_current()? {
+            fs::remove_file(self.registry.lock_path(self.session))?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn read_tombstone(&self) -> io::Result<Found<Tombstone>> {
+        tombstone::read(&self.file)
+    }
+}
+
+impl AsFd for Lock {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
+}
+
+/// Removes an entry: the record last, so that a remover that is killed leaves a known entry.
+fn remove_entry(entry: &Path) -> io::Result<()> {
+    let old_log = format!("{}{OLD_SUFFIX}", super::LOG);
+    for name in [super::SOCKET, super::LOG, &old_log, super::RECORD_TEMPORARY, super::RECORD] {
+        unless_absent(fs::remove_file(entry.join(name)))?;
+    }
+    match unless_absent(fs::remove_dir(entry)) {
+        Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => Ok(()),
+        removed => removed,
+    }
+}
+
+fn unless_absent(result: io::Result<()>) -> io::Result<()> {
+    match result {
+        Err(error) if super::is_absent(&error) => Ok(()),
+        result => result,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::registry::{Failure, Phase};
+    use rejoin_protocol::{Epoch, SpawnError, SpawnErrorKind, Tenure};
+    use std::os::unix::fs::PermissionsExt;
+    use std::os::unix::net::UnixListener;
+    use tempfile::TempDir;
+
+    const SESSION: SessionId = SessionId::from_bytes([1; 16]);
+
+    fn registry() -> (TempDir, Registry) {
+        let folder = tempfile::tempdir().unwrap();
+        let registry = Registry::open(Some(&folder.path().join("r"))).unwrap();
+        (folder, registry)
+    }
+
+    fn open(registry: &Registry) -> LockFile {
+        registry.open_lock(SESSION, true).unwrap().unwrap()
+    }
+
+    fn lock(registry: &Registry) -> Lock {
+        open(registry).try_lock().unwrap().got().unwrap()
+    }
+
+    fn names(path: &Path) -> Vec<String> {
+        let names = fs::read_dir(path).unwrap();
+        let mut names: Vec<_> =
+            names.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    fn starting(incarnation: u64) -> Record {
+        Record::reserved(Incarnation(incarnation), Tenure(1), "top", "me")
+            .starting(Epoch::from_bytes([9; 16]))
+    }
+
+    #[test]
+    fn a_lock_file_is_made_only_on_request_private_and_with_room_for_the_tombstone() {
+        let (_folder, registry) = registry();
+        assert!(registry.open_lock(SESSION, false).unwrap().is_none());
+        assert!(names(registry.dir()).is_empty());
+        open(&registry);
+        let metadata = fs::metadata(registry.lock_path(SESSION)).unwrap();
+        assert_eq!((metadata.len(), metadata.permissions().mode() & 0o777), (1024, 0o600));
+    }
+
+    #[test]
+    fn only_one_gets_the_lock() {
+        let (_folder, registry) = registry();
+        let first = lock(&registry);
+        let second = match open(&registry).try_lock().unwrap() {
+            Tried::Held(file) => file,
+            Tried::Got(_) => panic!("two locks"),
+        };
+        drop(first);
+        assert!(second.try_lock().unwrap().got().is_some());
+    }
+
+    #[test]
+    fn a_removed_and_a_replaced_lock_file_are_noticed() {
+        let (_folder, registry) = registry();
+        let old = lock(&registry);
+        assert!(old.is_current().unwrap());
+        fs::remove_file(registry.lock_path(SESSION)).unwrap();
+        assert_eq!(old.standing().unwrap(), Standing::Missing);
+        let new = lock(&registry);
+        assert_eq!(old.standing().unwrap(), Standing::Replaced);
+        assert!(new.is_current().unwrap());
+        // The holder of a lock that means nothing removes nothing.
+        old.remove_file().unwrap();
+        assert!(new.is_current().unwrap());
+        fs::remove_dir_all(registry.dir()).unwrap();
+        assert_eq!(new.standing().unwrap(), Standing::Missing);
+    }
+
+    #[test]
+    fn the_past_is_the_highest_of_record_tombstone_and_what_was_found_alive() {
+        let (_folder, registry) = registry();
+        let lock = lock(&registry);
+        assert_eq!(lock.read_past(None).unwrap(), Past::default());
+        lock.fold(&Past::default().with_used(Some(Incarnation(2))).with_tenure(Tenure(7))).unwrap();
+        lock.write_record(&starting(4)).unwrap();
+        let past = lock.read_past(None).unwrap();
+        assert_eq!((past.used, past.tenure), (Some(Incarnation(4)), Tenure(7)));
+        assert_eq!(lock.read_past(Some(Incarnation(9))).unwrap().used, Some(Incarnation(9)));
+        let reserved = Record { phase: Phase::Reserved, ..starting(4) };
+        lock.write_record(&reserved).unwrap();
+        assert_eq!(lock.read_past(None).unwrap().used, Some(Incarnation(2)));
+    }
+
+    #[test]
+    fn burying_leaves_exactly_the_lock_file_with_the_tombstone() {
+        let (_folder, registry) = registry();
+        let lock = lock(&registry);
+        lock.write_record(&starting(4)).unwrap();
+        let _listener = UnixListener::bind(registry.socket_path(SESSION)).unwrap();
+        for name in ["log", "log.1", "record.tmp"] {
+            fs::write(registry.entry_path(SESSION).join(name), "x").unwrap();
+        }
+        let error = SpawnError::new(SpawnErrorKind::NotFound, "no such program");
+        let failure = Failure { incarnation: Incarnation(5), error };
+        let past = lock.read_past(None).unwrap().with_failure(failure);
+        lock.bury(&past).unwrap();
+        assert_eq!(names(registry.dir()), [format!("{SESSION}.lock")]);
+        assert_eq!(lock.read_past(None).unwrap(), past);
+        lock.bury(&Past::default()).unwrap();
+        assert_eq!(lock.read_past(None).unwrap(), past);
+        assert!(lock.is_current().unwrap());
+    }
+
+    #[test]
+    fn burying_spares_files_that_are_not_ours() {
+        let (_folder, registry) = registry();
+        let lock = lock(&registry);
+        lock.write_record(&starting(0)).unwrap();
+        fs::write(registry.entry_path(SESSION).join("notes"), "mine").unwrap();
+        lock.bury(&Past::default()).unwrap();
+        assert_eq!(names(&registry.entry_path(SESSION)), ["notes"]);
+    }
+
+    #[test]
+    fn garbage_is_reported_forgotten_nothing_for_and_replaced() {
+        let (_folder, registry) = registry();
+        let lock = lock(&registry);
+        fs::write(registry.lock_path(SESSION), "garbage").unwrap();
+        let past = lock.read_past(None).unwrap();
+        assert_eq!((past.known, past.damaged, past.used), (true, true, None));
+        lock.fold(&past.with_used(Some(Incarnation(1)))).unwrap();
+        let past = lock.read_past(None).unwrap();
+        assert_eq!((past.damaged, past.used), (false, Some(Incarnation(1))));
+    }
+
+    #[test]
+    fn withdrawing_removes_a_lock_file_only_if_it_remembers_nothing() {
+        let (_folder, registry) = registry();
+        lock(&registry).withdraw().unwrap();
+        assert!(names(registry.dir()).is_empty());
+        let held = lock(&registry);
+        held.fold(&Past::default().with_used(Some(Incarnation(0)))).unwrap();
+        held.withdraw().unwrap();
+        assert_eq!(names(registry.dir()).len(), 1);
+        assert!(!registry.is_alive(SESSION).unwrap());
+    }
+
+    #[test]
+    fn room_can_also_be_made_by_writing_zeros() {
+        let (_folder, registry) = registry();
+        fs::write(registry.lock_path(SESSION), "").unwrap();
+        let file = registry.open_lock(SESSION, false).unwrap().unwrap();
+        let file = file.with_zeros().unwrap();
+        assert!(!registry.is_alive(SESSION).unwrap());
+        assert_eq!(file.read_tombstone().unwrap(), Found::Nothing);
+        assert_eq!(fs::metadata(registry.lock_path(SESSION)).unwrap().len(), 1024);
+    }
+}

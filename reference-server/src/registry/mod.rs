@@ -1,0 +1,219 @@
+//! The registry: what is true about a session on its host.
+//!
+//! One folder, host-local and the user's alone, holds per session a *lock file* and an *entry*:
+//!
+//! ```text
+//! <session>.lock    locked by the session's server as long as it lives; also the tombstone's file
+//! <session>/        the entry: exists while the session does
+//!     record        incarnation, epoch, tenure, command, start time, phase
+//!     socket        where the server listens
+//!     log           what the server has to say
+//! ```
+//!
+//! **Held means alive, free means dead; nothing else means either**: not a pid, not a socket, not
+//! a timeout. The lock belongs to the open file. It is inherited at fork, lost at exec, and let go
+//! of by closing or ending - never by unlocking, which would take it from every process that
+//! inherited it.
+//!
+//! The orders of steps that this makes safe, with a crash possible between any two:
+//!
+//! - The tombstone is written before anything is removed or answered ([`Lock::bury`]).
+//! - Whoever got the lock checks that the path still names the locked file ([`Lock::is_current`]),
+//!   else opens again.
+//! - Only the lock's holder reads past facts, reaps, writes or removes.
+//! - Sockets are never unlinked but with the whole entry, under the lock.
+
+mod folder;
+mod lock;
+mod past;
+mod record;
+mod seal;
+mod sweep;
+mod tombstone;
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use rejoin_protocol::{Incarnation, SessionId};
+
+pub use folder::{FOLDER_VARIABLE, RegistryError};
+pub use lock::{Lock, LockFile, Standing, Tried};
+pub use past::Past;
+pub use record::{Phase, Record, ServerProcess, Stamp};
+pub use seal::Found;
+pub use sweep::{Swept, TOMBSTONE_LIFE, sweep, sweep_at};
+pub use tombstone::{Failure, Tombstone};
+
+const LOCK_SUFFIX: &str = ".lock";
+const RECORD: &str = "record";
+const RECORD_TEMPORARY: &str = "record.tmp";
+const SOCKET: &str = "socket";
+const LOG: &str = "log";
+
+/// The folder with all sessions of one user on this host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Registry {
+    dir: PathBuf,
+}
+
+impl Registry {
+    /// The folder itself: absolute, and verified when the registry was opened.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// The session's lock file, which outlives its entry as the tombstone.
+    pub fn lock_path(&self, session: SessionId) -> PathBuf {
+        self.dir.join(format!("{session}{LOCK_SUFFIX}"))
+    }
+
+    /// The session's entry.
+    pub fn entry_path(&self, session: SessionId) -> PathBuf {
+        self.dir.join(session.to_string())
+    }
+
+    /// Where the session's server listens.
+    pub fn socket_path(&self, session: SessionId) -> PathBuf {
+        self.entry_path(session).join(SOCKET)
+    }
+
+    /// Where the session's server logs.
+    pub fn log_path(&self, session: SessionId) -> PathBuf {
+        self.entry_path(session).join(LOG)
+    }
+
+    /// Opens the session's lock file without locking it.
+    ///
+    /// With `create` it is made if absent, together with the room for its tombstone: on a full
+    /// disk that fails here, and leaves nothing behind. Without, an absent one is `None`.
+    pub fn open_lock(&self, session: SessionId, create: bool) -> io::Result<Option<LockFile>> {
+        LockFile::open(self, session, create)
+    }
+
+    /// Whether the session's server lives, by its lock, without waiting.
+    ///
+    /// The lock is probed with a shared lock, let go of at once. For that moment an attach that
+    /// tries the lock takes the session for living, fails to connect and tries again: that it
+    /// must do anyway. Other probes are not disturbed.
+    pub fn is_alive(&self, session: SessionId) -> io::Result<bool> {
+        match self.open_lock(session, false)? {
+            Some(file) => file.probe(),
+            None => Ok(false),
+        }
+    }
+
+    /// Reads the session's record, with or without its lock. Decisions need the lock.
+    pub fn read_record(&self, session: SessionId) -> io::Result<Found<Record>> {
+        record::read(&self.entry_path(session))
+    }
+
+    /// The highest incarnation that the session's tombstone says was used, with or without its
+    /// lock. Decisions about starting need the lock.
+    pub fn tombstone_used(&self, session: SessionId) -> io::Result<Option<Incarnation>> {
+        let Some(file) = self.open_lock(session, false)? else { return Ok(None) };
+        Ok(file.read_tombstone()?.whole().and_then(|tombstone| tombstone.used))
+    }
+
+    /// Whether the session has an entry.
+    pub fn has_entry(&self, session: SessionId) -> io::Result<bool> {
+        match fs::symlink_metadata(self.entry_path(session)) {
+            Ok(_) => Ok(true),
+            Err(error) if is_absent(&error) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Every session with an entry or a lock file, in order, once each.
+    fn sessions(&self) -> io::Result<Vec<SessionId>> {
+        let mut sessions: Vec<SessionId> = Vec::new();
+        for entry in fs::read_dir(&self.dir)? {
+            let name = entry?.file_name();
+            let name = name.to_string_lossy();
+            sessions.extend(name.strip_suffix(LOCK_SUFFIX).unwrap_or(&name).parse::<SessionId>());
+        }
+        sessions.sort_unstable();
+        sessions.dedup();
+        Ok(sessions)
+    }
+
+    /// The sessions that there are, in order. Tombstones are none, and neither is what is left of
+    /// an entry without a record whose server is dead.
+    pub fn list(&self) -> io::Result<Vec<Listed>> {
+        let mut listed = Vec::new();
+        for session in self.sessions()? {
+            if self.has_entry(session)? {
+                let is_alive = self.is_alive(session)?;
+                let record = self.read_record(session)?.whole();
+                if is_alive || record.is_some() {
+                    listed.push(Listed { session, is_alive, record });
+                }
+            }
+        }
+        Ok(listed)
+    }
+}
+
+/// One session of [`Registry::list`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// Which.
+    pub session: SessionId,
+    /// Whether its server lives. One that is dead is swept away sooner or later.
+    pub is_alive: bool,
+    /// Its record, unless it is just being written, or damaged.
+    pub record: Option<Record>,
+}
+
+fn is_absent(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rejoin_protocol::Tenure;
+    use tempfile::TempDir;
+
+    const SESSION: SessionId = SessionId::from_bytes([1; 16]);
+
+    fn registry() -> (TempDir, Registry) {
+        let folder = tempfile::tempdir().unwrap();
+        let registry = Registry::open(Some(&folder.path().join("registry"))).unwrap();
+        (folder, registry)
+    }
+
+    fn lock(registry: &Registry, session: SessionId) -> Lock {
+        let file = registry.open_lock(session, true).unwrap().unwrap();
+        file.try_lock().unwrap().got().unwrap()
+    }
+
+    #[test]
+    fn a_held_lock_is_alive_and_a_free_one_is_dead() {
+        let (_folder, registry) = registry();
+        assert!(!registry.is_alive(SESSION).unwrap());
+        let lock = lock(&registry, SESSION);
+        assert!(registry.is_alive(SESSION).unwrap());
+        drop(lock);
+        assert!(!registry.is_alive(SESSION).unwrap());
+    }
+
+    #[test]
+    fn tombstones_and_remnants_are_not_listed() {
+        let (_folder, registry) = registry();
+        let [living, dead, buried, remnant] = [1, 2, 3, 4].map(|n| SessionId::from_bytes([n; 16]));
+        let record = Record::reserved(Incarnation(0), Tenure(0), "top", "me");
+        let held = lock(&registry, living);
+        held.write_record(&record).unwrap();
+        lock(&registry, dead).write_record(&record).unwrap();
+        lock(&registry, buried).bury(&Past::default()).unwrap();
+        drop(lock(&registry, remnant));
+        fs::create_dir(registry.entry_path(remnant)).unwrap();
+        fs::write(registry.dir().join("notes"), "not a session").unwrap();
+
+        let listed = registry.list().unwrap();
+        let shown: Vec<_> = listed.iter().map(|listed| (listed.session, listed.is_alive)).collect();
+        assert_eq!(shown, [(living, true), (dead, false)]);
+        assert_eq!(listed[0].record, Some(record));
+    }
+}

@@ -1,0 +1,234 @@
+//! The record: what a session's entry says about its incarnation.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use rejoin_protocol::{Epoch, Incarnation, Tenure};
+use serde::{Deserialize, Serialize};
+
+use super::seal::{self, Found};
+use crate::host;
+use crate::procfs;
+
+const MARK: [u8; 4] = *b"rjRC";
+
+/// The most bytes kept of a command or a name.
+const MAX_TEXT: usize = 1024;
+
+/// What is known of a session while its entry exists.
+///
+/// Only `phase`, `incarnation` and `tenure` decide anything; the rest is for people.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    /// How far the start has come.
+    pub phase: Phase,
+    /// The process.
+    pub incarnation: Incarnation,
+    /// Who is entitled to it.
+    pub tenure: Tenure,
+    /// The server that keeps it; unknown while reserved.
+    pub epoch: Option<Epoch>,
+    /// What it runs, in printable words.
+    pub command: String,
+    /// Who started it, in printable words.
+    pub client: String,
+    /// When the record was first made.
+    pub started: Stamp,
+    /// Which process the server is. For display, and never to decide whether it lives.
+    pub server: Option<ServerProcess>,
+    /// Whether the process has a terminal.
+    pub has_terminal: bool,
+    /// Whether a client is attached. For display only.
+    pub is_attached: bool,
+}
+
+impl Record {
+    /// A record for an incarnation that a server is about to be started for. Texts are made
+    /// printable and cut to length.
+    pub fn reserved(incarnation: Incarnation, tenure: Tenure, command: &str, client: &str) -> Self {
+        Self {
+            phase: Phase::Reserved,
+            incarnation,
+            tenure,
+            epoch: None,
+            command: rejoin_protocol::error::printable(command, MAX_TEXT),
+            client: rejoin_protocol::error::printable(client, MAX_TEXT),
+            started: Stamp::now(),
+            server: None,
+            has_terminal: false,
+            is_attached: false,
+        }
+    }
+
+    /// The same, now that its server (the calling process) is about to fork the process.
+    pub fn starting(self, epoch: Epoch) -> Self {
+        let server = Some(ServerProcess::current());
+        Self { phase: Phase::Starting, epoch: Some(epoch), server, ..self }
+    }
+
+    /// The same, for a process with a terminal or without.
+    pub fn with_terminal(self, has_terminal: bool) -> Self {
+        Self { has_terminal, ..self }
+    }
+
+    /// The incarnation, if it was used: from `starting` on its process may have run.
+    pub fn used(&self) -> Option<Incarnation> {
+        (self.phase == Phase::Starting).then_some(self.incarnation)
+    }
+}
+
+/// How far the start of an incarnation has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Phase {
+    /// A server was to be started for it. With a free lock: it was never used.
+    Reserved,
+    /// Its server was about to fork the process, or has. With a free lock: it was used.
+    Starting,
+}
+
+/// A moment, on both clocks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stamp {
+    /// Seconds since 1970, as the clock on the wall had it.
+    pub unix: u64,
+    /// Seconds since boot, time asleep included.
+    pub boottime: u64,
+}
+
+impl Stamp {
+    /// This moment.
+    pub fn now() -> Self {
+        let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self { unix: since_1970.as_secs(), boottime: host::boottime().as_secs() }
+    }
+}
+
+/// A process, told from a later one with the same pid.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServerProcess {
+    /// Its pid.
+    pub pid: u32,
+    /// When it started, in clock ticks since boot.
+    pub start: u64,
+}
+
+impl ServerProcess {
+    /// The calling process.
+    pub fn current() -> Self {
+        let pid = rustix::process::getpid().as_raw_nonzero().get();
+        Self { pid: pid.unsigned_abs(), start: procfs::start_of(pid).unwrap_or_default() }
+    }
+
+    /// Whether it can still be seen. Used to spare, never to kill or to start.
+    pub(crate) fn is_seen(&self) -> bool {
+        let now = i32::try_from(self.pid).ok().and_then(procfs::Stat::read);
+        now.is_some_and(|stat| stat.start == self.start && !stat.is_zombie)
+    }
+}
+
+/// Reads the record in `entry`.
+pub(super) fn read(entry: &Path) -> io::Result<Found<Record>> {
+    match fs::read(entry.join(super::RECORD)) {
+        // An empty record is no state of ours: a new one replaces the old one whole.
+        Ok(bytes) if bytes.is_empty() => Ok(Found::Damaged),
+        Ok(bytes) => Ok(seal::open(MARK, &bytes)),
+        Err(error) if super::is_absent(&error) => Ok(Found::Nothing),
+        Err(error) => Err(error),
+    }
+}
+
+/// Writes the record into `entry`, which is made if need be. Whoever reads sees the old one or
+/// the new one. Not synced: the record speaks of processes, which no power cut outlives.
+pub(super) fn write(entry: &Path, record: &Record) -> io::Result<()> {
+    let sealed = seal::seal(MARK, record)
+        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "the record is too long"))?;
+    let is_new = make_entry(entry)?;
+    let temporary = entry.join(super::RECORD_TEMPORARY);
+    let written = create(&temporary)
+        .and_then(|mut file| file.write_all(&sealed))
+        .and_then(|()| fs::rename(&temporary, entry.join(super::RECORD)));
+    if written.is_err() {
+        // A disk that is full must not be left fuller; what cannot be removed is swept later.
+        let _ = fs::remove_file(&temporary);
+        if is_new {
+            let _ = fs::remove_dir(entry);
+        }
+    }
+    written
+}
+
+fn make_entry(entry: &Path) -> io::Result<bool> {
+    match fs::DirBuilder::new().mode(0o700).create(entry) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+fn create(path: &Path) -> io::Result<File> {
+    OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record() -> Record {
+        Record::reserved(Incarnation(3), Tenure(2), "top\x1b[2J", "me@here")
+    }
+
+    #[test]
+    fn a_record_is_read_as_it_was_written_last() {
+        let folder = tempfile::tempdir().unwrap();
+        let entry = folder.path().join("entry");
+        assert_eq!(read(&entry).unwrap(), Found::Nothing);
+        write(&entry, &record()).unwrap();
+        let starting = record().starting(Epoch::from_bytes([7; 16]));
+        write(&entry, &starting).unwrap();
+        assert_eq!(read(&entry).unwrap(), Found::Whole(starting));
+        assert_eq!(fs::read_dir(&entry).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_reserved_incarnation_was_not_used_a_starting_one_was() {
+        assert_eq!(record().used(), None);
+        assert_eq!(record().starting(Epoch::from_bytes([7; 16])).used(), Some(Incarnation(3)));
+    }
+
+    #[test]
+    fn a_torn_or_empty_record_is_damaged_not_absent() {
+        let folder = tempfile::tempdir().unwrap();
+        write(folder.path(), &record()).unwrap();
+        let path = folder.path().join(super::super::RECORD);
+        let whole = fs::read(&path).unwrap();
+        for length in [0, 1, whole.len() - 1] {
+            fs::write(&path, &whole[..length]).unwrap();
+            assert_eq!(read(folder.path()).unwrap(), Found::Damaged);
+        }
+    }
+
+    #[test]
+    fn a_record_that_cannot_be_written_leaves_no_entry() {
+        let folder = tempfile::tempdir().unwrap();
+        let entry = folder.path().join("entry");
+        let mut long = record();
+        long.command = "x".repeat(70_000);
+        assert!(write(&entry, &long).is_err());
+        assert!(!entry.exists());
+    }
+
+    #[test]
+    fn control_characters_stay_out_of_a_record() {
+        assert_eq!(record().command, "top[2J");
+    }
+
+    #[test]
+    fn a_server_is_told_from_a_later_process_with_its_pid() {
+        let server = ServerProcess::current();
+        assert!(server.is_seen());
+        assert!(!ServerProcess { start: server.start + 1, ..server }.is_seen());
+    }
+}

@@ -1,0 +1,240 @@
+//! The sweep: what nobody came back for is removed by whoever comes by.
+//!
+//! It only ever tries locks, and leaves alone what is held.
+
+use std::io;
+use std::time::Duration;
+
+use rejoin_protocol::SessionId;
+
+use super::{Found, Lock, LockFile, Registry, Tombstone};
+use crate::host;
+use crate::reap::{orphaned_sessions, reap};
+
+/// How long a tombstone is kept, in boot time: well above the time for which a client repeats an
+/// unconfirmed Open.
+pub const TOMBSTONE_LIFE: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// How long killed processes may take to be gone.
+const REAP_TIME: Duration = Duration::from_secs(5);
+
+/// What a sweep did.
+#[derive(Debug, Default)]
+pub struct Swept {
+    /// The sessions whose tombstones were old enough to be removed, and lock files that never
+    /// became one.
+    pub forgotten: Vec<SessionId>,
+    /// The dead sessions whose entries were removed and folded into their tombstones.
+    pub buried: Vec<SessionId>,
+    /// How many processes were killed.
+    pub killed: usize,
+    /// What could not be swept, and why.
+    pub problems: Vec<(SessionId, io::Error)>,
+}
+
+impl Swept {
+    fn note(&mut self, session: SessionId, result: io::Result<Done>) {
+        match result {
+            Ok(Done::Nothing) => {}
+            Ok(Done::Forgotten) => self.forgotten.push(session),
+            Ok(Done::Buried { killed }) => {
+                self.buried.push(session);
+                self.killed += killed;
+            }
+            Err(error) => self.problems.push((session, error)),
+        }
+    }
+}
+
+enum Done {
+    Nothing,
+    Forgotten,
+    Buried { killed: usize },
+}
+
+/// Removes tombstones older than a day; buries dead sessions, and ends what processes they left.
+pub fn sweep(registry: &Registry) -> io::Result<Swept> {
+    sweep_at(registry, host::boottime(), TOMBSTONE_LIFE)
+}
+
+/// The same at a given time since boot, for another life of tombstones.
+pub fn sweep_at(registry: &Registry, boottime: Duration, life: Duration) -> io::Result<Swept> {
+    let boot_id = host::boot_id();
+    let is_old = |tombstone: &Tombstone| tombstone.age(boottime, boot_id) >= life;
+    let mut swept = Swept::default();
+    for session in registry.sessions()? {
+        swept.note(session, visit(registry, session, &is_old));
+    }
+    for session in orphaned_sessions(registry.dir())? {
+        swept.note(session, lay_to_rest(registry, session));
+    }
+    Ok(swept)
+}
+
+fn visit(
+    registry: &Registry,
+    session: SessionId,
+    is_old: &dyn Fn(&Tombstone) -> bool,
+) -> io::Result<Done> {
+    if registry.has_entry(session)? {
+        return lay_to_rest(registry, session);
+    }
+    let Some(file) = registry.open_lock(session, false)? else { return Ok(Done::Nothing) };
+    // Looked at without the lock first: a lock taken for a moment makes others try again.
+    match file.read_tombstone()? {
+        Found::Whole(tombstone) if !is_old(&tombstone) => Ok(Done::Nothing),
+        _ => forget(file, is_old),
+    }
+}
+
+/// Removes a lock file that nobody needs any more, under the lock.
+fn forget(file: LockFile, is_old: &dyn Fn(&Tombstone) -> bool) -> io::Result<Done> {
+    let Some(lock) = take(file)? else { return Ok(Done::Nothing) };
+    if lock.registry().has_entry(lock.session())? {
+        return Ok(Done::Nothing);
+    }
+    match lock.read_tombstone()? {
+        Found::Whole(tombstone) if !is_old(&tombstone) => Ok(Done::Nothing),
+        // Its age cannot be told any more: from now on it can.
+        Found::Damaged => lock.fold(&super::Past::default()).map(|()| Done::Nothing),
+        Found::Whole(_) | Found::Nothing => lock.remove_file().map(|()| Done::Forgotten),
+    }
+}
+
+/// Ends what a dead server left, remembers what must be, and removes the entry.
+fn lay_to_rest(registry: &Registry, session: SessionId) -> io::Result<Done> {
+    if may_put_its_lock_back(registry, session)? {
+        return Ok(Done::Nothing);
+    }
+    let Some(file) = registry.open_lock(session, true)? else { return Ok(Done::Nothing) };
+    let Some(lock) = take(file)? else { return Ok(Done::Nothing) };
+    let reaped = reap(session, REAP_TIME)?;
+    if reaped.killed == 0 && !registry.has_entry(session)? {
+        // Somebody else was faster.
+        return lock.withdraw().map(|()| Done::Nothing);
+    }
+    let past = lock.read_past(reaped.highest)?;
+    lock.bury(&past)?;
+    Ok(Done::Buried { killed: reaped.killed })
+}
+
+/// Whether only the lock file is gone, and the server that the record names can still be seen: it
+/// will notice and put the file back, unless somebody wants the session before that.
+fn may_put_its_lock_back(registry: &Registry, session: SessionId) -> io::Result<bool> {
+    if registry.open_lock(session, false)?.is_some() {
+        return Ok(false);
+    }
+    let server = registry.read_record(session)?.whole().and_then(|record| record.server);
+    Ok(server.is_some_and(|server| server.is_seen()))
+}
+
+fn take(file: LockFile) -> io::Result<Option<Lock>> {
+    match file.try_lock()?.got() {
+        Some(lock) if lock.is_current()? => Ok(Some(lock)),
+        _ => Ok(None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::registry::{Past, Record};
+    use rejoin_protocol::{Epoch, Incarnation, Tenure};
+    use std::fs;
+    use tempfile::TempDir;
+
+    const SESSION: SessionId = SessionId::from_bytes([1; 16]);
+    const DAY: Duration = TOMBSTONE_LIFE;
+
+    fn registry() -> (TempDir, Registry) {
+        let folder = tempfile::tempdir().unwrap();
+        let registry = Registry::open(Some(&folder.path().join("r"))).unwrap();
+        (folder, registry)
+    }
+
+    fn lock(registry: &Registry) -> Lock {
+        let file = registry.open_lock(SESSION, true).unwrap().unwrap();
+        file.try_lock().unwrap().got().unwrap()
+    }
+
+    fn starting() -> Record {
+        Record::reserved(Incarnation(4), Tenure(2), "top", "me")
+            .starting(Epoch::from_bytes([9; 16]))
+    }
+
+    fn is_empty(registry: &Registry) -> bool {
+        fs::read_dir(registry.dir()).unwrap().next().is_none()
+    }
+
+    #[test]
+    fn a_tombstone_is_removed_with_its_lock_file_after_a_day_of_boot_time_not_before() {
+        let (_folder, registry) = registry();
+        let now = host::boottime();
+        lock(&registry).bury(&Past::default().with_used(Some(Incarnation(0)))).unwrap();
+        let early = sweep_at(&registry, now + DAY * 9 / 10, DAY).unwrap();
+        assert!(early.forgotten.is_empty() && !is_empty(&registry));
+        let late = sweep_at(&registry, now + DAY + Duration::from_secs(60), DAY).unwrap();
+        assert_eq!(late.forgotten, [SESSION]);
+        assert!(is_empty(&registry));
+    }
+
+    #[test]
+    fn what_is_held_is_not_touched_however_old() {
+        let (_folder, registry) = registry();
+        let held = lock(&registry);
+        held.fold(&Past::default().with_used(Some(Incarnation(0)))).unwrap();
+        for has_entry in [false, true] {
+            if has_entry {
+                held.write_record(&starting()).unwrap();
+            }
+            let swept = sweep_at(&registry, host::boottime() + 9 * DAY, DAY).unwrap();
+            assert!(swept.forgotten.is_empty() && swept.buried.is_empty());
+            assert!(held.is_current().unwrap());
+        }
+        assert!(registry.read_record(SESSION).unwrap().whole().is_some());
+    }
+
+    #[test]
+    fn the_entry_of_a_dead_server_is_folded_into_its_tombstone() {
+        let (_folder, registry) = registry();
+        lock(&registry).write_record(&starting()).unwrap();
+        let swept = sweep(&registry).unwrap();
+        assert_eq!(swept.buried, [SESSION]);
+        assert!(!registry.has_entry(SESSION).unwrap());
+        let past = lock(&registry).read_past(None).unwrap();
+        assert_eq!((past.used, past.tenure), (Some(Incarnation(4)), Tenure(2)));
+    }
+
+    #[test]
+    fn a_lock_file_that_never_became_a_tombstone_goes_at_once() {
+        let (_folder, registry) = registry();
+        registry.open_lock(SESSION, true).unwrap();
+        assert_eq!(sweep(&registry).unwrap().forgotten, [SESSION]);
+        assert!(is_empty(&registry));
+    }
+
+    #[test]
+    fn a_damaged_tombstone_is_kept_for_a_day_from_when_it_is_seen() {
+        let (_folder, registry) = registry();
+        fs::write(registry.lock_path(SESSION), "garbage").unwrap();
+        assert!(sweep(&registry).unwrap().forgotten.is_empty());
+        assert!(sweep(&registry).unwrap().forgotten.is_empty());
+        let late = sweep_at(&registry, host::boottime() + DAY, DAY).unwrap();
+        assert_eq!(late.forgotten, [SESSION]);
+    }
+
+    #[test]
+    fn a_server_that_lost_only_its_lock_file_may_put_it_back() {
+        let (_folder, registry) = registry();
+        // The record names this very process as the server.
+        lock(&registry).write_record(&starting()).unwrap();
+        fs::remove_file(registry.lock_path(SESSION)).unwrap();
+        assert!(sweep(&registry).unwrap().buried.is_empty());
+        let mut gone = starting();
+        gone.server =
+            gone.server.map(|server| crate::registry::ServerProcess { start: 1, ..server });
+        lock(&registry).write_record(&gone).unwrap();
+        fs::remove_file(registry.lock_path(SESSION)).unwrap();
+        assert_eq!(sweep(&registry).unwrap().buried, [SESSION]);
+    }
+}

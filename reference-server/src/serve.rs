@@ -1,0 +1,338 @@
+//! Keeps one process: drives the server machine from before the process starts until its
+//! tombstone is written.
+
+mod effects;
+mod guard;
+mod links;
+mod running;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::io;
+use std::path::Path;
+use std::time::Duration;
+
+use rejoin_protocol::server::{Config, Event, Server};
+use rejoin_protocol::{Link, SessionId, Timer};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until};
+
+use crate::attach::config;
+use crate::ending::{Ending, Step};
+use crate::log::BoundedLog;
+use crate::past::to_machine;
+use crate::process::{Inherited, become_server, stderr_to};
+use crate::registry::{Lock, Record, Registry, RegistryError};
+use links::{LiveLink, Report};
+use running::{Activity, Running};
+
+/// Nothing was sent on the attached link for this long: a Ping is.
+const HEARTBEAT: Duration = Duration::from_secs(3);
+/// Nothing came from the attached link for this long: it counts as lost.
+const LINK_SILENT: Duration = Duration::from_secs(10);
+/// How long descendants may take to end by themselves once they are asked to.
+const GRACE: Duration = Duration::from_secs(1);
+/// How often the server looks whether its entry is still there.
+const GUARD: Duration = Duration::from_secs(2);
+/// How often it sweeps up after others.
+const SWEEP: Duration = Duration::from_secs(60 * 60);
+/// How long the last frames may take to be written.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+/// Becomes the server of `session`, whose lock and first stream were handed down, and returns when
+/// the session is over.
+///
+/// # Errors
+/// What was handed down is not what a server needs, or the system refuses a server's basic rights.
+pub(crate) fn run(registry: &Path, session: SessionId) -> io::Result<()> {
+    let inherited = become_server()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let registry = Registry::open(Some(registry)).map_err(not_a_registry)?;
+    runtime.block_on(async move {
+        let opener = UnixStream::from_std(non_blocking(inherited.stream.try_clone()?)?)?;
+        let mut server = Serve::new(registry, session, inherited)?;
+        server.accept(opener);
+        server.serve().await
+    })
+}
+
+fn not_a_registry(error: RegistryError) -> io::Error {
+    io::Error::other(error)
+}
+
+fn non_blocking(
+    stream: std::os::unix::net::UnixStream,
+) -> io::Result<std::os::unix::net::UnixStream> {
+    stream.set_nonblocking(true)?;
+    Ok(stream)
+}
+
+struct Serve {
+    config: Config,
+    machine: Server,
+    /// What happened while effects were carried out.
+    events: VecDeque<Event>,
+    registry: Registry,
+    lock: Lock,
+    record: Option<Record>,
+    listener: Option<UnixListener>,
+    log: Option<BoundedLog>,
+    umask: u32,
+    process: Option<Running>,
+    ending: Option<Ending>,
+    links: BTreeMap<Link, LiveLink>,
+    next_link: u64,
+    reports: mpsc::Sender<(Link, Report)>,
+    reported: mpsc::Receiver<(Link, Report)>,
+    timers: BTreeMap<Timer, Instant>,
+    retention: Duration,
+    /// When to step the ending again.
+    ending_due: Option<Instant>,
+    children: Signal,
+    is_stopped: bool,
+}
+
+impl Serve {
+    fn new(registry: Registry, session: SessionId, inherited: Inherited) -> io::Result<Self> {
+        let lock = Lock::from_fd(registry.clone(), session, inherited.lock);
+        let past = to_machine(&lock.read_past(None)?);
+        let log = BoundedLog::open(&registry.log_path(session)).ok();
+        if let Some(log) = &log {
+            let _ = stderr_to(log);
+        }
+        let (reports, reported) = mpsc::channel(16);
+        Ok(Self {
+            config: config(session, crate::host::host_id()),
+            machine: Server::Absent(past),
+            events: VecDeque::new(),
+            record: registry.read_record(session)?.whole(),
+            registry,
+            lock,
+            listener: None,
+            log,
+            umask: inherited.umask,
+            process: None,
+            ending: None,
+            links: BTreeMap::new(),
+            next_link: 0,
+            reports,
+            reported,
+            timers: BTreeMap::new(),
+            retention: Duration::ZERO,
+            ending_due: None,
+            children: signal(SignalKind::child())?,
+            is_stopped: false,
+        })
+    }
+
+    fn session(&self) -> SessionId {
+        self.config.session
+    }
+
+    async fn serve(&mut self) -> io::Result<()> {
+        // Keeps the cleaners of temporary folders away for as long as a session lives.
+        let _guard = self.registry.guard();
+        let mut guard = tokio::time::interval(GUARD);
+        let mut sweep = tokio::time::interval(SWEEP);
+        while !self.is_stopped {
+            let room = self.machine.output_room();
+            tokio::select! {
+                Some((link, report)) = self.reported.recv() => self.report(link, report),
+                accepted = accept(self.listener.as_ref()) => match accepted {
+                    Ok(stream) => self.accept(stream),
+                    Err(error) => self.note(format_args!("cannot accept: {error}")),
+                },
+                activity = act(self.process.as_mut(), room) => self.activity(activity),
+                _ = self.children.recv() => self.children_changed(),
+                timer = next_timer(&self.timers) => {
+                    self.timers.remove(&timer);
+                    self.step(Event::Timer(timer));
+                    self.rearm(timer);
+                }
+                () = due(self.ending_due) => self.children_changed(),
+                _ = guard.tick() => self.guard_entry(),
+                _ = sweep.tick() => self.sweep(),
+            }
+            self.check_abandoned();
+        }
+        self.farewell().await;
+        Ok(())
+    }
+
+    /// A server whose opener has gone before it said what to start has nothing to serve.
+    fn check_abandoned(&mut self) {
+        if matches!(self.machine, Server::Absent(_)) && self.links.is_empty() {
+            let past = self.lock.read_past(None);
+            if let Err(error) = past.and_then(|past| self.lock.bury(&past)) {
+                self.note(format_args!("cannot write the tombstone: {error}"));
+            }
+            self.is_stopped = true;
+        }
+    }
+
+    fn step(&mut self, event: Event) {
+        self.events.push_back(event);
+        while let Some(event) = self.events.pop_front() {
+            let before = self.machine.name();
+            let effects = self.machine.step(&self.config, event);
+            for effect in effects {
+                self.carry_out(effect);
+            }
+            let after = self.machine.name();
+            if before != after {
+                self.note(format_args!("{before} -> {after}"));
+                self.show_attachment();
+            }
+        }
+    }
+
+    fn accept(&mut self, stream: UnixStream) {
+        self.next_link += 1;
+        let link = Link(self.next_link);
+        self.links.insert(link, LiveLink::start(link, stream, self.reports.clone()));
+    }
+
+    fn report(&mut self, link: Link, report: Report) {
+        if !self.links.contains_key(&link) {
+            return;
+        }
+        if self.machine.attached() == Some(link) {
+            self.restart(Timer::LinkSilent, LINK_SILENT);
+        }
+        match report {
+            Report::Frames(frames) => {
+                for frame in frames {
+                    self.step(Event::Frame(link, frame));
+                }
+            }
+            Report::Misbehaved(what) => self.step(Event::LinkMisbehaved(link, what)),
+            Report::Lost => {
+                self.links.remove(&link);
+                self.step(Event::LinkLost(link));
+            }
+        }
+    }
+
+    fn activity(&mut self, activity: Activity) {
+        match activity {
+            Activity::Output(stream, data) => self.step(Event::Output(stream, data)),
+            Activity::InputTaken(next) => self.step(Event::InputTaken(next)),
+            Activity::Drained => {}
+        }
+        self.check_exited();
+    }
+
+    /// The exit is reported once everything written before it was.
+    fn check_exited(&mut self) {
+        if let Some(status) = self.process.as_mut().and_then(Running::take_exit) {
+            self.step(Event::Exited(status));
+        }
+    }
+
+    /// A child has ended, or it is time to be firmer with those that have not.
+    fn children_changed(&mut self) {
+        let process = &mut self.process;
+        let mut on_reaped = |pid, status| {
+            if let Some(process) = process {
+                process.reaped(pid, status);
+            }
+        };
+        let stepped = match &mut self.ending {
+            Some(ending) => ending.step(&mut on_reaped),
+            None => crate::ending::reap_children(&mut on_reaped).map(|_| Step::Again(GRACE)),
+        };
+        match stepped {
+            Ok(Step::Done) => {
+                self.ending = None;
+                self.ending_due = None;
+                self.step(Event::Ended);
+            }
+            Ok(Step::Again(pause)) => {
+                self.ending_due = self.ending.is_some().then(|| Instant::now() + pause);
+            }
+            Err(error) => {
+                self.note(format_args!("cannot look after the process: {error}"));
+                self.ending_due = self.ending.is_some().then(|| Instant::now() + GRACE);
+            }
+        }
+        self.check_exited();
+    }
+
+    fn arm(&mut self, timer: Timer) {
+        let after = match timer {
+            Timer::Heartbeat => HEARTBEAT,
+            Timer::LinkSilent => LINK_SILENT,
+            Timer::Retention => self.retention,
+            Timer::Handshake | Timer::Reconnect | Timer::GiveUp => return,
+        };
+        self.timers.insert(timer, Instant::now() + after);
+    }
+
+    fn restart(&mut self, timer: Timer, after: Duration) {
+        if let Some(due) = self.timers.get_mut(&timer) {
+            *due = Instant::now() + after;
+        }
+    }
+
+    fn rearm(&mut self, timer: Timer) {
+        if timer == Timer::Heartbeat && self.machine.attached().is_some() {
+            self.arm(timer);
+        }
+    }
+
+    fn sweep(&self) {
+        let registry = self.registry.clone();
+        // Nothing waits for it, and nothing depends on it.
+        drop(tokio::task::spawn_blocking(move || crate::registry::sweep(&registry)));
+    }
+
+    /// Lets the last frames out, for a moment.
+    async fn farewell(&mut self) {
+        let links = std::mem::take(&mut self.links);
+        let all = async {
+            for (_, link) in links {
+                link.farewell().await;
+            }
+        };
+        let _ = tokio::time::timeout(FAREWELL, all).await;
+    }
+
+    fn note(&mut self, message: std::fmt::Arguments<'_>) {
+        if let Some(log) = &mut self.log {
+            log.line(message);
+        }
+    }
+}
+
+async fn accept(listener: Option<&UnixListener>) -> io::Result<UnixStream> {
+    match listener {
+        Some(listener) => listener.accept().await.map(|(stream, _)| stream),
+        None => std::future::pending().await,
+    }
+}
+
+async fn act(process: Option<&mut Running>, room: usize) -> Activity {
+    match process {
+        Some(process) => process.act(room).await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn next_timer(timers: &BTreeMap<Timer, Instant>) -> Timer {
+    match timers.iter().min_by_key(|(_, due)| **due) {
+        Some((timer, due)) => {
+            let timer = *timer;
+            sleep_until(*due).await;
+            timer
+        }
+        None => std::future::pending().await,
+    }
+}
+
+async fn due(at: Option<Instant>) {
+    match at {
+        Some(at) => sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,180 @@
+//! Carries out what the machine decides.
+
+use std::io;
+use std::time::Duration;
+
+use bytes::Bytes;
+use rejoin_protocol::server::{Effect, Event, Limits, Past};
+use rejoin_protocol::spec::ProcessSpec;
+use rejoin_protocol::{
+    ClientName, Epoch, Frame, Incarnation, Link, SpawnError, SpawnErrorKind, Tenure, Timer,
+};
+use tokio::net::UnixListener;
+use tokio::time::Instant;
+
+use super::running::Running;
+use super::{GRACE, HEARTBEAT, Serve};
+use crate::ending::Ending;
+use crate::marks::Mark;
+use crate::past::from_machine;
+use crate::process::{self, Start};
+
+impl Serve {
+    pub(super) fn carry_out(&mut self, effect: Effect) {
+        match effect {
+            Effect::Send(link, frame) => self.send(link, frame),
+            Effect::Close(link) => self.close(link),
+            Effect::Start { incarnation, spec, .. } => self.start(incarnation, &spec),
+            Effect::RecordTenure(tenure, name) => self.record_tenure(tenure, &name),
+            Effect::HandOver(seq, item) => {
+                if let Some(process) = &mut self.process {
+                    process.hand_over(seq, item);
+                }
+            }
+            Effect::EndProcess => self.end_process(),
+            Effect::Bury(past) => self.bury(&past),
+            Effect::Stop => self.is_stopped = true,
+            Effect::Arm(timer) => self.arm(timer),
+            Effect::Disarm(timer) => {
+                self.timers.remove(&timer);
+            }
+        }
+    }
+
+    fn send(&mut self, link: Link, frame: Frame) {
+        let Some(live) = self.links.get(&link) else { return };
+        live.send(frame);
+        if self.machine.attached() == Some(link) {
+            self.restart(Timer::Heartbeat, HEARTBEAT);
+        }
+    }
+
+    /// The link's own tasks see to it that what is queued goes out first.
+    fn close(&mut self, link: Link) {
+        if let Some(live) = self.links.get_mut(&link) {
+            live.close();
+        }
+    }
+
+    fn start(&mut self, incarnation: Incarnation, spec: &Bytes) {
+        let started = self.try_start(incarnation, spec);
+        match started {
+            Ok(Some((epoch, limits))) => self.events.push_back(Event::Started(epoch, limits)),
+            Ok(None) => {
+                self.note(format_args!("the lock file was replaced; nothing was started"));
+                self.is_stopped = true;
+            }
+            Err(error) => {
+                self.note(format_args!("{error}"));
+                self.events.push_back(Event::StartFailed(error));
+            }
+        }
+    }
+
+    /// Listens first, then makes sure that the lock is still the session's, then records that the
+    /// incarnation is used, then starts it: in any other order a crash in between leaves a
+    /// process that nobody knows of, or a number that is used twice.
+    fn try_start(
+        &mut self,
+        incarnation: Incarnation,
+        spec: &Bytes,
+    ) -> Result<Option<(Epoch, Limits)>, SpawnError> {
+        let spec = ProcessSpec::decode(spec).map_err(|error| other(&error))?;
+        let listener = self.listen().map_err(|error| other(&error))?;
+        if !self.lock.is_current().map_err(|error| other(&error))? {
+            return Ok(None);
+        }
+        let epoch = fresh_epoch().map_err(|error| other(&error))?;
+        self.record_start(epoch, spec.terminal.is_some()).map_err(|error| other(&error))?;
+        let start = Start {
+            command: spec.command,
+            directory: spec.directory,
+            environment: spec.environment,
+            terminal: spec.terminal,
+            mark: Mark {
+                session: self.session(),
+                incarnation,
+                epoch,
+                registry: self.registry.dir().into(),
+            },
+            umask: self.umask,
+        };
+        let started = process::spawn(&start)?;
+        self.process = Some(Running::new(started).map_err(|error| other(&error))?);
+        self.listener = Some(listener);
+        self.retention = Duration::from_secs(spec.retention);
+        Ok(Some((epoch, Limits { window: spec.window, overflow: spec.overflow })))
+    }
+
+    pub(super) fn listen(&self) -> io::Result<UnixListener> {
+        UnixListener::bind(self.registry.socket_path(self.session()))
+    }
+
+    fn record_start(&mut self, epoch: Epoch, has_terminal: bool) -> io::Result<()> {
+        let reserved = self.record.take().ok_or(io::ErrorKind::NotFound)?;
+        let record = reserved.starting(epoch).with_terminal(has_terminal);
+        self.lock.write_record(&record)?;
+        self.record = Some(record);
+        Ok(())
+    }
+
+    fn record_tenure(&mut self, tenure: Tenure, name: &ClientName) {
+        let written = self.rewrite_record(|record| {
+            record.tenure = tenure;
+            record.client = name.to_printable();
+        });
+        let event = match written {
+            Ok(()) => Event::TenureRecorded,
+            Err(error) => {
+                self.note(format_args!("a takeover could not be recorded: {error}"));
+                Event::TenureNotRecorded
+            }
+        };
+        self.events.push_back(event);
+    }
+
+    fn rewrite_record(
+        &mut self,
+        change: impl FnOnce(&mut crate::registry::Record),
+    ) -> io::Result<()> {
+        let mut record = self.record.clone().ok_or(io::ErrorKind::NotFound)?;
+        change(&mut record);
+        self.lock.write_record(&record)?;
+        self.record = Some(record);
+        Ok(())
+    }
+
+    /// For `ls` only: nothing is decided from it.
+    pub(super) fn show_attachment(&mut self) {
+        let is_attached = self.machine.attached().is_some();
+        if self.record.as_ref().is_some_and(|record| record.is_attached != is_attached)
+            && self.ending.is_none()
+            && !self.machine.is_gone()
+        {
+            let _ = self.rewrite_record(|record| record.is_attached = is_attached);
+        }
+    }
+
+    fn end_process(&mut self) {
+        self.listener = None;
+        self.ending = Some(Ending::begin(GRACE));
+        self.ending_due = Some(Instant::now());
+    }
+
+    fn bury(&mut self, past: &Past) {
+        self.listener = None;
+        if let Err(error) = self.lock.bury(&from_machine(past)) {
+            self.note(format_args!("the tombstone could not be written: {error}"));
+        }
+    }
+}
+
+fn fresh_epoch() -> Result<Epoch, getrandom::Error> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes)?;
+    Ok(Epoch::from_bytes(bytes))
+}
+
+fn other(error: &dyn std::fmt::Display) -> SpawnError {
+    SpawnError::new(SpawnErrorKind::Other, &error.to_string())
+}

@@ -1,0 +1,159 @@
+//! The streams that attach programs hand over.
+
+use std::time::Duration;
+
+use bytes::BytesMut;
+use rejoin_protocol::codec::{Decoder, WriteQueue};
+use rejoin_protocol::error::Misbehaviour;
+use rejoin_protocol::spec::ProcessSpec;
+use rejoin_protocol::{Frame, Item, Link};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::UnixStream;
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+/// How long a stream may take to bring its first frame.
+const HANDSHAKE: Duration = Duration::from_secs(30);
+/// How long a stream that is closed may take to be written to its end.
+const FAREWELL: Duration = Duration::from_secs(1);
+const READ: usize = 64 * 1024;
+/// How many frames may wait to be written: twice what the largest window allows. Only a peer that
+/// asks without reading the answers gets there.
+#[allow(clippy::cast_possible_truncation)]
+const QUEUE: usize = 2 * (ProcessSpec::MAX_WINDOW / Item::OVERHEAD) as usize;
+
+/// What a stream reports.
+#[derive(Debug)]
+pub(super) enum Report {
+    /// Frames came.
+    Frames(Vec<Frame>),
+    /// Something came that may not. Nothing follows.
+    Misbehaved(Misbehaviour),
+    /// The stream has ended. Nothing follows.
+    Lost,
+}
+
+type Reports = mpsc::Sender<(Link, Report)>;
+
+/// A stream with its two tasks.
+pub(super) struct LiveLink {
+    frames: Option<mpsc::Sender<Frame>>,
+    reader: JoinHandle<()>,
+    writer: JoinHandle<()>,
+}
+
+impl LiveLink {
+    pub(super) fn start(link: Link, stream: UnixStream, reports: Reports) -> Self {
+        let (reader, writer) = stream.into_split();
+        let (frames, outgoing) = mpsc::channel(QUEUE);
+        Self {
+            frames: Some(frames),
+            reader: tokio::spawn(run_reader(link, reader, reports.clone())),
+            writer: tokio::spawn(run_writer(link, writer, outgoing, reports)),
+        }
+    }
+
+    pub(super) fn send(&self, frame: Frame) {
+        // A queue that is full has a reader that never reads: heartbeats will find it silent.
+        if let Some(frames) = &self.frames {
+            let _ = frames.try_send(frame);
+        }
+    }
+
+    /// Reads nothing more, and ends the stream once what is queued is written.
+    pub(super) fn close(&mut self) {
+        self.frames = None;
+        self.reader.abort();
+    }
+
+    /// Waits until what is queued is written.
+    pub(super) async fn farewell(mut self) {
+        self.close();
+        let _ = self.writer.await;
+    }
+}
+
+async fn run_reader(link: Link, mut reader: OwnedReadHalf, reports: Reports) {
+    let report = match read(link, &mut reader, &reports).await {
+        Ok(()) => Report::Lost,
+        Err(what) => Report::Misbehaved(what),
+    };
+    let _ = reports.send((link, report)).await;
+}
+
+async fn read(
+    link: Link,
+    reader: &mut OwnedReadHalf,
+    reports: &Reports,
+) -> Result<(), Misbehaviour> {
+    let mut decoder = Decoder::of_client();
+    let mut buffer = BytesMut::new();
+    let mut has_spoken = false;
+    loop {
+        if buffer.capacity() - buffer.len() < READ / 4 {
+            buffer.reserve(READ);
+        }
+        let reading = reader.read_buf(&mut buffer);
+        let count = if has_spoken {
+            reading.await
+        } else {
+            match tokio::time::timeout(HANDSHAKE, reading).await {
+                Ok(count) => count,
+                Err(_) => return Err(Misbehaviour::Silent),
+            }
+        };
+        if matches!(count, Ok(0) | Err(_)) {
+            return Ok(());
+        }
+        let (frames, fault) = decode_all(&mut decoder, &mut buffer);
+        if !frames.is_empty() {
+            has_spoken = true;
+            let _ = reports.send((link, Report::Frames(frames))).await;
+        }
+        if let Some(what) = fault {
+            return Err(what);
+        }
+    }
+}
+
+fn decode_all(decoder: &mut Decoder, buffer: &mut BytesMut) -> (Vec<Frame>, Option<Misbehaviour>) {
+    let mut frames = Vec::new();
+    loop {
+        match decoder.decode(buffer) {
+            Ok(Some(frame)) => frames.push(frame),
+            Ok(None) => return (frames, None),
+            Err(error) => return (frames, Some(Misbehaviour::Frame(error))),
+        }
+    }
+}
+
+/// Writes until the queue is closed, and reports the end of the stream: what cannot be written to
+/// has no reader.
+async fn run_writer(
+    link: Link,
+    mut writer: OwnedWriteHalf,
+    mut frames: mpsc::Receiver<Frame>,
+    reports: Reports,
+) {
+    let mut queue = WriteQueue::default();
+    let mut next = Vec::new();
+    while frames.recv_many(&mut next, 64).await > 0 {
+        for frame in next.drain(..) {
+            // Every frame of a server is within its limits: texts are cut, payloads are read in
+            // pieces of the right size.
+            let _ = queue.push(&frame);
+        }
+        let writing = writer.write_all_buf(&mut queue);
+        let written = if frames.is_closed() {
+            tokio::time::timeout(FAREWELL, writing).await.unwrap_or(Ok(()))
+        } else {
+            writing.await
+        };
+        if written.is_err() {
+            break;
+        }
+    }
+    let _ = writer.shutdown().await;
+    let _ = reports.send((link, Report::Lost)).await;
+}

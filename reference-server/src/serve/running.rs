@@ -1,0 +1,245 @@
+//! The process: its input written, its output read, its end noticed.
+
+use std::collections::VecDeque;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::rc::Rc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use rejoin_protocol::{ExitStatus, Item, Seq, Signal, Stream};
+use rustix::io::Errno;
+use rustix::process::{Pid, WaitStatus};
+use rustix::termios::{LocalModes, SpecialCodeIndex, tcgetattr};
+use tokio::io::unix::AsyncFd;
+
+use crate::process::{Io, Started, set_window, signal_foreground, watch};
+
+/// How much is read at once, and how large the pieces are that small outputs share.
+const READ: usize = Item::MAX_PAYLOAD;
+/// A piece with less than this left is left as it is.
+const SMALLEST_READ: usize = 4096;
+/// How long a terminal may stay quiet after its process has ended, while something else still has
+/// it open, before what was written counts as read.
+const LINGER: Duration = Duration::from_millis(100);
+
+/// Something that a process did.
+#[derive(Debug)]
+pub(super) enum Activity {
+    /// It wrote.
+    Output(Stream, Bytes),
+    /// It has taken all input before this number.
+    InputTaken(Seq),
+    /// One of its outputs has ended.
+    Drained,
+}
+
+/// A process that was started.
+pub(super) struct Running {
+    pid: Pid,
+    input: Sink,
+    stdout: Source,
+    stderr: Source,
+    terminal: bool,
+    exit: Exit,
+}
+
+enum Exit {
+    Running,
+    Ended(ExitStatus),
+    Reported,
+}
+
+struct Source {
+    stream: Stream,
+    fd: Option<Rc<AsyncFd<OwnedFd>>>,
+    buffer: BytesMut,
+}
+
+struct Sink {
+    fd: Option<Rc<AsyncFd<OwnedFd>>>,
+    /// Items with the number behind each.
+    waiting: VecDeque<(Seq, Item)>,
+}
+
+impl Running {
+    pub(super) fn new(started: Started) -> io::Result<Self> {
+        let shared = |fd| watch(fd).map(Rc::new);
+        let (input, stdout, stderr, terminal) = match started.io {
+            Io::Terminal { master } => {
+                let master = shared(master)?;
+                (master.clone(), Some(master), None, true)
+            }
+            Io::Pipes { stdin, stdout, stderr } => {
+                (shared(stdin)?, Some(shared(stdout)?), Some(shared(stderr)?), false)
+            }
+        };
+        let source = |stream, fd| Source { stream, fd, buffer: BytesMut::new() };
+        Ok(Self {
+            pid: started.pid,
+            input: Sink { fd: Some(input), waiting: VecDeque::new() },
+            stdout: source(Stream::Stdout, stdout),
+            stderr: source(Stream::Stderr, stderr),
+            terminal,
+            exit: Exit::Running,
+        })
+    }
+
+    /// Takes an input item. Signals and sizes overtake the bytes that the process has not read:
+    /// what is to interrupt a process must not wait for it.
+    pub(super) fn hand_over(&mut self, seq: Seq, item: Item) {
+        match item {
+            Item::Signal(signal) => self.signal(signal),
+            Item::Resize(size) => {
+                if let Some(master) = self.master() {
+                    let _ = set_window(master, self.pid, size);
+                }
+            }
+            _ => {}
+        }
+        self.input.waiting.push_back((item.end(seq), item));
+    }
+
+    fn signal(&self, signal: Signal) {
+        if matches!(self.exit, Exit::Running) {
+            // A number that is no signal here changes nothing.
+            let _ = signal_foreground(self.master().map(AsFd::as_fd), self.pid, signal);
+        }
+    }
+
+    fn master(&self) -> Option<&OwnedFd> {
+        self.stdout.fd.as_ref().filter(|_| self.terminal).map(|fd| fd.get_ref())
+    }
+
+    /// Waits for the next thing that the process does. It is read from only if there is `room`.
+    pub(super) async fn act(&mut self, room: usize) -> Activity {
+        let is_lingering = self.terminal && matches!(self.exit, Exit::Ended(_));
+        let has_room = room > 0;
+        let can_write = !self.input.waiting.is_empty();
+        tokio::select! {
+            next = self.input.write(self.terminal), if can_write => Activity::InputTaken(next),
+            output = self.stdout.read(room), if has_room => output,
+            output = self.stderr.read(room), if has_room => output,
+            () = tokio::time::sleep(LINGER), if is_lingering && has_room => {
+                self.stdout.fd = None;
+                Activity::Drained
+            }
+            else => std::future::pending().await,
+        }
+    }
+
+    pub(super) fn reaped(&mut self, pid: Pid, status: WaitStatus) {
+        if pid == self.pid {
+            self.exit = Exit::Ended(exit_status(status));
+            // What it did not read nobody will; input is not acknowledged for it.
+            self.input.fd = None;
+            self.input.waiting.clear();
+        }
+    }
+
+    /// How it ended, once, and not before all that it wrote was read.
+    pub(super) fn take_exit(&mut self) -> Option<ExitStatus> {
+        let Exit::Ended(status) = self.exit else { return None };
+        if self.stdout.fd.is_some() || self.stderr.fd.is_some() {
+            return None;
+        }
+        self.exit = Exit::Reported;
+        Some(status)
+    }
+}
+
+fn exit_status(status: WaitStatus) -> ExitStatus {
+    let small = |number: i32| u8::try_from(number).unwrap_or(u8::MAX);
+    match (status.exit_status(), status.terminating_signal()) {
+        (Some(code), _) => ExitStatus::Code(small(code)),
+        (None, Some(signal)) => ExitStatus::Signal(Signal(small(signal))),
+        (None, None) => ExitStatus::Code(u8::MAX),
+    }
+}
+
+impl Source {
+    async fn read(&mut self, room: usize) -> Activity {
+        let Some(fd) = self.fd.clone() else { return std::future::pending().await };
+        loop {
+            let Ok(mut ready) = fd.readable().await else { return self.drained() };
+            match self.try_read(fd.as_fd(), room) {
+                Ok(data) if data.is_empty() => return self.drained(),
+                Ok(data) => return Activity::Output(self.stream, data),
+                Err(Errno::AGAIN) => ready.clear_ready(),
+                Err(Errno::INTR) => {}
+                // A terminal says EIO when nobody has its other side open any more.
+                Err(_) => return self.drained(),
+            }
+        }
+    }
+
+    fn try_read(&mut self, fd: std::os::fd::BorrowedFd<'_>, room: usize) -> Result<Bytes, Errno> {
+        if self.buffer.len() < SMALLEST_READ {
+            self.buffer = BytesMut::zeroed(READ);
+        }
+        let room = room.min(self.buffer.len());
+        let count = rustix::io::read(fd, &mut self.buffer[..room])?;
+        Ok(self.buffer.split_to(count).freeze())
+    }
+
+    fn drained(&mut self) -> Activity {
+        self.fd = None;
+        Activity::Drained
+    }
+}
+
+impl Sink {
+    /// Writes the items that wait, in order, as far as they are taken.
+    async fn write(&mut self, is_terminal: bool) -> Seq {
+        loop {
+            let Some((end, item)) = self.waiting.front_mut() else {
+                return std::future::pending().await;
+            };
+            let end = *end;
+            let is_taken = match item {
+                Item::Input(data) => match &self.fd {
+                    Some(fd) => write_some(fd, data).await,
+                    // It has closed its input, or has ended: nobody takes this.
+                    None => true,
+                },
+                Item::InputEnd => {
+                    if let Some(fd) = self.fd.take_if(|_| !is_terminal) {
+                        drop(fd);
+                    } else if let Some(fd) = &self.fd {
+                        end_of_file(fd);
+                    }
+                    true
+                }
+                _ => true,
+            };
+            if is_taken {
+                self.waiting.pop_front();
+                return end;
+            }
+        }
+    }
+}
+
+/// Whether all of `data` is taken; what was taken of it is cut off.
+async fn write_some(fd: &AsyncFd<OwnedFd>, data: &mut Bytes) -> bool {
+    let Ok(mut ready) = fd.writable().await else { return true };
+    match rustix::io::write(fd, data) {
+        Ok(count) => {
+            let _ = data.split_to(count);
+        }
+        Err(Errno::AGAIN) => ready.clear_ready(),
+        Err(Errno::INTR) => {}
+        // The reader is gone: what comes now goes where a closed pipe's bytes go.
+        Err(_) => return true,
+    }
+    data.is_empty()
+}
+
+/// A terminal has no end of input but the character that says so, and only a program that reads
+/// lines takes it for that.
+fn end_of_file(fd: &AsyncFd<OwnedFd>) {
+    let Ok(modes) = tcgetattr(fd) else { return };
+    if modes.local_modes.contains(LocalModes::ICANON) {
+        let _ = rustix::io::write(fd, &[modes.special_codes[SpecialCodeIndex::VEOF]]);
+    }
+}

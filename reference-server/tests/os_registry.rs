@@ -1,0 +1,127 @@
+//! Locks and processes: what keeps a session alive, and what a sweep does to processes.
+#![allow(clippy::unwrap_used, reason = "a test's helpers fail as the test does")]
+
+use std::io::Read;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
+
+use rejoin_protocol::{Epoch, Incarnation, SessionId};
+use rejoin_server::marks::{INCARNATION_VARIABLE, KEEPER_VARIABLE, Mark, SESSION_VARIABLE};
+use rejoin_server::registry::{Lock, Registry, sweep};
+use tempfile::TempDir;
+
+/// A process that another test forks would hold this one's locks until its exec.
+static SERIAL: Mutex<()> = Mutex::new(());
+
+static SESSION: LazyLock<SessionId> = LazyLock::new(fresh);
+
+/// Never the same twice: tests of another run may be going on, and reaping finds all processes.
+fn fresh() -> SessionId {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).unwrap();
+    SessionId::from_bytes(bytes)
+}
+
+fn registry() -> (MutexGuard<'static, ()>, TempDir, Registry) {
+    let turn = SERIAL.lock().unwrap_or_else(PoisonError::into_inner);
+    let folder = tempfile::tempdir().unwrap();
+    let registry = Registry::open(Some(&folder.path().join("r"))).unwrap();
+    (turn, folder, registry)
+}
+
+fn lock(registry: &Registry) -> Lock {
+    registry.open_lock(*SESSION, true).unwrap().unwrap().try_lock().unwrap().got().unwrap()
+}
+
+/// A process that says when it runs, and whose output ends when it does.
+fn marked(session: SessionId, keeper: &str) -> Child {
+    let mut child = Command::new("/bin/sh")
+        .args(["-c", "trap '' HUP TERM; echo; while :; do sleep 1000; done"])
+        .env(SESSION_VARIABLE, session.to_string())
+        .env(INCARNATION_VARIABLE, "6")
+        .env(KEEPER_VARIABLE, keeper)
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdout.as_mut().unwrap().read_exact(&mut [0]).unwrap();
+    child
+}
+
+fn is_running(child: &mut Child) -> bool {
+    child.try_wait().unwrap().is_none()
+}
+
+/// Ends the child and what it started, which inherits its marks.
+fn end(mut child: Child, session: SessionId) {
+    rejoin_server::reap::reap(session, std::time::Duration::from_secs(20)).unwrap();
+    child.wait().unwrap();
+}
+
+fn dead_keeper(registry: &Path) -> String {
+    format!("1.1.{}", registry.display())
+}
+
+#[test]
+fn a_lock_handed_to_a_child_keeps_the_session_alive_until_the_child_ends() {
+    let (_turn, _folder, registry) = registry();
+    let lock = lock(&registry);
+    let mut child = Command::new("cat")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::from(lock.into_fd()))
+        .spawn()
+        .unwrap();
+    assert!(registry.is_alive(*SESSION).unwrap());
+    drop(child.stdin.take());
+    child.wait().unwrap();
+    assert!(!registry.is_alive(*SESSION).unwrap());
+}
+
+#[test]
+fn a_program_that_is_executed_does_not_keep_the_lock() {
+    let (_turn, _folder, registry) = registry();
+    let lock = lock(&registry);
+    let mut child = Command::new("cat").stdin(Stdio::piped()).spawn().unwrap();
+    drop(lock);
+    assert!(!registry.is_alive(*SESSION).unwrap());
+    drop(child.stdin.take());
+    child.wait().unwrap();
+}
+
+#[test]
+fn a_sweep_ends_a_process_whose_server_and_entry_are_gone_and_remembers_it() {
+    let (_turn, _folder, registry) = registry();
+    let mut orphan = marked(*SESSION, &dead_keeper(registry.dir()));
+    let swept = sweep(&registry).unwrap();
+    assert_eq!(swept.buried, [*SESSION]);
+    assert!(swept.killed >= 1 && swept.problems.is_empty());
+    orphan.wait().unwrap();
+    let past = lock(&registry).read_past(None).unwrap();
+    assert_eq!(past.used, Some(Incarnation(6)));
+}
+
+#[test]
+fn a_sweep_spares_processes_of_another_registry_of_a_living_server_and_of_a_held_lock() {
+    let (_turn, folder, registry) = registry();
+    let [foreign, kept, held] = [fresh(), fresh(), *SESSION];
+    let mark = Mark {
+        session: kept,
+        incarnation: Incarnation(0),
+        epoch: Epoch::from_bytes([0; 16]),
+        registry: registry.dir().into(),
+    };
+    // The last variable names this very process as the server.
+    let living = mark.variables()[3].1.clone().into_string().unwrap();
+    let mut spared = [
+        (foreign, marked(foreign, &dead_keeper(folder.path()))),
+        (kept, marked(kept, &living)),
+        (held, marked(held, &dead_keeper(registry.dir()))),
+    ];
+    let _lock = lock(&registry);
+    let swept = sweep(&registry).unwrap();
+    assert_eq!((swept.killed, swept.buried.len()), (0, 0));
+    assert!(spared.iter_mut().all(|(_, child)| is_running(child)));
+    for (session, child) in spared {
+        end(child, session);
+    }
+}

@@ -1,0 +1,193 @@
+//! A child process whose stdin and stdout are a link.
+
+use std::io;
+use std::pin::Pin;
+use std::process::{ExitStatus, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+use tokio::io::{AsyncRead, ReadBuf};
+use tokio::process::{Child, ChildStderr, ChildStdout, Command};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout, timeout_at};
+
+use crate::Attempt;
+use crate::error::{LinkError, LinkErrorKind};
+use crate::link::Link;
+use crate::stderr::{LineSink, OnStderr, Tail, drain};
+
+/// How long a child may take to end: by itself once its stream has ended, and again when asked to.
+const GRACE: Duration = Duration::from_secs(1);
+/// How long the last words of a child that has ended are waited for. They are in the pipe already,
+/// unless something that the child left behind keeps the pipe open.
+const LAST_WORDS: Duration = Duration::from_millis(200);
+
+/// Says why a child ended.
+pub(crate) type Judge = fn(&Evidence) -> LinkError;
+
+/// What is known about a child's end.
+pub(crate) struct Evidence {
+    /// None if it had to be stopped.
+    pub(crate) status: Option<ExitStatus>,
+    /// Its last words.
+    pub(crate) lines: Vec<String>,
+    /// Bytes have arrived, so there was somebody at the other end.
+    pub(crate) was_open: bool,
+}
+
+/// A link over a child that is about to start.
+pub(crate) struct Launch {
+    pub(crate) command: Command,
+    pub(crate) attempt: Attempt,
+    /// The child leads a process group, and whatever else is in it ends with the link.
+    pub(crate) owns_group: bool,
+    pub(crate) on_stderr: Option<OnStderr>,
+    pub(crate) judge: Judge,
+}
+
+/// A running child, seen from its link. Dropping it has the child stopped and reaped.
+pub(crate) struct Supervised {
+    abandon: oneshot::Sender<()>,
+    ended: oneshot::Receiver<ExitStatus>,
+    tail: Tail,
+    was_open: Arc<AtomicBool>,
+    judge: Judge,
+}
+
+/// The child's stdout, which notes that something has arrived.
+struct NotedStdout {
+    stdout: ChildStdout,
+    was_open: Arc<AtomicBool>,
+}
+
+impl Launch {
+    pub(crate) fn start(mut self) -> Result<Link, LinkError> {
+        self.command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        // For a runtime that shuts down: nobody is left to end the child in an orderly way.
+        self.command.kill_on_drop(true);
+        let mut child = self.command.spawn().map_err(|error| self.cannot_start(&error))?;
+        let pipes = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+        let (Some(stdin), Some(stdout), Some(stderr)) = pipes else {
+            return Err(LinkError::new(LinkErrorKind::Other, "the child has no pipes"));
+        };
+        tracing::debug!(pid = child.id(), attempt = ?self.attempt, "link started");
+        enlarge(&stdout);
+        let was_open = Arc::default();
+        let stdout = NotedStdout { stdout, was_open: Arc::clone(&was_open) };
+        Ok(Link::of_child(stdout, stdin, self.supervise(child, stderr, was_open)))
+    }
+
+    fn supervise(self, child: Child, stderr: ChildStderr, was_open: Arc<AtomicBool>) -> Supervised {
+        let tail = Tail::default();
+        let sink = LineSink::new(self.attempt, tail.clone(), self.on_stderr);
+        let drained = tokio::spawn(drain(stderr, sink));
+        let (abandon, abandoned) = oneshot::channel();
+        let (report, ended) = oneshot::channel();
+        tokio::spawn(supervise(child, self.owns_group, drained, abandoned, report));
+        Supervised { abandon, ended, tail, was_open, judge: self.judge }
+    }
+
+    fn cannot_start(&self, error: &io::Error) -> LinkError {
+        let program = self.command.as_std().get_program().to_string_lossy();
+        match error.kind() {
+            io::ErrorKind::NotFound => LinkError::new(
+                LinkErrorKind::ProgramMissing,
+                format!("{program}: not found on this machine; install it or name its path"),
+            ),
+            io::ErrorKind::PermissionDenied => LinkError::new(
+                LinkErrorKind::ProgramMissing,
+                format!("{program}: this user may not run it"),
+            ),
+            _ => LinkError::new(LinkErrorKind::Other, format!("cannot start {program}: {error}")),
+        }
+    }
+}
+
+impl Supervised {
+    pub(crate) async fn post_mortem(self) -> LinkError {
+        let Self { abandon, mut ended, tail, was_open, judge } = self;
+        let mut status = timeout(GRACE, &mut ended).await.ok();
+        if status.is_none() {
+            drop(abandon);
+            // Reaped before the answer, so that an ending that was told left nothing behind; but what
+            // it was stopped with is not why the link ended.
+            let _ = timeout(GRACE * 2, ended).await;
+        }
+        let status = status.take().and_then(Result::ok);
+        let was_open = was_open.load(Ordering::Relaxed);
+        let error = judge(&Evidence { status, lines: tail.lines(), was_open });
+        tracing::debug!(?status, kind = ?error.kind, "link ended");
+        error
+    }
+}
+
+impl AsyncRead for NotedStdout {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        let polled = Pin::new(&mut self.stdout).poll_read(cx, buf);
+        if buf.filled().len() > before {
+            self.was_open.store(true, Ordering::Relaxed);
+        }
+        polled
+    }
+}
+
+/// Owns the child from its start until it is reaped.
+async fn supervise(
+    mut child: Child,
+    owns_group: bool,
+    mut drained: JoinHandle<()>,
+    abandoned: oneshot::Receiver<()>,
+    report: oneshot::Sender<ExitStatus>,
+) {
+    let ended = tokio::select! {
+        status = child.wait() => status,
+        _ = abandoned => stop(&mut child, owns_group).await,
+    };
+    if timeout(LAST_WORDS, &mut drained).await.is_err() {
+        drained.abort();
+    }
+    match ended {
+        // Nobody listens when the link was dropped.
+        Ok(status) => drop(report.send(status)),
+        Err(error) => tracing::warn!(%error, "cannot wait for a child"),
+    }
+}
+
+/// Asks the child to end, which lets `ssh` take its own helpers along, and kills it if it does not.
+async fn stop(child: &mut Child, owns_group: bool) -> io::Result<ExitStatus> {
+    let deadline = Instant::now() + GRACE;
+    signal(child, owns_group, Signal::TERM);
+    if let Ok(ended) = timeout_at(deadline, child.wait()).await {
+        return ended;
+    }
+    signal(child, owns_group, Signal::KILL);
+    child.wait().await
+}
+
+fn signal(child: &Child, owns_group: bool, signal: Signal) {
+    // The number is still the child's: it has not been reaped, or `id` would be `None`.
+    let pid = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
+    let Some(pid) = pid else { return };
+    // A failure means that it has just ended by itself, which is as good.
+    let _ = if owns_group { kill_process_group(pid, signal) } else { kill_process(pid, signal) };
+}
+
+/// Fewer wake-ups for a flood of output: about a fifth more throughput. The pipe to the child stays
+/// small, since what is in it can no longer be overtaken.
+#[cfg(target_os = "linux")]
+fn enlarge(stdout: &ChildStdout) {
+    // A user with very many pipes may not; the link works all the same.
+    let _ = rustix::pipe::fcntl_setpipe_size(stdout, 256 * 1024);
+}
+
+#[cfg(not(target_os = "linux"))]
+fn enlarge(_: &ChildStdout) {}

@@ -1,0 +1,212 @@
+//! What an exit status and well-known messages tell about the end of a child.
+//!
+//! ssh ends with status 255 for its own failures and with the remote command's status otherwise. Its
+//! messages are not translated, whatever the locale.
+
+use std::os::unix::process::ExitStatusExt as _;
+use std::process::ExitStatus;
+
+use crate::child::Evidence;
+use crate::error::{LinkError, LinkErrorKind};
+use LinkErrorKind::{Closed, HostKey, NeedsUser, Other, Refused, ServerMissing, Unreachable};
+
+const SSH_FAILED: i32 = 255;
+const CANNOT_EXECUTE: i32 = 126;
+const NOT_FOUND: i32 = 127;
+
+/// Parts of OpenSSH's messages. An earlier row wins over a later one, since a failure is followed by
+/// the messages of those that it makes fail.
+const SSH_SAYS: &[(LinkErrorKind, &[&str])] = &[
+    (
+        HostKey,
+        &[
+            "Host key verification failed",
+            "REMOTE HOST IDENTIFICATION HAS CHANGED",
+            "REVOKED HOST KEY DETECTED",
+            "you have requested strict checking",
+        ],
+    ),
+    (
+        NeedsUser,
+        &[
+            "Permission denied (",
+            "Too many authentication failures",
+            "No more authentication methods to try",
+        ],
+    ),
+    // An established connection that was lost. In front of what has the same words at its end.
+    (
+        Closed,
+        &[
+            "client_loop: ",
+            "Read from remote host ",
+            "Timeout, server ",
+            "packet_write_wait: ",
+            "Write failed: ",
+        ],
+    ),
+    (
+        Refused,
+        &[
+            "exec request failed on channel",
+            "shell request failed on channel",
+            "subsystem request failed on channel",
+            "channel 0: open failed: administratively prohibited",
+        ],
+    ),
+    (
+        Unreachable,
+        &[
+            "Could not resolve hostname",
+            "connect to host ",
+            "connect to address ",
+            "kex_exchange_identification: ",
+            "ssh_exchange_identification: ",
+            "banner exchange: ",
+            "Connection refused",
+            "Connection timed out",
+            "Operation timed out",
+            "No route to host",
+            "Network is unreachable",
+            "Not allowed at this time",
+            "stdio forwarding failed",
+        ],
+    ),
+];
+
+/// "Connection closed by HOST port N" and its kin are said before there is a session;
+/// "Connection to HOST closed by remote host." afterwards.
+const NEVER_OPEN: &[&str] = &["Connection closed by ", "Connection reset by "];
+
+/// What shells without a status of their own for it, and servers that run no commands, answer.
+const REMOTE_SAYS: &[(LinkErrorKind, &[&str])] = &[
+    (
+        ServerMissing,
+        &[": Command not found.", "is not recognized as an internal or external command"],
+    ),
+    (
+        Refused,
+        &[
+            "This account is currently not available",
+            "This service allows sftp connections only",
+            "fatal: unrecognized command",
+            "You appear to be using ssh to clone a git:// URL",
+        ],
+    ),
+];
+
+/// Judges the end of an `ssh` process.
+pub(crate) fn ssh(evidence: &Evidence) -> LinkError {
+    let lines = &evidence.lines;
+    match evidence.status {
+        Some(status) if status.code() == Some(SSH_FAILED) && evidence.was_open => lost(lines),
+        Some(status) if status.code() == Some(SSH_FAILED) => ssh_failed(lines),
+        None if !evidence.was_open && find(lines, &["Confirm user presence"]).is_some() => {
+            needs_user("a hardware key waits for its touch")
+        }
+        status => ended(status, lines, "ssh", "the remote command"),
+    }
+    .with_detail(lines.clone())
+}
+
+/// Judges the end of a local command that was the link.
+pub(crate) fn command(evidence: &Evidence) -> LinkError {
+    ended(evidence.status, &evidence.lines, "the command", "the command")
+        .with_detail(evidence.lines.clone())
+}
+
+/// The host was reached and had let the user in, whatever the words are: newer versions say the same
+/// about a connection that breaks early and late, and a server can write what it likes to its stderr.
+fn lost(lines: &[String]) -> LinkError {
+    LinkError::new(Closed, lines.last().map_or("ssh lost the connection", String::as_str))
+}
+
+fn ssh_failed(lines: &[String]) -> LinkError {
+    let known = SSH_SAYS.iter().find_map(|(kind, says)| Some((*kind, find(lines, says)?)));
+    match known.or_else(|| never_open(lines)) {
+        Some((HostKey, _)) => host_key(lines),
+        Some((NeedsUser, line)) => needs_user(line),
+        Some((kind, line)) => LinkError::new(kind, line),
+        None => unknown_failure(lines),
+    }
+}
+
+fn never_open(lines: &[String]) -> Option<(LinkErrorKind, &str)> {
+    if let Some(line) = find(lines, &["closed by remote host"]) {
+        return Some((Closed, line));
+    }
+    let line = lines.iter().rev().find(|line| NEVER_OPEN.iter().any(|says| line.starts_with(says)));
+    let timed_out =
+        |line: &&String| line.starts_with("Connection to ") && line.contains("timed out");
+    line.or_else(|| lines.iter().rev().find(timed_out)).map(|line| (Unreachable, line.as_str()))
+}
+
+fn host_key(lines: &[String]) -> LinkError {
+    let message = if find(lines, &["HAS CHANGED", "has changed and you have"]).is_some() {
+        let offending = find(lines, &["Offending "]).map(|line| format!(" ({line})"));
+        let offending = offending.unwrap_or_default();
+        format!(
+            "the host's key has changed: find out why before the known key is removed{offending}"
+        )
+    } else if find(lines, &["REVOKED"]).is_some() {
+        "the host's key is marked as revoked: do not connect until you know why".to_owned()
+    } else {
+        "the host's key is not known: connect with ssh once, check the key and accept it".to_owned()
+    };
+    LinkError::new(HostKey, message)
+}
+
+fn needs_user(why: &str) -> LinkError {
+    LinkError::new(NeedsUser, format!("authentication needs you: {why}"))
+}
+
+fn unknown_failure(lines: &[String]) -> LinkError {
+    let last =
+        lines.last().map_or("ssh failed without a message; ssh -v tells more", String::as_str);
+    LinkError::new(Other, last)
+}
+
+/// Judges everything but ssh's own failures. `program` ran here, `command` is what the status is of.
+fn ended(status: Option<ExitStatus>, lines: &[String], program: &str, command: &str) -> LinkError {
+    let Some(status) = status else {
+        return LinkError::new(
+            Closed,
+            format!("the link ended, {program} did not and was stopped"),
+        );
+    };
+    match (status.code(), status.signal()) {
+        (Some(0), _) => LinkError::new(Closed, "the other side closed the link"),
+        (Some(code), _) => command_failed(code, lines, command),
+        (None, Some(signal)) => {
+            LinkError::new(Closed, format!("{program} was ended by signal {signal}"))
+        }
+        (None, None) => LinkError::new(Closed, format!("{program} ended ({status})")),
+    }
+}
+
+fn command_failed(code: i32, lines: &[String], command: &str) -> LinkError {
+    let last = lines.last().map(|line| format!(" ({line})")).unwrap_or_default();
+    let known = REMOTE_SAYS.iter().find_map(|(kind, says)| Some((*kind, find(lines, says)?)));
+    match (code, known) {
+        (NOT_FOUND, _) | (_, Some((ServerMissing, _))) => {
+            LinkError::new(ServerMissing, format!("the server program was not found{last}"))
+        }
+        (CANNOT_EXECUTE, _) => {
+            LinkError::new(ServerMissing, format!("the server program cannot be run{last}"))
+        }
+        (_, Some((kind, line))) => {
+            LinkError::new(kind, format!("this account may not run the server program: {line}"))
+        }
+        (code, None) => LinkError::new(Other, format!("{command} ended with status {code}{last}")),
+    }
+}
+
+/// The last line that contains one of the phrases.
+fn find<'a>(lines: &'a [String], phrases: &[&str]) -> Option<&'a str> {
+    let says = |line: &&String| phrases.iter().any(|phrase| line.contains(phrase));
+    lines.iter().rev().find(says).map(String::as_str)
+}
+
+#[cfg(test)]
+#[path = "classify_tests.rs"]
+mod tests;

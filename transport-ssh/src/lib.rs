@@ -1,0 +1,75 @@
+//! Byte streams between a client and its server, and nothing else.
+//!
+//! A [`Link`] is one ordered, reliable byte stream that can be cut at any time. A [`Connect`] starts
+//! links: [`SshConnect`] through the system's own `ssh` program, [`CommandConnect`] through a local
+//! command, [`UnixConnect`] through a Unix socket, and [`memory()`] within one program. Nothing in this
+//! crate knows what the bytes mean or what a session is.
+//!
+//! ```no_run
+//! # async fn example() {
+//! use rejoin_ssh::{Attempt, Connect, SshConnect};
+//!
+//! let ssh = SshConnect::new("user@host", "rejoin-server attach");
+//! match ssh.connect(Attempt::First).await {
+//!     Err(error) => eprintln!("{error}"),
+//!     Ok(link) => {
+//!         let (reader, writer, guard) = link.into_parts();
+//!         // ... speak over `reader` and `writer` until the stream ends, then ask why it did:
+//!         drop((reader, writer));
+//!         eprintln!("{}", guard.post_mortem().await);
+//!     }
+//! }
+//! # }
+//! ```
+//!
+//! Every connector needs a tokio runtime with its I/O and time drivers. Time is measured on the
+//! monotonic clock, which stands still while the machine sleeps: a night asleep uses up no timeout.
+
+mod child;
+mod classify;
+mod command;
+mod error;
+mod link;
+mod memory;
+mod ssh;
+mod stderr;
+#[cfg(feature = "testing")]
+pub mod testing;
+mod unix;
+
+use std::future::Future;
+use std::pin::Pin;
+
+pub use command::CommandConnect;
+pub use error::{LinkError, LinkErrorKind};
+pub use link::{Link, LinkGuard, LinkReader, LinkWriter};
+pub use memory::{MemoryConnect, MemoryListener, memory};
+pub use ssh::SshConnect;
+pub use unix::UnixConnect;
+
+/// A future on the heap, so that [`Connect`] can be used as `dyn Connect`.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// Something that starts links to one destination.
+pub trait Connect: Send + Sync + 'static {
+    /// Starts a link.
+    ///
+    /// `Ok` means that the link was started, not that the other side has answered: an `ssh` that cannot
+    /// reach its host is a link that ends early, and [`LinkGuard::post_mortem`] says why. The caller
+    /// keeps the timer for a link on which nothing arrives.
+    ///
+    /// Cancel-safe: dropping the future leaves nothing behind.
+    fn connect(&self, attempt: Attempt) -> BoxFuture<'_, Result<Link, LinkError>>;
+
+    /// Where the links lead, for messages.
+    fn destination(&self) -> String;
+}
+
+/// Whether a person is there to be asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Attempt {
+    /// Started by a person, who may be asked for a password or about a host key.
+    First,
+    /// Started by the program: it asks nobody, and what it cannot do unasked, it refuses at once.
+    Reconnect,
+}

@@ -1,0 +1,157 @@
+//! The system's own `ssh` as a link.
+
+use std::ffi::OsString;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::process::Command;
+
+use crate::child::Launch;
+use crate::error::{LinkError, printable};
+use crate::link::Link;
+use crate::stderr::OnStderr;
+use crate::{Attempt, BoxFuture, Connect, classify};
+
+/// In front of the user's options: of an `-o` option, ssh takes the first value that it sees.
+const FORCED: &[&str] = &[
+    // A command from the configuration would be another one than the server.
+    "RemoteCommand=none",
+    // It runs with the link as its stdin and stdout, and would eat and add bytes.
+    "PermitLocalCommand=no",
+    // Forwardings are made again on every link; the port may still be held by the link before.
+    "ExitOnForwardFailure=no",
+    // A display lives as long as one connection, and xauth can hang. An explicit -X still counts.
+    "ForwardX11=no",
+];
+
+/// Behind the user's options: of these flags, ssh takes the last, over any `-o` and configuration.
+const FORCED_FLAGS: &[&str] = &[
+    // A terminal changes bytes, and acts on some.
+    "-T", "-e", "none",
+    // A stale master hangs whoever joins it, and a shared one has the links die together.
+    "-S", "none",
+];
+
+/// Starts links over the exec channel of an `ssh` child process (OpenSSH 7.6 or newer).
+///
+/// The user's own configuration, agents, hardware keys, jump hosts and forwardings apply. What a link
+/// cannot live with is overridden on both attempts: terminals, escape characters, `RemoteCommand`,
+/// `LocalCommand`, X11 forwarding from the configuration (an explicit `-X` counts), failing
+/// forwardings, and connection sharing - each link owns its connection, for a fresh handshake costs
+/// less than a stale `ControlMaster` that hangs it. `ServerAliveInterval`, `TCPKeepAlive` and
+/// `LogLevel` are left to the user; whoever speaks over the link has a heartbeat of its own.
+///
+/// [`Attempt::First`] lets ssh ask on the terminal. For that its process has to be in the terminal's
+/// foreground group, where a Ctrl-C that the terminal turns into a signal reaches it, too.
+///
+/// [`Attempt::Reconnect`] never asks (`BatchMode`, no `SSH_ASKPASS`), tries once with a bounded time to
+/// reach the host and to agree on keys, and runs in a process group of its own, which the terminal's
+/// signals do not reach, and which is ended as a whole. Host key checks stay as the user has set them; `BatchMode` turns every
+/// question into a refusal. A jump host is reached by an ssh of its own, which these options do not
+/// reach: should it want to ask, the time to reach the host ends the attempt.
+///
+/// The options that make something other than an exec channel out of ssh (`-f -G -N -n -O -s -V -W`)
+/// do not belong in [`options`](Self::options).
+#[derive(Clone)]
+pub struct SshConnect {
+    program: OsString,
+    destination: OsString,
+    options: Vec<OsString>,
+    command: OsString,
+    connect_timeout: Duration,
+    on_stderr: Option<OnStderr>,
+}
+
+impl SshConnect {
+    /// Links to `destination` (as ssh understands it), over the streams of `command`, which the user's
+    /// login shell runs there.
+    pub fn new(destination: impl Into<OsString>, command: impl Into<OsString>) -> Self {
+        Self {
+            program: "ssh".into(),
+            destination: destination.into(),
+            options: Vec::new(),
+            command: command.into(),
+            connect_timeout: Duration::from_secs(10),
+            on_stderr: None,
+        }
+    }
+
+    /// Another program than `ssh`, which takes the same arguments.
+    pub fn program(mut self, program: impl Into<OsString>) -> Self {
+        self.program = program.into();
+        self
+    }
+
+    /// Adds options that are handed to ssh as they are, in front of the destination.
+    pub fn options(mut self, options: impl IntoIterator<Item = impl Into<OsString>>) -> Self {
+        self.options.extend(options.into_iter().map(Into::into));
+        self
+    }
+
+    /// How long a reconnect may take to reach the host and agree on keys: 10 seconds unless set,
+    /// counted in whole seconds. A first attempt takes the user's `ConnectTimeout`.
+    pub fn connect_timeout(mut self, timeout: Duration) -> Self {
+        self.connect_timeout = timeout;
+        self
+    }
+
+    /// Has every line of ssh's stderr told, without control characters: ssh's own messages, the host's
+    /// banner, and what the remote command writes to its stderr. The function is called on the
+    /// runtime's threads and must not block.
+    pub fn on_stderr(mut self, told: impl Fn(Attempt, &str) + Send + Sync + 'static) -> Self {
+        self.on_stderr = Some(Arc::new(told));
+        self
+    }
+
+    fn start(&self, attempt: Attempt) -> Result<Link, LinkError> {
+        let mut command = Command::new(&self.program);
+        command.args(self.arguments(attempt));
+        let owns_group = attempt == Attempt::Reconnect;
+        if owns_group {
+            command.process_group(0);
+            // Not even to say that a hardware key waits for a touch.
+            command.env("SSH_ASKPASS_REQUIRE", "never");
+        }
+        let on_stderr = self.on_stderr.clone();
+        Launch { command, attempt, owns_group, on_stderr, judge: classify::ssh }.start()
+    }
+
+    fn arguments(&self, attempt: Attempt) -> Vec<OsString> {
+        let mut settings: Vec<String> = FORCED.iter().copied().map(str::to_owned).collect();
+        if attempt == Attempt::Reconnect {
+            let seconds = self.connect_timeout.as_secs().max(1);
+            settings.push("BatchMode=yes".to_owned());
+            settings.push(format!("ConnectTimeout={seconds}"));
+            settings.push("ConnectionAttempts=1".to_owned());
+        }
+        let settings = settings.into_iter().flat_map(|setting| ["-o".into(), setting.into()]);
+        settings
+            .chain(self.options.iter().cloned())
+            .chain(FORCED_FLAGS.iter().map(OsString::from))
+            // From here on ssh looks for no options, whatever the command begins with.
+            .chain(["--".into(), self.destination.clone(), self.command.clone()])
+            .collect()
+    }
+}
+
+impl Connect for SshConnect {
+    fn connect(&self, attempt: Attempt) -> BoxFuture<'_, Result<Link, LinkError>> {
+        Box::pin(async move { self.start(attempt) })
+    }
+
+    fn destination(&self) -> String {
+        printable(&self.destination.to_string_lossy())
+    }
+}
+
+impl fmt::Debug for SshConnect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SshConnect")
+            .field("program", &self.program)
+            .field("destination", &self.destination)
+            .field("options", &self.options)
+            .field("command", &self.command)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,68 @@
+//! Bad networks and real servers for tests.
+//!
+//! Nothing here waits by sleeping: every state that a test may depend on can be waited for.
+
+mod relay;
+mod sshd;
+
+pub use relay::{Relay, RelayCounts};
+pub use rustix::process::{Pid, Signal};
+pub use sshd::{Sshd, SshdBuilder};
+
+/// Random numbers that a printed seed repeats (xorshift64*). For tests, never for secrets.
+#[derive(Clone, Debug)]
+pub struct Random(u64);
+
+impl Random {
+    /// The numbers that belong to `seed`.
+    pub fn new(seed: u64) -> Self {
+        // Zero is the one state that xorshift does not leave; the odd factor keeps seeds apart.
+        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
+    }
+
+    /// The numbers that belong to the seed in the environment variable `REJOIN_SEED`, or to a fresh one. It is
+    /// printed, so that a failed test says how to repeat its run.
+    pub fn from_env() -> Self {
+        let given = std::env::var("REJOIN_SEED").ok().and_then(|seed| seed.parse().ok());
+        let seed = given.unwrap_or_else(fresh_seed);
+        eprintln!("REJOIN_SEED={seed}");
+        Self::new(seed)
+    }
+
+    /// The next number.
+    pub fn next_u64(&mut self) -> u64 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
+    }
+
+    /// A number below `bound`; 0 if that is 0.
+    pub fn below(&mut self, bound: u64) -> u64 {
+        self.next_u64().checked_rem(bound).unwrap_or(0)
+    }
+}
+
+fn fresh_seed() -> u64 {
+    use std::hash::{BuildHasher as _, RandomState};
+    RandomState::new().hash_one(0) & 0xffff_ffff
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Random;
+
+    #[test]
+    fn a_seed_repeats_its_numbers_and_seeds_differ() {
+        let numbers = |seed| {
+            std::iter::repeat_with({
+                let mut random = Random::new(seed);
+                move || random.below(1_000_000)
+            })
+        };
+        assert!(numbers(7).take(100).eq(numbers(7).take(100)));
+        let firsts: std::collections::BTreeSet<_> =
+            (0..100).filter_map(|s| numbers(s).next()).collect();
+        assert!(firsts.len() > 90, "{firsts:?}");
+    }
+}
