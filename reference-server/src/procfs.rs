@@ -24,8 +24,8 @@ pub(crate) struct Stat {
     is_kernel_thread: bool,
     /// When it started, in clock ticks since boot: tells two users of one pid apart.
     pub(crate) start: u64,
-    /// Where its environment ends; 0 while an exec has not laid it out yet.
-    environment_end: u64,
+    /// Where its environment begins and ends; zeros while an exec has not laid it out yet.
+    environment: (u64, u64),
 }
 
 impl Stat {
@@ -41,19 +41,21 @@ impl Stat {
         let (_, rest) = text.rsplit_once(") ")?;
         let fields: Vec<&str> = rest.split_ascii_whitespace().collect();
         let flags: u32 = fields.get(6)?.parse().ok()?;
+        let field = |at: usize| fields.get(at).and_then(|field| field.parse().ok()).unwrap_or(0);
         Some(Self {
             pid,
             parent: fields.get(1)?.parse().ok()?,
             is_zombie: matches!(*fields.first()?, "Z" | "X"),
             is_kernel_thread: flags & KERNEL_THREAD != 0,
             start: fields.get(19)?.parse().ok()?,
-            environment_end: fields.get(48).and_then(|field| field.parse().ok()).unwrap_or(0),
+            environment: (field(47), field(48)),
         })
     }
 
-    /// Whether the process is between two programs, so that its environment cannot be read yet.
-    pub(crate) fn is_in_exec(&self) -> bool {
-        self.environment_end == 0 && !self.is_kernel_thread && !self.is_zombie
+    /// Whether an empty environment is all that there is to be read.
+    fn has_no_environment(&self) -> bool {
+        let (begin, end) = self.environment;
+        self.is_kernel_thread || self.is_zombie || (begin == end && end != 0)
     }
 }
 
@@ -75,19 +77,47 @@ pub(crate) fn self_and_ancestors() -> Vec<i32> {
     std::iter::successors(Some(own), parent).collect()
 }
 
-/// The environment of a process as its last exec left it; nothing where it cannot be read: gone,
-/// a zombie, or another user's.
-pub(crate) fn environment(pid: i32) -> Option<Vec<u8>> {
-    let whole = fs::read(format!("/proc/{pid}/environ")).ok()?;
-    if !whole.is_empty() {
-        return Some(whole);
+/// What could be read of a process's environment.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Reading {
+    /// The process is gone.
+    Gone,
+    /// It may not be read: another user's process, or an undumpable one.
+    Hidden,
+    /// Nothing yet: the process is between two programs, or just ending. Look again.
+    Unsettled,
+    /// The whole, as the process's last exec left it.
+    Whole(Vec<u8>),
+}
+
+impl Reading {
+    /// Reads the environment of whoever has the pid.
+    pub(crate) fn of(pid: i32) -> Self {
+        let whole = match fs::read(format!("/proc/{pid}/environ")) {
+            Ok(whole) => whole,
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Self::Hidden,
+            Err(_) => return Self::Gone,
+        };
+        if !whole.is_empty() {
+            return Self::Whole(whole);
+        }
+        // Empty may mean that an exec replaced it after it was opened, even if that is over now:
+        // only where the kernel says so there is none.
+        match (environment_of_threads(pid), Stat::read(pid)) {
+            (Some(whole), _) => Self::Whole(whole),
+            (None, Some(stat)) if stat.has_no_environment() => Self::Whole(whole),
+            (None, Some(_)) => Self::Unsettled,
+            (None, None) => Self::Gone,
+        }
     }
-    // Where the first thread has ended before the others, only those still show it.
+}
+
+/// Where the first thread has ended before the others, only those still show the environment.
+fn environment_of_threads(pid: i32) -> Option<Vec<u8>> {
     let threads = fs::read_dir(format!("/proc/{pid}/task")).ok()?.filter_map(Result::ok);
     threads
         .filter_map(|thread| fs::read(thread.path().join("environ")).ok())
         .find(|environment| !environment.is_empty())
-        .or(Some(whole))
 }
 
 /// One process, and never another that got its pid.
@@ -188,7 +218,7 @@ mod tests {
         let fields: Vec<String> = (4..=52).map(|field| field.to_string()).collect();
         let text = format!("7 (evil) S 1) (x) R {}", fields.join(" "));
         let stat = Stat::parse(7, &text).unwrap();
-        assert_eq!((stat.parent, stat.start, stat.environment_end), (4, 22, 51));
+        assert_eq!((stat.parent, stat.start, stat.environment), (4, 22, (50, 51)));
         assert!(!stat.is_zombie);
     }
 

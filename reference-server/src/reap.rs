@@ -19,11 +19,15 @@ use rejoin_protocol::{Incarnation, SessionId};
 use rustix::process::Signal;
 
 use crate::marks::Marks;
-use crate::procfs::{self, Handle, Stat};
+use crate::procfs::{self, Handle, Reading};
 
-/// How often to look again at processes that are between two programs: far longer than an exec
-/// takes, and bounded, since a process may stay unreadable for ever.
-const BLIND_LOOKS: u32 = 50;
+/// How often to look again because of processes that are between two programs: for far longer
+/// than an exec takes, and bounded, since a process may stay unreadable for ever.
+const LOOKS_AT_UNSETTLED: u32 = 50;
+
+/// How often to look again because of processes that ended unread, and may have left a child that
+/// came after the list was made. Few, since on a busy host there are always some.
+const LOOKS_AT_GONE: u32 = 2;
 
 /// What reaping found.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -42,18 +46,19 @@ pub fn reap(session: SessionId, within: Duration) -> io::Result<Reaped> {
     let deadline = Instant::now() + within;
     let mut spared: BTreeSet<i32> = procfs::self_and_ancestors().into_iter().collect();
     let mut reaped = Reaped::default();
-    let mut blind_looks = 0;
-    // What is found may have forked meanwhile: only a scan that finds nothing ends this.
+    let mut looks = 0;
+    // What was found may have forked meanwhile: only a scan that finds nothing ends this.
     loop {
         let scan = Scan::of(|marks| marks.session == Some(session))?;
         let highest = scan.found.iter().filter_map(|found| found.marks.incarnation).max();
         reaped.highest = reaped.highest.max(highest);
+        let may_have_missed = scan.deserves_another(looks);
         let victims = kill(scan.found, &mut spared)?;
         if victims.is_empty() {
-            if scan.blind == 0 || blind_looks == BLIND_LOOKS {
+            if !may_have_missed {
                 return Ok(reaped);
             }
-            blind_looks += 1;
+            looks += 1;
             procfs::nap(deadline.saturating_duration_since(Instant::now()));
         }
         reaped.killed += victims.len();
@@ -114,33 +119,61 @@ struct FoundProcess {
     marks: Marks,
 }
 
+#[derive(Default)]
 struct Scan {
     found: Vec<FoundProcess>,
-    /// How many processes could not be judged, because they are just starting a program or ending.
-    blind: usize,
+    /// How many processes could not be judged yet.
+    unsettled: usize,
+    /// How many ended before they could be judged.
+    gone: usize,
 }
 
 impl Scan {
     fn of(is_wanted: impl Fn(&Marks) -> bool) -> io::Result<Self> {
-        let mut scan = Self { found: Vec::new(), blind: 0 };
+        let mut scan = Self::default();
         for pid in procfs::pids()? {
-            let Some(environment) = procfs::environment(pid) else { continue };
-            if environment.is_empty() {
-                scan.blind += usize::from(Stat::read(pid).is_some_and(|stat| stat.is_in_exec()));
-            } else if is_wanted(&Marks::parse(&environment)) {
-                scan.found.extend(hold(pid, &is_wanted)?);
+            if scan.judges(pid, &is_wanted).is_some() {
+                scan.hold(pid, &is_wanted)?;
             }
         }
         Ok(scan)
     }
-}
 
-/// Holds the process and looks at it again: the one looked at before may have ended, and its pid
-/// may be another's by now.
-fn hold(pid: i32, is_wanted: impl Fn(&Marks) -> bool) -> io::Result<Option<FoundProcess>> {
-    let Some(handle) = Handle::open(pid)? else { return Ok(None) };
-    let Some(environment) = procfs::environment(pid) else { return Ok(None) };
-    let marks = Marks::parse(&environment);
-    let is_it = is_wanted(&marks) && !handle.is_gone()?;
-    Ok(is_it.then_some(FoundProcess { pid, handle, marks }))
+    /// The marks of whoever has the pid, if they are wanted.
+    fn judges(&mut self, pid: i32, is_wanted: impl Fn(&Marks) -> bool) -> Option<Marks> {
+        match Reading::of(pid) {
+            Reading::Whole(environment) => Some(Marks::parse(&environment)).filter(is_wanted),
+            Reading::Unsettled => {
+                self.unsettled += 1;
+                None
+            }
+            Reading::Gone => {
+                self.gone += 1;
+                None
+            }
+            Reading::Hidden => None,
+        }
+    }
+
+    /// Holds the process and looks at it again: the one looked at before may have ended, and its
+    /// pid may be another's by now.
+    fn hold(&mut self, pid: i32, is_wanted: impl Fn(&Marks) -> bool) -> io::Result<()> {
+        let Some(handle) = Handle::open(pid)? else {
+            self.gone += 1;
+            return Ok(());
+        };
+        let Some(marks) = self.judges(pid, is_wanted) else { return Ok(()) };
+        if handle.is_gone()? {
+            self.gone += 1;
+        } else {
+            self.found.push(FoundProcess { pid, handle, marks });
+        }
+        Ok(())
+    }
+
+    /// Whether a scan that found nothing may have missed something, after so many others.
+    fn deserves_another(&self, looks: u32) -> bool {
+        (self.unsettled > 0 && looks < LOOKS_AT_UNSETTLED)
+            || (self.gone > 0 && looks < LOOKS_AT_GONE)
+    }
 }

@@ -297,11 +297,11 @@ fn ended(script: &str, grace_millis: &str) -> String {
 }
 
 fn who_ends_when_asked_is_not_killed() {
-    let polite = "trap '' HUP; trap 'exit 7' TERM; echo; while :; do sleep 1000; done";
-    assert!(ended(polite, "600000").starts_with("Some(7) None "));
+    let polite = "trap '' HUP; trap 'exit 7' TERM; echo; while :; do sleep 0.02; done";
+    assert!(ended(polite, "60000").starts_with("Some(7) None "));
     let stopped =
-        "trap '' HUP; trap 'exit 8' TERM; echo; kill -STOP $$; while :; do sleep 1000; done";
-    assert!(ended(stopped, "600000").starts_with("Some(8) None "));
+        "trap '' HUP; trap 'exit 8' TERM; echo; kill -STOP $$; while :; do sleep 0.02; done";
+    assert!(ended(stopped, "60000").starts_with("Some(8) None "));
 }
 
 fn who_does_not_end_is_killed_wherever_it_went() {
