@@ -34,7 +34,8 @@ async fn over_unix_socket(server: &Path, folder: &Path, registry: &Path) -> io::
     let connect = UnixConnect::new(path);
     let mut prober = Prober::open(&connect, IDLE).await?;
     for name in ["serve", "attach"] {
-        let resident = resident_of(registry, name)?;
+        let look = || resident_of(registry, name);
+        let resident = prober.while_attached(&connect, look).await??;
         println!("{:<22}{resident:>9.1} KiB resident", format!("{name}, idle"));
     }
     let mut times = Vec::new();
@@ -68,10 +69,8 @@ async fn serve(
 async fn over_ssh(server: &Path, registry: &Path) -> io::Result<()> {
     let sshd = Sshd::start()?;
     let options = sshd.ssh_options(sshd.addr().port());
-    let command =
-        format!("{} --registry {} attach", server.display(), registry.display());
-    let connect =
-        SshConnect::new(sshd.destination(), command).options(options.iter().cloned());
+    let command = format!("{} --registry {} attach", server.display(), registry.display());
+    let connect = SshConnect::new(sshd.destination(), command).options(options.iter().cloned());
     let mut prober = Prober::open(&connect, IDLE).await?;
     let (mut resumes, mut echoes) = (Vec::new(), Vec::new());
     for _ in 0..SSH_RUNS {

@@ -62,6 +62,18 @@ impl Prober {
         Ok(elapsed)
     }
 
+    /// Looks at something while a link is attached.
+    pub(crate) async fn while_attached<T>(
+        &mut self,
+        connect: &dyn Connect,
+        look: impl FnOnce() -> T,
+    ) -> io::Result<T> {
+        let probe = self.resumed(connect).await?;
+        let seen = look();
+        probe.end().await;
+        Ok(seen)
+    }
+
     async fn resumed(&mut self, connect: &dyn Connect) -> io::Result<Probe> {
         let epoch = self.epoch.ok_or_else(unexpected)?;
         let wish = Wish::Resume { incarnation: Incarnation(0), epoch, next_output: Seq(0) };

@@ -96,7 +96,7 @@ pub struct Hello {
     pub wish: Wish,
 }
 
-/// What a client wants (SPEC section 7).
+/// What a client wants (SPEC sections 4.3 and 7).
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Wish {
     /// Start this incarnation, or attach to the one that lives.

@@ -38,3 +38,7 @@ pub use reason::{Reason, SpawnError, SpawnErrorKind};
 pub use seq::Seq;
 pub use server::Server;
 pub use version::{Capabilities, Version, VersionRange};
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

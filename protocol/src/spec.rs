@@ -23,7 +23,7 @@ pub struct ProcessSpec {
     pub window: u64,
     /// What happens to output at the window's bound.
     pub overflow: Overflow,
-    /// How long a detached process is kept, in seconds.
+    /// How long a detached process is kept, in seconds, at most [`Self::MAX_RETENTION`].
     pub retention: u64,
 }
 
@@ -36,6 +36,8 @@ impl ProcessSpec {
     pub const DEFAULT_WINDOW: u64 = 4 * 1024 * 1024;
     /// The retention where none is asked for: seven days.
     pub const DEFAULT_RETENTION: u64 = 7 * 24 * 60 * 60;
+    /// The longest retention: ten years.
+    pub const MAX_RETENTION: u64 = 10 * 365 * 24 * 60 * 60;
     /// The most bytes of an encoded spec.
     pub const MAX_ENCODED: usize = 2 * 1024 * 1024;
 
@@ -64,7 +66,7 @@ impl ProcessSpec {
         Ok(encoded.into())
     }
 
-    /// Reads the payload of an Open, with the window brought within its bounds.
+    /// Reads the payload of an Open, with window and retention brought within their bounds.
     ///
     /// # Errors
     /// [`SpecError`] if the bytes are no spec.
@@ -78,6 +80,7 @@ impl ProcessSpec {
             return Err(SpecError::Malformed);
         }
         spec.window = spec.window.clamp(Self::MIN_WINDOW, Self::MAX_WINDOW);
+        spec.retention = spec.retention.min(Self::MAX_RETENTION);
         Ok(spec)
     }
 }

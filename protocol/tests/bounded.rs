@@ -1,5 +1,6 @@
 //! What a peer can make this side allocate, counted by the allocator itself.
 #![allow(unsafe_code)]
+#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod common;
 

@@ -1,5 +1,7 @@
 //! Frames to bytes and back, whatever the bytes and however they are split.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
 mod common;
 
 use bytes::{Buf, Bytes, BytesMut};
@@ -248,7 +250,7 @@ fn a_clients_stream_starts_with_its_magic() {
 }
 
 #[test]
-fn a_spec_has_its_errors_and_its_window_its_bounds() {
+fn a_spec_has_its_errors_and_its_numbers_their_bounds() {
     let mut spec = ProcessSpec::new(Command::Exec(vec![b"ls".to_vec(), b"\xff".to_vec()]));
     spec.window = 0;
     let decoded = ProcessSpec::decode(&spec.encode().unwrap()).unwrap();
@@ -256,6 +258,9 @@ fn a_spec_has_its_errors_and_its_window_its_bounds() {
     spec.window = u64::MAX;
     let encoded = spec.encode().unwrap();
     assert_eq!(ProcessSpec::decode(&encoded).unwrap().window, ProcessSpec::MAX_WINDOW);
+    spec.retention = u64::MAX;
+    let longest = ProcessSpec::decode(&spec.encode().unwrap()).unwrap().retention;
+    assert_eq!(longest, ProcessSpec::MAX_RETENTION);
     assert_eq!(ProcessSpec::decode(&encoded[1..]), Err(SpecError::Malformed));
     assert_eq!(ProcessSpec::decode(&[&encoded[..], &[0]].concat()), Err(SpecError::Malformed));
     assert_eq!(ProcessSpec::decode(&[]), Err(SpecError::Malformed));

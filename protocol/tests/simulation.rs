@@ -2,6 +2,8 @@
 //! only the test sees: the rules of delivery, life and attachment hold at every step, and once
 //! faults stop, everything is delivered or an ending was told.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
 mod common;
 mod world;
 

@@ -2,6 +2,8 @@
 //!
 //! `UPDATE_SNAPSHOTS=1` writes `tests/snapshots/` anew; the difference is what has to be reviewed.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
 mod common;
 #[allow(unreachable_pub)]
 mod table {

@@ -1,5 +1,7 @@
 //! The golden vectors in `vectors/`: `UPDATE_VECTORS=1` writes them anew.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
 mod common;
 
 use common::catalogue::{describe, frames, plain};

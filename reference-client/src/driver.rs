@@ -19,7 +19,7 @@ use crate::options::{Options, Timing};
 use crate::session::{Command, InputItem, Output, Taken, output_of};
 use crate::state::SessionState;
 use crate::timers::{Backoff, Timers};
-use crate::wake;
+use crate::wake::{self, Wake};
 
 /// Where the driver meets the application.
 #[derive(Debug)]
@@ -52,7 +52,8 @@ struct Driver {
     output: Option<mpsc::UnboundedSender<(Taken, Output)>>,
     event: mpsc::UnboundedSender<Event>,
     state: watch::Sender<Option<SessionState>>,
-    was_attached: bool,
+    /// Until when a person may be asked for what `ssh` wants.
+    asking_until: Option<Instant>,
     host_name: Option<String>,
     /// Why the last link ended, in words.
     last_loss: String,
@@ -90,7 +91,7 @@ pub(crate) async fn run(
         output: Some(output),
         event,
         state,
-        was_attached: false,
+        asking_until: None,
         host_name: None,
         last_loss: String::new(),
         needs_user: false,
@@ -117,7 +118,8 @@ pub(crate) async fn run(
                 Err(_) => driver.step(MachineEvent::Detach),
             },
             timer = driver.timers.next() => driver.timer(timer),
-            Some(()) = woken.recv() => driver.woken(),
+            Some(wake) = woken.recv() => driver.woken(wake),
+            () = until(driver.asking_until) => driver.nobody_answered(),
         }
         driver.push_pending();
     }
@@ -155,6 +157,7 @@ impl Driver {
         self.links += 1;
         // Once: at the start, and whenever a person pressed a key to be asked.
         let attempt = if self.may_ask { Attempt::First } else { Attempt::Reconnect };
+        self.asking_until = self.may_ask.then(|| Instant::now() + self.timing.asking);
         self.may_ask = false;
         self.is_link_opened = false;
         let link = Link(self.links);
@@ -227,11 +230,11 @@ impl Driver {
         }
         self.timers.restart(Timer::LinkSilent, self.timing.silent);
         match report {
-            // Until the first Welcome nothing is sent before the Greeting, and `ssh` may be asking
-            // its user for a password: no deadline of ours runs meanwhile.
-            Report::Opened if self.was_attached => self.link_opened(link),
+            // `ssh` may be asking its user for a password: the deadline for that is a longer one.
+            Report::Opened if self.asking_until.is_none() => self.link_opened(link),
             Report::Opened => {}
             Report::Started(noise) => {
+                self.asking_until = None;
                 self.tell_noise(&noise);
                 self.link_opened(link);
             }
@@ -268,6 +271,7 @@ impl Driver {
     }
 
     fn link_lost(&mut self, link: Link, error: &LinkError) {
+        self.asking_until = None;
         self.last_loss = error.to_string();
         self.needs_user = error.kind == LinkErrorKind::NeedsUser;
         self.tell_diagnosis(error);
@@ -345,7 +349,7 @@ impl Driver {
 
     /// The machine was asleep, or its network changed: what failed before may work now, and what
     /// worked before may be dead without a word.
-    fn woken(&mut self) {
+    fn woken(&mut self, wake: Wake) {
         if self.open_ends.is_some_and(|end| wake::boottime() >= end) {
             self.open_ends = None;
             self.step(MachineEvent::Timer(Timer::GiveUp));
@@ -356,7 +360,27 @@ impl Driver {
             self.step(MachineEvent::Timer(Timer::Heartbeat));
             self.timers.restart(Timer::LinkSilent, self.timing.suspicious);
         } else {
+            self.drop_attempt(wake);
             self.attempt_now();
+        }
+    }
+
+    /// An attempt from before a sleep leads nowhere. One from before a change of the network may
+    /// still, and changes come in bursts.
+    fn drop_attempt(&mut self, wake: Wake) {
+        let link = self.link.as_ref().map(|live| live.link);
+        if let Some(link) = link.filter(|_| wake == Wake::Slept && self.asking_until.is_none()) {
+            self.last_loss = String::from("the machine was asleep");
+            self.link_ended(link, MachineEvent::LinkLost(link));
+        }
+    }
+
+    /// Whoever was asked for a password is not there, or the host accepts and says nothing.
+    fn nobody_answered(&mut self) {
+        self.asking_until = None;
+        if let Some(link) = self.link.as_ref().map(|live| live.link) {
+            self.last_loss = String::from("the host did not answer in time");
+            self.link_ended(link, MachineEvent::LinkLost(link));
         }
     }
 
@@ -401,6 +425,13 @@ impl Driver {
         if let Some(link) = self.link.as_ref().map(|live| live.link) {
             self.close(link);
         }
+    }
+}
+
+async fn until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -30,6 +30,8 @@ pub struct Options {
 pub struct Timing {
     /// From an open link to the server's answer.
     pub handshake: Duration,
+    /// For the server's first word where a person may be asked for a password meanwhile.
+    pub asking: Duration,
     /// Nothing was sent: a Ping is.
     pub heartbeat: Duration,
     /// Nothing came: the link counts as lost.
@@ -59,6 +61,7 @@ impl Default for Timing {
     fn default() -> Self {
         Self {
             handshake: Duration::from_secs(15),
+            asking: Duration::from_secs(3 * 60),
             heartbeat: Duration::from_secs(3),
             silent: Duration::from_secs(10),
             suspicious: Duration::from_secs(2),

@@ -12,6 +12,15 @@ const TICK: Duration = Duration::from_secs(1);
 /// of a process that was stopped.
 const JUMP: Duration = Duration::from_secs(2);
 
+/// What makes an attempt worthwhile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wake {
+    /// The machine, or this process, did not run for a while.
+    Slept,
+    /// An interface or a route changed.
+    NetworkChanged,
+}
+
 /// Time since boot, asleep included.
 pub(crate) fn boottime() -> Duration {
     since_boot(ClockId::Boottime)
@@ -25,28 +34,28 @@ fn since_boot(clock: ClockId) -> Duration {
 
 /// Sends a word for every wake-up and every change of the network, for as long as it is listened
 /// to.
-pub(crate) fn watch() -> mpsc::Receiver<()> {
+pub(crate) fn watch() -> mpsc::Receiver<Wake> {
     let (sender, receiver) = mpsc::channel(1);
     tokio::spawn(watch_clock(sender.clone()));
     tokio::spawn(watch_network(sender));
     receiver
 }
 
-async fn watch_clock(sender: mpsc::Sender<()>) {
+async fn watch_clock(sender: mpsc::Sender<Wake>) {
     let mut before = boottime();
     while !sender.is_closed() {
         tokio::time::sleep(TICK).await;
         let now = boottime();
         if now.saturating_sub(before) > TICK + JUMP {
             // A word that waits already says the same.
-            let _ = sender.try_send(());
+            let _ = sender.try_send(Wake::Slept);
         }
         before = now;
     }
 }
 
 /// Where the system cannot be watched, the clock and the back-off have to do.
-async fn watch_network(sender: mpsc::Sender<()>) {
+async fn watch_network(sender: mpsc::Sender<Wake>) {
     let monitor = match netwatch::netmon::Monitor::new().await {
         Ok(monitor) => monitor,
         Err(error) => {
@@ -58,7 +67,7 @@ async fn watch_network(sender: mpsc::Sender<()>) {
     loop {
         tokio::select! {
             updated = state.updated() => match updated {
-                Ok(_) => { let _ = sender.try_send(()); }
+                Ok(_) => { let _ = sender.try_send(Wake::NetworkChanged); }
                 Err(_) => return,
             },
             () = sender.closed() => return,

@@ -25,11 +25,23 @@ use crate::host;
 /// long before, and an Open that comes later than that must start nothing.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Serves one exec channel on standard input and output.
+/// Serves one exec channel on standard input and output. A channel that ends is no error,
+/// wherever it ends.
 ///
 /// # Errors
-/// The channel failed, or did not carry the protocol.
+/// The channel did not carry the protocol, or the system failed.
 pub(crate) fn run(place: &Place) -> io::Result<()> {
+    match serve(place) {
+        Err(error) if is_end(&error) => Ok(()),
+        other => other,
+    }
+}
+
+fn is_end(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset)
+}
+
+fn serve(place: &Place) -> io::Result<()> {
     let mut client = ClientStream::standard(Instant::now() + PATIENCE);
     stream::greet(greeting())?;
     while let Some(hello) = client.next_hello()? {

@@ -1,4 +1,4 @@
-//! A living process: attach, deliver, acknowledge, detach (SPEC sections 7.3 to 7.7).
+//! A living process: attach, deliver, acknowledge, detach (SPEC sections 7.3 to 7.5).
 
 use bytes::Bytes;
 

@@ -4,8 +4,8 @@ use rejoin_protocol::client::{Event, OnLoss};
 use rejoin_protocol::error::Misbehaviour;
 use rejoin_protocol::frame::{Bye, From, How, Welcome};
 use rejoin_protocol::{
-    AttachNumber, Client, Frame, HostId, Incarnation, Item, Link, Reason, Seq, Tenure, Timer,
-    Version, VersionRange,
+    AttachNumber, Client, ClientName, Frame, HostId, Incarnation, Item, Link, Reason, Seq, Tenure,
+    Timer, Version, VersionRange,
 };
 
 use crate::Line;
@@ -118,11 +118,16 @@ fn claiming() -> Vec<State> {
 
 fn attached() -> Vec<State> {
     let exited = after(busy(OnLoss::Respawn), |drive| drop(drive.frame(item(2, exit(3)))));
+    let resuming = after(exited.clone(), |drive| {
+        drive.cut();
+        drive.dial();
+    });
     vec![
         ("attached", ClientDrive::open(OnLoss::Respawn).attached()),
         ("attached-busy", busy(OnLoss::Respawn)),
         ("attached-exited", exited.clone()),
-        ("detached-exited", after(exited, |drive| drop(drive.cut()))),
+        ("detached-exited", after(exited.clone(), |drive| drop(drive.cut()))),
+        ("resuming-exited", resuming),
     ]
 }
 
@@ -145,7 +150,7 @@ fn closing() -> Vec<State> {
 
 fn ended() -> Vec<State> {
     let ended = after(busy(OnLoss::Respawn), |drive| {
-        drive.frame(Frame::Superseded { by: Tenure(1), name: Default::default() });
+        drive.frame(Frame::Superseded { by: Tenure(1), name: ClientName::default() });
     });
     vec![("ended", ended)]
 }
@@ -176,7 +181,7 @@ fn events(state: &ClientDrive) -> Vec<Named> {
             ("Refused".into(), refused(attach, Reason::ProcessGone)),
             ("Item".into(), item(state.client.next_output().0, output("zombie"))),
             ("Ack".into(), ack(2)),
-            ("Superseded".into(), Frame::Superseded { by: Tenure(1), name: Default::default() }),
+            ("Superseded".into(), Frame::Superseded { by: Tenure(1), name: ClientName::default() }),
             ("Closed".into(), Frame::Closed { attach: AttachNumber(attach) }),
         ],
     );
@@ -233,8 +238,11 @@ fn refusals(state: &ClientDrive) -> Vec<(String, Frame)> {
         .map(|(name, reason)| (format!("Refused {name}"), refused(attach, reason)))
         .collect();
     let by = rejoin_protocol::Holder { epoch: common::EPOCH, ..holder(4) };
-    let held = Reason::Held { by, name: Default::default() };
+    let held = Reason::Held { by, name: ClientName::default() };
     frames.push(("Refused held, same epoch".into(), refused(attach, held)));
+    let by = rejoin_protocol::Holder { epoch: OTHER_EPOCH, ..holder(4) };
+    let held = Reason::Held { by, name: ClientName::default() };
+    frames.push(("Refused held, other epoch".into(), refused(attach, held)));
     frames.push(("Refused other attach".into(), refused(FAR.0, Reason::ProcessGone)));
     frames
 }
@@ -258,7 +266,7 @@ fn others(state: &ClientDrive) -> Vec<(String, Frame)> {
         ("Ack too far", ack(FAR_SEQ.0)),
         ("Ping", Frame::Ping { token: 7 }),
         ("Pong", Frame::Pong { token: 7 }),
-        ("Superseded", Frame::Superseded { by: Tenure(1), name: Default::default() }),
+        ("Superseded", Frame::Superseded { by: Tenure(1), name: ClientName::default() }),
         ("Closed", Frame::Closed { attach }),
         ("Closed other attach", Frame::Closed { attach: FAR }),
         ("Bye", Frame::Bye(Bye::Ending)),

@@ -5,8 +5,8 @@ use rejoin_protocol::frame::{Bye, From, Hello, How, Wish};
 use rejoin_protocol::server::{Event, Limits, Past};
 use rejoin_protocol::spec::Overflow;
 use rejoin_protocol::{
-    ClientInstance, Epoch, ExitStatus, Frame, Holder, Incarnation, Item, Link, Reason, Seq,
-    SessionId, SpawnError, SpawnErrorKind, Stream, Tenure, Version,
+    ClientInstance, ClientName, Epoch, ExitStatus, Frame, Holder, Incarnation, Item, Link, Reason,
+    Seq, SessionId, SpawnError, SpawnErrorKind, Stream, Tenure, Version,
 };
 
 use super::client::all_timers;
@@ -166,7 +166,10 @@ fn wishes() -> Vec<(&'static str, Wish)> {
         ("Open 0", open(0)),
         ("Open 1", open(1)),
         ("Open 2", open(2)),
-        ("Open other host", Wish::Open { incarnation, host: OTHER_HOST, spec: Default::default() }),
+        (
+            "Open other host",
+            Wish::Open { incarnation, host: OTHER_HOST, spec: bytes::Bytes::default() },
+        ),
         ("Resume", resume(EPOCH, 1)),
         ("Resume all seen", resume(EPOCH, 3)),
         ("Resume behind", resume(EPOCH, 0)),
@@ -219,7 +222,10 @@ fn frames() -> Vec<(&'static str, Frame)> {
         ("Greeting (wrong side)", greeting(common::HOST)),
         ("Welcome (wrong side)", Frame::Welcome(common::welcome(1, How::Opened))),
         ("Refused (wrong side)", common::refused(1, Reason::Unknown)),
-        ("Superseded (wrong side)", Frame::Superseded { by: Tenure(1), name: Default::default() }),
+        (
+            "Superseded (wrong side)",
+            Frame::Superseded { by: Tenure(1), name: ClientName::default() },
+        ),
         ("Closed (wrong side)", Frame::Closed { attach: FAR }),
     ]
 }

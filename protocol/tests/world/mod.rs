@@ -1,6 +1,8 @@
 //! A small world in memory: clients, links that can be cut, a host with a registry, and a history
 //! that only the test sees, against which every effect is checked.
-#![allow(unreachable_pub)]
+// The flags of a driver are independent of each other.
+#![allow(unreachable_pub, clippy::struct_excessive_bools)]
+#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod host;
 
@@ -10,7 +12,7 @@ use bytes::Bytes;
 use rejoin_protocol::client::{Config, Effect, Event, Notice, OnLoss};
 use rejoin_protocol::frame::From;
 use rejoin_protocol::spec::Overflow;
-use rejoin_protocol::{Client, ClientInstance, Epoch, Frame, Item, Link, Seq, Timer};
+use rejoin_protocol::{Client, Epoch, Frame, Item, Link, Seq, Timer};
 
 pub use host::Host;
 
@@ -66,10 +68,6 @@ pub struct World {
     /// The party that was welcomed last.
     pub owner: Option<usize>,
     next_link: u64,
-}
-
-pub fn instance(party: usize) -> ClientInstance {
-    [ALICE, BOB][party]
 }
 
 impl World {

@@ -69,6 +69,7 @@ pub(crate) enum Action {
     /// End a session and its process
     Kill(Kill),
     /// Play the story of a lost connection on this machine; needs no ssh
+    #[cfg(feature = "embedded-server")]
     Demo,
     /// Print a completion script for a shell
     Completions {
@@ -130,7 +131,7 @@ pub(crate) struct ProcessOptions {
     pub(crate) directory: Option<OsString>,
     /// A variable for the process; may be repeated
     #[arg(long, value_name = "NAME=VALUE",
-        value_parser = OsStringValueParser::new().try_map(values::variable))]
+        value_parser = OsStringValueParser::new().try_map(|text| values::variable(&text)))]
     pub(crate) env: Vec<Variable>,
     /// How long the process is kept without a client: 90s, 15m, 12h, 7d
     #[arg(long, value_name = "DURATION", default_value = "7d", value_parser = values::duration)]

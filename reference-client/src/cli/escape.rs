@@ -1,4 +1,4 @@
-//! The escapes that a person types at the start of a line, as ssh has them.
+//! The escapes that a person types, as ssh has them.
 
 /// What a person asks of rejoin itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,7 +20,7 @@ pub(crate) const HELP: &[&str] = &[
     "  ~^Z  suspend rejoin",
     "  ~?   this text",
     "  ~~   the character itself",
-    "and while there is no connection:",
+    "and while there is no connection, anywhere in a line:",
     "  ~r   reconnect now",
     "  ~d   leave; the process stays",
 ];
@@ -31,7 +31,6 @@ pub(crate) struct Escapes {
     character: Option<u8>,
     is_at_line_start: bool,
     is_pending: bool,
-    was_away: bool,
 }
 
 /// What was typed.
@@ -48,16 +47,13 @@ pub(crate) struct Typed {
 impl Escapes {
     /// With this escape character, or with none.
     pub(crate) fn new(character: Option<u8>) -> Self {
-        Self { character, is_at_line_start: true, is_pending: false, was_away: false }
+        Self { character, is_at_line_start: true, is_pending: false }
     }
 
-    /// Looks at what was typed, up to the first request. `is_away` while there is no connection: then
-    /// an escape needs no line of its own at first, for a Return to begin one would reach the process.
+    /// Looks at what was typed, up to the first request. `is_away` while there is no connection and
+    /// the person was told: then an escape needs no line of its own, for the Return that would begin
+    /// one is a key for the process.
     pub(crate) fn feed(&mut self, typed: &[u8], is_away: bool) -> Typed {
-        if is_away && !self.was_away {
-            self.is_at_line_start = true;
-        }
-        self.was_away = is_away;
         let mut keys = Vec::with_capacity(typed.len() + 1);
         for (at, &key) in typed.iter().enumerate() {
             if let Some(request) = self.key(key, is_away, &mut keys) {
@@ -74,8 +70,6 @@ impl Escapes {
         };
         if std::mem::take(&mut self.is_pending) {
             if let Some(request) = request(key, is_away) {
-                // The next escape needs no line of its own, either.
-                self.is_at_line_start = true;
                 return Some(request);
             }
             keys.push(character);
@@ -83,7 +77,7 @@ impl Escapes {
                 keys.push(key);
             }
             self.is_at_line_start = is_line_end(key);
-        } else if self.is_at_line_start && key == character {
+        } else if key == character && (is_away || self.is_at_line_start) {
             self.is_pending = true;
         } else {
             keys.push(key);
@@ -162,15 +156,15 @@ mod tests {
     #[test]
     fn letters_count_while_there_is_no_connection() {
         assert_typed(b"~r~r~d", true, b"", &[Request::Retry, Request::Retry, Request::Leave]);
-        assert_typed(b"x~rx\r~r", true, b"x~rx\r", &[Request::Retry]);
+        assert_typed(b"a/~/b ~x ~~r", true, b"a/~/b ~x ~r", &[]);
     }
 
     #[test]
-    fn an_outage_in_the_middle_of_a_line_starts_one() {
+    fn an_outage_needs_no_line_of_its_own() {
         let mut escapes = Escapes::new(Some(b'~'));
         assert_eq!(escapes.feed(b"half a li", false).keys, b"half a li");
-        assert_eq!(escapes.feed(b"~r", true).request, Some(Request::Retry));
-        assert_eq!(escapes.feed(b"ne~r", true).keys, b"ne~r");
+        assert_eq!(escapes.feed(b"n~r", true).request, Some(Request::Retry));
+        assert_eq!(escapes.feed(b"e~r", false).keys, b"e~r");
     }
 
     #[test]

@@ -29,7 +29,7 @@ impl EventLog {
         let (lines, waiting) = mpsc::channel::<String>();
         let (finished, done) = mpsc::channel();
         std::thread::Builder::new().name("events".to_owned()).spawn(move || {
-            if let Err(error) = write_all(file, &waiting) {
+            if let Err(error) = write_all(&file, &waiting) {
                 tracing::warn!(%error, "events cannot be written");
             }
             drop(finished);
@@ -52,9 +52,9 @@ impl EventLog {
     }
 }
 
-fn write_all(file: File, lines: &mpsc::Receiver<String>) -> io::Result<()> {
+fn write_all(file: &File, lines: &mpsc::Receiver<String>) -> io::Result<()> {
     // A line is written at once: files need no flush, and readers get it whole.
-    lines.iter().try_for_each(|line| output::write_fully(&file, line.as_bytes()))
+    lines.iter().try_for_each(|line| output::write_fully(file, line.as_bytes()))
 }
 
 fn open(path: &Path) -> io::Result<File> {

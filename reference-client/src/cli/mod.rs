@@ -3,16 +3,90 @@
 mod args;
 #[cfg(test)]
 mod args_tests;
+#[cfg(feature = "embedded-server")]
+mod demo;
+mod escape;
+mod events;
+mod input;
+mod job;
+mod keyboard;
+mod listing;
+mod output;
+mod pages;
+mod painter;
 mod quote;
+mod remote;
+mod run;
+mod screen;
+mod setting;
+mod signals;
 mod ssh_options;
+mod status;
+mod stdin;
+mod terminal;
 mod values;
+mod words;
 
+use std::future::Future;
 use std::process::ExitCode;
 
+use args::{Action, Cli, Run};
+use words::{Ending, FAILED};
+
+/// Runs the program.
 pub(crate) fn main() -> ExitCode {
     match args::parse(std::env::args_os().skip(1).collect()) {
-        Ok(cli) => println!("{cli:?}"),
-        Err(e) => println!("{e}"),
+        Ok(cli) => act(cli),
+        Err(error) => {
+            // To closed streams nothing can be said.
+            let _ = error.print();
+            if error.use_stderr() { ExitCode::from(FAILED) } else { ExitCode::SUCCESS }
+        }
     }
-    ExitCode::SUCCESS
+}
+
+fn act(cli: Cli) -> ExitCode {
+    let ending = match cli.action {
+        None => start(cli.run),
+        Some(Action::Ls(list)) => block_on(remote::ls(list)),
+        Some(Action::Attach(attach)) => block_on(remote::attach(attach)),
+        Some(Action::Kill(kill)) => block_on(remote::kill(kill)),
+        #[cfg(feature = "embedded-server")]
+        Some(Action::Demo) => return demo::run(),
+        Some(Action::Completions { shell }) => pages::completions(shell),
+        Some(Action::Man) => pages::man(),
+        #[cfg(feature = "embedded-server")]
+        Some(Action::Server { words }) => return rejoin_server::run(words, &["__server"]),
+    };
+    if let Some(line) = ending.line {
+        eprintln!("rejoin: {line}");
+    }
+    ExitCode::from(ending.code)
+}
+
+fn start(run: Run) -> Ending {
+    let options = &run.link.ssh_options;
+    if options.is_left_to_ssh() {
+        return run::leave_to_ssh(&run);
+    }
+    if options.is_forking() {
+        return Ending::failed(
+            "-f is not for processes that are kept: run rejoin -n ... & in the shell",
+        );
+    }
+    block_on(run::run(run))
+}
+
+/// One thread is enough: what may block has threads of its own.
+fn block_on(work: impl Future<Output = Ending>) -> Ending {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    match runtime {
+        Ok(runtime) => {
+            let ending = runtime.block_on(work);
+            // Whatever still waits, as a write to a pipe that nobody reads, is not waited for.
+            runtime.shutdown_background();
+            ending
+        }
+        Err(error) => Ending::failed(format!("the runtime cannot be started: {error}")),
+    }
 }

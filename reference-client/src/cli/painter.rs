@@ -140,10 +140,8 @@ impl Painter {
             return;
         }
         let size = terminal::size();
-        let place = match self.screen.is_alternate() {
-            true => Place::LastOf(size.rows),
-            false => Place::Below,
-        };
+        let place =
+            if self.screen.is_alternate() { Place::LastOf(size.rows) } else { Place::Below };
         let has_color = self.style.has_color;
         let bytes = if self.drawn == Some(place) {
             status::redraw(place, line, size.cols, has_color)

@@ -17,7 +17,9 @@ pub(crate) fn server_command(server: &OsStr, words: &[&str]) -> OsString {
 fn program(path: &OsStr) -> OsString {
     let bytes = path.as_bytes();
     let home = match bytes.iter().position(|&byte| byte == b'/') {
-        Some(slash) if bytes[0] == b'~' && bytes[1..slash].iter().all(is_plain) => slash + 1,
+        Some(slash) if bytes[0] == b'~' && bytes[1..slash].iter().copied().all(is_plain) => {
+            slash + 1
+        }
         _ => 0,
     };
     let mut quoted = OsStr::from_bytes(&bytes[..home]).to_owned();
@@ -30,7 +32,7 @@ fn program(path: &OsStr) -> OsString {
 /// One word. Single quotes mean the same to sh, bash, zsh, fish and csh.
 pub(crate) fn word(text: &OsStr) -> OsString {
     let bytes = text.as_bytes();
-    if !bytes.is_empty() && bytes.iter().all(is_plain) {
+    if !bytes.is_empty() && bytes.iter().copied().all(is_plain) {
         return text.to_owned();
     }
     let mut quoted = vec![b'\''];
@@ -44,8 +46,8 @@ pub(crate) fn word(text: &OsStr) -> OsString {
     OsString::from_vec(quoted)
 }
 
-fn is_plain(byte: &u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"/._-+,:@%".contains(byte)
+fn is_plain(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"/._-+,:@%".contains(&byte)
 }
 
 /// Words joined by spaces, as ssh makes a command of its arguments.

@@ -129,9 +129,8 @@ impl Screen {
     fn sequence(&mut self, byte: u8) {
         self.rest_of_character = 0;
         self.parser = match (self.parser, byte) {
-            (Parser::Text, BEL) | (Parser::TextEscape, b'\\') => Parser::Ground,
+            (Parser::Text, BEL | 0x18 | 0x1a) | (Parser::TextEscape, b'\\') => Parser::Ground,
             (Parser::Text, ESC) => Parser::TextEscape,
-            (Parser::Text, 0x18 | 0x1a) => Parser::Ground,
             (Parser::Text, _) => Parser::Text,
             // Another sequence cuts the string short.
             (Parser::TextEscape, _) => self.behind_escape(byte),

@@ -72,7 +72,7 @@ fn what_a_program_left_is_undone_and_nothing_else() {
 fn endless_sequences_take_no_memory() {
     let mut screen = Screen::default();
     screen.pass(b"\x1b[");
-    screen.pass(&[b'1'; 100_000]);
+    screen.pass(&vec![b'1'; 100_000]);
     assert!(screen.parameters.len() <= MAX_PARAMETERS);
     screen.pass(b"h");
     assert!(screen.can_draw());

@@ -9,6 +9,9 @@ use super::quote::shown;
 /// An outage shorter than this is not worth a word.
 pub(crate) const QUIET: Duration = Duration::from_millis(500);
 
+/// What comes so soon may have come already: the session's clock is another one.
+const SOON: Duration = Duration::from_millis(200);
+
 /// A time without a connection.
 #[derive(Clone, Debug)]
 pub(crate) struct Outage {
@@ -20,6 +23,8 @@ pub(crate) struct Outage {
     next: Option<Instant>,
     /// What only a person can mend.
     advice: Option<String>,
+    /// Whether somebody was told.
+    pub(crate) is_told: bool,
 }
 
 impl Outage {
@@ -31,6 +36,7 @@ impl Outage {
             why: shown(why),
             next: None,
             advice: None,
+            is_told: false,
         }
     }
 
@@ -46,15 +52,20 @@ impl Outage {
         self.advice = Some(shown(advice));
     }
 
-    /// When it becomes worth a word.
-    pub(crate) fn worth_a_word(&self) -> Instant {
-        self.began + QUIET
+    /// Whether it has been going on for this long, time asleep not counted.
+    pub(crate) fn is_lasting(&self, length: Duration) -> bool {
+        self.began.elapsed() >= length
     }
 
     /// Whether ssh needs a person: unlocked keys, a password, a second factor.
     pub(crate) fn needs_user(&self) -> bool {
         let texts = [Some(&self.why), self.advice.as_ref()];
         texts.into_iter().flatten().any(|text| text.contains("needs you"))
+    }
+
+    /// Whether an attempt runs, or is about to.
+    pub(crate) fn is_trying(&self) -> bool {
+        self.next.is_none_or(|next| next <= Instant::now() + SOON)
     }
 
     /// How long it has been.
@@ -95,18 +106,16 @@ struct Text<'a> {
 impl Text<'_> {
     /// What matters most comes first: a narrow terminal cuts off the end.
     fn render(&self) -> String {
-        let mut line = format!(" {}: no connection for {}", self.destination, round(self.length));
-        match self.next {
+        let Self { destination, why, .. } = self;
+        let length = round(self.length);
+        let next = match self.next {
             // To the eye, an attempt that runs is one that is about to.
-            None => line.push_str(", connecting"),
-            Some(next) if next < Duration::from_secs(1) => line.push_str(", connecting"),
-            Some(next) => line.push_str(&format!(", next try in {}", round(next))),
-        }
-        if let Some(escape) = self.escape.map(key) {
-            line.push_str(&format!(" [{escape}r now, {escape}. leave]"));
-        }
-        line.push_str(&format!(" ({}) ", self.why));
-        line
+            Some(next) if next >= Duration::from_secs(1) => format!("next try in {}", round(next)),
+            _ => "connecting".to_owned(),
+        };
+        let keys = self.escape.map(key).map(|key| format!(" [{key}r now, {key}. leave]"));
+        let keys = keys.unwrap_or_default();
+        format!(" {destination}: no connection for {length}, {next}{keys} ({why}) ")
     }
 }
 
@@ -170,7 +179,7 @@ fn go(place: Place) -> String {
 }
 
 /// As much of a text as fits.
-fn cut(text: &str, width: usize) -> String {
+pub(crate) fn cut(text: &str, width: usize) -> String {
     if text.width() <= width {
         return text.to_owned();
     }
@@ -228,10 +237,7 @@ mod tests {
             draw(Place::Below, "gone", 80, true),
             "\n\x1b[A\x1b7\x1b[B\r\x1b[0m\x1b[2K\x1b[7mgone\x1b[0m\x1b8"
         );
-        assert_eq!(
-            redraw(Place::Below, "gone", 80, false),
-            "\x1b7\x1b[B\r\x1b[0m\x1b[2Kgone\x1b8"
-        );
+        assert_eq!(redraw(Place::Below, "gone", 80, false), "\x1b7\x1b[B\r\x1b[0m\x1b[2Kgone\x1b8");
         assert_eq!(erase(Place::Below), "\x1b7\x1b[B\r\x1b[0m\x1b[2K\x1b8");
     }
 

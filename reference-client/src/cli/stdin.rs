@@ -24,6 +24,10 @@ pub(crate) struct Pause {
 }
 
 impl Pause {
+    pub(crate) fn is_set(&self) -> bool {
+        self.is_paused.load(Ordering::SeqCst)
+    }
+
     pub(crate) fn set(&self, is_paused: bool) {
         self.is_paused.store(is_paused, Ordering::SeqCst);
         // A full pipe wakes as well.
@@ -57,7 +61,7 @@ fn read_all(
             continue;
         }
         let mut buffer = BytesMut::zeroed(READ);
-        match read(rustix::stdio::stdin(), &mut buffer) {
+        match read(rustix::stdio::stdin(), &mut buffer[..]) {
             Ok(0) => return Ok(()),
             Ok(length) if chunks.blocking_send(chunk(buffer, length)).is_err() => return Ok(()),
             Ok(_) | Err(Errno::AGAIN | Errno::INTR) => {}

@@ -1,6 +1,6 @@
 //! The values of options: durations, sizes, variables, the escape character.
 
-use std::ffi::OsString;
+use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::time::Duration;
 
@@ -36,7 +36,7 @@ pub(crate) struct Variable {
 }
 
 /// `NAME=VALUE`.
-pub(crate) fn variable(text: OsString) -> Result<Variable, &'static str> {
+pub(crate) fn variable(text: &OsStr) -> Result<Variable, &'static str> {
     let bytes = text.as_bytes();
     let equals = bytes.iter().position(|&byte| byte == b'=').filter(|&at| at > 0);
     let at = equals.ok_or("a variable is given as NAME=VALUE")?;
@@ -44,8 +44,8 @@ pub(crate) fn variable(text: OsString) -> Result<Variable, &'static str> {
 }
 
 /// The escape character: one character, `^` and a letter, or `none`.
-pub(crate) fn escape(text: Option<OsString>) -> Result<Option<u8>, &'static str> {
-    match text.as_deref().map(std::ffi::OsStr::as_bytes) {
+pub(crate) fn escape(text: Option<&OsStr>) -> Result<Option<u8>, &'static str> {
+    match text.map(OsStr::as_bytes) {
         None => Ok(Some(b'~')),
         Some(b"none") => Ok(None),
         Some(&[character]) => Ok(Some(character)),
@@ -57,6 +57,10 @@ pub(crate) fn escape(text: Option<OsString>) -> Result<Option<u8>, &'static str>
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn text(text: &str) -> &OsStr {
+        text.as_ref()
+    }
 
     #[test]
     fn durations_have_units() {
@@ -85,16 +89,16 @@ mod tests {
     fn variables_have_names() {
         let parsed =
             |name: &[u8], value: &[u8]| Ok(Variable { name: name.to_vec(), value: value.to_vec() });
-        assert_eq!(variable("A=b".into()), parsed(b"A", b"b"));
-        assert_eq!(variable("A=".into()), parsed(b"A", b""));
-        assert_eq!(variable("A=b=c".into()), parsed(b"A", b"b=c"));
-        assert!(variable("=b".into()).is_err());
-        assert!(variable("A".into()).is_err());
+        assert_eq!(variable(text("A=b")), parsed(b"A", b"b"));
+        assert_eq!(variable(text("A=")), parsed(b"A", b""));
+        assert_eq!(variable(text("A=b=c")), parsed(b"A", b"b=c"));
+        assert!(variable(text("=b")).is_err());
+        assert!(variable(text("A")).is_err());
     }
 
     #[test]
     fn escapes_are_written_as_ssh_writes_them() {
-        let parsed = |text: &str| escape(Some(text.into()));
+        let parsed = |given| escape(Some(text(given)));
         assert_eq!(escape(None), Ok(Some(b'~')));
         assert_eq!(parsed("none"), Ok(None));
         assert_eq!(parsed("%"), Ok(Some(b'%')));

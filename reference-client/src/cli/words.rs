@@ -56,7 +56,7 @@ impl Ending {
 }
 
 /// What the transport says is mostly complete; what cannot be known from there is added.
-fn gave_up(message: &str) -> String {
+pub(crate) fn gave_up(message: &str) -> String {
     if message.starts_with("the server program ") {
         return format!("{message}: install rejoin-server on the host, or name it with --server");
     }
@@ -67,7 +67,7 @@ fn gave_up(message: &str) -> String {
 fn advice(reason: &str, again: &str) -> String {
     match reason {
         "process_gone" | "unknown" | "epoch_mismatch" => {
-            "start it again; --on-loss respawn does that by itself".to_owned()
+            "start it again (--on-loss respawn does that by itself)".to_owned()
         }
         "different_host" => "find out which machines share this name".to_owned(),
         "held" => format!("{again} --take-over takes it"),
@@ -164,7 +164,7 @@ mod tests {
         assert_eq!(
             line(lost),
             "the process is gone; whether it got the last 12 bytes of input is unknown: start it \
-             again; --on-loss respawn does that by itself"
+             again (--on-loss respawn does that by itself)"
         );
         assert_eq!(
             line(Event::Superseded { by: "a@b\x1b[2J\n".to_owned() }),

@@ -51,7 +51,6 @@ impl Driver {
 
     fn attached(&mut self, notice: &Notice) {
         let Notice::Attached { how, epoch, incarnation, host, .. } = notice else { return };
-        self.was_attached = true;
         self.needs_user = false;
         self.open_ends = None;
         self.last_loss.clear();

@@ -1,0 +1,318 @@
+//! The story that the demo plays.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rejoin_client::spec::{Command, ProcessSpec};
+use rejoin_client::{Event, Events, How, OnLoss, Options, Output, Outputs, Session, SessionId};
+use rejoin_server::registry::{Found, Registry};
+use rejoin_ssh::UnixConnect;
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::time::timeout;
+
+use super::gate::Gate;
+use super::script::{self, Transcript};
+use super::stage::Stage;
+
+/// How long each outage lasts.
+const OUTAGES: [Duration; 4] = [
+    Duration::from_millis(250),
+    Duration::from_millis(400),
+    Duration::from_millis(550),
+    Duration::from_millis(700),
+];
+/// How much comes between two cuts, at most.
+const BETWEEN: u64 = 1500;
+/// How long anything may take before the demo counts as failed.
+const PATIENCE: Duration = Duration::from_secs(15);
+/// What is typed while there is no connection.
+const WORD: &str = "typed while the network was down";
+
+pub(super) struct Story<'a> {
+    stage: &'a mut Stage,
+    gate: &'a Gate,
+    registry: &'a Registry,
+    session: SessionId,
+    parts: Session,
+    transcript: Transcript,
+    exit: Option<rejoin_client::ExitStatus>,
+}
+
+impl<'a> Story<'a> {
+    pub(super) fn new(
+        stage: &'a mut Stage,
+        gate: &'a Gate,
+        registry: &'a Registry,
+    ) -> Result<Self, String> {
+        let mut options = Options::new().map_err(|error| error.to_string())?;
+        options.on_loss = OnLoss::Respawn;
+        options.timing.backoff_cap = Duration::from_millis(100);
+        let session = options.session;
+        let spec = ProcessSpec::new(Command::Shell(script::command().into_bytes()));
+        let connect = Arc::new(UnixConnect::new(gate.path()));
+        let parts = Session::open(connect, &spec, options).map_err(|error| error.to_string())?;
+        let transcript = Transcript::default();
+        Ok(Self { stage, gate, registry, session, parts, transcript, exit: None })
+    }
+
+    pub(super) async fn play(mut self) -> Result<(), String> {
+        self.prologue();
+        let first = self.first_process().await?;
+        for (number, outage) in OUTAGES.into_iter().enumerate() {
+            self.cut(number + 1, outage, first).await?;
+        }
+        let second = self.kill_server(first).await?;
+        self.finish(second).await?;
+        self.check_residue(&[first, second])?;
+        self.stage.title("All of it was checked: every byte came once, and every loss was told.");
+        Ok(())
+    }
+
+    fn prologue(&mut self) {
+        self.stage.title("A remote process, an unreliable network, and what usually happens");
+        for line in [
+            "connection lost        -> \"Reusing existing remote server\" (it died with the connection)",
+            "asks for its process   -> \"process not found on remote\"",
+            "gives up, in the log   -> \"Abandoning (transport lost, no reattach)\"",
+            "and its user sees      -> a spinner, for seven and a half hours",
+        ] {
+            self.stage.faint(line);
+        }
+    }
+
+    async fn first_process(&mut self) -> Result<Pid, String> {
+        self.stage.title("1. The same with rejoin: a process that counts");
+        self.attached(How::Opened).await?;
+        let pid = self.read_pid().await?;
+        self.stage.good(format_args!("process {} runs", number(pid)));
+        Ok(pid)
+    }
+
+    /// Cuts the link somewhere within the output, waits, and lets it come back.
+    async fn cut(&mut self, count: usize, outage: Duration, pid: Pid) -> Result<(), String> {
+        if count == 1 {
+            self.stage.title("2. The connection is cut, anywhere, again and again");
+        }
+        let bytes = 200 + getrandom::u64().map_err(|error| error.to_string())? % BETWEEN;
+        let gate = self.gate;
+        self.read_while(gate.cut_after(bytes)).await?;
+        self.read_while(tokio::time::sleep(outage)).await?;
+        let before = self.transcript.lines();
+        self.stage.blow(format_args!("after line {before}, {bytes} bytes into the link"));
+        let millis = self.return_of_link(How::Resumed).await?;
+        let missed = self.catch_up().await?.saturating_sub(before);
+        if !is_alive(pid) {
+            return Err(format!("process {} did not survive the cut", number(pid)));
+        }
+        self.transcript.verify(WORD)?;
+        self.stage.good(format_args!(
+            "{} ms away; resumed {millis} ms after the network's return; \
+             the {missed} lines missed are here, none twice",
+            outage.as_millis()
+        ));
+        Ok(())
+    }
+
+    async fn return_of_link(&mut self, how: How) -> Result<u128, String> {
+        let since = Instant::now();
+        self.gate.restore().map_err(|error| error.to_string())?;
+        self.attached(how).await?;
+        Ok(since.elapsed().as_millis())
+    }
+
+    /// Kills the server behind the client's back, with the link down: what an old socket would
+    /// still promise is gone.
+    async fn kill_server(&mut self, old: Pid) -> Result<Pid, String> {
+        self.stage.title("3. The server is killed while nobody is connected (kill -9)");
+        self.gate.cut();
+        let server = self.server()?;
+        kill_process(server, Signal::KILL).map_err(|error| error.to_string())?;
+        self.stage
+            .blow(format_args!("server {} is dead, its socket is still there", number(server)));
+        let received = self.transcript.lines();
+        let since = Instant::now();
+        self.gate.restore().map_err(|error| error.to_string())?;
+        self.replaced(received, since).await?;
+        self.transcript = Transcript::default();
+        self.attached(How::Opened).await?;
+        let pid = self.read_pid().await?;
+        if is_alive(old) {
+            return Err(format!("process {} outlived its server", number(old)));
+        }
+        self.stage.good(format_args!(
+            "a fresh process, {}, runs in the same session; {} is gone for certain",
+            number(pid),
+            number(old)
+        ));
+        Ok(pid)
+    }
+
+    async fn replaced(&mut self, received: u64, since: Instant) -> Result<(), String> {
+        loop {
+            if let Event::Replaced { reason, unacked_input_bytes, .. } = self.event().await? {
+                self.transcript.verify(WORD)?;
+                self.stage.good(format_args!(
+                    "told {} ms after the network's return: {reason}; output up to line \
+                     {received} was received, {unacked_input_bytes} bytes of input have an \
+                     unknown fate",
+                    since.elapsed().as_millis()
+                ));
+                return Ok(());
+            }
+        }
+    }
+
+    /// Types something while the link is down; it arrives once, and so does the exit status.
+    async fn finish(&mut self, pid: Pid) -> Result<(), String> {
+        self.stage.title("4. Typed while disconnected, answered after, and the exit status");
+        self.gate.cut();
+        self.stage.blow(format_args!("and \"{WORD}\" is typed now"));
+        let line = format!("{WORD}\n").into_bytes();
+        self.parts.input.send(line.into()).await.map_err(|error| error.to_string())?;
+        self.read_while(tokio::time::sleep(OUTAGES[1])).await?;
+        let millis = self.return_of_link(How::Resumed).await?;
+        self.stage.say(format_args!("the network is back; resumed in {millis} ms"));
+        while self.exit.is_none() {
+            self.read().await?;
+        }
+        self.parts.output.take();
+        self.transcript.verify_whole(WORD)?;
+        self.check_exit()?;
+        self.stage.good(format_args!(
+            "process {} heard it once and ended with status {}; its {} bytes are complete",
+            number(pid),
+            script::EXIT,
+            self.transcript.len()
+        ));
+        while self.event().await.is_ok() {}
+        Ok(())
+    }
+
+    fn check_exit(&self) -> Result<(), String> {
+        match self.exit {
+            Some(rejoin_client::ExitStatus::Code(script::EXIT)) => Ok(()),
+            other => Err(format!("the process ended with {other:?}")),
+        }
+    }
+
+    fn check_residue(&mut self, pids: &[Pid]) -> Result<(), String> {
+        self.stage.title("5. What is left behind");
+        if let Some(pid) = pids.iter().find(|pid| is_alive(**pid)) {
+            return Err(format!("process {} is still there", number(*pid)));
+        }
+        let lock = self.registry.lock_path(self.session);
+        let folder = std::fs::read_dir(self.registry.dir()).map_err(|error| error.to_string())?;
+        for entry in folder {
+            let path = entry.map_err(|error| error.to_string())?.path();
+            if path != lock {
+                return Err(format!("{} is still there", path.display()));
+            }
+        }
+        self.stage.good(
+            "no process, no socket, no folder: one tombstone of 1 KiB, so that no late message \
+             can start anything again",
+        );
+        Ok(())
+    }
+
+    fn server(&self) -> Result<Pid, String> {
+        let record = self.registry.read_record(self.session).map_err(|error| error.to_string())?;
+        let Found::Whole(record) = record else {
+            return Err(String::from("the session has no record"));
+        };
+        let pid = record.server.and_then(|server| i32::try_from(server.pid).ok());
+        pid.and_then(Pid::from_raw).ok_or_else(|| String::from("the record names no server"))
+    }
+
+    async fn read_pid(&mut self) -> Result<Pid, String> {
+        loop {
+            if let Some(pid) = self.transcript.pid().and_then(Pid::from_raw) {
+                return Ok(pid);
+            }
+            self.read().await?;
+        }
+    }
+
+    /// Takes what comes while something else goes on.
+    async fn read_while(&mut self, other: impl Future<Output = ()>) -> Result<(), String> {
+        let mut other = std::pin::pin!(timeout(PATIENCE, other));
+        loop {
+            let read = tokio::select! {
+                done = &mut other => return done.map_err(|_| too_long()),
+                output = self.parts.output.recv() => output,
+            };
+            self.take(read)?;
+        }
+    }
+
+    async fn read(&mut self) -> Result<(), String> {
+        let output = next(&mut self.parts.output).await?;
+        self.take(Some(output))
+    }
+
+    /// Reads what came at once, and says up to which line that was.
+    async fn catch_up(&mut self) -> Result<u64, String> {
+        self.read().await?;
+        while let Ok(output) = timeout(Duration::from_millis(5), self.parts.output.recv()).await {
+            self.take(output)?;
+        }
+        Ok(self.transcript.lines())
+    }
+
+    fn take(&mut self, output: Option<Output>) -> Result<(), String> {
+        match output {
+            Some(Output::Data { data, .. }) => self.transcript.push(&data),
+            Some(Output::Exit(status)) => self.exit = Some(status),
+            Some(Output::Gap { .. }) => return Err(String::from("output was dropped")),
+            None => return Err(String::from("the session ended too early")),
+        }
+        let lines = self.transcript.lines();
+        self.stage.moving(format_args!("line {lines} of {}", script::LINES));
+        Ok(())
+    }
+
+    async fn attached(&mut self, expected: How) -> Result<(), String> {
+        loop {
+            match self.event().await? {
+                Event::Attached { how, .. } if how == expected => return Ok(()),
+                Event::Attached { how, .. } => {
+                    return Err(format!("attached as {how:?} instead of {expected:?}"));
+                }
+                _ => {}
+            }
+        }
+    }
+
+    async fn event(&mut self) -> Result<Event, String> {
+        match event(&mut self.parts.events).await? {
+            Event::Lost { message, .. }
+            | Event::GaveUp { message }
+            | Event::Refused { message, .. } => Err(message),
+            event => Ok(event),
+        }
+    }
+}
+
+async fn next(outputs: &mut Outputs) -> Result<Output, String> {
+    let output = timeout(PATIENCE, outputs.recv()).await.map_err(|_| too_long())?;
+    output.ok_or_else(|| String::from("the session ended too early"))
+}
+
+async fn event(events: &mut Events) -> Result<Event, String> {
+    let event = timeout(PATIENCE, events.recv()).await.map_err(|_| too_long())?;
+    event.ok_or_else(|| String::from("the session ended too early"))
+}
+
+fn too_long() -> String {
+    format!("nothing happened for {} s", PATIENCE.as_secs())
+}
+
+/// A process that has ended and was not waited for by its parent yet is not alive.
+fn is_alive(pid: Pid) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", number(pid)));
+    stat.is_ok_and(|stat| !stat.rsplit(')').next().is_some_and(|rest| rest.starts_with(" Z")))
+}
+
+fn number(pid: Pid) -> i32 {
+    pid.as_raw_nonzero().get()
+}

@@ -1,0 +1,82 @@
+//! While there is no connection: what is said, and what a person can do.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::Job;
+use crate::cli::painter::Paint;
+use crate::cli::setting::Volume;
+use crate::cli::status::{self, Outage};
+
+/// Without a terminal to draw on, an outage is worth a line of its own only after a while.
+const PLAIN: Duration = Duration::from_secs(2);
+
+impl Job {
+    /// Takes back what was said about an outage.
+    pub(super) fn take_back(&self, outage: &Outage) {
+        if self.setting.style.has_status {
+            self.paint(Paint::Status(None));
+        } else {
+            let length = status::round(outage.length());
+            self.say_from(Volume::Normal, &format!("connected again after {length}"));
+        }
+    }
+
+    pub(super) fn detached(&mut self, reason: &str) {
+        self.outage = Some(Outage::new(&self.setting.destination, reason));
+        self.look_again();
+    }
+
+    /// The outage that there is, or one from now on: a host may not answer at first, either.
+    pub(super) fn outage(&mut self, why: &str) -> &mut Outage {
+        if self.outage.is_none() {
+            self.outage = Some(Outage::new(&self.setting.destination, why));
+            self.look_again();
+        }
+        self.outage.get_or_insert_with(|| Outage::new("", why))
+    }
+
+    /// Reconnects now. If the last attempt failed for want of a person, ssh may ask this one - not one
+    /// that runs already: it would not, and what is typed in answer to nobody would be the process's.
+    pub(super) fn retry(&mut self) {
+        let Some(outage) = &self.outage else { return };
+        if !outage.needs_user() {
+            self.control.retry_now(false);
+        } else if outage.is_trying() {
+            self.wants_retry = true;
+        } else {
+            self.paint(Paint::Status(None));
+            self.say("connecting; ^C stops that");
+            self.keyboard.lend();
+            self.control.retry_now(true);
+        }
+    }
+
+    pub(super) fn show_outage(&mut self) {
+        let Some(outage) = &mut self.outage else { return };
+        if self.setting.style.has_status && self.session.is_some() {
+            if outage.is_lasting(status::QUIET) {
+                outage.is_told = true;
+                // The line says which keys there are; from here on they count.
+                self.is_away.store(true, Ordering::Relaxed);
+                let line = outage.line(self.setting.escape);
+                self.paint(Paint::Status(Some(line)));
+            }
+        } else if !outage.is_told && outage.is_lasting(PLAIN) {
+            outage.is_told = true;
+            let words = outage.plain();
+            self.say_from(Volume::Normal, &words);
+        }
+    }
+
+    /// Every second of an outage that is told, and when leaving has taken long enough.
+    pub(super) fn look_again(&mut self) {
+        let next = self.outage.as_ref().map(|outage| {
+            let wait = if outage.is_told { Duration::from_secs(1) } else { status::QUIET };
+            Instant::now() + wait
+        });
+        self.due = [next, self.leave_by].into_iter().flatten().min();
+    }
+}

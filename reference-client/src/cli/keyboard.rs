@@ -1,0 +1,139 @@
+//! Stdin on its way to the process, and the terminal's mode on the way.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::{Duration, Instant};
+
+use rejoin_client::Input;
+use rustix::process::{Signal, getpid, kill_process};
+use tokio::sync::mpsc;
+
+use super::escape::Escapes;
+use super::input::{self, Heard, Keys};
+use super::painter::{Brush, Paint};
+use super::setting::{Setting, Source};
+use super::stdin::{self, Pause};
+use super::terminal::RawMode;
+
+/// Stdin, and the terminal if it is one.
+pub(crate) struct Keyboard {
+    brush: Brush,
+    /// Until the process is there to read it.
+    input: Option<(Input, mpsc::UnboundedSender<Heard>)>,
+    raw: Option<RawMode>,
+    pause: Option<Pause>,
+    /// Whether ssh has the terminal, to ask for something.
+    is_lent: bool,
+    reclaimed: Option<Instant>,
+}
+
+/// How long a ^C that ended ssh's question may be on its way to this program.
+const LATE: Duration = Duration::from_secs(1);
+
+impl Keyboard {
+    pub(crate) fn new(brush: Brush, input: Input, heard: mpsc::UnboundedSender<Heard>) -> Self {
+        let input = Some((input, heard));
+        Self { brush, input, raw: None, pause: None, is_lent: false, reclaimed: None }
+    }
+
+    /// Begins to read, and makes a terminal raw, the first time. Not before there is a process: until
+    /// then, the terminal belongs to the ssh that may ask for a password.
+    pub(crate) fn start(
+        &mut self,
+        setting: &Setting,
+        is_away: &Arc<AtomicBool>,
+    ) -> Result<(), String> {
+        let Some((input, heard)) = self.input.take() else { return Ok(()) };
+        if setting.source == Source::Nothing {
+            tokio::spawn(input::pipe(None, input));
+            return Ok(());
+        }
+        let started = stdin::start();
+        let (chunks, pause) = started.map_err(|error| format!("stdin cannot be read: {error}"))?;
+        self.pause = Some(pause);
+        if setting.source == Source::Pipe {
+            tokio::spawn(input::pipe(Some(chunks), input));
+            return Ok(());
+        }
+        self.make_raw()?;
+        let escapes = Escapes::new(setting.escape);
+        let keys = Keys { escapes, is_away: Arc::clone(is_away), heard };
+        tokio::spawn(input::keys(chunks, input, keys));
+        Ok(())
+    }
+
+    /// Lets ssh ask: it finds the terminal as it expects it, and gets what is typed.
+    pub(crate) fn lend(&mut self) {
+        self.is_lent = true;
+        self.give_back();
+    }
+
+    pub(crate) fn is_lent(&self) -> bool {
+        self.is_lent
+    }
+
+    /// Whether an interrupt was meant for the ssh that asked: of a raw terminal, there is none.
+    pub(crate) fn is_interrupt_of_ssh(&self) -> bool {
+        self.is_lent || self.reclaimed.is_some_and(|since| since.elapsed() < LATE)
+    }
+
+    /// Ssh has asked for what it needed, or has given up.
+    pub(crate) fn reclaim(&mut self) -> Result<(), String> {
+        if !std::mem::take(&mut self.is_lent) {
+            return Ok(());
+        }
+        self.reclaimed = Some(Instant::now());
+        self.make_raw()
+    }
+
+    /// Stops this program as a job of the shell, which has it continue later.
+    pub(crate) fn suspend(&mut self) {
+        self.give_back();
+        // Without a shell that knows of jobs nothing happens.
+        let _ = kill_process(getpid(), Signal::TSTP);
+    }
+
+    /// After a stop, the terminal is in whatever mode others left it in. Says whether it is one.
+    pub(crate) fn resume(&mut self) -> Result<bool, String> {
+        if self.pause.is_none() || self.is_lent || !self.is_keys() {
+            return Ok(false);
+        }
+        self.make_raw().map(|()| true)
+    }
+
+    fn is_keys(&self) -> bool {
+        self.raw.is_some() || self.pause.as_ref().is_some_and(Pause::is_set)
+    }
+
+    fn make_raw(&mut self) -> Result<(), String> {
+        // First, for leaving it undoes whatever mode there is.
+        self.raw = None;
+        let raw = RawMode::enter();
+        self.raw = Some(raw.map_err(|error| format!("the terminal cannot be made raw: {error}"))?);
+        self.paint(Paint::Raw(true));
+        self.set_paused(false);
+        Ok(())
+    }
+
+    fn give_back(&mut self) {
+        self.set_paused(true);
+        self.paint(Paint::Raw(false));
+        self.raw = None;
+    }
+
+    fn set_paused(&self, is_paused: bool) {
+        if let Some(pause) = &self.pause {
+            pause.set(is_paused);
+        }
+    }
+
+    fn paint(&self, paint: Paint) {
+        // The painter lives as long as the brush.
+        let _ = self.brush.send(paint);
+    }
+
+    /// Nothing is read any more. The terminal stays raw until what comes back is dropped.
+    pub(crate) fn close(self) -> Option<RawMode> {
+        self.raw
+    }
+}

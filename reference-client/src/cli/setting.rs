@@ -1,0 +1,158 @@
+//! What does not change while a session lasts: who is here, and what they want to see.
+
+use std::ffi::{OsStr, OsString};
+
+use super::args::LinkOptions;
+use super::painter::Style;
+use super::run::Fallible;
+use super::terminal::{self, Standard};
+use super::words::Ending;
+use super::{quote, values};
+
+/// What does not change.
+#[derive(Debug)]
+pub(crate) struct Setting {
+    pub(crate) destination: String,
+    /// What to type to come back; the session's id follows.
+    pub(crate) attach: String,
+    /// Whether the process has a terminal.
+    pub(crate) has_terminal: bool,
+    pub(crate) source: Source,
+    /// Whether the process was there before: then it is not this rejoin's to end.
+    pub(crate) is_attached_to: bool,
+    pub(crate) volume: Volume,
+    pub(crate) escape: Option<u8>,
+    pub(crate) style: Style,
+}
+
+/// Where input comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Source {
+    /// A person's keys, for a process with a terminal.
+    Keys,
+    /// Whatever stdin is.
+    Pipe,
+    /// There is none.
+    Nothing,
+}
+
+/// How much is said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Volume {
+    /// Failures.
+    Quiet,
+    /// Also what happened to the process. Nobody reads along.
+    Unread,
+    /// Also what happens to the connection, when it lasts.
+    Normal,
+    /// Everything.
+    Verbose,
+}
+
+impl Setting {
+    /// For a process with a terminal or without.
+    pub(crate) fn new(
+        link: &LinkOptions,
+        destination: &OsStr,
+        has_terminal: bool,
+        standard: Standard,
+    ) -> Fallible<Self> {
+        let options = &link.ssh_options;
+        let escape = values::escape(options.escape().as_deref()).map_err(Ending::failed)?;
+        let source = match (options.is_stdin_null(), has_terminal && standard.stdin) {
+            (true, _) => Source::Nothing,
+            (false, true) => Source::Keys,
+            (false, false) => Source::Pipe,
+        };
+        let volume = match (options.has('v'), options.has('q'), standard.stderr) {
+            (true, ..) => Volume::Verbose,
+            (false, true, _) => Volume::Quiet,
+            (false, false, true) => Volume::Normal,
+            (false, false, false) => Volume::Unread,
+        };
+        let is_screen = has_terminal && standard.stdout;
+        let can_draw = source == Source::Keys && terminal::kind() != "dumb";
+        let style = Style {
+            is_screen,
+            has_status: is_screen && can_draw && volume > Volume::Quiet,
+            has_color: std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),
+        };
+        Ok(Self {
+            destination: destination.to_string_lossy().into_owned(),
+            attach: attach_command(link, destination),
+            has_terminal,
+            source,
+            is_attached_to: false,
+            volume,
+            escape: escape.filter(|_| source == Source::Keys),
+            style,
+        })
+    }
+}
+
+/// What to type to come back.
+fn attach_command(link: &LinkOptions, destination: &OsStr) -> String {
+    let mut words = vec![OsString::from("rejoin"), "attach".into()];
+    words.extend(link.ssh_options.handed_on());
+    let defaults = [(&link.server, "--server", "rejoin-server"), (&link.ssh, "--ssh", "ssh")];
+    for (value, name, default) in defaults {
+        if value != default {
+            words.extend([name.into(), value.clone()]);
+        }
+    }
+    words.push(destination.to_owned());
+    let words: Vec<_> = words.iter().map(|word| quote::word(word)).collect();
+    words.join(OsStr::new(" ")).to_string_lossy().into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::args;
+
+    fn link(line: &[&str]) -> LinkOptions {
+        args::parse(line.iter().map(OsString::from).collect()).unwrap().run.link
+    }
+
+    fn setting(line: &[&str], has_terminal: bool, all: bool) -> Setting {
+        let standard = Standard { stdin: all, stdout: all, stderr: all };
+        Setting::new(&link(line), "h".as_ref(), has_terminal, standard).unwrap()
+    }
+
+    #[test]
+    fn what_to_type_to_come_back_reaches_the_same_server() {
+        let attach = |line: &[&str]| attach_command(&link(line), "me@host".as_ref());
+        assert_eq!(attach(&["-t", "h"]), "rejoin attach me@host");
+        assert_eq!(
+            attach(&["-p", "22", "-o", "ProxyCommand=nc %h %p", "--server", "~/s", "h"]),
+            "rejoin attach -p 22 -o 'ProxyCommand=nc %h %p' --server '~/s' me@host"
+        );
+    }
+
+    #[test]
+    fn without_a_terminal_nothing_is_drawn_and_no_key_is_special() {
+        let setting = setting(&["h"], true, false);
+        assert_eq!((setting.source, setting.escape), (Source::Pipe, None));
+        assert_eq!(setting.volume, Volume::Unread);
+        assert!(!setting.style.is_screen && !setting.style.has_status);
+    }
+
+    #[test]
+    fn a_process_without_a_terminal_gets_bytes_as_they_are() {
+        let setting = setting(&["h"], false, true);
+        assert_eq!((setting.source, setting.escape), (Source::Pipe, None));
+        assert_eq!(setting.volume, Volume::Normal);
+        assert!(!setting.style.is_screen && !setting.style.has_status);
+    }
+
+    #[test]
+    fn options_decide_what_is_read_and_said() {
+        assert_eq!(setting(&["-n", "h"], false, true).source, Source::Nothing);
+        assert_eq!(setting(&["-q", "h"], false, true).volume, Volume::Quiet);
+        assert_eq!(setting(&["-qv", "h"], false, true).volume, Volume::Verbose);
+        assert_eq!(setting(&["h"], true, true).escape, Some(b'~'));
+        assert_eq!(setting(&["-enone", "h"], true, true).escape, None);
+        let standard = Standard { stdin: true, stdout: true, stderr: true };
+        assert!(Setting::new(&link(&["-eab", "h"]), "h".as_ref(), true, standard).is_err());
+    }
+}

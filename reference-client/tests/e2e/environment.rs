@@ -1,0 +1,1 @@
+//! What hosts, networks and users are like.

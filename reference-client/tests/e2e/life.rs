@@ -1,0 +1,208 @@
+//! Processes outlive connections; when they do not outlive their server, that is told.
+
+use std::time::{Duration, Instant};
+
+use rejoin_ssh::testing::Signal;
+use serde_json::Value;
+
+use crate::output::{assert_same, numbers};
+use crate::support::{Client, Host, is_alive, until, within};
+
+/// Prints its pid and a child's, then answers every line with its pid.
+const FAMILY: &str =
+    "echo $$; (sleep 1000; :) & echo $!; while read line; do echo \"$$ $line\"; done";
+
+/// How soon a loss must be told once there is a connection.
+const SOON: Duration = Duration::from_secs(2);
+
+#[test]
+fn a_stream_survives_hangups_kills_and_restarts_of_sshd() {
+    let expected = numbers(2_000_000);
+    let host = Host::start();
+    let mut client = host.plan().run("echo $$; seq 2000000; echo $$");
+    let steps: [(usize, &dyn Fn()); 3] = [
+        (1 << 20, &|| kill_sessions(&host, Signal::HUP)),
+        (5 << 20, &|| kill_sessions(&host, Signal::KILL)),
+        (9 << 20, &|| {
+            host.sshd().restart().unwrap();
+            kill_sessions(&host, Signal::KILL);
+        }),
+    ];
+    for (number, (after, strike)) in steps.into_iter().enumerate() {
+        client.until_written(after);
+        strike();
+        client.nth_event("attached", number + 2);
+    }
+    let (status, output) = client.finish();
+    let pid = String::from_utf8_lossy(&output[..output.iter().position(|&b| b == b'\n').unwrap()]);
+    assert_same(&output, format!("{pid}\n{expected}{pid}\n").as_bytes());
+    assert_eq!(status, 0);
+    assert!(client.events_named("attached")[1..].iter().all(|event| event["how"] == "resumed"));
+}
+
+#[track_caller]
+fn kill_sessions(host: &Host, signal: Signal) {
+    let count = host.sshd().kill_sessions(signal).unwrap();
+    assert!(count > 0, "no connection was there to be killed");
+}
+
+#[test]
+fn a_killed_attach_program_is_a_lost_connection() {
+    let host = Host::start();
+    let mut client = host.plan().run(FAMILY);
+    let pid = client.line(1);
+    for attach in host.attaches() {
+        crate::support::kill(attach, Signal::KILL);
+    }
+    client.nth_event("attached", 2);
+    client.write("still\n");
+    assert_eq!(client.line(3), format!("{pid} still"));
+    assert_eq!(client.finish().0, 0);
+}
+
+/// The server of the process dies, with or without a connection to it.
+fn lose_server(host: &Host, is_attached: bool, client: &Client) -> Instant {
+    if is_attached {
+        host.kill_server();
+        return Instant::now();
+    }
+    host.relay().refuse(true);
+    host.cut();
+    client.event("detached");
+    host.kill_server();
+    client.nth_event("reconnecting", 2);
+    host.relay().refuse(false);
+    until("a second connection is let through", || {
+        let counts = host.relay().counts();
+        counts.connections - counts.refused > 1
+    });
+    Instant::now()
+}
+
+fn a_loss_is_told(is_attached: bool) {
+    let host = Host::start();
+    let mut client = host.plan().run(FAMILY);
+    let family = [client.number(1), client.number(2)];
+    let since = lose_server(&host, is_attached, &client);
+    let lost = client.event("lost");
+    assert!(since.elapsed() <= SOON, "told after {:?}", since.elapsed());
+    assert_eq!(client.status(), 255);
+    assert_eq!(lost["reason"], "process_gone");
+    assert_eq!(lost["unacked_input_bytes"], 0);
+    assert!(lost["last_output_seq"].is_u64(), "{lost}");
+    assert_one_line(&client, "the process is gone");
+    assert!(family.into_iter().all(|pid| !is_alive(pid)), "processes were left behind");
+    assert_eq!(client.story().last().unwrap(), "lost");
+}
+
+#[track_caller]
+pub(crate) fn assert_one_line(client: &Client, text: &str) {
+    let told = client.stderr();
+    let is_one_line = told.ends_with('\n') && told.lines().count() == 1;
+    assert!(is_one_line && told.starts_with("rejoin: ") && told.contains(text), "{told:?}");
+}
+
+#[test]
+fn a_server_killed_while_attached_is_told_at_once_under_fail() {
+    a_loss_is_told(true);
+}
+
+#[test]
+fn a_server_killed_while_detached_is_told_with_the_connection_under_fail() {
+    a_loss_is_told(false);
+}
+
+fn a_fresh_process_is_told(is_attached: bool) {
+    let host = Host::start();
+    let mut client = host.plan().with(["--on-loss", "respawn"]).run(FAMILY);
+    let old = [client.number(1), client.number(2)];
+    let since = lose_server(&host, is_attached, &client);
+    let replaced = client.event("replaced");
+    assert!(since.elapsed() <= SOON, "told after {:?}", since.elapsed());
+    assert_eq!((&replaced["old"], &replaced["new"]), (&Value::from(0), &Value::from(1)));
+    assert_eq!(replaced["reason"], "process_gone");
+    assert!(replaced["last_output_seq"].is_u64(), "{replaced}");
+    let attached = client.nth_event("attached", 2);
+    assert_eq!(attached["session"].as_str().unwrap(), client.session());
+    assert_eq!((&attached["incarnation"], &attached["how"]), (&1.into(), &"opened".into()));
+    assert_ne!(attached["epoch"], client.event("attached")["epoch"]);
+    let fresh = client.number(3);
+    assert!(!old.contains(&fresh) && is_alive(fresh));
+    assert!(old.into_iter().all(|pid| !is_alive(pid)), "processes were left behind");
+    client.write("hello\n");
+    assert_eq!(client.line(5), format!("{fresh} hello"));
+    assert_eq!(client.finish().0, 0);
+}
+
+#[test]
+fn a_server_killed_while_attached_is_replaced_under_respawn() {
+    a_fresh_process_is_told(true);
+}
+
+#[test]
+fn a_server_killed_while_detached_is_replaced_under_respawn() {
+    a_fresh_process_is_told(false);
+}
+
+#[test]
+fn input_of_unknown_fate_is_counted_and_never_given_to_the_fresh_process() {
+    const PIPE: u64 = 64 * 1024;
+    let host = Host::start();
+    let script = "echo $$; until [ -e ~/go ]; do sleep 0.01; done; wc -c";
+    let mut client = host.plan().with(["--on-loss", "respawn"]).run(script);
+    client.line(1);
+    client.write(vec![b'x'; 300_000]);
+    // Until the server has it, of which the process's pipe takes no more than it holds.
+    until("the input has left", || host.relay().bytes() > 300_000);
+    host.kill_server();
+    let replaced = client.event("replaced");
+    let unknown = replaced["unacked_input_bytes"].as_u64().unwrap();
+    assert!((300_000 - PIPE..=300_000).contains(&unknown), "{unknown}");
+    client.nth_event("attached", 2);
+    std::fs::write(host.home().join("go"), "").unwrap();
+    client.write("fresh");
+    let (status, output) = client.finish();
+    assert!(String::from_utf8_lossy(&output).ends_with("\n5\n"), "old input came again");
+    assert_eq!(status, 0);
+}
+
+#[test]
+fn kill_ends_also_what_ignores_hangups_and_runs_away() {
+    let host = Host::start();
+    let script = "trap '' HUP TERM; \
+        setsid sh -c 'trap \"\" HUP TERM; echo $$; (sleep 1000 & echo $!); sleep 1000' & \
+        (sleep 1000 & echo $!); echo $$; while :; do sleep 1000; done";
+    let mut client = host.plan().run(script);
+    let family: Vec<i32> = (1..=4).map(|line| client.number(line)).collect();
+    let mut killing = host.plan().subcommand("kill").run(&client.session()[..8]);
+    assert_eq!(killing.finish().0, 0, "{}", killing.stderr());
+    within(Duration::from_secs(1), "they are gone", || !family.iter().any(|&pid| is_alive(pid)));
+    assert_ne!(client.status(), 0);
+    assert!(client.stderr().lines().count() <= 1, "{}", client.stderr());
+}
+
+#[test]
+fn who_leaves_leaves_the_process() {
+    let host = Host::start();
+    for signal in [Signal::HUP, Signal::TERM] {
+        let mut client = host.plan().run(FAMILY);
+        let pid = client.number(1);
+        client.line(2);
+        client.signal(signal);
+        assert_eq!(client.status(), 128 + signal.as_raw());
+        host.until_session_is("detached");
+        assert!(is_alive(pid));
+        host.end_sessions();
+        assert!(!is_alive(pid));
+    }
+}
+
+#[test]
+fn an_interrupt_without_a_terminal_ends_the_process() {
+    let host = Host::start();
+    let mut client = host.plan().run(FAMILY);
+    let pid = client.number(1);
+    client.signal(Signal::INT);
+    assert_eq!(client.status(), 130);
+    until("the process is gone", || !is_alive(pid));
+}

@@ -1,0 +1,20 @@
+//! The real programs against a real sshd: what a user of rejoin can rely on.
+//!
+//! Each test has a host of its own: an sshd, a relay in front of it that does to connections what
+//! networks do, and an empty registry. When the test ends, nothing but tombstones may be left of
+//! it. Random choices are printed as `REJOIN_SEED`, which repeats them.
+//!
+//! Needed: openssh-server, procps, tmux, vim, less and git.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
+mod environment;
+mod frames;
+mod input;
+mod life;
+mod output;
+mod slow;
+mod start;
+mod story;
+mod support;
+mod takeover;
+mod terminal;

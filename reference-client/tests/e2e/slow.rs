@@ -1,0 +1,71 @@
+//! A client whose output nobody reads: the process waits, memory stays bounded, nothing is lost.
+
+use crate::output::assert_same;
+use crate::support::{Client, Host, is_alive, memory, until};
+
+/// What a process may have in memory beyond what it had before, in KiB: the window of 4 MiB, once
+/// in each side's log and once more on its way, with room to spare.
+const GROWTH: u64 = 32 * 1024;
+
+/// Much more than fits anywhere on the way.
+const SIZE: usize = 64 << 20;
+
+/// Writes, and marks each MiB.
+fn flood(host: &Host) -> Client {
+    let script = "i=0; while [ $i -lt 64 ]; do head -c 1048576 /dev/zero; i=$((i+1)); \
+        echo $i > ~/written; done";
+    let mut client = host.plan().unread().run(&format!("read go; {script}"));
+    client.event("attached");
+    client.write("go\n");
+    client
+}
+
+fn written(host: &Host) -> String {
+    std::fs::read_to_string(host.home().join("written")).unwrap_or_default()
+}
+
+/// Waits until the process has been waiting for a while.
+fn until_blocked(host: &Host) {
+    let mut last = (written(host), std::time::Instant::now());
+    until("the process waits", || {
+        let now = written(host);
+        if now != last.0 {
+            last = (now, std::time::Instant::now());
+        }
+        !last.0.is_empty() && last.1.elapsed() > std::time::Duration::from_secs(1)
+    });
+}
+
+#[test]
+fn a_reader_who_does_not_read_blocks_the_process_and_bounds_memory() {
+    let host = Host::start();
+    let mut client = flood(&host);
+    let server = host.server_pid();
+    let before = (memory(client.pid()), memory(server));
+    until_blocked(&host);
+    let progress: usize = written(&host).trim().parse().unwrap();
+    assert!(progress < 32, "{progress} MiB were taken from a process that nobody reads");
+    let after = (memory(client.pid()), memory(server));
+    for (before, after) in [(before.0, after.0), (before.1, after.1)] {
+        assert!(after.most <= before.now + GROWTH, "{before:?} became {after:?}");
+    }
+    host.cut();
+    client.nth_event("attached", 2);
+    assert!(is_alive(server));
+    let (status, output) = client.finish();
+    assert_same(&output, &vec![0; SIZE]);
+    assert_eq!(status, 0);
+}
+
+#[test]
+fn a_reader_who_goes_away_ends_the_process_as_a_closed_pipe_does() {
+    let host = Host::start();
+    let mut client = host.plan().unread().run("echo $$ > ~/pid; yes");
+    until("the process runs", || host.home().join("pid").exists());
+    let pid: i32 =
+        std::fs::read_to_string(host.home().join("pid")).unwrap().trim().parse().unwrap();
+    client.close_stdout();
+    assert_eq!(client.status(), 128 + 13);
+    until("the process is gone", || !is_alive(pid));
+    assert_eq!(client.stderr(), "");
+}

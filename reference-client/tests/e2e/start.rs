@@ -1,0 +1,132 @@
+//! Processes that end while nobody is there, and processes that cannot be started.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::life::assert_one_line;
+use crate::support::{Host, is_alive, until};
+
+/// Waits for a file, then says its last words and ends as `how` tells.
+fn ends_when_told(how: &str) -> String {
+    format!("echo $$; until [ -e ~/go ]; do sleep 0.01; done; echo last words; {how}")
+}
+
+fn ends_during_an_outage(how: &str, expected: i32) {
+    let host = Host::start();
+    let mut client = host.plan().run(&ends_when_told(how));
+    let pid = client.number(1);
+    host.relay().refuse(true);
+    host.cut();
+    client.event("detached");
+    fs::write(host.home().join("go"), "").unwrap();
+    until("the process has ended", || !is_alive(pid));
+    host.relay().refuse(false);
+    let (status, output) = client.finish();
+    assert_eq!(String::from_utf8_lossy(&output), format!("{pid}\nlast words\n"));
+    assert_eq!(status, expected);
+    assert_eq!(client.count("exited"), 1);
+    assert_eq!(client.stderr(), "");
+}
+
+#[test]
+fn the_last_words_and_the_status_of_a_process_that_ended_meanwhile_arrive() {
+    ends_during_an_outage("exit 5", 5);
+}
+
+#[test]
+fn the_signal_that_ended_a_process_meanwhile_arrives() {
+    ends_during_an_outage("kill -TERM $$", 128 + 15);
+}
+
+#[test]
+fn the_status_is_the_processs() {
+    let host = Host::start();
+    for (script, expected) in [("true", 0), ("exit 3", 3), ("exit 255", 255), ("kill -9 $$", 137)] {
+        let mut client = host.plan().run(script);
+        assert_eq!(client.finish().0, expected, "{script}");
+        assert_eq!(client.stderr(), "", "{script}");
+    }
+}
+
+#[test]
+fn the_shell_runs_the_words_as_ssh_has_it() {
+    let host = Host::start();
+    let mut client = host.plan().run_words(["echo", "$((1 + 1))", "a  b", "'c  d'"]);
+    assert_eq!(client.finish(), (0, b"2 a b c  d\n".to_vec()));
+    let mut exact = host.plan().with(["--exec"]).run_words(["echo", "$((1 + 1))", "a  b"]);
+    assert_eq!(exact.finish(), (0, b"$((1 + 1)) a  b\n".to_vec()));
+}
+
+#[test]
+fn a_command_that_the_shell_does_not_know_is_127_with_the_shells_words() {
+    let host = Host::start();
+    let mut client = host.plan().run("no-such-program-anywhere");
+    assert_eq!(client.finish().0, 127);
+    assert!(client.stderr().contains("no-such-program-anywhere"), "{}", client.stderr());
+    assert!(!client.stderr().contains("rejoin:"), "{}", client.stderr());
+}
+
+/// Every file with its content. Sockets have none.
+fn snapshot(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut files = BTreeMap::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            files.extend(snapshot(&path));
+        } else {
+            files.insert(path.clone(), fs::read(&path).unwrap_or_default());
+        }
+    }
+    files
+}
+
+#[track_caller]
+fn cannot_be_started(host: &Host, options: &[&str], words: &[&str], status: i32, told: &str) {
+    let before = snapshot(&host.registry());
+    let mut client = host.plan().with(options).run_words(words);
+    assert_eq!(client.finish(), (status, Vec::new()));
+    assert_one_line(&client, told);
+    assert_eq!(client.story(), ["connecting", "refused"], "it is told at once");
+    assert_eq!(client.event("refused")["reason"], "spawn_failed");
+    let mut after = snapshot(&host.registry());
+    until("the entry is gone", || {
+        after = snapshot(&host.registry());
+        after.len() == before.len() + 1
+    });
+    after.retain(|path, _| before.contains_key(path));
+    assert!(after == before, "something else than a tombstone was left");
+}
+
+#[test]
+fn what_cannot_be_started_is_told_at_once_and_leaves_only_a_tombstone() {
+    let host = Host::start();
+    let mut other = host.plan().run("echo there; cat");
+    other.line(1);
+    host.until_session_is("attached");
+    let file = host.home().join("no-program");
+    fs::write(&file, "not a program\n").unwrap();
+    let file = file.to_str().unwrap();
+    cannot_be_started(&host, &["--exec"], &["/does/not/exist"], 127, "no such program");
+    cannot_be_started(&host, &["--exec"], &[file], 126, "may not be executed");
+    cannot_be_started(&host, &["--directory", "/does/not/exist"], &["true"], 126, "the folder");
+    cannot_be_started(&host, &["-s"], &["no-such-subsystem"], 127, "subsystem");
+    assert_eq!(other.finish().0, 0);
+}
+
+#[test]
+fn a_process_that_ends_at_once_is_not_missed() {
+    let host = Host::start();
+    let mut clients: Vec<_> = (0..6).map(|n| host.plan().run(&format!("exit {n}"))).collect();
+    for (number, client) in (0..).zip(&mut clients) {
+        assert_eq!(client.finish(), (number, Vec::new()));
+    }
+}
+
+#[test]
+fn a_missing_server_program_is_told() {
+    let host = Host::start();
+    let mut client = host.plan().server("/does/not/exist").run("true");
+    assert_eq!(client.status(), 255);
+    assert_one_line(&client, "--server");
+}

@@ -1,0 +1,286 @@
+//! A host of a test's own: an sshd behind a relay, a home folder and a registry.
+
+use std::ffi::OsString;
+use std::fmt::Write as _;
+use std::fs;
+use std::ops::Deref;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+
+use rejoin_ssh::testing::{Relay, Sshd, SshdBuilder};
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::sync::oneshot;
+
+use super::client::Plan;
+use super::processes::{Found, is_alive, kill, processes, put_down};
+use super::programs::rejoin_server;
+use super::wait::{until, until_some};
+
+/// A host. When it is dropped, everything that its test started must be gone.
+pub(crate) struct Host {
+    dir: TempDir,
+    sshd: Mutex<Sshd>,
+    relay: RunningRelay,
+    runs: AtomicUsize,
+}
+
+impl Host {
+    /// One with nothing special about it.
+    pub(crate) fn start() -> Self {
+        Self::with(|sshd| sshd)
+    }
+
+    /// One whose sshd has more lines in its configuration.
+    pub(crate) fn with(change: impl FnOnce(SshdBuilder) -> SshdBuilder) -> Self {
+        let dir = TempDir::with_prefix("rejoin-").unwrap();
+        for folder in ["home", "runs"] {
+            fs::create_dir(dir.path().join(folder)).unwrap();
+        }
+        let path = dir.path().display();
+        // In one line: of several, sshd takes the first.
+        let environment = format!("SetEnv HOME={path}/home REJOIN_REGISTRY={path}/registry");
+        let sshd = change(Sshd::builder().config_line(environment)).start();
+        let sshd = sshd.unwrap_or_else(|error| panic!("{error}"));
+        let relay = RunningRelay::start(&sshd);
+        Self { dir, sshd: Mutex::new(sshd), relay, runs: AtomicUsize::new(0) }
+    }
+
+    /// The relay that every connection goes through.
+    pub(crate) fn relay(&self) -> &Relay {
+        &self.relay
+    }
+
+    /// Resets every connection, and returns when that is done.
+    #[track_caller]
+    pub(crate) fn cut(&self) {
+        let before = self.relay.resets();
+        self.relay.cut_all_reset();
+        until("a connection is reset", || self.relay.resets() > before);
+    }
+
+    /// The same, if there is a connection.
+    pub(crate) fn cut_if_any(&self) {
+        self.relay.cut_all_reset();
+    }
+
+    /// The sshd behind it.
+    pub(crate) fn sshd(&self) -> MutexGuard<'_, Sshd> {
+        self.sshd.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The home folder of its sessions.
+    pub(crate) fn home(&self) -> PathBuf {
+        self.dir.path().join("home")
+    }
+
+    pub(crate) fn registry(&self) -> PathBuf {
+        self.dir.path().join("registry")
+    }
+
+    /// A file for what a run has to say.
+    pub(super) fn file_for_run(&self, what: &str) -> PathBuf {
+        let number = self.runs.fetch_add(1, Ordering::Relaxed);
+        self.dir.path().join("runs").join(format!("{number}-{what}"))
+    }
+
+    /// The options of ssh's that lead to this host.
+    pub(crate) fn options(&self) -> Vec<OsString> {
+        self.sshd().ssh_options(self.relay.addr().port())
+    }
+
+    /// What to call it on rejoin's command line.
+    pub(crate) fn name(&self) -> &'static str {
+        self.sshd().destination()
+    }
+
+    /// A run of rejoin against this host.
+    pub(crate) fn plan(&self) -> Plan<'_> {
+        Plan::new(self)
+    }
+
+    /// A run of rejoin-server on this host, without a connection.
+    pub(crate) fn server(&self) -> Command {
+        let mut command = Command::new(rejoin_server());
+        command.env("REJOIN_REGISTRY", self.registry()).env("HOME", self.home());
+        command
+    }
+
+    /// What `rejoin-server ls` tells.
+    pub(crate) fn sessions(&self) -> Vec<Value> {
+        let listed = self.server().args(["ls", "--json"]).output().unwrap();
+        assert!(listed.status.success(), "{}", String::from_utf8_lossy(&listed.stderr));
+        serde_json::from_slice(&listed.stdout).unwrap()
+    }
+
+    /// Waits for the only session to be in a state.
+    #[track_caller]
+    pub(crate) fn until_session_is(&self, state: &str) {
+        until(
+            &format!("the session is {state}"),
+            || matches!(&self.sessions()[..], [session] if session["state"] == state),
+        );
+    }
+
+    /// Ends all sessions with their processes.
+    #[track_caller]
+    pub(crate) fn end_sessions(&self) {
+        for session in self.sessions() {
+            let id = session["session"].as_str().unwrap();
+            let ended = self.server().args(["kill", id]).output().unwrap();
+            assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
+        }
+    }
+
+    /// The servers that live.
+    pub(crate) fn servers(&self) -> Vec<i32> {
+        let mark = format!("serve --registry {}", self.registry().display());
+        let servers = self.processes().into_iter().filter(|found| found.command.contains(&mark));
+        servers.map(|found| found.pid).collect()
+    }
+
+    /// The only server.
+    #[track_caller]
+    pub(crate) fn server_pid(&self) -> i32 {
+        until_some("one server lives", || match self.servers()[..] {
+            [pid] => Some(pid),
+            _ => None,
+        })
+    }
+
+    /// Kills the only server, and returns when it is gone.
+    #[track_caller]
+    pub(crate) fn kill_server(&self) {
+        let server = self.server_pid();
+        kill(server, rejoin_ssh::testing::Signal::KILL);
+        until("the server is gone", || !is_alive(server));
+    }
+
+    /// The attach programs that live.
+    pub(crate) fn attaches(&self) -> Vec<i32> {
+        let mark = format!("{} attach", rejoin_server().display());
+        let attaches = self.processes().into_iter().filter(|found| found.command == mark);
+        attaches.map(|found| found.pid).collect()
+    }
+
+    /// Everything that runs on this host.
+    pub(crate) fn processes(&self) -> Vec<Found> {
+        let registry = self.registry();
+        let registry = registry.to_str().unwrap();
+        let ours = |found: &Found| found.has_variable("REJOIN_REGISTRY", registry);
+        processes().into_iter().filter(ours).collect()
+    }
+
+    /// The names in the registry's folder, in order.
+    pub(crate) fn registry_names(&self) -> Vec<String> {
+        let Ok(listed) = fs::read_dir(self.registry()) else { return Vec::new() };
+        let name = |entry: std::io::Result<fs::DirEntry>| entry.unwrap().file_name();
+        let mut names: Vec<_> =
+            listed.map(|entry| name(entry).into_string().expect("a name in ASCII")).collect();
+        names.sort();
+        names
+    }
+
+    /// Waits until nothing but tombstones is left.
+    #[track_caller]
+    pub(crate) fn until_clean(&self) {
+        until("nothing but tombstones is left", || {
+            let is_tombstone = |name: &String| name.ends_with(".lock");
+            self.registry_names().iter().all(is_tombstone) && self.processes().is_empty()
+        });
+    }
+
+    /// What there is to know when a test has failed.
+    fn evidence(&self) -> String {
+        let mut text = String::new();
+        let _ = writeln!(text, "relay: {:?}", self.relay.counts());
+        let _ = writeln!(text, "registry: {:?}", self.registry_names());
+        for found in self.processes() {
+            let _ = writeln!(text, "process {}: {}", found.pid, found.command);
+        }
+        let logs = self.registry_names().into_iter().map(|name| self.registry().join(name));
+        for log in logs.map(|entry| entry.join("log")).filter(|log| log.exists()) {
+            append(&mut text, &log);
+        }
+        let mut runs: Vec<_> = fs::read_dir(self.dir.path().join("runs")).unwrap().collect();
+        runs.sort_by_key(|run| run.as_ref().map(fs::DirEntry::path).ok());
+        for run in runs.into_iter().flatten() {
+            append(&mut text, &run.path());
+        }
+        let log = self.sshd().log();
+        let _ = writeln!(text, "sshd: {}", log[log.len().saturating_sub(20)..].join("\n  "));
+        text
+    }
+}
+
+fn append(text: &mut String, file: &Path) {
+    let content = fs::read(file).unwrap_or_default();
+    let end = &content[content.len().saturating_sub(4000)..];
+    let _ = writeln!(text, "--- {}\n{}", file.display(), String::from_utf8_lossy(end));
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("{}", self.evidence());
+        } else {
+            let clean = std::panic::AssertUnwindSafe(|| self.until_clean());
+            let Err(panic) = std::panic::catch_unwind(clean) else { return };
+            eprintln!("{}", self.evidence());
+            self.put_all_down();
+            std::panic::resume_unwind(panic);
+        }
+        self.put_all_down();
+    }
+}
+
+impl Host {
+    fn put_all_down(&self) {
+        for found in self.processes() {
+            put_down(found.pid);
+        }
+    }
+}
+
+/// A relay with the runtime that it needs.
+struct RunningRelay {
+    relay: std::sync::Arc<Relay>,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl RunningRelay {
+    fn start(sshd: &Sshd) -> Self {
+        let target = sshd.addr();
+        let (stop, stopped) = oneshot::channel();
+        let (started, start) = std::sync::mpsc::channel();
+        let thread = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            runtime.unwrap().block_on(async move {
+                let relay = std::sync::Arc::new(Relay::start(target).await.unwrap());
+                started.send(relay).unwrap();
+                let _ = stopped.await;
+            });
+        });
+        let relay = start.recv().expect("the relay starts");
+        Self { relay, stop: Some(stop), thread: Some(thread) }
+    }
+}
+
+impl Deref for RunningRelay {
+    type Target = Relay;
+
+    fn deref(&self) -> &Relay {
+        &self.relay
+    }
+}
+
+impl Drop for RunningRelay {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        let _ = self.thread.take().map(JoinHandle::join);
+    }
+}

@@ -1,0 +1,17 @@
+//! What the tests stand on.
+
+mod client;
+mod host;
+mod processes;
+mod programs;
+mod raw;
+mod tmux;
+mod wait;
+
+pub(crate) use client::Client;
+pub(crate) use host::Host;
+pub(crate) use processes::{is_alive, kill, memory};
+pub(crate) use programs::needed;
+pub(crate) use raw::{Raw, Wishes, frame_bytes};
+pub(crate) use tmux::Tmux;
+pub(crate) use wait::{until, within};

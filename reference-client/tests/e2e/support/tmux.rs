@@ -1,0 +1,133 @@
+//! A terminal to look at, and to type in.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::{Command, Output};
+
+use super::host::Host;
+use super::programs::{needed, rejoin, rejoin_server};
+use super::wait::{LIMIT, until};
+
+const COLUMNS: &str = "80";
+const ROWS: &str = "24";
+
+/// A tmux server of a test's own with one terminal in it.
+pub(crate) struct Tmux {
+    socket: PathBuf,
+    home: PathBuf,
+    pub(crate) events: PathBuf,
+}
+
+impl Tmux {
+    /// Runs `rejoin -t` in the terminal, with these words behind the host's name.
+    pub(crate) fn rejoin(host: &Host, words: &[&str]) -> Self {
+        let events = host.file_for_run("events");
+        let mut line: Vec<OsString> = vec![rejoin().into(), "-t".into()];
+        line.extend(host.options());
+        line.extend(["--server".into(), rejoin_server().into()]);
+        line.extend(["--events".into(), events.clone().into(), host.name().into()]);
+        line.extend(words.iter().map(OsString::from));
+        Self::start(host, events, &line)
+    }
+
+    /// Runs the command in the terminal without rejoin: what it must look like.
+    pub(crate) fn plain(host: &Host, command: &str) -> Self {
+        let line = ["sh", "-c", command].map(OsString::from);
+        Self::start(host, host.file_for_run("none"), &line)
+    }
+
+    fn start(host: &Host, events: PathBuf, line: &[OsString]) -> Self {
+        needed("tmux");
+        let tmux = Self { socket: host.file_for_run("tmux"), home: host.home(), events };
+        let mut command = tmux.command();
+        command.args(["-f", "/dev/null", "new-session", "-d", "-x", COLUMNS, "-y", ROWS, "--"]);
+        let started = command.args(line).output().unwrap();
+        assert!(started.status.success(), "{}", String::from_utf8_lossy(&started.stderr));
+        // The last screen stays to be looked at when the program ends.
+        tmux.run(&["set-option", "-g", "remain-on-exit", "on"]);
+        tmux
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new("tmux");
+        command.arg("-S").arg(&self.socket).env("HOME", &self.home).env("SHELL", "/bin/sh");
+        command.env("LC_ALL", "C.UTF-8").env_remove("TMUX");
+        command
+    }
+
+    fn run(&self, words: &[&str]) -> Output {
+        self.command().args(words).output().expect("tmux runs")
+    }
+
+    /// Types keys: names such as `Enter`, or text.
+    pub(crate) fn keys(&self, keys: &[&str]) {
+        let mut words = vec!["send-keys"];
+        words.extend(keys);
+        let typed = self.run(&words);
+        assert!(typed.status.success(), "{}", String::from_utf8_lossy(&typed.stderr));
+    }
+
+    /// Types text as it is.
+    pub(crate) fn text(&self, text: &str) {
+        self.keys(&["-l", text]);
+    }
+
+    /// What is to be seen.
+    pub(crate) fn screen(&self) -> String {
+        let captured = self.run(&["capture-pane", "-p"]);
+        String::from_utf8_lossy(&captured.stdout).into_owned()
+    }
+
+    /// Where the cursor is, column and row.
+    pub(crate) fn cursor(&self) -> String {
+        let told = self.run(&["display-message", "-p", "#{cursor_x},#{cursor_y}"]);
+        String::from_utf8_lossy(&told.stdout).trim().to_owned()
+    }
+
+    /// The status of the program, once it has ended.
+    pub(crate) fn status(&self) -> Option<i32> {
+        let told = self.run(&["display-message", "-p", "#{pane_dead_status}"]);
+        String::from_utf8_lossy(&told.stdout).trim().parse().ok()
+    }
+
+    /// Waits until the screen is as wanted.
+    #[track_caller]
+    pub(crate) fn until_screen(&self, what: &str, mut is_wanted: impl FnMut(&str) -> bool) {
+        let mut last = String::new();
+        let seen = std::panic::AssertUnwindSafe(|| {
+            until(what, || {
+                last = self.screen();
+                is_wanted(&last)
+            });
+        });
+        if std::panic::catch_unwind(seen).is_err() {
+            panic!("not within {LIMIT:?}: {what}; the screen is\n{last}");
+        }
+    }
+
+    /// Waits until a text is to be seen.
+    #[track_caller]
+    pub(crate) fn until_seen(&self, text: &str) {
+        self.until_screen(&format!("\"{text}\" on the screen"), |screen| screen.contains(text));
+    }
+
+    /// Gives the terminal another size.
+    pub(crate) fn resize(&self, columns: u16, rows: u16) {
+        let (columns, rows) = (columns.to_string(), rows.to_string());
+        let resized = self.run(&["resize-window", "-x", &columns, "-y", &rows]);
+        assert!(resized.status.success(), "{}", String::from_utf8_lossy(&resized.stderr));
+    }
+
+    /// How often an event has happened.
+    pub(crate) fn count(&self, name: &str) -> usize {
+        let text = std::fs::read_to_string(&self.events).unwrap_or_default();
+        let wanted = format!("{{\"event\":\"{name}\"");
+        text.lines().filter(|line| line.starts_with(&wanted)).count()
+    }
+}
+
+impl Drop for Tmux {
+    fn drop(&mut self) {
+        self.run(&["kill-server"]);
+    }
+}

@@ -1,0 +1,162 @@
+//! Full-screen programs through rejoin, looked at and typed into through tmux.
+
+use std::fs;
+
+use crate::support::{Host, Tmux, needed, until};
+
+/// A shell that prints nothing of the user's own.
+const SHELL: &str = "PS1='$ ' exec sh -i";
+
+/// Cuts the connection, types meanwhile, and lets the client come back.
+fn typed_during_an_outage(host: &Host, tmux: &Tmux, type_keys: impl FnOnce()) {
+    let (attached, away) = (tmux.count("attached"), tmux.count("detached"));
+    host.relay().refuse(true);
+    host.cut();
+    until("the client knows", || tmux.count("detached") > away);
+    type_keys();
+    let tries = tmux.count("reconnecting");
+    until("an attempt failed", || tmux.count("reconnecting") > tries);
+    host.relay().refuse(false);
+    until("it is attached again", || tmux.count("attached") > attached);
+}
+
+#[test]
+fn a_shell_gets_the_keys_of_an_outage_once_and_in_order() {
+    let host = Host::start();
+    let tmux = Tmux::rejoin(&host, &[SHELL]);
+    tmux.until_seen("$ ");
+    tmux.text("echo one $((1+1))");
+    tmux.keys(&["Enter"]);
+    tmux.until_seen("one 2");
+    typed_during_an_outage(&host, &tmux, || {
+        tmux.text("echo abcdefghij >> ~/typed");
+        tmux.keys(&["Enter"]);
+        tmux.text("echo two $((2+2))");
+        tmux.keys(&["Enter"]);
+    });
+    tmux.until_seen("two 4");
+    assert_eq!(fs::read_to_string(host.home().join("typed")).unwrap(), "abcdefghij\n");
+    let expected = "$ echo one $((1+1))\none 2\n$ echo abcdefghij >> ~/typed\n\
+        $ echo two $((2+2))\ntwo 4\n$";
+    tmux.until_screen("a clean screen", |screen| screen.trim_end() == expected);
+    tmux.keys(&["exit 6", "Enter"]);
+    until("the shell ended", || tmux.status() == Some(6));
+}
+
+#[test]
+fn vim_looks_as_before_and_has_the_keys_of_an_outage() {
+    needed("vim");
+    let host = Host::start();
+    let text: String = (1..=100).map(|n| format!("line {n} of the text\n")).collect();
+    for name in ["file", "plain"] {
+        fs::write(host.home().join(name), &text).unwrap();
+    }
+    let vim = "TERM=screen vim -u NONE -N -n";
+    let tmux = Tmux::rejoin(&host, &[&format!("{vim} ~/file")]);
+    let plain = Tmux::plain(&host, &format!("{vim} ~/plain"));
+    for tmux in [&tmux, &plain] {
+        tmux.until_seen("line 23 of");
+        tmux.text("30Gzt");
+        tmux.until_seen("line 52 of");
+    }
+    typed_during_an_outage(&host, &tmux, || tmux.text("jjofirst words"));
+    plain.text("jjofirst words");
+    for tmux in [&tmux, &plain] {
+        tmux.until_seen("first words");
+        tmux.text(" and more");
+        tmux.until_seen("first words and more");
+        tmux.keys(&["Escape"]);
+    }
+    tmux.until_screen("what vim shows without rejoin", |screen| {
+        screen == plain.screen() && tmux.cursor() == plain.cursor()
+    });
+    for tmux in [&tmux, &plain] {
+        tmux.text(":wq");
+        tmux.keys(&["Enter"]);
+        until("vim ended", || tmux.status() == Some(0));
+    }
+    let read = |name: &str| fs::read_to_string(host.home().join(name)).unwrap();
+    assert_eq!(read("file"), read("plain"));
+    assert_eq!(read("file").matches("first words and more\n").count(), 1);
+}
+
+#[test]
+fn less_looks_as_before() {
+    needed("less");
+    let host = Host::start();
+    let text: String = (1..=200).map(|n| format!("line {n} of the text\n")).collect();
+    fs::write(host.home().join("file"), text).unwrap();
+    let less = "TERM=screen LESS= less ~/file";
+    let tmux = Tmux::rejoin(&host, &[less]);
+    let plain = Tmux::plain(&host, less);
+    for tmux in [&tmux, &plain] {
+        tmux.until_seen("line 23 of");
+        tmux.text(" ");
+        tmux.until_seen("line 46 of");
+    }
+    typed_during_an_outage(&host, &tmux, || tmux.text("/line 99\njj"));
+    plain.text("/line 99\njj");
+    for tmux in [&tmux, &plain] {
+        tmux.until_seen("line 123 of");
+    }
+    tmux.until_screen("what less shows without rejoin", |screen| screen == plain.screen());
+    for tmux in [&tmux, &plain] {
+        tmux.text("q");
+        until("less ended", || tmux.status() == Some(0));
+    }
+}
+
+#[test]
+fn a_status_line_shows_the_outage_and_nothing_of_it_stays() {
+    let host = Host::start();
+    let tmux = Tmux::rejoin(&host, &[SHELL]);
+    tmux.until_seen("$ ");
+    tmux.text("echo here");
+    tmux.keys(&["Enter"]);
+    tmux.until_screen("a clean screen", |screen| screen.trim_end() == "$ echo here\nhere\n$");
+    host.relay().refuse(true);
+    host.cut();
+    tmux.until_seen("no connection for");
+    tmux.until_seen("leave]");
+    host.relay().refuse(false);
+    tmux.text("~r");
+    tmux.until_screen("a clean screen", |screen| screen.trim_end() == "$ echo here\nhere\n$");
+    tmux.text("exit 0");
+    tmux.keys(&["Enter"]);
+    until("the shell ended", || tmux.status() == Some(0));
+}
+
+#[test]
+fn the_size_of_the_window_travels() {
+    let host = Host::start();
+    let tmux = Tmux::rejoin(&host, &[SHELL]);
+    tmux.until_seen("$ ");
+    tmux.text("stty size");
+    tmux.keys(&["Enter"]);
+    tmux.until_seen("24 80");
+    tmux.resize(100, 30);
+    tmux.text("until [ \"$(stty size)\" = '30 100' ]; do sleep 0.01; done; echo is''wide");
+    tmux.keys(&["Enter"]);
+    tmux.until_seen("iswide");
+    tmux.keys(&["exit", "Enter"]);
+    until("the shell ended", || tmux.status().is_some());
+}
+
+#[test]
+fn an_interrupt_reaches_the_program_and_an_escape_leaves_it() {
+    let host = Host::start();
+    let tmux = Tmux::rejoin(&host, &[SHELL]);
+    tmux.until_seen("$ ");
+    tmux.text("sleep 1000; echo went''on");
+    tmux.keys(&["Enter"]);
+    tmux.until_seen("on\n");
+    tmux.keys(&["C-c"]);
+    tmux.text("echo still''here");
+    tmux.keys(&["Enter"]);
+    tmux.until_seen("stillhere");
+    tmux.text("~.");
+    until("the client ended", || tmux.status() == Some(0));
+    tmux.until_seen("the process stays: rejoin attach");
+    host.until_session_is("detached");
+    host.end_sessions();
+}
