@@ -367,6 +367,52 @@ fn the_same_machine_in_another_boot_is_the_same_host() {
 }
 
 #[test]
+fn an_open_sent_to_an_earlier_boot_is_not_repeated_as_it_may_have_started() {
+    let rebooted = HostId { boot: [9; 16], ..HOST };
+    for on_loss in [OnLoss::Fail, OnLoss::Respawn] {
+        let mut drive = ClientDrive::open(on_loss);
+        drive.dial();
+        drive.greet();
+        drive.cut();
+        drive.dial();
+        let effects = drive.frame(common::greeting(rebooted));
+        match (on_loss, &told(&effects)[..]) {
+            (OnLoss::Fail, [Notice::Lost { reason: Reason::ProcessGone, .. }]) => {}
+            (OnLoss::Respawn, [Notice::Replaced { new: Incarnation(1), .. }]) => {
+                let sent = sent_by_client(&effects, drive.link);
+                let Wish::Open { incarnation, host, .. } = wish(&sent) else { panic!("{sent:?}") };
+                assert_eq!((*incarnation, *host), (Incarnation(1), rebooted));
+            }
+            (_, told) => panic!("{told:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_host_that_never_speaks_the_protocol_is_given_up() {
+    let mut drive = ClientDrive::open(OnLoss::Fail).attached();
+    drive.cut();
+    drive.dial();
+    let effects = drive.frame(Frame::Detach);
+    assert!(effects.contains(&Effect::Arm(Timer::GiveUp)));
+    assert_eq!(
+        told(&drive.step(Event::Timer(Timer::GiveUp))),
+        [Notice::GaveUp(Patience::Hindrance)]
+    );
+}
+
+#[test]
+fn a_network_that_is_away_ends_the_wait_for_a_hindrance() {
+    let mut drive = ClientDrive::open(OnLoss::Fail).attached();
+    drive.cut();
+    drive.dial();
+    drive.frame(common::greeting(OTHER_HOST));
+    drive.step(Event::Timer(Timer::Reconnect));
+    assert!(drive.step(Event::LinkFailed).contains(&Effect::Disarm(Timer::GiveUp)));
+    assert_eq!(drive.step(Event::Timer(Timer::GiveUp)), []);
+}
+
+#[test]
 fn a_bad_frame_costs_the_link_and_not_the_session() {
     let mut drive = ClientDrive::open(OnLoss::Fail).attached();
     drive.input(input("kept"));

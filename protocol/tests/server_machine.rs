@@ -283,6 +283,21 @@ fn a_superseded_client_may_not_close() {
 }
 
 #[test]
+fn whoever_closes_anothers_session_supersedes_its_holder() {
+    let mut drive = ServerDrive::attached();
+    let effects = drive.frame(2, hello(BOB, 1, 0, close(0)));
+    let [Frame::Superseded { by: Tenure(1), .. }] = sent_by_server(&effects, 1)[..] else {
+        panic!("{effects:?}")
+    };
+    let effects = drive.step(Event::Ended);
+    let Some(Effect::Bury(past)) = effects.first() else { panic!("{effects:?}") };
+    let mut absent = ServerDrive::absent(past.clone());
+    assert!(matches!(reason(&absent.hello(3, 9, open(1)), 3), Some(Reason::Superseded { .. })));
+    let effects = absent.frame(4, hello(BOB, 2, 0, close(0)));
+    assert_eq!(sent_by_server(&effects, 4), [Frame::Closed { attach: AttachNumber(2) }]);
+}
+
+#[test]
 fn a_full_log_makes_the_process_wait_and_an_ack_lets_it_go_on() {
     let mut drive = ServerDrive::attached();
     let chunk = bytes::Bytes::from(vec![0; 60_000]);

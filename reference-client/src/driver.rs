@@ -13,7 +13,7 @@ use rejoin_ssh::{Attempt, BoxFuture, Connect, LinkError, LinkErrorKind};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
-use crate::event::Event;
+use crate::event::{Event, link_word};
 use crate::link::{LiveLink, Report};
 use crate::options::{Options, Timing};
 use crate::session::{Command, InputItem, Output, Taken, output_of};
@@ -57,6 +57,8 @@ struct Driver {
     host_name: Option<String>,
     /// Why the last link ended, in words.
     last_loss: String,
+    /// The same for programs.
+    last_kind: &'static str,
     needs_user: bool,
     detached_since: Instant,
     /// When the patience for an Open ends, on the clock that runs while the machine sleeps.
@@ -94,6 +96,7 @@ pub(crate) async fn run(
         asking_until: None,
         host_name: None,
         last_loss: String::new(),
+        last_kind: "other",
         needs_user: false,
         detached_since: Instant::now(),
         open_ends: None,
@@ -218,7 +221,7 @@ impl Driver {
             self.backoff.next_delay(&self.timing)
         };
         if self.timing.give_up.is_some_and(|limit| self.detached_since.elapsed() >= limit) {
-            return self.abandon("no connection came about in time");
+            return self.abandon("timeout", "no connection came about in time");
         }
         self.tell_attempt(delay);
         self.timers.arm(Timer::Reconnect, delay);
@@ -273,6 +276,7 @@ impl Driver {
     fn link_lost(&mut self, link: Link, error: &LinkError) {
         self.asking_until = None;
         self.last_loss = error.to_string();
+        self.last_kind = link_word(error.kind);
         self.needs_user = error.kind == LinkErrorKind::NeedsUser;
         self.tell_diagnosis(error);
         self.link_ended(link, MachineEvent::LinkLost(link));
@@ -288,7 +292,7 @@ impl Driver {
         }
         self.close(link);
         if !self.machine.has_asked() && !self.machine.is_ended() {
-            self.abandon(&self.last_loss.clone());
+            self.abandon(self.last_kind, &self.last_loss.clone());
         }
     }
 
@@ -298,6 +302,8 @@ impl Driver {
             Command::Retry { may_ask } => {
                 self.may_ask = may_ask;
                 self.attempt_now();
+                // A question belongs to the attempt that a person asked for, or to none.
+                self.may_ask = false;
             }
             Command::Detach => self.step(MachineEvent::Detach),
             Command::Close => self.step(MachineEvent::Close),
@@ -379,6 +385,7 @@ impl Driver {
     fn nobody_answered(&mut self) {
         self.asking_until = None;
         if let Some(link) = self.link.as_ref().map(|live| live.link) {
+            self.last_kind = "timeout";
             self.last_loss = String::from("the host did not answer in time");
             self.link_ended(link, MachineEvent::LinkLost(link));
         }
@@ -392,8 +399,8 @@ impl Driver {
         }
     }
 
-    fn abandon(&mut self, message: &str) {
-        self.tell(Event::GaveUp { message: message.to_owned() });
+    fn abandon(&mut self, reason: &str, message: &str) {
+        self.tell(Event::GaveUp { reason: reason.to_owned(), message: message.to_owned() });
         self.step(MachineEvent::Detach);
     }
 

@@ -2,6 +2,7 @@
 
 use rejoin_protocol::client::Patience;
 use rejoin_protocol::{ExitStatus, Incarnation, Reason, Seq};
+use rejoin_ssh::LinkErrorKind;
 use serde::Serialize;
 
 /// A change in a session's life. As JSON it is `{"event": "attached", ...}`.
@@ -38,6 +39,9 @@ pub enum Event {
         delay_millis: u64,
         /// Why the one before failed.
         reason: String,
+        /// Whether the host wants something that only a person can give: a passphrase, a password,
+        /// a second factor.
+        needs_user: bool,
     },
     /// The process is gone; a fresh one is started in the same session.
     Replaced {
@@ -93,6 +97,9 @@ pub enum Event {
     },
     /// The client ended without knowing the outcome.
     GaveUp {
+        /// One word for programs: `unreachable`, `host_key`, `needs_user`, `program_missing`,
+        /// `server_missing`, `refused`, `closed`, `timeout` or `other`.
+        reason: String,
         /// One line for people.
         message: String,
     },
@@ -176,7 +183,21 @@ impl Event {
             }
             Patience::Hindrance => "the session's server could not be reached in time",
         };
-        Self::GaveUp { message: message.to_owned() }
+        Self::GaveUp { reason: String::from("timeout"), message: message.to_owned() }
+    }
+}
+
+/// The name of a link's end for programs.
+pub(crate) fn link_word(kind: LinkErrorKind) -> &'static str {
+    match kind {
+        LinkErrorKind::Unreachable => "unreachable",
+        LinkErrorKind::HostKey => "host_key",
+        LinkErrorKind::NeedsUser => "needs_user",
+        LinkErrorKind::ProgramMissing => "program_missing",
+        LinkErrorKind::ServerMissing => "server_missing",
+        LinkErrorKind::Refused => "refused",
+        LinkErrorKind::Closed => "closed",
+        LinkErrorKind::Other => "other",
     }
 }
 

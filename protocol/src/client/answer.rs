@@ -207,6 +207,17 @@ impl Client {
         }
     }
 
+    pub(super) fn rebooted(
+        &mut self,
+        config: &Config,
+        link: Link,
+        host: HostId,
+        effects: &mut Effects,
+    ) {
+        let counters = Counters::default();
+        self.process_gone(config, link, Some(host), Reason::ProcessGone, counters, effects);
+    }
+
     /// A fresh process, in the next incarnation. Input that was not acknowledged is not sent to
     /// it: whether the old one took it cannot be known.
     fn replace(

@@ -233,7 +233,10 @@ impl Client {
     fn live(&mut self, config: &Config, event: Event, effects: &mut Effects) {
         match event {
             Event::LinkOpened(link) => self.link_opened(config, link, effects),
-            Event::LinkFailed if self.phase == Phase::Dialing => self.detached(effects),
+            Event::LinkFailed if self.phase == Phase::Dialing => {
+                self.not_hindered(effects);
+                self.detached(effects);
+            }
             Event::Frame(link, frame) => self.frame(config, link, frame, effects),
             Event::LinkLost(link) if self.link() == Some(link) => self.lost(Loss::Cut, effects),
             Event::LinkFailed | Event::LinkLost(_) => {}
@@ -321,9 +324,17 @@ impl Client {
         }
         self.version = version;
         self.phase = Phase::Attaching { link, greeted: Some(greeting.host), is_asked: true };
-        if !is_asked {
+        if self.was_rebooted(greeting.host) {
+            self.rebooted(config, link, greeting.host, effects);
+        } else if !is_asked {
             self.ask(config, link, Some(greeting.host), effects);
         }
+    }
+
+    /// Whether an Open was sent to an earlier boot of this host. It may have started the process,
+    /// and no tombstone outlives a boot for certain.
+    fn was_rebooted(&self, host: HostId) -> bool {
+        self.patience == Some(Patience::Open) && self.host.is_some_and(|known| known != host)
     }
 
     /// Sends a Hello with the wish of the moment. An Open names the host that greeted.
@@ -389,6 +400,13 @@ impl Client {
         }
     }
 
+    /// What hindered the client is not what keeps it away now.
+    fn not_hindered(&mut self, effects: &mut Effects) {
+        if self.patience == Some(Patience::Hindrance) {
+            self.stop_waiting(effects);
+        }
+    }
+
     /// Goes back to wait for the next attempt, without a word: nothing was attached.
     fn detached(&mut self, effects: &mut Effects) {
         self.phase = Phase::Detached;
@@ -411,6 +429,9 @@ impl Client {
             let bye = Frame::Bye(crate::frame::Bye::Misbehaved(what));
             effects.push(Effect::Send(link, bye));
             effects.push(Effect::Close(link));
+            if !self.is_attached() && self.patience.is_none() {
+                self.be_patient(Patience::Hindrance, effects);
+            }
             self.lost(Loss::Misbehaved(what), effects);
         }
     }

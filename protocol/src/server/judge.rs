@@ -55,10 +55,11 @@ pub(super) fn judge_absent(past: &Past, config: &Config, hello: &Hello) -> Absen
     }
 }
 
-/// A claimant that names no holder does not know the tenure yet; everybody else has to.
+/// A claimant that names no holder does not know the tenure yet; everybody else has to. What is
+/// gone may be closed by anybody, again and again, until the answer arrives.
 fn is_superseded(past: &Past, hello: &Hello) -> bool {
     match &hello.wish {
-        Wish::Claim { expected: None, .. } => false,
+        Wish::Claim { expected: None, .. } | Wish::Close { .. } => false,
         Wish::Claim { expected: Some(holder), .. } => holder.tenure < past.tenure,
         _ => hello.tenure < past.tenure,
     }

@@ -117,7 +117,10 @@ impl Serving {
     fn hello(&mut self, config: &Config, link: Link, hello: &Hello, out: &mut Effects) -> After {
         if let Wish::Close { .. } = hello.wish {
             return match judge::judge_close(config, &self.owner, hello) {
-                Ok(()) => After::End(Some((link, hello.attach))),
+                Ok(()) => {
+                    self.closed_by(link, hello, out);
+                    After::End(Some((link, hello.attach)))
+                }
                 Err(reason) => self.refuse(link, hello, reason, out),
             };
         }
@@ -134,6 +137,17 @@ impl Serving {
             Err(Objection::Reason(reason)) => self.refuse(link, hello, reason, out),
             Err(Objection::OtherInstance) => self.other_instance(link, hello, out),
         }
+    }
+
+    /// Who closes another's session takes it over: its holder is told so, and does not start the
+    /// process anew.
+    fn closed_by(&mut self, link: Link, hello: &Hello, effects: &mut Effects) {
+        if hello.instance == self.owner.instance {
+            return;
+        }
+        let tenure = self.owner.tenure.max(hello.tenure).next();
+        self.owner.tenure = tenure;
+        self.close_other(link, Frame::Superseded { by: tenure, name: hello.name.clone() }, effects);
     }
 
     fn refuse(&self, link: Link, hello: &Hello, reason: Reason, effects: &mut Effects) -> After {

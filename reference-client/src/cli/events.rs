@@ -107,12 +107,16 @@ mod tests {
             line(&Event::Connecting, at()).unwrap(),
             "{\"event\":\"connecting\",\"at\":\"2023-11-14T22:13:20.007Z\"}\n"
         );
-        let event =
-            Event::Reconnecting { attempt: 2, delay_millis: 50, reason: "reset\n\"x\"".to_owned() };
+        let event = Event::Reconnecting {
+            attempt: 2,
+            delay_millis: 50,
+            reason: "reset\n\"x\"".to_owned(),
+            needs_user: false,
+        };
         assert_eq!(
             line(&event, at()).unwrap(),
             "{\"event\":\"reconnecting\",\"at\":\"2023-11-14T22:13:20.007Z\",\"attempt\":2,\
-             \"delay_millis\":50,\"reason\":\"reset\\n\\\"x\\\"\"}\n"
+             \"delay_millis\":50,\"reason\":\"reset\\n\\\"x\\\"\",\"needs_user\":false}\n"
         );
     }
 

@@ -137,9 +137,10 @@ impl Job {
         match event {
             Event::Attached { session, .. } => self.attached(session),
             Event::Detached { reason } => self.detached(reason),
-            Event::Reconnecting { delay_millis, reason, .. } => {
+            Event::Reconnecting { delay_millis, reason, needs_user, .. } => {
                 self.reclaim();
-                self.outage(reason).planned(Duration::from_millis(*delay_millis), reason);
+                let delay = Duration::from_millis(*delay_millis);
+                self.outage(reason).planned(delay, reason, *needs_user);
                 if std::mem::take(&mut self.wants_retry) {
                     self.retry();
                 }

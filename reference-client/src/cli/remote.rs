@@ -131,7 +131,9 @@ async fn rows(link: &LinkOptions, destination: &OsStr) -> Fallible<Vec<Row>> {
 
 fn no_answer(error: &LinkError) -> Ending {
     match error.kind {
-        LinkErrorKind::ServerMissing => Ending::failed(words::gave_up(&error.message)),
+        LinkErrorKind::ServerMissing => {
+            Ending::failed(words::gave_up("server_missing", &error.message))
+        }
         LinkErrorKind::Closed => Ending::failed("the host did not list its sessions"),
         _ => Ending::failed(&error.message),
     }

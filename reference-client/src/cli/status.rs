@@ -23,6 +23,7 @@ pub(crate) struct Outage {
     next: Option<Instant>,
     /// What only a person can mend.
     advice: Option<String>,
+    needs_user: bool,
     /// Whether somebody was told.
     pub(crate) is_told: bool,
 }
@@ -36,12 +37,14 @@ impl Outage {
             why: shown(why),
             next: None,
             advice: None,
+            needs_user: false,
             is_told: false,
         }
     }
 
     /// The next attempt, and why the last one failed.
-    pub(crate) fn planned(&mut self, delay: Duration, why: &str) {
+    pub(crate) fn planned(&mut self, delay: Duration, why: &str, needs_user: bool) {
+        self.needs_user = needs_user;
         self.next = Some(Instant::now() + delay);
         if !why.is_empty() {
             self.why = shown(why);
@@ -59,8 +62,7 @@ impl Outage {
 
     /// Whether ssh needs a person: unlocked keys, a password, a second factor.
     pub(crate) fn needs_user(&self) -> bool {
-        let texts = [Some(&self.why), self.advice.as_ref()];
-        texts.into_iter().flatten().any(|text| text.contains("needs you"))
+        self.needs_user
     }
 
     /// Whether an attempt runs, or is about to.
@@ -263,7 +265,7 @@ mod tests {
     fn a_peers_words_cannot_steer_the_terminal() {
         let mut outage = Outage::new("ho\x1b[2Jst", "why\r\n\x07");
         assert!(!outage.line(None).contains(char::is_control));
-        outage.planned(Duration::ZERO, "because\x1b]0;x\x07");
+        outage.planned(Duration::ZERO, "because\x1b]0;x\x07", false);
         outage.advised("see \x1b[31mto it");
         assert!(!outage.line(None).contains(char::is_control));
         assert!(!outage.plain().contains(char::is_control));

@@ -49,15 +49,15 @@ impl Ending {
             Event::Superseded { by } => {
                 Self::failed(format!("{by} took the session over: {again} takes it back"))
             }
-            Event::GaveUp { message } => Self::failed(gave_up(message)),
+            Event::GaveUp { reason, message } => Self::failed(gave_up(reason, message)),
             _ => return None,
         })
     }
 }
 
 /// What the transport says is mostly complete; what cannot be known from there is added.
-pub(crate) fn gave_up(message: &str) -> String {
-    if message.starts_with("the server program ") {
+pub(crate) fn gave_up(reason: &str, message: &str) -> String {
+    if reason == "server_missing" {
         return format!("{message}: install rejoin-server on the host, or name it with --server");
     }
     message.to_owned()
@@ -111,7 +111,7 @@ pub(crate) fn progress(event: &Event, destination: &str) -> Option<String> {
             format!("{how} session {} on {host} in {millis} ms", short(session))
         }
         Event::Detached { reason } => format!("connection lost: {reason}"),
-        Event::Reconnecting { attempt, delay_millis, reason } => {
+        Event::Reconnecting { attempt, delay_millis, reason, .. } => {
             format!("attempt {attempt} in {delay_millis} ms ({reason})")
         }
         Event::Notice { message } => message.clone(),

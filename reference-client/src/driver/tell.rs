@@ -78,6 +78,7 @@ impl Driver {
             attempt: self.backoff.attempt(),
             delay_millis: millis(delay),
             reason: self.last_loss.clone(),
+            needs_user: self.needs_user,
         });
     }
 

@@ -286,7 +286,7 @@ impl<'a> Story<'a> {
     async fn event(&mut self) -> Result<Event, String> {
         match event(&mut self.parts.events).await? {
             Event::Lost { message, .. }
-            | Event::GaveUp { message }
+            | Event::GaveUp { message, .. }
             | Event::Refused { message, .. } => Err(message),
             event => Ok(event),
         }
