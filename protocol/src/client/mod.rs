@@ -19,7 +19,9 @@
 //! - Report [`Event::Taken`] when the application took the output, not when it was offered.
 
 mod answer;
+mod ask;
 mod attached;
+mod ending;
 mod notice;
 
 use alloc::vec::Vec;
@@ -28,7 +30,7 @@ use bytes::Bytes;
 pub use notice::{Ending, Loss, Notice, Patience};
 
 use crate::error::Misbehaviour;
-use crate::frame::{Frame, From, Greeting, Hello, Wish};
+use crate::frame::{Frame, From};
 use crate::ident::{
     AttachNumber, ClientInstance, ClientName, Epoch, Holder, HostId, Incarnation, SessionId, Tenure,
 };
@@ -308,70 +310,6 @@ impl Client {
         }
     }
 
-    fn greeted(
-        &mut self,
-        config: &Config,
-        link: Link,
-        greeting: &Greeting,
-        is_asked: bool,
-        effects: &mut Effects,
-    ) {
-        let Some(version) = config.versions.newest_common(greeting.versions) else {
-            return self.incompatible(greeting.versions, effects);
-        };
-        if self.host.is_some_and(|known| !known.is_same_machine(&greeting.host)) {
-            return self.different_host(link, greeting.host, effects);
-        }
-        self.version = version;
-        self.phase = Phase::Attaching { link, greeted: Some(greeting.host), is_asked: true };
-        if self.was_rebooted(greeting.host) {
-            self.rebooted(config, link, greeting.host, effects);
-        } else if !is_asked {
-            self.ask(config, link, Some(greeting.host), effects);
-        }
-    }
-
-    /// Whether an Open was sent to an earlier boot of this host. It may have started the process,
-    /// and no tombstone outlives a boot for certain.
-    fn was_rebooted(&self, host: HostId) -> bool {
-        self.patience == Some(Patience::Open) && self.host.is_some_and(|known| known != host)
-    }
-
-    /// Sends a Hello with the wish of the moment. An Open names the host that greeted.
-    fn ask(&mut self, config: &Config, link: Link, host: Option<HostId>, effects: &mut Effects) {
-        let Some(wish) = self.wish(config, host) else { return };
-        if let Wish::Open { host, .. } = &wish {
-            self.host = Some(*host);
-            self.be_patient(Patience::Open, effects);
-        }
-        self.attach = self.attach.next();
-        let hello = Hello {
-            version: self.version,
-            session: config.session,
-            instance: config.instance,
-            name: config.name.clone(),
-            attach: self.attach,
-            tenure: self.tenure,
-            wish,
-        };
-        effects.push(Effect::Send(link, Frame::Hello(hello)));
-    }
-
-    fn wish(&self, config: &Config, host: Option<HostId>) -> Option<Wish> {
-        let incarnation = self.incarnation;
-        if self.is_closing {
-            return Some(Wish::Close { incarnation });
-        }
-        if let Some(epoch) = self.epoch {
-            return Some(Wish::Resume { incarnation, epoch, next_output: self.output.accepted() });
-        }
-        if let Some(Claim { expected, from }) = self.claim {
-            return Some(Wish::Claim { expected, from });
-        }
-        let spec = config.spec.clone().unwrap_or_default();
-        host.map(|host| Wish::Open { incarnation, host, spec })
-    }
-
     fn timer(&mut self, timer: Timer, effects: &mut Effects) {
         match (timer, self.phase.clone()) {
             (Timer::Reconnect, Phase::Detached) => {
@@ -397,13 +335,6 @@ impl Client {
             }
             (Timer::GiveUp, _) => self.give_up(effects),
             _ => {}
-        }
-    }
-
-    /// What hindered the client is not what keeps it away now.
-    fn not_hindered(&mut self, effects: &mut Effects) {
-        if self.patience == Some(Patience::Hindrance) {
-            self.stop_waiting(effects);
         }
     }
 
@@ -452,86 +383,5 @@ impl Client {
         while let Some((seq, item)) = self.input.take_sendable() {
             effects.push(Effect::Send(link, Frame::Item { seq, item }));
         }
-    }
-
-    /// Waits for something that must come in time. What is waited for already is not waited for
-    /// anew, so that repeating a question does not prolong its deadline.
-    fn be_patient(&mut self, patience: Patience, effects: &mut Effects) {
-        if self.patience != Some(patience) {
-            self.patience = Some(patience);
-            effects.push(Effect::Arm(Timer::GiveUp));
-        }
-    }
-
-    fn stop_waiting(&mut self, effects: &mut Effects) {
-        if self.patience.take().is_some() {
-            effects.push(Effect::Disarm(Timer::GiveUp));
-        }
-    }
-
-    fn give_up(&mut self, effects: &mut Effects) {
-        if let Some(patience) = self.patience {
-            self.end(Ending::GaveUp, Some(Notice::GaveUp(patience)), effects);
-        }
-    }
-
-    fn leave(&mut self, effects: &mut Effects) {
-        if let Phase::Attached { link } = self.phase {
-            effects.push(Effect::Send(link, Frame::Detach));
-        }
-        self.end(Ending::Left, None, effects);
-    }
-
-    fn close_session(&mut self, effects: &mut Effects) {
-        if self.is_closing {
-            return;
-        }
-        // Without a Hello, nothing can have been started.
-        if !self.has_asked() && self.claim.is_none() {
-            return self.end(Ending::Closed, Some(Notice::Closed), effects);
-        }
-        self.begin_closing(effects);
-    }
-
-    fn begin_closing(&mut self, effects: &mut Effects) {
-        self.is_closing = true;
-        self.patience = None;
-        self.be_patient(Patience::Close, effects);
-        match self.phase {
-            Phase::Attached { link } => effects.push(Effect::Send(link, Frame::Close)),
-            // Its answer would be to another wish than this one.
-            Phase::Attaching { link, is_asked: true, .. } => {
-                effects.push(Effect::Close(link));
-                self.detached(effects);
-            }
-            _ => {}
-        }
-    }
-
-    fn closed(&mut self, attach: AttachNumber, effects: &mut Effects) {
-        if attach == self.attach && self.is_closing {
-            self.forgotten(effects);
-        }
-    }
-
-    /// The host knows nothing of the session any more, as it should be.
-    fn forgotten(&mut self, effects: &mut Effects) {
-        let ending = if self.exit.is_some() { Ending::Exited } else { Ending::Closed };
-        self.end(ending, Some(Notice::Closed), effects);
-    }
-
-    /// The session is over for this client. A terminal state holds nothing.
-    fn end(&mut self, ending: Ending, notice: Option<Notice>, effects: &mut Effects) {
-        effects.extend(self.link().map(Effect::Close));
-        effects.extend(notice.map(Effect::Tell));
-        for timer in
-            [Timer::Handshake, Timer::Heartbeat, Timer::LinkSilent, Timer::Reconnect, Timer::GiveUp]
-        {
-            effects.push(Effect::Disarm(timer));
-        }
-        self.phase = Phase::Ended(ending);
-        self.input = ReplayLog::new(0, Overflow::Block);
-        self.output = Receive::starting_at(self.output.handed_over(), 0);
-        self.patience = None;
     }
 }

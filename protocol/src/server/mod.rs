@@ -14,14 +14,17 @@
 //! - `Absent` is stepped under the session's lock only, with everything that the registry and
 //!   reaping know; the process that leaves `Absent` keeps the lock until it ends.
 
+mod claim;
+mod ending;
 mod judge;
 mod serving;
+mod starting;
 
 use alloc::vec::Vec;
 use bytes::Bytes;
 
 use crate::error::Misbehaviour;
-use crate::frame::{Bye, Frame, Hello, How, Refused, Wish};
+use crate::frame::{Frame, Hello, Refused};
 use crate::ident::{
     AttachNumber, ClientInstance, ClientName, Epoch, Holder, HostId, Incarnation, SessionId, Tenure,
 };
@@ -302,125 +305,6 @@ fn step_absent(past: Past, config: &Config, event: Event, effects: &mut Effects)
             effects.push(Effect::Send(link, Frame::Closed { attach: hello.attach }));
             Server::Absent(past)
         }
-    }
-}
-
-impl Starting {
-    fn step(mut self, config: &Config, event: Event, effects: &mut Effects) -> Server {
-        match event {
-            Event::Started(epoch, limits) => return self.started(config, epoch, limits, effects),
-            Event::StartFailed(error) => {
-                self.failed(error, effects);
-                return Server::Gone;
-            }
-            Event::Frame(link, Frame::Hello(hello)) => self.hello(config, link, &hello, effects),
-            Event::LinkLost(link) if self.link == Some(link) => self.link = None,
-            Event::LinkMisbehaved(link, _) => {
-                effects.push(Effect::Close(link));
-                self.link = self.link.filter(|opener| *opener != link);
-            }
-            _ => {}
-        }
-        Server::Starting(self)
-    }
-
-    /// A newer attach of the opener takes its place; everybody else has come too early.
-    fn hello(&mut self, config: &Config, link: Link, hello: &Hello, effects: &mut Effects) {
-        match judge::judge_owner(config, &self.owner, hello) {
-            Ok(()) if matches!(hello.wish, Wish::Close { .. }) => {
-                effects.push(refusal(link, hello, Reason::Unresponsive, self.counters()));
-            }
-            Ok(()) => {
-                self.owner = Owner { tenure: self.owner.tenure, ..Owner::of(hello) };
-                if let Some(old) = self.link.replace(link).filter(|old| *old != link) {
-                    effects.push(Effect::Send(old, Frame::Bye(Bye::Replaced)));
-                    effects.push(Effect::Close(old));
-                }
-            }
-            Err(judge::Objection::Reason(reason)) => {
-                effects.push(refusal(link, hello, reason, self.counters()));
-            }
-            Err(judge::Objection::OtherInstance) => {
-                effects.push(refusal(link, hello, Reason::Unresponsive, self.counters()));
-            }
-        }
-    }
-
-    fn counters(&self) -> Counters {
-        Counters { used: self.past.used, tenure: self.owner.tenure, epoch: None }
-    }
-
-    fn started(self, config: &Config, epoch: Epoch, limits: Limits, out: &mut Effects) -> Server {
-        let mut serving = Serving::new(epoch, self.incarnation, self.owner, limits);
-        out.push(Effect::Arm(Timer::Retention));
-        if let Some(link) = self.link {
-            serving.attach(config, link, Seq::ZERO, How::Opened, out);
-        }
-        Server::Serving(serving)
-    }
-
-    fn failed(self, error: SpawnError, effects: &mut Effects) {
-        let past = Past {
-            is_known: true,
-            used: Some(self.incarnation),
-            tenure: self.owner.tenure.max(self.past.tenure),
-            failed: Some((self.incarnation, error.clone())),
-        };
-        let counters = Counters { used: past.used, tenure: past.tenure, epoch: None };
-        effects.push(Effect::Bury(past));
-        if let Some(link) = self.link {
-            let (attach, reason) = (self.owner.attach, Reason::SpawnFailed(error));
-            effects.push(Effect::Send(link, Frame::Refused(Refused { attach, reason, counters })));
-            effects.push(Effect::Close(link));
-        }
-        effects.push(Effect::Stop);
-    }
-}
-
-impl Ending {
-    fn step(mut self, config: &Config, event: Event, effects: &mut Effects) -> Server {
-        match event {
-            Event::Ended => {
-                self.ended(effects);
-                return Server::Gone;
-            }
-            Event::Displaced => self.is_displaced = true,
-            Event::LinkLost(lost) => self.waiting.retain(|(link, _)| *link != lost),
-            Event::Frame(link, Frame::Hello(hello)) => self.hello(config, link, &hello, effects),
-            Event::LinkMisbehaved(link, _) => {
-                self.waiting.retain(|(waiting, _)| *waiting != link);
-                effects.push(Effect::Close(link));
-            }
-            _ => {}
-        }
-        Server::Ending(self)
-    }
-
-    /// Only a Close has something to wait for. Any other wish is for the attach program, which
-    /// answers it once this server has ended.
-    fn hello(&mut self, config: &Config, link: Link, hello: &Hello, effects: &mut Effects) {
-        let is_close = matches!(hello.wish, Wish::Close { .. });
-        if is_close && judge::judge_close(config, &self.owner, hello).is_ok() {
-            self.waiting.retain(|(waiting, _)| *waiting != link);
-            self.waiting.push((link, hello.attach));
-            return;
-        }
-        effects.push(Effect::Send(link, Frame::Bye(Bye::Ending)));
-        effects.push(Effect::Close(link));
-    }
-
-    fn ended(self, effects: &mut Effects) {
-        if !self.is_displaced {
-            effects.push(Effect::Bury(self.past));
-        }
-        for (link, attach) in self.waiting {
-            // What took this server's place is not closed.
-            if !self.is_displaced {
-                effects.push(Effect::Send(link, Frame::Closed { attach }));
-            }
-            effects.push(Effect::Close(link));
-        }
-        effects.push(Effect::Stop);
     }
 }
 

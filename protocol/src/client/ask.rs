@@ -1,0 +1,78 @@
+//! From an open link to the wish of the moment (SPEC section 7.6).
+
+use super::{Claim, Client, Config, Effect, Effects, Patience, Phase};
+use crate::frame::{Frame, Greeting, Hello, Wish};
+use crate::ident::HostId;
+use crate::machine::Link;
+
+impl Client {
+    pub(super) fn greeted(
+        &mut self,
+        config: &Config,
+        link: Link,
+        greeting: &Greeting,
+        is_asked: bool,
+        effects: &mut Effects,
+    ) {
+        let Some(version) = config.versions.newest_common(greeting.versions) else {
+            return self.incompatible(greeting.versions, effects);
+        };
+        if self.host.is_some_and(|known| !known.is_same_machine(&greeting.host)) {
+            return self.different_host(link, greeting.host, effects);
+        }
+        self.version = version;
+        self.phase = Phase::Attaching { link, greeted: Some(greeting.host), is_asked: true };
+        if self.was_rebooted(greeting.host) {
+            self.rebooted(config, link, greeting.host, effects);
+        } else if !is_asked {
+            self.ask(config, link, Some(greeting.host), effects);
+        }
+    }
+
+    /// Whether an Open was sent to an earlier boot of this host. It may have started the process,
+    /// and no tombstone outlives a boot for certain.
+    pub(super) fn was_rebooted(&self, host: HostId) -> bool {
+        self.patience == Some(Patience::Open) && self.host.is_some_and(|known| known != host)
+    }
+
+    /// Sends a Hello with the wish of the moment. An Open names the host that greeted.
+    pub(super) fn ask(
+        &mut self,
+        config: &Config,
+        link: Link,
+        host: Option<HostId>,
+        effects: &mut Effects,
+    ) {
+        let Some(wish) = self.wish(config, host) else { return };
+        if let Wish::Open { host, .. } = &wish {
+            self.host = Some(*host);
+            self.be_patient(Patience::Open, effects);
+        }
+        self.attach = self.attach.next();
+        let hello = Hello {
+            version: self.version,
+            session: config.session,
+            instance: config.instance,
+            name: config.name.clone(),
+            attach: self.attach,
+            tenure: self.tenure,
+            wish,
+        };
+        effects.push(Effect::Send(link, Frame::Hello(hello)));
+    }
+
+    pub(super) fn wish(&self, config: &Config, host: Option<HostId>) -> Option<Wish> {
+        let incarnation = self.incarnation;
+        if self.is_closing {
+            return Some(Wish::Close { incarnation });
+        }
+        if let Some(epoch) = self.epoch {
+            return Some(Wish::Resume { incarnation, epoch, next_output: self.output.accepted() });
+        }
+        if let Some(Claim { expected, from }) = self.claim {
+            return Some(Wish::Claim { expected, from });
+        }
+        let spec = config.spec.clone().unwrap_or_default();
+        host.map(|host| Wish::Open { incarnation, host, spec })
+    }
+}

@@ -1,0 +1,99 @@
+//! What a client does not wait for without end, and how it ends (SPEC sections 7.5 and 7.6).
+
+use super::{Client, Effect, Effects, Ending, Notice, Patience, Phase};
+use crate::frame::Frame;
+use crate::ident::AttachNumber;
+use crate::machine::Timer;
+use crate::receive::Receive;
+use crate::replay::ReplayLog;
+use crate::spec::Overflow;
+
+impl Client {
+    /// Waits for something that must come in time. What is waited for already is not waited for
+    /// anew, so that repeating a question does not prolong its deadline.
+    pub(super) fn be_patient(&mut self, patience: Patience, effects: &mut Effects) {
+        if self.patience != Some(patience) {
+            self.patience = Some(patience);
+            effects.push(Effect::Arm(Timer::GiveUp));
+        }
+    }
+
+    pub(super) fn stop_waiting(&mut self, effects: &mut Effects) {
+        if self.patience.take().is_some() {
+            effects.push(Effect::Disarm(Timer::GiveUp));
+        }
+    }
+
+    /// What hindered the client is not what keeps it away now.
+    pub(super) fn not_hindered(&mut self, effects: &mut Effects) {
+        if self.patience == Some(Patience::Hindrance) {
+            self.stop_waiting(effects);
+        }
+    }
+
+    pub(super) fn give_up(&mut self, effects: &mut Effects) {
+        if let Some(patience) = self.patience {
+            self.end(Ending::GaveUp, Some(Notice::GaveUp(patience)), effects);
+        }
+    }
+
+    pub(super) fn leave(&mut self, effects: &mut Effects) {
+        if let Phase::Attached { link } = self.phase {
+            effects.push(Effect::Send(link, Frame::Detach));
+        }
+        self.end(Ending::Left, None, effects);
+    }
+
+    pub(super) fn close_session(&mut self, effects: &mut Effects) {
+        if self.is_closing {
+            return;
+        }
+        // Without a Hello, nothing can have been started.
+        if !self.has_asked() && self.claim.is_none() {
+            return self.end(Ending::Closed, Some(Notice::Closed), effects);
+        }
+        self.begin_closing(effects);
+    }
+
+    pub(super) fn begin_closing(&mut self, effects: &mut Effects) {
+        self.is_closing = true;
+        self.patience = None;
+        self.be_patient(Patience::Close, effects);
+        match self.phase {
+            Phase::Attached { link } => effects.push(Effect::Send(link, Frame::Close)),
+            // Its answer would be to another wish than this one.
+            Phase::Attaching { link, is_asked: true, .. } => {
+                effects.push(Effect::Close(link));
+                self.detached(effects);
+            }
+            _ => {}
+        }
+    }
+
+    pub(super) fn closed(&mut self, attach: AttachNumber, effects: &mut Effects) {
+        if attach == self.attach && self.is_closing {
+            self.forgotten(effects);
+        }
+    }
+
+    /// The host knows nothing of the session any more, as it should be.
+    pub(super) fn forgotten(&mut self, effects: &mut Effects) {
+        let ending = if self.exit.is_some() { Ending::Exited } else { Ending::Closed };
+        self.end(ending, Some(Notice::Closed), effects);
+    }
+
+    /// The session is over for this client. A terminal state holds nothing.
+    pub(super) fn end(&mut self, ending: Ending, notice: Option<Notice>, effects: &mut Effects) {
+        effects.extend(self.link().map(Effect::Close));
+        effects.extend(notice.map(Effect::Tell));
+        for timer in
+            [Timer::Handshake, Timer::Heartbeat, Timer::LinkSilent, Timer::Reconnect, Timer::GiveUp]
+        {
+            effects.push(Effect::Disarm(timer));
+        }
+        self.phase = Phase::Ended(ending);
+        self.input = ReplayLog::new(0, Overflow::Block);
+        self.output = Receive::starting_at(self.output.handed_over(), 0);
+        self.patience = None;
+    }
+}

@@ -1,0 +1,52 @@
+//! The end of a process and its descendants (SPEC section 7.5).
+
+use super::{Config, Effect, Effects, Ending, Event, Server, judge};
+use crate::frame::{Bye, Frame, Hello, Wish};
+use crate::machine::Link;
+
+impl Ending {
+    pub(super) fn step(mut self, config: &Config, event: Event, effects: &mut Effects) -> Server {
+        match event {
+            Event::Ended => {
+                self.ended(effects);
+                return Server::Gone;
+            }
+            Event::Displaced => self.is_displaced = true,
+            Event::LinkLost(lost) => self.waiting.retain(|(link, _)| *link != lost),
+            Event::Frame(link, Frame::Hello(hello)) => self.hello(config, link, &hello, effects),
+            Event::LinkMisbehaved(link, _) => {
+                self.waiting.retain(|(waiting, _)| *waiting != link);
+                effects.push(Effect::Close(link));
+            }
+            _ => {}
+        }
+        Server::Ending(self)
+    }
+
+    /// Only a Close has something to wait for. Any other wish is for the attach program, which
+    /// answers it once this server has ended.
+    fn hello(&mut self, config: &Config, link: Link, hello: &Hello, effects: &mut Effects) {
+        let is_close = matches!(hello.wish, Wish::Close { .. });
+        if is_close && judge::judge_close(config, &self.owner, hello).is_ok() {
+            self.waiting.retain(|(waiting, _)| *waiting != link);
+            self.waiting.push((link, hello.attach));
+            return;
+        }
+        effects.push(Effect::Send(link, Frame::Bye(Bye::Ending)));
+        effects.push(Effect::Close(link));
+    }
+
+    fn ended(self, effects: &mut Effects) {
+        if !self.is_displaced {
+            effects.push(Effect::Bury(self.past));
+        }
+        for (link, attach) in self.waiting {
+            // What took this server's place is not closed.
+            if !self.is_displaced {
+                effects.push(Effect::Send(link, Frame::Closed { attach }));
+            }
+            effects.push(Effect::Close(link));
+        }
+        effects.push(Effect::Stop);
+    }
+}
