@@ -11,7 +11,9 @@ use std::process::ExitCode;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    let server = std::env::args_os().nth(1).map_or_else(beside, PathBuf::from);
+    let named = std::env::args_os().nth(1).map_or_else(beside, PathBuf::from);
+    // A login shell on the host starts in another folder.
+    let server = std::path::absolute(&named).unwrap_or(named);
     if !server.is_file() {
         eprintln!("{} is not there: build rejoin-server, or name it", server.display());
         return ExitCode::FAILURE;

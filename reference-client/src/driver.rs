@@ -1,22 +1,23 @@
 //! Drives the client machine: carries out its effects, brings it its events.
 
+mod effects;
 mod tell;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use rejoin_protocol::client::{Client, Config, Effect, Ending, Event as MachineEvent, Patience};
+use rejoin_protocol::client::{Client, Config, Ending, Event as MachineEvent};
 use rejoin_protocol::error::Misbehaviour;
 use rejoin_protocol::{Frame, Item, Link, Timer};
-use rejoin_ssh::{Attempt, BoxFuture, Connect, LinkError, LinkErrorKind};
+use rejoin_ssh::{BoxFuture, Connect, LinkError, LinkErrorKind};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use crate::event::{Event, link_word};
 use crate::link::{LiveLink, Report};
 use crate::options::{Options, Timing};
-use crate::session::{Command, InputItem, Output, Taken, output_of};
+use crate::session::{Command, InputItem, Output, Taken};
 use crate::state::SessionState;
 use crate::timers::{Backoff, Timers};
 use crate::wake::{self, Wake};
@@ -140,91 +141,6 @@ impl Driver {
         if before != after {
             tracing::debug!(before, after, "client");
         }
-    }
-
-    fn carry_out(&mut self, effect: Effect) {
-        match effect {
-            Effect::Connect => self.open_link(),
-            Effect::Send(link, frame) => self.send(link, frame),
-            Effect::Close(link) => self.close(link),
-            Effect::Deliver(seq, item) => self.deliver(seq, item),
-            Effect::Tell(notice) => self.notice(notice),
-            // There is no process left to take it; the ending tells how much was never taken.
-            Effect::Return(_) => {}
-            Effect::Arm(timer) => self.arm(timer),
-            Effect::Disarm(timer) => self.timers.disarm(timer),
-        }
-    }
-
-    fn open_link(&mut self) {
-        self.links += 1;
-        // Once: at the start, and whenever a person pressed a key to be asked.
-        let attempt = if self.may_ask { Attempt::First } else { Attempt::Reconnect };
-        self.asking_until = self.may_ask.then(|| Instant::now() + self.timing.asking);
-        self.may_ask = false;
-        self.is_link_opened = false;
-        let link = Link(self.links);
-        let reports = self.reports.clone();
-        self.link = Some(LiveLink::open(link, Arc::clone(&self.connect), attempt, reports));
-    }
-
-    fn send(&mut self, link: Link, frame: Frame) {
-        if let Some(live) = self.link.as_ref().filter(|live| live.link == link) {
-            live.send(frame);
-            self.timers.restart(Timer::Heartbeat, self.timing.heartbeat);
-        }
-    }
-
-    fn close(&mut self, link: Link) {
-        if let Some(live) = self.link.take_if(|live| live.link == link) {
-            self.farewell = Some(Box::pin(live.end()));
-        }
-    }
-
-    fn deliver(&mut self, seq: rejoin_protocol::Seq, item: Item) {
-        let next = item.end(seq);
-        let taken = Taken { incarnation: self.machine.incarnation(), next };
-        let (Some(output), Some(port)) = (output_of(seq, item), &self.output) else { return };
-        // Without a reader, `taken` reports that.
-        let _ = port.send((taken, output));
-    }
-
-    fn arm(&mut self, timer: Timer) {
-        let timing = &self.timing;
-        let after = match timer {
-            Timer::Handshake => timing.handshake,
-            Timer::Heartbeat => timing.heartbeat,
-            Timer::LinkSilent => timing.silent,
-            Timer::Reconnect => return self.plan_attempt(),
-            Timer::GiveUp => self.patience(),
-            Timer::Retention => return,
-        };
-        self.timers.arm(timer, after);
-    }
-
-    fn patience(&mut self) -> Duration {
-        match self.machine.patience() {
-            Some(Patience::Open) => {
-                self.open_ends = Some(wake::boottime() + self.timing.open);
-                self.timing.open
-            }
-            Some(Patience::Close) => self.timing.close,
-            Some(Patience::Hindrance) | None => self.timing.hindrance,
-        }
-    }
-
-    fn plan_attempt(&mut self) {
-        self.drop_link();
-        let delay = if self.needs_user {
-            self.timing.needs_user
-        } else {
-            self.backoff.next_delay(&self.timing)
-        };
-        if self.timing.give_up.is_some_and(|limit| self.detached_since.elapsed() >= limit) {
-            return self.abandon("timeout", "no connection came about in time");
-        }
-        self.tell_attempt(delay);
-        self.timers.arm(Timer::Reconnect, delay);
     }
 
     fn report(&mut self, link: Link, report: Report) {
@@ -425,12 +341,6 @@ impl Driver {
             matches!(self.machine.ending(), Some(Ending::Exited | Ending::Closed | Ending::Lost));
         if let Some(farewell) = self.farewell.filter(|_| !is_answered) {
             farewell.await;
-        }
-    }
-
-    fn drop_link(&mut self) {
-        if let Some(link) = self.link.as_ref().map(|live| live.link) {
-            self.close(link);
         }
     }
 }

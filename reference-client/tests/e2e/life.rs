@@ -9,8 +9,7 @@ use crate::output::{assert_same, numbers};
 use crate::support::{Client, Host, is_alive, until, within};
 
 /// Prints its pid and a child's, then answers every line with its pid.
-const FAMILY: &str =
-    "echo $$; (sleep 1000; :) & echo $!; while read line; do echo \"$$ $line\"; done";
+const FAMILY: &str = "echo $$; (sleep 1000; :) > /dev/null 2>&1 & echo $!; while read line; do echo \"$$ $line\"; done";
 
 /// How soon a loss must be told once there is a connection.
 const SOON: Duration = Duration::from_secs(2);

@@ -75,7 +75,9 @@ fn claim(host: &Host, wishes: &mut Wishes, from: From) -> Raw {
     link.say(&wishes.claim(None, from));
     let Reason::Held { by, .. } = link.refusal() else { panic!("somebody has it") };
     link.say(&wishes.claim(Some(by), from));
-    assert_eq!(link.welcome().how, How::Claimed);
+    let welcome = link.welcome();
+    assert_eq!(welcome.how, How::Claimed);
+    wishes.tenure = welcome.tenure;
     link
 }
 

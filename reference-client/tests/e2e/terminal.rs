@@ -24,7 +24,7 @@ fn typed_during_an_outage(host: &Host, tmux: &Tmux, type_keys: impl FnOnce()) {
 fn a_shell_gets_the_keys_of_an_outage_once_and_in_order() {
     let host = Host::start();
     let tmux = Tmux::rejoin(&host, &[SHELL]);
-    tmux.until_seen("$ ");
+    tmux.until_seen("$");
     tmux.text("echo one $((1+1))");
     tmux.keys(&["Enter"]);
     tmux.until_seen("one 2");
@@ -40,7 +40,7 @@ fn a_shell_gets_the_keys_of_an_outage_once_and_in_order() {
         $ echo two $((2+2))\ntwo 4\n$";
     tmux.until_screen("a clean screen", |screen| screen.trim_end() == expected);
     tmux.keys(&["exit 6", "Enter"]);
-    until("the shell ended", || tmux.status() == Some(6));
+    tmux.until_ended_with(6);
 }
 
 #[test]
@@ -73,7 +73,7 @@ fn vim_looks_as_before_and_has_the_keys_of_an_outage() {
     for tmux in [&tmux, &plain] {
         tmux.text(":wq");
         tmux.keys(&["Enter"]);
-        until("vim ended", || tmux.status() == Some(0));
+        tmux.until_ended_with(0);
     }
     let read = |name: &str| fs::read_to_string(host.home().join(name)).unwrap();
     assert_eq!(read("file"), read("plain"));
@@ -102,7 +102,7 @@ fn less_looks_as_before() {
     tmux.until_screen("what less shows without rejoin", |screen| screen == plain.screen());
     for tmux in [&tmux, &plain] {
         tmux.text("q");
-        until("less ended", || tmux.status() == Some(0));
+        tmux.until_ended_with(0);
     }
 }
 
@@ -110,7 +110,7 @@ fn less_looks_as_before() {
 fn a_status_line_shows_the_outage_and_nothing_of_it_stays() {
     let host = Host::start();
     let tmux = Tmux::rejoin(&host, &[SHELL]);
-    tmux.until_seen("$ ");
+    tmux.until_seen("$");
     tmux.text("echo here");
     tmux.keys(&["Enter"]);
     tmux.until_screen("a clean screen", |screen| screen.trim_end() == "$ echo here\nhere\n$");
@@ -123,14 +123,14 @@ fn a_status_line_shows_the_outage_and_nothing_of_it_stays() {
     tmux.until_screen("a clean screen", |screen| screen.trim_end() == "$ echo here\nhere\n$");
     tmux.text("exit 0");
     tmux.keys(&["Enter"]);
-    until("the shell ended", || tmux.status() == Some(0));
+    tmux.until_ended_with(0);
 }
 
 #[test]
 fn the_size_of_the_window_travels() {
     let host = Host::start();
     let tmux = Tmux::rejoin(&host, &[SHELL]);
-    tmux.until_seen("$ ");
+    tmux.until_seen("$");
     tmux.text("stty size");
     tmux.keys(&["Enter"]);
     tmux.until_seen("24 80");
@@ -139,14 +139,14 @@ fn the_size_of_the_window_travels() {
     tmux.keys(&["Enter"]);
     tmux.until_seen("iswide");
     tmux.keys(&["exit", "Enter"]);
-    until("the shell ended", || tmux.status().is_some());
+    tmux.until_ended_with(0);
 }
 
 #[test]
 fn an_interrupt_reaches_the_program_and_an_escape_leaves_it() {
     let host = Host::start();
     let tmux = Tmux::rejoin(&host, &[SHELL]);
-    tmux.until_seen("$ ");
+    tmux.until_seen("$");
     tmux.text("sleep 1000; echo went''on");
     tmux.keys(&["Enter"]);
     tmux.until_seen("on\n");
@@ -155,7 +155,7 @@ fn an_interrupt_reaches_the_program_and_an_escape_leaves_it() {
     tmux.keys(&["Enter"]);
     tmux.until_seen("stillhere");
     tmux.text("~.");
-    until("the client ended", || tmux.status() == Some(0));
+    tmux.until_ended_with(0);
     tmux.until_seen("the process stays: rejoin attach");
     host.until_session_is("detached");
     host.end_sessions();

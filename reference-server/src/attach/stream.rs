@@ -70,9 +70,12 @@ pub(super) fn send(frame: &Frame) -> io::Result<()> {
 
 fn write(mut queue: WriteQueue, frame: &Frame) -> io::Result<()> {
     queue.push(frame).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
-    while queue.has_remaining() {
-        let written = retry(|| rustix::io::write(rustix::stdio::stdout(), queue.chunk()))?;
-        queue.advance(written);
+    // In one piece, so that it can leave in one packet.
+    let bytes = queue.copy_to_bytes(queue.remaining());
+    let mut rest = &bytes[..];
+    while !rest.is_empty() {
+        let written = retry(|| rustix::io::write(rustix::stdio::stdout(), rest))?;
+        rest = &rest[written..];
     }
     Ok(())
 }

@@ -3,6 +3,7 @@
 use std::io::{Read as _, Write as _};
 use std::process::{Child, ChildStdin, ChildStdout, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::time::Instant;
 
 use bytes::BytesMut;
 use rejoin_protocol::codec::{CLIENT_MAGIC, Decoder, encode};
@@ -62,8 +63,10 @@ impl Raw {
     /// The next frame; none at the end of the stream. Heartbeats are answered and left out.
     #[track_caller]
     pub(crate) fn hear(&mut self) -> Option<Frame> {
+        let deadline = Instant::now() + LIMIT;
         loop {
-            match self.frames.recv_timeout(LIMIT) {
+            let left = deadline.saturating_duration_since(Instant::now());
+            match self.frames.recv_timeout(left) {
                 Ok(Frame::Ping { token }) => self.say(&Frame::Pong { token }),
                 Ok(frame) => return Some(frame),
                 Err(RecvTimeoutError::Disconnected) => return None,
@@ -111,10 +114,16 @@ impl Raw {
         })
     }
 
-    /// Everything up to the end of the stream.
+    /// Everything up to the end of the stream. Heartbeats do not put off the deadline.
     #[track_caller]
     pub(crate) fn rest(&mut self) -> Vec<Frame> {
-        std::iter::from_fn(|| self.hear()).collect()
+        let deadline = Instant::now() + LIMIT;
+        let mut frames = Vec::new();
+        while let Some(frame) = self.hear() {
+            assert!(Instant::now() < deadline, "the stream does not end: {frames:?}");
+            frames.push(frame);
+        }
+        frames
     }
 
     /// Says nothing more.

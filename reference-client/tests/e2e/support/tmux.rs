@@ -85,9 +85,17 @@ impl Tmux {
     }
 
     /// The status of the program, once it has ended.
-    pub(crate) fn status(&self) -> Option<i32> {
+    fn status(&self) -> Option<i32> {
         let told = self.run(&["display-message", "-p", "#{pane_dead_status}"]);
         String::from_utf8_lossy(&told.stdout).trim().parse().ok()
+    }
+
+    /// Waits until the program has ended with this status.
+    #[track_caller]
+    pub(crate) fn until_ended_with(&self, status: i32) {
+        self.until_screen(&format!("an end with status {status}"), |_| {
+            self.status() == Some(status)
+        });
     }
 
     /// Waits until the screen is as wanted.
