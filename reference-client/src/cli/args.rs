@@ -100,7 +100,9 @@ pub(crate) struct Run {
     /// What to do when the process is gone [default: respawn with a terminal, else fail]
     #[arg(long, value_name = "WHAT")]
     pub(crate) on_loss: Option<WhenLost>,
-    /// Where to run: [user@]host or ssh://[user@]host[:port], or a name from ssh's configuration
+    // Not a doc comment: its brackets would be links.
+    #[arg(help = "Where to run: [user@]host or ssh://[user@]host[:port], or a name from ssh's \
+                  configuration")]
     pub(crate) destination: Option<OsString>,
     /// What to run, by the user's shell; a login shell if nothing is given
     #[arg(trailing_var_arg = true)]
