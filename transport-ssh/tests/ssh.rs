@@ -11,6 +11,7 @@ use std::os::unix::net::UnixListener;
 use std::path::Path;
 
 use common::{Echo, connect, in_time, parse_pid, ssh, ssh_at, sshd, until_gone, wild_bytes};
+use rejoin_ssh::needs;
 use rejoin_ssh::testing::{Random, Relay, Signal};
 use rejoin_ssh::{Attempt, LinkErrorKind};
 use tokio::io::AsyncReadExt as _;
@@ -26,6 +27,7 @@ fn with_config(dir: &Path, lines: &str) -> [OsString; 2] {
 
 #[tokio::test]
 async fn a_link_carries_any_bytes_both_ways() {
+    needs!("ssh", "sshd", "ps");
     let sshd = sshd();
     let mut random = Random::from_env();
     for attempt in ATTEMPTS {
@@ -36,6 +38,7 @@ async fn a_link_carries_any_bytes_both_ways() {
 
 #[tokio::test]
 async fn a_command_is_run_by_the_login_shell_in_the_home_of_the_tests() {
+    needs!("ssh", "sshd", "ps");
     let sshd = sshd();
     let command = "printf %s \"$HOME\"";
     let (mut reader, _writer, _guard) =
@@ -47,6 +50,7 @@ async fn a_command_is_run_by_the_login_shell_in_the_home_of_the_tests() {
 
 #[tokio::test]
 async fn a_dropped_link_leaves_no_ssh_and_no_zombie() {
+    needs!("ssh", "sshd", "ps");
     let sshd = sshd();
     let dir = tempfile::tempdir().unwrap();
     let pid_file = dir.path().join("pid");
@@ -64,6 +68,7 @@ async fn a_dropped_link_leaves_no_ssh_and_no_zombie() {
 
 #[tokio::test]
 async fn a_flood_on_stderr_does_not_block_the_link() {
+    needs!("ssh", "sshd", "ps");
     let sshd = sshd();
     let flood = "head -c 5000000 /dev/zero | tr '\\0' 'x' | fold -w 100 >&2; exec cat";
     let mut echo = Echo::start(&ssh(&sshd, flood), Attempt::Reconnect).await;
@@ -72,6 +77,7 @@ async fn a_flood_on_stderr_does_not_block_the_link() {
 
 #[tokio::test]
 async fn a_stale_control_master_does_not_hang_a_link() {
+    needs!("ssh", "sshd", "ps");
     let sshd = sshd();
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("master");
@@ -90,6 +96,7 @@ async fn a_stale_control_master_does_not_hang_a_link() {
 
 #[tokio::test]
 async fn a_configuration_for_terminals_does_not_spoil_the_bytes() {
+    needs!("ssh", "sshd", "ps");
     let sshd = sshd();
     let dir = tempfile::tempdir().unwrap();
     let config = with_config(
@@ -106,6 +113,7 @@ async fn a_configuration_for_terminals_does_not_spoil_the_bytes() {
 
 #[tokio::test]
 async fn a_forwarding_whose_port_is_taken_does_not_end_the_link() {
+    needs!("ssh", "sshd", "ps");
     let sshd = sshd();
     let dir = tempfile::tempdir().unwrap();
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -118,6 +126,7 @@ async fn a_forwarding_whose_port_is_taken_does_not_end_the_link() {
 
 #[tokio::test]
 async fn a_killed_session_is_a_closed_link_at_once() {
+    needs!("ssh", "sshd", "ps");
     let sshd = sshd();
     for signal in [Signal::HUP, Signal::KILL] {
         let echo = Echo::start(&ssh(&sshd, "exec cat"), Attempt::Reconnect).await;
@@ -129,6 +138,7 @@ async fn a_killed_session_is_a_closed_link_at_once() {
 
 #[tokio::test]
 async fn a_restarted_sshd_keeps_its_sessions_and_takes_new_ones() {
+    needs!("ssh", "sshd", "ps");
     let mut sshd = sshd();
     let mut before = Echo::start(&ssh(&sshd, "exec cat"), Attempt::First).await;
     sshd.restart().unwrap();
@@ -142,6 +152,7 @@ async fn a_restarted_sshd_keeps_its_sessions_and_takes_new_ones() {
 
 #[tokio::test]
 async fn a_reset_connection_is_a_closed_link() {
+    needs!("ssh", "sshd", "ps");
     let sshd = sshd();
     let relay = Relay::start(sshd.addr()).await.unwrap();
     let connector = ssh_at(&sshd, relay.addr().port(), "exec cat");
@@ -154,6 +165,7 @@ async fn a_reset_connection_is_a_closed_link() {
 
 #[tokio::test]
 async fn connections_reset_at_random_bytes_never_hang_and_never_change_a_byte() {
+    needs!("ssh", "sshd", "ps");
     let sshd = sshd();
     let relay = Relay::start(sshd.addr()).await.unwrap();
     let mut random = Random::from_env();

@@ -10,6 +10,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use common::{connect, in_time, ssh, ssh_at, sshd, why_it_ends};
+use rejoin_ssh::needs;
 use rejoin_ssh::testing::{Relay, Sshd};
 use rejoin_ssh::{Attempt, Connect as _, LinkError, LinkErrorKind, SshConnect};
 
@@ -21,6 +22,7 @@ async fn refused(connector: &SshConnect, kind: LinkErrorKind) -> LinkError {
 
 #[tokio::test]
 async fn a_server_program_that_is_not_on_the_host_is_missing() {
+    needs!("ssh", "sshd", "ps");
     let sshd = sshd();
     let connector = ssh(&sshd, "rejoin-no-such-program attach");
     let error = refused(&connector, LinkErrorKind::ServerMissing).await;
@@ -30,6 +32,7 @@ async fn a_server_program_that_is_not_on_the_host_is_missing() {
 
 #[tokio::test]
 async fn a_remote_failure_has_its_status_and_last_words_in_the_message() {
+    needs!("ssh", "sshd", "ps");
     let sshd = sshd();
     let error = refused(&ssh(&sshd, "echo why >&2; exit 3"), LinkErrorKind::Other).await;
     assert_eq!(error.message, "the remote command ended with status 3 (why)");
@@ -37,6 +40,7 @@ async fn a_remote_failure_has_its_status_and_last_words_in_the_message() {
 
 #[tokio::test]
 async fn a_port_where_nobody_listens_is_unreachable() {
+    needs!("ssh", "sshd", "ps");
     let mut options = sshd().ssh_options(1);
     options.insert(0, "-v".into());
     let connector = SshConnect::new("127.0.0.1", "true").options(options);
@@ -46,6 +50,7 @@ async fn a_port_where_nobody_listens_is_unreachable() {
 
 #[tokio::test]
 async fn a_name_that_does_not_exist_is_unreachable() {
+    needs!("ssh", "sshd", "ps");
     let options = ["-F", "none"];
     let connector = SshConnect::new("no-such-host.invalid", "true").options(options);
     refused(&connector, LinkErrorKind::Unreachable).await;
@@ -53,6 +58,7 @@ async fn a_name_that_does_not_exist_is_unreachable() {
 
 #[tokio::test]
 async fn a_host_that_closes_before_the_handshake_is_unreachable() {
+    needs!("ssh", "sshd", "ps");
     let sshd = sshd();
     let relay = Relay::start(sshd.addr()).await.unwrap();
     relay.refuse(true);
@@ -62,6 +68,7 @@ async fn a_host_that_closes_before_the_handshake_is_unreachable() {
 
 #[tokio::test]
 async fn a_silent_host_is_given_up_in_the_time_that_is_set() {
+    needs!("ssh", "sshd", "ps");
     let sshd = sshd();
     let relay = Relay::start(sshd.addr()).await.unwrap();
     relay.silence();
@@ -74,6 +81,7 @@ async fn a_silent_host_is_given_up_in_the_time_that_is_set() {
 
 #[tokio::test]
 async fn a_changed_host_key_is_told_and_not_bypassed() {
+    needs!("ssh", "sshd", "ps");
     let (known, other) = (sshd(), sshd());
     let connector = ssh_at(&known, other.addr().port(), "true");
     let error = refused(&connector, LinkErrorKind::HostKey).await;
@@ -83,6 +91,7 @@ async fn a_changed_host_key_is_told_and_not_bypassed() {
 
 #[tokio::test]
 async fn an_unknown_host_key_is_told_and_not_asked_about() {
+    needs!("ssh", "sshd", "ps");
     let sshd = sshd();
     let asking = ["-o", "UserKnownHostsFile=/dev/null", "-o", "StrictHostKeyChecking=ask"];
     let connector = SshConnect::new(sshd.destination(), "true")
@@ -94,6 +103,7 @@ async fn an_unknown_host_key_is_told_and_not_asked_about() {
 
 #[tokio::test]
 async fn a_reconnect_without_a_key_needs_the_user() {
+    needs!("ssh", "sshd", "ps");
     let sshd = sshd();
     let connector = SshConnect::new(sshd.destination(), "true")
         .options(["-o", "IdentityFile=none", "-o", "PubkeyAuthentication=no"])
@@ -104,6 +114,7 @@ async fn a_reconnect_without_a_key_needs_the_user() {
 
 #[tokio::test]
 async fn a_reconnect_with_a_key_that_has_a_passphrase_needs_the_user_and_asks_nobody() {
+    needs!("ssh", "sshd", "ps");
     let sshd = sshd();
     let mut options = sshd.ssh_options(sshd.addr().port());
     let key = options.iter().position(|option| option == "-i").unwrap() + 1;
@@ -122,6 +133,7 @@ async fn a_reconnect_with_a_key_that_has_a_passphrase_needs_the_user_and_asks_no
 
 #[tokio::test]
 async fn an_ssh_that_is_not_installed_is_told_at_once() {
+    needs!("ssh", "sshd", "ps");
     let connector = SshConnect::new("127.0.0.1", "true").program("/nonexistent/ssh");
     let error = connector.connect(Attempt::First).await.unwrap_err();
     assert_eq!(error.kind, LinkErrorKind::ProgramMissing);
@@ -130,6 +142,7 @@ async fn an_ssh_that_is_not_installed_is_told_at_once() {
 
 #[tokio::test]
 async fn an_account_for_file_transfer_only_is_refused_or_closed_without_harm() {
+    needs!("ssh", "sshd", "ps");
     let forced = "printf 'This service allows sftp connections only.\\n' >&2; exit 1";
     let sshd = Sshd::builder().force_command(forced).start().unwrap();
     refused(&ssh(&sshd, "rejoin-server attach"), LinkErrorKind::Refused).await;
@@ -137,6 +150,7 @@ async fn an_account_for_file_transfer_only_is_refused_or_closed_without_harm() {
 
 #[tokio::test]
 async fn a_destination_is_never_taken_for_an_option() {
+    needs!("ssh", "sshd", "ps");
     let dir = tempfile::tempdir().unwrap();
     let witness = dir.path().join("witness");
     let destination = format!("-oProxyCommand=touch {}", witness.display());
@@ -176,6 +190,7 @@ impl Witness {
 
 #[tokio::test]
 async fn a_proxy_that_hangs_is_given_up_in_the_time_that_is_set_and_ends() {
+    needs!("ssh", "sshd", "ps");
     let witness = Witness::new();
     let connector = SshConnect::new("host", "true")
         .options(["-F", "none"])
@@ -188,6 +203,7 @@ async fn a_proxy_that_hangs_is_given_up_in_the_time_that_is_set_and_ends() {
 
 #[tokio::test]
 async fn a_link_dropped_while_its_proxy_hangs_leaves_no_proxy() {
+    needs!("ssh", "sshd", "ps");
     let witness = Witness::new();
     let connector =
         SshConnect::new("host", "true").options(["-F", "none"]).options(witness.hanging_proxy());

@@ -9,6 +9,38 @@ pub use relay::{Relay, RelayCounts};
 pub use rustix::process::{Pid, Signal};
 pub use sshd::{Sshd, SshdBuilder};
 
+/// Ends the calling test early where a program that it needs is not installed, and says so; with
+/// `CI` set in the environment the test fails instead, so that nothing is passed over unnoticed.
+#[macro_export]
+macro_rules! needs {
+    ($($program:literal),+) => {
+        if !$crate::testing::are_installed(&[$($program),+]) {
+            return;
+        }
+    };
+}
+
+/// Whether all these programs are installed. See [`needs!`](crate::needs).
+///
+/// # Panics
+/// If one is not and the environment has `CI`.
+pub fn are_installed(programs: &[&str]) -> bool {
+    let missing: Vec<_> = programs.iter().filter(|program| !is_installed(program)).collect();
+    let is_strict = std::env::var_os("CI").is_some();
+    assert!(missing.is_empty() || !is_strict, "not installed: {missing:?}");
+    if !missing.is_empty() {
+        eprintln!("PASSED OVER: not installed: {missing:?}");
+    }
+    missing.is_empty()
+}
+
+fn is_installed(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    // Where system programs are, which a user's own path may leave out.
+    let folders = std::env::split_paths(&path).chain(["/usr/sbin".into(), "/sbin".into()]);
+    folders.into_iter().any(|folder: std::path::PathBuf| folder.join(program).is_file())
+}
+
 /// Random numbers that a printed seed repeats (xorshift64*). For tests, never for secrets.
 #[derive(Clone, Debug)]
 pub struct Random(u64);
