@@ -23,6 +23,8 @@ pub struct ReplayLog {
     sent: Seq,
     next: Seq,
     cost: u64,
+    /// What of it lies before `sent`.
+    flying: u64,
     window: u64,
     overflow: Overflow,
     predecessor: Option<Predecessor>,
@@ -55,6 +57,7 @@ impl ReplayLog {
             sent: Seq::ZERO,
             next: Seq::ZERO,
             cost: 0,
+            flying: 0,
             window,
             overflow,
             predecessor: None,
@@ -80,11 +83,17 @@ impl ReplayLog {
     pub fn room(&self) -> usize {
         let room = match self.overflow {
             Overflow::Block => {
-                self.window.saturating_sub(self.total_cost()).saturating_sub(Item::OVERHEAD)
+                let kept = Item::OVERHEAD + self.reserve();
+                self.window.saturating_sub(self.total_cost()).saturating_sub(kept)
             }
             Overflow::DropOldest => self.window / 4,
         };
         usize::try_from(room).unwrap_or(usize::MAX).min(Item::MAX_PAYLOAD)
+    }
+
+    /// What payloads leave free for signals and sizes, which must not wait behind them.
+    fn reserve(&self) -> u64 {
+        (self.window / 16).min(32 * Item::OVERHEAD)
     }
 
     /// Whether an item of `cost` may be pushed. An item without a payload needs no more than its
@@ -131,7 +140,9 @@ impl ReplayLog {
             if entry.item.end(entry.seq) > next {
                 break;
             }
+            // It was sent, since nothing beyond that may be acknowledged.
             self.cost -= entry.item.cost();
+            self.flying -= entry.item.cost();
             self.entries.pop_front();
         }
         self.base = self.base.max(next);
@@ -146,6 +157,8 @@ impl ReplayLog {
     pub fn rewind(&mut self, from: Seq) {
         let first = self.predecessor.as_ref().map_or(self.base, |left| left.end.max(self.base));
         self.sent = from.clamp(first, self.next);
+        let sent = self.entries.range(..self.unsent_index());
+        self.flying = sent.map(|entry| entry.item.cost()).sum();
     }
 
     /// The next item to send on this link, if there is one and the window in flight allows it.
@@ -159,6 +172,7 @@ impl ReplayLog {
         let seq = entry.seq.max(self.sent);
         let item = entry.item.clone();
         self.sent = item.end(seq);
+        self.flying += item.cost();
         Some((seq, item))
     }
 
@@ -167,6 +181,7 @@ impl ReplayLog {
     pub fn rebase(&mut self, handed_over: Seq, accepted: Seq, buffered: u64, window: u64) {
         self.base = handed_over;
         self.sent = accepted;
+        self.flying = 0;
         self.next = accepted;
         self.window = window;
         for entry in &mut self.entries {
@@ -191,20 +206,16 @@ impl ReplayLog {
     fn may_fly(&self, at: usize) -> bool {
         match self.overflow {
             Overflow::Block => self.total_cost() <= self.window || self.fits_behind(at),
-            Overflow::DropOldest => self.in_flight(at) < self.window / 2,
+            Overflow::DropOldest => self.flying < self.window / 2,
         }
     }
 
     fn fits_behind(&self, at: usize) -> bool {
         let left = self.predecessor.as_ref().map_or(0, |left| left.cost);
-        let ahead = self.in_flight(at).saturating_add(left);
+        let ahead = self.flying.saturating_add(left);
         self.entries.get(at).is_some_and(|Entry { item, .. }| {
             matches!(item, Item::Exit(_)) || ahead.saturating_add(item.cost()) <= self.window
         })
-    }
-
-    fn in_flight(&self, at: usize) -> u64 {
-        self.entries.range(..at).map(|entry| entry.item.cost()).sum()
     }
 
     fn drop_oldest(&mut self) {

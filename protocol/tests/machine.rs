@@ -10,9 +10,12 @@ use rejoin_protocol::client::{Effect, Event, Loss, Notice, OnLoss, Patience};
 use rejoin_protocol::frame::{From, How, Wish};
 use rejoin_protocol::reason::{SpawnError, SpawnErrorKind};
 use rejoin_protocol::{
-    AttachNumber, Client, ClientName, Frame, HostId, Incarnation, Item, Link, Reason, Seq, Tenure,
-    Timer,
+    AttachNumber, Client, ClientName, Frame, HostId, Incarnation, Item, Link, Reason, Seq, Signal,
+    Tenure, Timer,
 };
+
+/// What payloads leave free of the tests' window for signals and sizes.
+const RESERVE: u64 = 32 * Item::OVERHEAD;
 
 fn told(effects: &[Effect]) -> Vec<Notice> {
     let notices = effects.iter().filter_map(|effect| match effect {
@@ -299,7 +302,7 @@ fn what_a_predecessor_left_takes_its_part_of_the_window_and_may_be_taken_after_a
     drive.greet();
     let mut welcome = drive.matching();
     (welcome.accepted, welcome.handed_over) = (Seq(3), Seq(1));
-    welcome.buffered = common::WINDOW - 100;
+    welcome.buffered = common::WINDOW - 100 - RESERVE;
     drive.frame(Frame::Welcome(welcome.clone()));
     assert_eq!(drive.client.input_room(), 36);
     drive.cut();
@@ -427,9 +430,20 @@ fn input_without_room_comes_back() {
     let mut drive = ClientDrive::open(OnLoss::Fail).attached();
     let large = Item::Input(vec![0; 65_536].into());
     drive.input(large.clone());
-    assert_eq!(drive.client.input_room(), 65_536 - 128);
+    assert_eq!(drive.client.input_room(), 65_536 - 128 - 2048);
     assert_eq!(drive.input(large.clone()), [Effect::Return(large)]);
     assert_eq!(drive.input(output("not input")), [Effect::Return(output("not input"))]);
+}
+
+#[test]
+fn signals_and_sizes_find_room_where_bytes_find_none() {
+    let mut drive = ClientDrive::open(OnLoss::Fail).attached();
+    while drive.client.input_room() > 0 {
+        let most = vec![0; drive.client.input_room()];
+        drive.input(Item::Input(most.into()));
+    }
+    let effects = drive.input(Item::Signal(Signal::INT));
+    assert_eq!(sent_by_client(&effects, drive.link), [item(2, Item::Signal(Signal::INT))]);
 }
 
 #[test]

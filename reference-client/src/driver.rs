@@ -50,6 +50,8 @@ struct Driver {
     reports: mpsc::Sender<(Link, Report)>,
     /// Input that was taken from the application and waits for room.
     pending: Option<InputItem>,
+    /// Sizes and signals that the machine had no room for.
+    returned: Vec<Item>,
     output: Option<mpsc::UnboundedSender<(Taken, Output)>>,
     event: mpsc::UnboundedSender<Event>,
     state: watch::Sender<Option<SessionState>>,
@@ -91,6 +93,7 @@ pub(crate) async fn run(
         is_link_opened: false,
         reports,
         pending: None,
+        returned: Vec::new(),
         output: Some(output),
         event,
         state,
@@ -156,6 +159,7 @@ impl Driver {
                 self.asking_until = None;
                 self.tell_noise(&noise);
                 self.link_opened(link);
+                self.timers.restart(Timer::Handshake, self.timing.handshake);
             }
             Report::Frames(frames) => self.frames(link, frames),
             Report::Misbehaved(error) => {
@@ -232,6 +236,9 @@ impl Driver {
 
     /// Gives the machine as much of the waiting input as it has room for.
     fn push_pending(&mut self) {
+        for item in std::mem::take(&mut self.returned) {
+            self.step(MachineEvent::Input(item));
+        }
         while let Some(item) = self.pending.take() {
             let room = self.machine.input_room();
             if room == 0 && !self.machine.is_ended() {
@@ -262,6 +269,10 @@ impl Driver {
     }
 
     fn timer(&mut self, timer: Timer) {
+        if timer == Timer::Handshake {
+            self.last_kind = "timeout";
+            self.last_loss = String::from("the host did not answer in time");
+        }
         self.step(MachineEvent::Timer(timer));
         let is_repeated = matches!(timer, Timer::Heartbeat) && self.machine.is_attached();
         if is_repeated && !self.timers.is_armed(timer) {

@@ -28,7 +28,9 @@ pub struct Options {
 /// How long to wait for what. Time asleep does not count, except for [`Timing::open`].
 #[derive(Clone, Copy, Debug)]
 pub struct Timing {
-    /// From an open link to the server's answer.
+    /// From an open link to the server's first word: `ssh` has to log in meanwhile.
+    pub login: Duration,
+    /// From the server's first word to its answer.
     pub handshake: Duration,
     /// For the server's first word where a person may be asked for a password meanwhile.
     pub asking: Duration,
@@ -60,8 +62,9 @@ pub struct Timing {
 impl Default for Timing {
     fn default() -> Self {
         Self {
+            login: Duration::from_mins(1),
             handshake: Duration::from_secs(15),
-            asking: Duration::from_secs(3 * 60),
+            asking: Duration::from_mins(3),
             heartbeat: Duration::from_secs(3),
             silent: Duration::from_secs(10),
             suspicious: Duration::from_secs(2),
@@ -69,9 +72,9 @@ impl Default for Timing {
             backoff_cap: Duration::from_secs(2),
             stable: Duration::from_secs(10),
             needs_user: Duration::from_secs(30),
-            open: Duration::from_secs(5 * 60),
+            open: Duration::from_mins(5),
             close: Duration::from_secs(10),
-            hindrance: Duration::from_secs(60),
+            hindrance: Duration::from_mins(1),
             give_up: None,
         }
     }

@@ -4,7 +4,7 @@ mod kill;
 mod list;
 
 use std::ffi::OsString;
-use std::io;
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -70,6 +70,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, prefix: &[&str]) -> Ex
     };
     match act(arguments, prefix) {
         Ok(code) => code,
+        // Whoever read the output has seen enough.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("rejoin-server: {error}");
             ExitCode::FAILURE
@@ -94,12 +96,12 @@ fn act(arguments: Arguments, prefix: &[&str]) -> io::Result<ExitCode> {
         }
         Action::Ls { json } => list::list(registry.as_deref(), json)?,
         Action::Kill { sessions } => return kill::kill(&place()?, &sessions),
-        Action::Version { json } => print_version(json),
+        Action::Version { json } => print_version(json)?,
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn print_version(json: bool) {
+fn print_version(json: bool) -> io::Result<()> {
     let version = env!("CARGO_PKG_VERSION");
     let VersionRange { min, max } = VersionRange::SUPPORTED;
     if json {
@@ -110,8 +112,8 @@ fn print_version(json: bool) {
             "os": std::env::consts::OS,
             "arch": std::env::consts::ARCH,
         });
-        println!("{value}");
+        writeln!(io::stdout(), "{value}")
     } else {
-        println!("rejoin-server {version} (protocol {min} to {max})");
+        writeln!(io::stdout(), "rejoin-server {version} (protocol {min} to {max})")
     }
 }

@@ -37,7 +37,7 @@ pub struct Ending {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub enum Step {
-    /// No descendant is left.
+    /// No descendant is left, or none that may be ended.
     Done,
     /// Some are: step again at the next SIGCHLD, at the latest after this time.
     Again(Duration),
@@ -56,12 +56,19 @@ impl Ending {
             return Ok(Step::Done);
         }
         let now = Instant::now();
+        let is_final = now >= self.kill_from;
+        let (mut ours, mut forbidden) = (0, 0);
         for descendant in descendants()? {
-            if now >= self.kill_from {
-                send(descendant, &[Signal::KILL])?;
+            if is_final {
+                let is_ours = send(descendant, &[Signal::KILL])?;
+                *if is_ours { &mut ours } else { &mut forbidden } += 1;
             } else if self.asked.insert(descendant) {
                 send(descendant, &REQUESTS)?;
             }
+        }
+        // Another user's, by setuid: it is not ours to end, and nobody else will end it for us.
+        if forbidden > 0 && ours == 0 {
+            return Ok(Step::Done);
         }
         self.pause = (self.pause * 2).min(LONGEST_PAUSE);
         let grace_left = self.kill_from.saturating_duration_since(now);
@@ -115,17 +122,17 @@ fn descendants() -> io::Result<Vec<Name>> {
     Ok(found)
 }
 
-/// Signals it, unless its pid is another's by now. A process that may not be signalled (setuid)
-/// is waited for like the others.
-fn send((pid, start): Name, signals: &[Signal]) -> io::Result<()> {
+/// Signals it, unless its pid is another's by now; whether that is allowed.
+fn send((pid, start): Name, signals: &[Signal]) -> io::Result<bool> {
     let Some(handle) = Handle::open(pid)?.filter(|handle| handle.start() == start) else {
-        return Ok(());
+        return Ok(true);
     };
     for signal in signals {
         match handle.signal(*signal) {
-            Err(error) if error.kind() != io::ErrorKind::PermissionDenied => return Err(error),
-            _ => {}
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Ok(false),
+            Err(error) => return Err(error),
+            Ok(()) => {}
         }
     }
-    Ok(())
+    Ok(true)
 }

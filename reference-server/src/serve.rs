@@ -36,7 +36,9 @@ const GRACE: Duration = Duration::from_secs(1);
 /// How often the server looks whether its entry is still there.
 const GUARD: Duration = Duration::from_secs(2);
 /// How often it sweeps up after others.
-const SWEEP: Duration = Duration::from_secs(60 * 60);
+const SWEEP: Duration = Duration::from_hours(1);
+/// How long to wait when the system has no descriptor for another stream.
+const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
 /// How long the last frames may take to be written.
 const FAREWELL: Duration = Duration::from_secs(1);
 
@@ -89,6 +91,8 @@ struct Serve {
     retention: Duration,
     /// When to step the ending again.
     ending_due: Option<Instant>,
+    /// When to accept again, after the system refused to.
+    accept_after: Option<Instant>,
     children: Signal,
     is_stopped: bool,
 }
@@ -121,6 +125,7 @@ impl Serve {
             timers: BTreeMap::new(),
             retention: Duration::ZERO,
             ending_due: None,
+            accept_after: None,
             children: signal(SignalKind::child())?,
             is_stopped: false,
         })
@@ -139,9 +144,12 @@ impl Serve {
             let room = self.machine.output_room();
             tokio::select! {
                 Some((link, report)) = self.reported.recv() => self.report(link, report),
-                accepted = accept(self.listener.as_ref()) => match accepted {
+                accepted = accept(self.listener.as_ref(), self.accept_after) => match accepted {
                     Ok(stream) => self.accept(stream),
-                    Err(error) => self.note(format_args!("cannot accept: {error}")),
+                    Err(error) => {
+                        self.note(format_args!("cannot accept: {error}"));
+                        self.accept_after = Some(Instant::now() + ACCEPT_PAUSE);
+                    }
                 },
                 activity = act(self.process.as_mut(), room) => self.activity(activity),
                 _ = self.children.recv() => self.children_changed(),
@@ -163,9 +171,9 @@ impl Serve {
     /// A server whose opener has gone before it said what to start has nothing to serve.
     fn check_abandoned(&mut self) {
         if matches!(self.machine, Server::Absent(_)) && self.links.is_empty() {
-            let past = self.lock.read_past(None);
-            if let Err(error) = past.and_then(|past| self.lock.bury(&past)) {
-                self.note(format_args!("cannot write the tombstone: {error}"));
+            match self.lock.read_past(None) {
+                Ok(past) => self.bury_past(&past),
+                Err(error) => self.note(format_args!("cannot read the tombstone: {error}")),
             }
             self.is_stopped = true;
         }
@@ -217,10 +225,20 @@ impl Serve {
     fn activity(&mut self, activity: Activity) {
         match activity {
             Activity::Output(stream, data) => self.step(Event::Output(stream, data)),
-            Activity::InputTaken(next) => self.step(Event::InputTaken(next)),
+            Activity::InputTaken(next) => self.input_taken(next),
             Activity::Drained => {}
         }
         self.check_exited();
+    }
+
+    /// What goes to a closed pipe counts as taken, as long as the process could have read it.
+    fn input_taken(&mut self, next: rejoin_protocol::Seq) {
+        if self.process.as_ref().is_some_and(Running::has_closed_input) {
+            self.children_changed();
+        }
+        if self.process.as_ref().is_some_and(Running::is_running) {
+            self.step(Event::InputTaken(next));
+        }
     }
 
     /// The exit is reported once everything written before it was.
@@ -305,7 +323,10 @@ impl Serve {
     }
 }
 
-async fn accept(listener: Option<&UnixListener>) -> io::Result<UnixStream> {
+async fn accept(listener: Option<&UnixListener>, after: Option<Instant>) -> io::Result<UnixStream> {
+    if let Some(after) = after {
+        sleep_until(after).await;
+    }
     match listener {
         Some(listener) => listener.accept().await.map(|(stream, _)| stream),
         None => std::future::pending().await,

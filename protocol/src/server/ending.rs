@@ -13,6 +13,10 @@ impl Ending {
             }
             Event::Displaced => self.is_displaced = true,
             Event::LinkLost(lost) => self.waiting.retain(|(link, _)| *link != lost),
+            // Ending may take a while, and who waits for it must not take that for silence.
+            Event::Frame(link, Frame::Ping { token }) => {
+                effects.push(Effect::Send(link, Frame::Pong { token }));
+            }
             Event::Frame(link, Frame::Hello(hello)) => self.hello(config, link, &hello, effects),
             Event::LinkMisbehaved(link, _) => {
                 self.waiting.retain(|(waiting, _)| *waiting != link);

@@ -196,7 +196,7 @@ fn own_options_have_values_with_units() {
     let run = assert_run(&[&line[..], &rest[..]].concat(), &[], "host", &["x y", "z"]);
     let process = &run.process;
     assert!(process.exec && process.drop_oldest);
-    assert_eq!((process.window, process.retention), (1 << 20, Duration::from_secs(12 * 3600)));
+    assert_eq!((process.window, process.retention), (1 << 20, Duration::from_hours(12)));
     assert_eq!(process.env[0].value, b"b c");
     assert_eq!(process.directory, Some("/srv".into()));
     assert_eq!(run.session.give_up, Some(Duration::from_secs(90)));

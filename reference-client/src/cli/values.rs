@@ -65,10 +65,10 @@ mod tests {
     #[test]
     fn durations_have_units() {
         assert_eq!(duration("90s"), Ok(Duration::from_secs(90)));
-        assert_eq!(duration("15m"), Ok(Duration::from_secs(15 * 60)));
-        assert_eq!(duration("12h"), Ok(Duration::from_secs(12 * 3600)));
-        assert_eq!(duration("7d"), Ok(Duration::from_secs(7 * 86400)));
-        assert_eq!(duration("1h 30m"), Ok(Duration::from_secs(5400)));
+        assert_eq!(duration("15m"), Ok(Duration::from_mins(15)));
+        assert_eq!(duration("12h"), Ok(Duration::from_hours(12)));
+        assert_eq!(duration("7d"), Ok(Duration::from_hours(168)));
+        assert_eq!(duration("1h 30m"), Ok(Duration::from_mins(90)));
         assert!(duration("90").is_err());
         assert!(duration("").is_err());
         assert!(duration("-1s").is_err());

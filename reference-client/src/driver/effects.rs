@@ -13,6 +13,9 @@ use crate::link::LiveLink;
 use crate::session::{Taken, output_of};
 use crate::wake;
 
+/// Signals that wait for room; more than that say nothing new.
+const MOST_RETURNED: usize = 16;
+
 impl Driver {
     pub(super) fn carry_out(&mut self, effect: Effect) {
         match effect {
@@ -21,8 +24,7 @@ impl Driver {
             Effect::Close(link) => self.close(link),
             Effect::Deliver(seq, item) => self.deliver(seq, item),
             Effect::Tell(notice) => self.notice(notice),
-            // There is no process left to take it; the ending tells how much was never taken.
-            Effect::Return(_) => {}
+            Effect::Return(item) => self.keep(item),
             Effect::Arm(timer) => self.arm(timer),
             Effect::Disarm(timer) => self.timers.disarm(timer),
         }
@@ -38,6 +40,17 @@ impl Driver {
         let link = Link(self.links);
         let reports = self.reports.clone();
         self.link = Some(LiveLink::open(link, Arc::clone(&self.connect), attempt, reports));
+    }
+
+    /// What there was no room for. Input waits until there is some, so that this is a size or a
+    /// signal, or comes when no process is left to take it. Of sizes only the last one counts.
+    fn keep(&mut self, item: Item) {
+        if matches!(item, Item::Resize(_)) {
+            self.returned.retain(|kept| !matches!(kept, Item::Resize(_)));
+        }
+        if !matches!(item, Item::Input(_)) && self.returned.len() < MOST_RETURNED {
+            self.returned.push(item);
+        }
     }
 
     pub(super) fn send(&mut self, link: Link, frame: Frame) {
@@ -64,7 +77,7 @@ impl Driver {
     pub(super) fn arm(&mut self, timer: Timer) {
         let timing = &self.timing;
         let after = match timer {
-            Timer::Handshake => timing.handshake,
+            Timer::Handshake => timing.login,
             Timer::Heartbeat => timing.heartbeat,
             Timer::LinkSilent => timing.silent,
             Timer::Reconnect => return self.plan_attempt(),

@@ -99,7 +99,7 @@ impl Driver {
     /// Tells what only a person can mend; the rest is the reason of the next attempt.
     pub(super) fn tell_diagnosis(&self, error: &LinkError) {
         let advice = match error.kind {
-            LinkErrorKind::NeedsUser => "needs you: unlock the key, or press ~r to be asked",
+            LinkErrorKind::NeedsUser => "needs you: unlock the key, or be there to be asked",
             LinkErrorKind::HostKey => "needs you: look at the host's key with ssh",
             LinkErrorKind::ServerMissing => "needs you: the server program is missing on the host",
             _ => return,

@@ -18,10 +18,12 @@ use rejoin_protocol::{
     Capabilities, Frame, HostId, Incarnation, Link, Reason, SessionId, VersionRange,
 };
 
+use rustix::io::Errno;
+
 use crate::past::{from_machine, to_machine};
 use crate::process::{self, start_server};
 use crate::reap::reap;
-use crate::registry::{Lock, Record, Registry, RegistryError, Tried};
+use crate::registry::{self, Lock, Record, Registry, RegistryError, Tried};
 
 /// How long killed processes may take to be gone.
 const REAP_TIME: Duration = Duration::from_secs(5);
@@ -79,6 +81,9 @@ pub(crate) fn decide(place: &Place, hello: &Hello, deadline: Instant) -> Decisio
     let registry = match open_registry(place, is_making) {
         Ok(Some(registry)) => registry,
         Ok(None) => return without_past(&config, hello),
+        Err(RegistryError::Io { error, .. }) if is_passing(&error) => {
+            return refuse(hello, Reason::Unresponsive);
+        }
         Err(error) => return forbid(hello, &error.to_string()),
     };
     let attempt =
@@ -106,8 +111,11 @@ impl Attempt<'_> {
     fn run(&self) -> io::Result<Decision> {
         let mut pause = FIRST_PAUSE;
         loop {
-            if let Look::Decided(decision) = self.look()? {
-                return Ok(decision);
+            match self.look() {
+                Ok(Look::Decided(decision)) => return Ok(decision),
+                Ok(Look::Again) => {}
+                Err(error) if is_passing(&error) => {}
+                Err(error) => return Err(error),
             }
             if Instant::now() >= self.deadline {
                 return Ok(refuse(self.hello, Reason::Unresponsive));
@@ -145,13 +153,13 @@ impl Attempt<'_> {
             return Ok(Look::Decided(Decision::TooLate));
         }
         let reaped = reap(self.hello.session, REAP_TIME)?;
-        let past = to_machine(&lock.read_past(reaped.highest)?);
-        let mut machine = Server::Absent(past);
+        let past = lock.read_past(reaped.highest)?;
+        let mut machine = Server::Absent(to_machine(&past));
         let event = Event::Frame(CLIENT, Frame::Hello(self.hello.clone()));
         for effect in machine.step(self.config, event) {
             match effect {
                 Effect::Bury(past) => lock.bury(&from_machine(&past))?,
-                Effect::Start { .. } => return self.start(lock),
+                Effect::Start { .. } => return self.start(lock, &past),
                 Effect::Send(_, answer) => {
                     // An answer may block on a dead link: the lock is let go of before.
                     lock.withdraw()?;
@@ -163,12 +171,16 @@ impl Attempt<'_> {
         Ok(Look::Again)
     }
 
-    /// The server judges the same Hello once more, under the lock that it inherits here.
-    fn start(&self, lock: Lock) -> io::Result<Look> {
+    /// What an earlier server left is folded into the tombstone and removed first: a record that
+    /// is overwritten would forget which incarnations were used. The server judges the same Hello
+    /// once more, under the lock that it inherits here.
+    fn start(&self, lock: Lock, past: &registry::Past) -> io::Result<Look> {
         if !lock.is_current()? {
             return Ok(Look::Again);
         }
-        let past = lock.read_past(None)?;
+        if past.known {
+            lock.bury(past)?;
+        }
         let record = self.reserved();
         if let Err(error) = lock.write_record(&record) {
             lock.withdraw()?;
@@ -178,7 +190,7 @@ impl Attempt<'_> {
         match start_server(&self.place.program, self.arguments(), theirs, lock) {
             Ok(()) => Ok(Look::Decided(Decision::Join(ours))),
             Err(failed) => {
-                failed.lock.bury(&past)?;
+                failed.lock.bury(past)?;
                 failed.lock.withdraw()?;
                 Err(failed.error)
             }
@@ -203,6 +215,16 @@ impl Attempt<'_> {
         arguments.push(self.hello.session.to_string().into());
         arguments
     }
+}
+
+/// What the system refuses now and may grant in a moment: a host that is short of something is
+/// busy, and says nothing about the session.
+fn is_passing(error: &io::Error) -> bool {
+    let is_short = matches!(
+        Errno::from_io_error(error),
+        Some(Errno::MFILE | Errno::NFILE | Errno::NOMEM | Errno::AGAIN)
+    );
+    is_short || error.kind() == io::ErrorKind::TimedOut
 }
 
 /// Where nothing is known, nothing is made.

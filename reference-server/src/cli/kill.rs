@@ -17,6 +17,8 @@ use crate::registry::{Listed, Registry};
 
 /// How long a session may take to end.
 const PATIENCE: Duration = Duration::from_secs(15);
+/// With fewer digits, a slip ends the wrong session.
+const SHORTEST_NAME: usize = 4;
 
 pub(super) fn kill(place: &Place, names: &[String]) -> io::Result<ExitCode> {
     let registry = Registry::open_existing(place.registry.as_deref()).map_err(io::Error::other)?;
@@ -24,7 +26,8 @@ pub(super) fn kill(place: &Place, names: &[String]) -> io::Result<ExitCode> {
     let mut is_done = true;
     for name in names {
         match find(&listed, name).and_then(|found| end(place, found)) {
-            Ok(session) => println!("{session} ended"),
+            // Who reads that is no reason to leave the others alive.
+            Ok(session) => drop(writeln!(io::stdout(), "{session} ended")),
             Err(message) => {
                 eprintln!("rejoin-server: {message}");
                 is_done = false;
@@ -35,6 +38,9 @@ pub(super) fn kill(place: &Place, names: &[String]) -> io::Result<ExitCode> {
 }
 
 fn find<'a>(listed: &'a [Listed], name: &str) -> Result<&'a Listed, String> {
+    if name.len() < SHORTEST_NAME {
+        return Err(format!("{name:?} is too short for a session; see `rejoin-server ls`"));
+    }
     let mut found = listed.iter().filter(|listed| listed.session.to_string().starts_with(name));
     match (found.next(), found.next()) {
         (Some(one), None) => Ok(one),

@@ -1,6 +1,6 @@
 //! `rejoin-server ls`.
 
-use std::io;
+use std::io::{self, Write};
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -57,11 +57,11 @@ fn state(listed: &Listed) -> &'static str {
 pub(super) fn list(registry: Option<&Path>, json: bool) -> io::Result<()> {
     let rows = rows(registry)?;
     if json {
-        println!("{}", serde_json::to_string(&rows).map_err(io::Error::other)?);
+        let text = serde_json::to_string(&rows).map_err(io::Error::other)?;
+        writeln!(io::stdout(), "{text}")
     } else {
-        print(&rows);
+        print(&mut io::stdout().lock(), &rows)
     }
-    Ok(())
 }
 
 fn rows(registry: Option<&Path>) -> io::Result<Vec<Row>> {
@@ -72,22 +72,23 @@ fn rows(registry: Option<&Path>) -> io::Result<Vec<Row>> {
     Ok(registry.list()?.into_iter().map(Row::from).collect())
 }
 
-fn print(rows: &[Row]) {
+fn print(out: &mut impl Write, rows: &[Row]) -> io::Result<()> {
     if rows.is_empty() {
-        println!("no sessions");
-        return;
+        return writeln!(out, "no sessions");
     }
-    println!("{:<34}{:<10}{:>8}  {:<24}COMMAND", "SESSION", "STATE", "AGE", "HELD BY");
+    writeln!(out, "{:<34}{:<10}{:>8}  {:<24}COMMAND", "SESSION", "STATE", "AGE", "HELD BY")?;
     for row in rows {
-        println!(
+        writeln!(
+            out,
             "{:<34}{:<10}{:>8}  {:<24}{}",
             row.session,
             row.state,
             row.started.map_or_else(String::new, age),
             row.client,
             row.command
-        );
+        )?;
     }
+    Ok(())
 }
 
 fn age(started: u64) -> String {

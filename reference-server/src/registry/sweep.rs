@@ -13,7 +13,7 @@ use crate::reap::{orphaned_sessions, reap};
 
 /// How long a tombstone is kept, in boot time: well above the time for which a client repeats an
 /// unconfirmed Open.
-pub const TOMBSTONE_LIFE: Duration = Duration::from_secs(24 * 60 * 60);
+pub const TOMBSTONE_LIFE: Duration = Duration::from_hours(24);
 
 /// How long killed processes may take to be gone.
 const REAP_TIME: Duration = Duration::from_secs(5);
@@ -173,7 +173,7 @@ mod tests {
         lock(&registry).bury(&Past::default().with_used(Some(Incarnation(0)))).unwrap();
         let early = sweep_at(&registry, now + DAY * 9 / 10, DAY).unwrap();
         assert!(early.forgotten.is_empty() && !is_empty(&registry));
-        let late = sweep_at(&registry, now + DAY + Duration::from_secs(60), DAY).unwrap();
+        let late = sweep_at(&registry, now + DAY + Duration::from_mins(1), DAY).unwrap();
         assert_eq!(late.forgotten, [SESSION]);
         assert!(is_empty(&registry));
     }

@@ -138,6 +138,9 @@ impl Serve {
         change: impl FnOnce(&mut crate::registry::Record),
     ) -> io::Result<()> {
         let mut record = self.record.clone().ok_or(io::ErrorKind::NotFound)?;
+        if !self.lock.is_current()? {
+            return Err(io::Error::other("the lock file is not the session's any more"));
+        }
         change(&mut record);
         self.lock.write_record(&record)?;
         self.record = Some(record);
@@ -163,7 +166,16 @@ impl Serve {
 
     fn bury(&mut self, past: &Past) {
         self.listener = None;
-        if let Err(error) = self.lock.bury(&from_machine(past)) {
+        self.bury_past(&from_machine(past));
+    }
+
+    /// Nothing is touched where the name is another server's by now.
+    pub(super) fn bury_past(&mut self, past: &crate::registry::Past) {
+        let buried = match self.lock.is_current() {
+            Ok(true) => self.lock.bury(past),
+            other => other.map(drop),
+        };
+        if let Err(error) = buried {
             self.note(format_args!("the tombstone could not be written: {error}"));
         }
     }

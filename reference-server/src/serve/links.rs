@@ -38,6 +38,8 @@ type Reports = mpsc::Sender<(Link, Report)>;
 
 /// A stream with its two tasks.
 pub(super) struct LiveLink {
+    link: Link,
+    reports: Reports,
     frames: Option<mpsc::Sender<Frame>>,
     reader: JoinHandle<()>,
     writer: JoinHandle<()>,
@@ -48,9 +50,11 @@ impl LiveLink {
         let (reader, writer) = stream.into_split();
         let (frames, outgoing) = mpsc::channel(QUEUE);
         Self {
+            link,
             frames: Some(frames),
             reader: tokio::spawn(run_reader(link, reader, reports.clone())),
-            writer: tokio::spawn(run_writer(link, writer, outgoing, reports)),
+            writer: tokio::spawn(run_writer(link, writer, outgoing, reports.clone())),
+            reports,
         }
     }
 
@@ -61,15 +65,23 @@ impl LiveLink {
         }
     }
 
-    /// Reads nothing more, and ends the stream once what is queued is written.
+    /// Reads nothing more, and ends the stream once what is queued is written, or cannot be.
     pub(super) fn close(&mut self) {
         self.frames = None;
         self.reader.abort();
+        let writer = self.writer.abort_handle();
+        let (link, reports) = (self.link, self.reports.clone());
+        tokio::spawn(async move {
+            tokio::time::sleep(FAREWELL).await;
+            writer.abort();
+            let _ = reports.send((link, Report::Lost)).await;
+        });
     }
 
     /// Waits until what is queued is written.
     pub(super) async fn farewell(mut self) {
-        self.close();
+        self.frames = None;
+        self.reader.abort();
         let _ = self.writer.await;
     }
 }
@@ -128,8 +140,8 @@ fn decode_all(decoder: &mut Decoder, buffer: &mut BytesMut) -> (Vec<Frame>, Opti
     }
 }
 
-/// Writes until the queue is closed, and reports the end of the stream: what cannot be written to
-/// has no reader.
+/// Writes until the queue is closed, and reports that. Where the stream ends before, the reader
+/// reports it, after everything that has come.
 async fn run_writer(
     link: Link,
     mut writer: OwnedWriteHalf,
@@ -144,16 +156,12 @@ async fn run_writer(
             // pieces of the right size.
             let _ = queue.push(&frame);
         }
-        let writing = writer.write_all_buf(&mut queue);
-        let written = if frames.is_closed() {
-            tokio::time::timeout(FAREWELL, writing).await.unwrap_or(Ok(()))
-        } else {
-            writing.await
-        };
-        if written.is_err() {
+        if writer.write_all_buf(&mut queue).await.is_err() {
             break;
         }
     }
     let _ = writer.shutdown().await;
-    let _ = reports.send((link, Report::Lost)).await;
+    if frames.is_closed() {
+        let _ = reports.send((link, Report::Lost)).await;
+    }
 }

@@ -60,6 +60,17 @@ struct Sink {
     fd: Option<Rc<AsyncFd<OwnedFd>>>,
     /// Items with the number behind each.
     waiting: VecDeque<(Seq, Item)>,
+    /// The last byte that was written.
+    last: u8,
+}
+
+/// Whether the process took an input item.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Taken {
+    Yes,
+    NotYet,
+    /// It takes nothing more.
+    Closed,
 }
 
 impl Running {
@@ -77,7 +88,7 @@ impl Running {
         let source = |stream, fd| Source { stream, fd, buffer: BytesMut::new() };
         Ok(Self {
             pid: started.pid,
-            input: Sink { fd: Some(input), waiting: VecDeque::new() },
+            input: Sink { fd: Some(input), waiting: VecDeque::new(), last: b'\n' },
             stdout: source(Stream::Stdout, stdout),
             stderr: source(Stream::Stderr, stderr),
             terminal,
@@ -97,11 +108,23 @@ impl Running {
             }
             _ => {}
         }
-        self.input.waiting.push_back((item.end(seq), item));
+        // What a process that has ended did not take, nobody takes.
+        if self.is_running() {
+            self.input.waiting.push_back((item.end(seq), item));
+        }
+    }
+
+    pub(super) fn is_running(&self) -> bool {
+        matches!(self.exit, Exit::Running)
+    }
+
+    /// Whether the process reads no more input.
+    pub(super) fn has_closed_input(&self) -> bool {
+        self.input.fd.is_none()
     }
 
     fn signal(&self, signal: Signal) {
-        if matches!(self.exit, Exit::Running) {
+        if self.is_running() {
             // A number that is no signal here changes nothing.
             let _ = signal_foreground(self.master().map(AsFd::as_fd), self.pid, signal);
         }
@@ -198,21 +221,20 @@ impl Sink {
             let end = *end;
             let is_taken = match item {
                 Item::Input(data) => match &self.fd {
-                    Some(fd) => write_some(fd, data).await,
-                    // It has closed its input, or has ended: nobody takes this.
-                    None => true,
+                    Some(fd) => write_some(fd, data, &mut self.last).await,
+                    // It has closed its input: nobody takes this.
+                    None => Taken::Yes,
                 },
-                Item::InputEnd => {
-                    if let Some(fd) = self.fd.take_if(|_| !is_terminal) {
-                        drop(fd);
-                    } else if let Some(fd) = &self.fd {
-                        end_of_file(fd);
-                    }
-                    true
-                }
-                _ => true,
+                Item::InputEnd => match &self.fd {
+                    Some(fd) if is_terminal => end_of_file(fd, self.last).await,
+                    _ => Taken::Closed,
+                },
+                _ => Taken::Yes,
             };
-            if is_taken {
+            if is_taken == Taken::Closed {
+                self.fd = None;
+            }
+            if is_taken != Taken::NotYet {
                 self.waiting.pop_front();
                 return end;
             }
@@ -220,26 +242,37 @@ impl Sink {
     }
 }
 
-/// Whether all of `data` is taken; what was taken of it is cut off.
-async fn write_some(fd: &AsyncFd<OwnedFd>, data: &mut Bytes) -> bool {
-    let Ok(mut ready) = fd.writable().await else { return true };
+/// Writes what fits; it is cut off from `data`.
+async fn write_some(fd: &AsyncFd<OwnedFd>, data: &mut Bytes, last: &mut u8) -> Taken {
+    let Ok(mut ready) = fd.writable().await else { return Taken::Closed };
     match rustix::io::write(fd, data) {
         Ok(count) => {
-            let _ = data.split_to(count);
+            let written = data.split_to(count);
+            *last = written.last().copied().unwrap_or(*last);
         }
         Err(Errno::AGAIN) => ready.clear_ready(),
         Err(Errno::INTR) => {}
         // The reader is gone: what comes now goes where a closed pipe's bytes go.
-        Err(_) => return true,
+        Err(_) => return Taken::Closed,
     }
-    data.is_empty()
+    if data.is_empty() { Taken::Yes } else { Taken::NotYet }
 }
 
 /// A terminal has no end of input but the character that says so, and only a program that reads
-/// lines takes it for that.
-fn end_of_file(fd: &AsyncFd<OwnedFd>) {
-    let Ok(modes) = tcgetattr(fd) else { return };
-    if modes.local_modes.contains(LocalModes::ICANON) {
-        let _ = rustix::io::write(fd, &[modes.special_codes[SpecialCodeIndex::VEOF]]);
+/// lines takes it for that: behind an unfinished line, only the second one.
+async fn end_of_file(fd: &AsyncFd<OwnedFd>, last: u8) -> Taken {
+    let Ok(mut ready) = fd.writable().await else { return Taken::Yes };
+    let Ok(modes) = tcgetattr(fd) else { return Taken::Yes };
+    if !modes.local_modes.contains(LocalModes::ICANON) {
+        return Taken::Yes;
+    }
+    let end = [modes.special_codes[SpecialCodeIndex::VEOF]; 2];
+    let count = if last == b'\n' { 1 } else { 2 };
+    match rustix::io::write(fd, &end[..count]) {
+        Err(Errno::AGAIN) => {
+            ready.clear_ready();
+            Taken::NotYet
+        }
+        _ => Taken::Yes,
     }
 }
