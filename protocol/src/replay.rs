@@ -161,6 +161,18 @@ impl ReplayLog {
         self.flying = sent.map(|entry| entry.item.cost()).sum();
     }
 
+    /// Goes on behind what the other side has already, which needs no sending again on this link.
+    pub fn skip(&mut self, accepted: Seq) {
+        if accepted > self.sent {
+            self.rewind(accepted);
+        }
+    }
+
+    /// What was sent on this link and is not acknowledged, in bytes of window.
+    pub fn in_flight(&self) -> u64 {
+        self.flying
+    }
+
     /// The next item to send on this link, if there is one and the window in flight allows it.
     pub fn take_sendable(&mut self) -> Option<(Seq, Item)> {
         let at = self.unsent_index();

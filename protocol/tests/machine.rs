@@ -436,6 +436,25 @@ fn input_without_room_comes_back() {
 }
 
 #[test]
+fn a_resume_sends_a_part_at_once_and_goes_on_behind_what_had_arrived() {
+    let mut drive = ClientDrive::open(OnLoss::Fail).attached();
+    let large = || Item::Input(vec![0; 30_000].into());
+    for _ in 0..4 {
+        drive.input(large());
+    }
+    drive.cut();
+    let early = sent_by_client(&drive.dial(), drive.link);
+    assert_eq!(early[1..], [item(0, large()), item(1, large()), item(2, large())]);
+    drive.greet();
+    let mut welcome = drive.matching();
+    (welcome.accepted, welcome.handed_over) = (Seq(4), Seq(1));
+    let effects = drive.frame(Frame::Welcome(welcome));
+    assert_eq!(sent_by_client(&effects, drive.link), []);
+    let effects = drive.input(input("next"));
+    assert_eq!(sent_by_client(&effects, drive.link), [item(4, input("next"))]);
+}
+
+#[test]
 fn signals_and_sizes_find_room_where_bytes_find_none() {
     let mut drive = ClientDrive::open(OnLoss::Fail).attached();
     while drive.client.input_room() > 0 {

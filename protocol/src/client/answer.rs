@@ -20,7 +20,8 @@ impl Client {
             return self.refused_for_good(Reason::Diverged(divergence), effects);
         }
         if self.epoch.is_some() {
-            // What went out behind the Hello is on its way; `divergence` has judged the number.
+            // `divergence` has judged both numbers.
+            self.input.skip(welcome.accepted);
             let _ = self.input.acknowledge(welcome.handed_over);
         } else {
             self.first_welcome(welcome);

@@ -42,6 +42,9 @@ use crate::seq::Seq;
 use crate::spec::{Overflow, ProcessSpec};
 use crate::version::{Version, VersionRange};
 
+/// How much input goes out right behind a Resume, in bytes of window.
+const EARLY_FLIGHT: u64 = 64 * 1024;
+
 /// What does not change while a client lives.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Config {
@@ -272,7 +275,7 @@ impl Client {
         if is_asked {
             self.ask(config, link, None, effects);
             self.input.rewind(self.input.base());
-            self.send_input(link, effects);
+            self.send_early(link, effects);
         }
     }
 
@@ -376,6 +379,15 @@ impl Client {
             (Err(item), _) => effects.push(Effect::Return(item)),
             (Ok(_), Phase::Attached { link }) => self.send_input(*link, effects),
             (Ok(_), _) => {}
+        }
+    }
+
+    /// Sends a part of what is not acknowledged before it is known what of it has arrived: what
+    /// was typed saves its round trip, and bulk does not fill a short-lived link with repetitions.
+    fn send_early(&mut self, link: Link, effects: &mut Effects) {
+        while self.input.in_flight() < EARLY_FLIGHT {
+            let Some((seq, item)) = self.input.take_sendable() else { return };
+            effects.push(Effect::Send(link, Frame::Item { seq, item }));
         }
     }
 

@@ -1,1 +1,311 @@
-//! What hosts, networks and users are like.
+//! What hosts, networks and users do beside resetting connections.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::UnixListener;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use rejoin_ssh::testing::Signal;
+
+use crate::life::assert_one_line;
+use crate::output::{assert_same, numbers};
+use crate::support::{Client, Host, is_alive, kill, needed, rejoin, rejoin_server, until, within};
+
+/// Answers every line with its pid.
+const ECHO: &str = "echo $$; while read line; do echo \"$$ $line\"; done";
+
+/// Another line goes to the same process and back.
+#[track_caller]
+fn assert_answers(client: &mut Client, line: usize) {
+    let pid = client.line(1);
+    client.write(format!("word {line}\n"));
+    assert_eq!(client.line(line), format!("{pid} word {line}"));
+}
+
+#[track_caller]
+fn until_notice(client: &Client, text: &str) {
+    until(&format!("a notice of \"{text}\""), || {
+        let notices = client.events_named("notice");
+        notices.iter().any(|notice| notice["message"].as_str().unwrap().contains(text))
+    });
+}
+
+#[test]
+fn silence_is_noticed_at_both_ends_and_survived() {
+    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    let host = Host::start();
+    let mut client = host.plan().run(ECHO);
+    client.line(1);
+    host.relay().silence();
+    client.event("detached");
+    host.until_session_is("detached");
+    client.write("meanwhile\n");
+    host.relay().resume();
+    client.nth_event("attached", 2);
+    let pid = client.line(1);
+    assert_eq!(client.line(2), format!("{pid} meanwhile"));
+    assert_eq!(client.finish().0, 0);
+}
+
+#[test]
+fn a_stale_master_connection_does_not_hang_anything() {
+    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    let host = Host::start();
+    let path = host.home().join("master");
+    // It takes connections, and never says a word.
+    let _master = UnixListener::bind(&path).unwrap();
+    let path = format!("ControlPath={}", path.display());
+    let mut client = host.plan().with(["-o", "ControlMaster=auto", "-o", &path]).run(ECHO);
+    client.line(1);
+    host.cut();
+    client.nth_event("attached", 2);
+    assert_answers(&mut client, 2);
+    assert_eq!(client.finish().0, 0);
+}
+
+#[test]
+fn what_rc_files_print_is_skipped_and_told() {
+    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    let noise = "printf 'Welcome to \\033[31mthis host\\n'; exec sh -c \"$SSH_ORIGINAL_COMMAND\"";
+    let host = Host::with(|sshd| sshd.force_command(noise));
+    let mut client = host.plan().run(ECHO);
+    until_notice(&client, "Welcome to [31mthis host");
+    client.line(1);
+    host.cut();
+    client.nth_event("attached", 2);
+    assert_answers(&mut client, 2);
+    assert_eq!(client.finish().0, 0);
+}
+
+#[test]
+fn every_login_shell_will_do() {
+    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    let shells = ["sh", "bash", "dash", "zsh", "fish", "csh", "tcsh"];
+    let is_there = |shell: &&str| fs::exists(format!("/bin/{shell}")).unwrap();
+    let shells: Vec<_> = shells.into_iter().filter(is_there).collect();
+    eprintln!("tested with the shells that are installed: {shells:?}");
+    for shell in shells {
+        let forced = format!("export SHELL=/bin/{shell}; exec $SHELL -c \"$SSH_ORIGINAL_COMMAND\"");
+        let host = Host::with(|sshd| sshd.force_command(&forced));
+        let mut client = host.plan().run("printf '%s\\n' 'a  b' \"c d\" && exit 3");
+        assert_eq!(client.finish(), (3, b"a  b\nc d\n".to_vec()), "{shell}");
+    }
+}
+
+#[test]
+fn a_stopped_server_is_unresponsive_and_not_dead() {
+    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    let host = Host::start();
+    let mut client = host.plan().with(["--on-loss", "respawn"]).run(ECHO);
+    let pid = client.number(1);
+    let server = host.server_pid();
+    kill(server, Signal::STOP);
+    host.cut();
+    until_notice(&client, "does not answer");
+    assert!(is_alive(server) && is_alive(pid));
+    kill(server, Signal::CONT);
+    client.nth_event("attached", 2);
+    assert_answers(&mut client, 2);
+    assert_eq!(client.count("replaced"), 0);
+    assert_eq!(client.finish().0, 0);
+}
+
+#[test]
+fn a_registry_that_is_wiped_under_a_living_server_comes_back() {
+    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    let host = Host::start();
+    let mut client = host.plan().run(ECHO);
+    client.line(1);
+    let before = host.registry_names();
+    fs::remove_dir_all(host.registry()).unwrap();
+    until("the registry is as it was", || host.registry_names() == before);
+    let socket = host.registry().join(client.session()).join("socket");
+    until("the server listens again", || socket.exists());
+    host.cut();
+    client.nth_event("attached", 2);
+    assert_answers(&mut client, 2);
+    assert_eq!(client.finish().0, 0);
+}
+
+#[test]
+fn a_client_that_was_asleep_is_back_soon_after_it_wakes() {
+    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    let host = Host::start();
+    let mut client = host.plan().run(ECHO);
+    client.line(1);
+    client.signal(Signal::STOP);
+    host.relay().refuse(true);
+    host.cut();
+    host.until_session_is("detached");
+    let asleep = Instant::now();
+    until("it slept for a while", || asleep.elapsed() > Duration::from_secs(4));
+    host.relay().refuse(false);
+    client.signal(Signal::CONT);
+    within(Duration::from_secs(5), "it is attached again", || client.count("attached") == 2);
+    assert_answers(&mut client, 2);
+    assert_eq!(client.finish().0, 0);
+}
+
+#[test]
+fn another_machine_behind_the_same_name_is_told_and_not_used() {
+    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    let host = Host::with(|sshd| {
+        sshd.force_command(
+            "REJOIN_MACHINE_ID=$(cat ~/machine) exec sh -c \"$SSH_ORIGINAL_COMMAND\"",
+        )
+    });
+    let machine = |name: &str| fs::write(host.home().join("machine"), name).unwrap();
+    machine("one");
+    let mut client = host.plan().with(["--on-loss", "respawn"]).run(ECHO);
+    client.line(1);
+    machine("two");
+    host.cut();
+    until_notice(&client, "different host");
+    machine("one");
+    client.nth_event("attached", 2);
+    assert_answers(&mut client, 2);
+    assert_eq!(client.count("replaced"), 0);
+    assert_eq!(client.finish().0, 0);
+}
+
+#[test]
+fn a_login_that_is_refused_on_reconnect_is_told_as_needing_a_person() {
+    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    let host = Host::start();
+    let mut client = host.plan().run(ECHO);
+    let pid = client.number(1);
+    let keys = host.sshd().home().with_file_name("authorized_keys");
+    fs::write(&keys, "").unwrap();
+    host.cut();
+    until_notice(&client, "needs you");
+    assert!(is_alive(pid));
+    client.signal(Signal::TERM);
+    assert_eq!(client.status(), 128 + 15);
+    assert_one_line(&client, "rejoin attach");
+    host.end_sessions();
+}
+
+#[test]
+fn a_process_that_nobody_comes_back_to_is_ended_after_its_retention() {
+    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    let host = Host::start();
+    let mut client = host.plan().with(["--retention", "1s"]).run(ECHO);
+    let pid = client.number(1);
+    client.signal(Signal::TERM);
+    assert_eq!(client.status(), 128 + 15);
+    until("the process is gone", || !is_alive(pid));
+    until("the session is gone", || host.sessions().is_empty());
+}
+
+#[test]
+fn a_server_program_that_is_damaged_is_told() {
+    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    let host = Host::start();
+    let damaged = host.home().join("damaged");
+    fs::write(&damaged, &fs::read(rejoin_server()).unwrap()[..5000]).unwrap();
+    fs::set_permissions(&damaged, fs::Permissions::from_mode(0o755)).unwrap();
+    let mut client = host.plan().server(damaged.to_str().unwrap()).run("true");
+    assert_eq!(client.status(), 255);
+    assert_one_line(&client, "");
+    assert!(!host.registry().exists());
+}
+
+#[test]
+fn a_megabyte_of_command_line_is_refused_in_words() {
+    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    let host = Host::start();
+    let words = vec!["x".repeat(100_000); 10];
+    let mut client = host.plan().run_words([&["echo".to_owned()], &words[..]].concat());
+    assert_eq!(client.finish(), (126, Vec::new()));
+    assert_one_line(&client, "too long");
+    let mut fits = host.plan().run_words([&["printf %s".to_owned()], &words[..1]].concat());
+    assert_eq!(fits.finish(), (0, words[0].clone().into_bytes()));
+}
+
+#[test]
+fn ls_shows_what_runs_and_nothing_else() {
+    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    let host = Host::start();
+    let mut empty = host.plan().subcommand("ls").run_words::<&str>([]);
+    assert_eq!(empty.finish(), (0, b"no sessions\n".to_vec()));
+    let mut client = host.plan().run(ECHO);
+    client.line(1);
+    let mut listing = host.plan().subcommand("ls").run_words::<&str>([]);
+    let (status, output) = listing.finish();
+    let output = String::from_utf8(output).unwrap();
+    assert_eq!(status, 0);
+    assert!(output.contains(&client.session()[..8]) && output.contains("attached"), "{output}");
+    assert_eq!(client.finish().0, 0);
+    let mut empty = host.plan().subcommand("ls").run_words::<&str>([]);
+    assert_eq!(empty.finish(), (0, b"no sessions\n".to_vec()));
+}
+
+/// A program that stands in for ssh, with what leads to the host.
+fn stand_in(host: &Host) -> std::path::PathBuf {
+    let options = host.options();
+    let words = [rejoin().as_os_str()].into_iter().chain(options.iter().map(AsRef::as_ref));
+    let quoted = |word: &std::ffi::OsStr| format!("'{}'", word.to_str().unwrap());
+    let line: Vec<_> = words.map(quoted).collect();
+    let server = rejoin_server().display();
+    let script = format!("#!/bin/sh\nexec {} --server '{server}' \"$@\"\n", line.join(" "));
+    let path = host.home().join("stand-in");
+    fs::write(&path, script).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    path
+}
+
+fn run(command: &mut Command) {
+    let output = command.output().unwrap();
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{command:?}: {told}");
+}
+
+#[test]
+fn git_clones_and_pushes_over_it_while_connections_are_cut() {
+    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    needed("git");
+    let host = Host::start();
+    let git = |words: &[&str]| {
+        let mut command = Command::new("git");
+        command.current_dir(host.home()).env("HOME", host.home()).args(words);
+        command.env("GIT_SSH_COMMAND", stand_in(&host)).env("GIT_CONFIG_NOSYSTEM", "1");
+        for role in ["AUTHOR", "COMMITTER"] {
+            command.env(format!("GIT_{role}_NAME"), "a").env(format!("GIT_{role}_EMAIL"), "a@b");
+        }
+        run(&mut command);
+    };
+    let mut random = rejoin_ssh::testing::Random::from_env();
+    let data: Vec<u8> = (0..200_000).flat_map(|_| random.next_u64().to_le_bytes()).collect();
+    git(&["init", "-q", "--initial-branch=main", "source"]);
+    fs::write(host.home().join("source/data"), &data).unwrap();
+    git(&["-C", "source", "add", "data"]);
+    git(&["-C", "source", "commit", "-q", "-m", "data"]);
+    git(&["clone", "-q", "--bare", "source", "bare.git"]);
+    host.relay().cut_plan(|link| (link < 2).then_some(400_000));
+    git(&["clone", "-q", "127.0.0.1:bare.git", "copy"]);
+    assert_eq!(host.relay().resets(), 2);
+    assert_same(&fs::read(host.home().join("copy/data")).unwrap(), &data);
+    fs::write(host.home().join("copy/more"), "more").unwrap();
+    git(&["-C", "copy", "add", "more"]);
+    git(&["-C", "copy", "commit", "-q", "-m", "more"]);
+    git(&["-C", "copy", "push", "-q", "origin", "main"]);
+    git(&["-C", "source", "pull", "-q", "../bare.git", "main"]);
+    assert!(host.home().join("source/more").exists());
+}
+
+#[test]
+fn sftp_copies_over_it_while_connections_are_cut() {
+    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    needed("sftp");
+    let host = Host::start();
+    fs::write(host.home().join("there"), numbers(300_000)).unwrap();
+    let batch = host.home().join("batch");
+    let [from, to] = ["there", "here"].map(|name| host.home().join(name).display().to_string());
+    fs::write(&batch, format!("get {from} {to}\n")).unwrap();
+    host.relay().cut_plan(|link| (link < 2).then_some(400_000));
+    let mut sftp = Command::new("sftp");
+    run(sftp.arg("-q").arg("-S").arg(stand_in(&host)).arg("-b").arg(&batch).arg(host.name()));
+    assert_eq!(host.relay().resets(), 2);
+    assert_same(&fs::read(host.home().join("here")).unwrap(), numbers(300_000).as_bytes());
+}

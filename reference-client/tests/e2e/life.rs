@@ -16,25 +16,25 @@ const SOON: Duration = Duration::from_secs(2);
 
 #[test]
 fn a_stream_survives_hangups_kills_and_restarts_of_sshd() {
-    let expected = numbers(2_000_000);
+    rejoin_ssh::needs!("ssh", "sshd", "ps");
     let host = Host::start();
-    let mut client = host.plan().run("echo $$; seq 2000000; echo $$");
-    let steps: [(usize, &dyn Fn()); 3] = [
-        (1 << 20, &|| kill_sessions(&host, Signal::HUP)),
-        (5 << 20, &|| kill_sessions(&host, Signal::KILL)),
-        (9 << 20, &|| {
+    let count = "i=0; until [ -e ~/go ]; do i=$((i+1)); echo $i; done";
+    let mut client = host.plan().run(&format!("echo $$; {count}; echo $$"));
+    let strikes: [&dyn Fn(); 3] =
+        [&|| kill_sessions(&host, Signal::HUP), &|| kill_sessions(&host, Signal::KILL), &|| {
             host.sshd().restart().unwrap();
             kill_sessions(&host, Signal::KILL);
-        }),
-    ];
-    for (number, (after, strike)) in steps.into_iter().enumerate() {
-        client.until_written(after);
+        }];
+    for (number, strike) in strikes.into_iter().enumerate() {
+        client.until_written(client.output_length() + 20_000);
         strike();
         client.nth_event("attached", number + 2);
     }
+    std::fs::write(host.home().join("go"), "").unwrap();
     let (status, output) = client.finish();
-    let pid = String::from_utf8_lossy(&output[..output.iter().position(|&b| b == b'\n').unwrap()]);
-    assert_same(&output, format!("{pid}\n{expected}{pid}\n").as_bytes());
+    let text = String::from_utf8_lossy(&output);
+    let (pid, last) = (text.lines().next().unwrap(), text.lines().count() - 2);
+    assert_same(&output, format!("{pid}\n{}{pid}\n", numbers(last)).as_bytes());
     assert_eq!(status, 0);
     assert!(client.events_named("attached")[1..].iter().all(|event| event["how"] == "resumed"));
 }
@@ -47,6 +47,7 @@ fn kill_sessions(host: &Host, signal: Signal) {
 
 #[test]
 fn a_killed_attach_program_is_a_lost_connection() {
+    rejoin_ssh::needs!("ssh", "sshd", "ps");
     let host = Host::start();
     let mut client = host.plan().run(FAMILY);
     let pid = client.line(1);
@@ -103,11 +104,13 @@ pub(crate) fn assert_one_line(client: &Client, text: &str) {
 
 #[test]
 fn a_server_killed_while_attached_is_told_at_once_under_fail() {
+    rejoin_ssh::needs!("ssh", "sshd", "ps");
     a_loss_is_told(true);
 }
 
 #[test]
 fn a_server_killed_while_detached_is_told_with_the_connection_under_fail() {
+    rejoin_ssh::needs!("ssh", "sshd", "ps");
     a_loss_is_told(false);
 }
 
@@ -135,17 +138,20 @@ fn a_fresh_process_is_told(is_attached: bool) {
 
 #[test]
 fn a_server_killed_while_attached_is_replaced_under_respawn() {
+    rejoin_ssh::needs!("ssh", "sshd", "ps");
     a_fresh_process_is_told(true);
 }
 
 #[test]
 fn a_server_killed_while_detached_is_replaced_under_respawn() {
+    rejoin_ssh::needs!("ssh", "sshd", "ps");
     a_fresh_process_is_told(false);
 }
 
 #[test]
 fn input_of_unknown_fate_is_counted_and_never_given_to_the_fresh_process() {
     const PIPE: u64 = 64 * 1024;
+    rejoin_ssh::needs!("ssh", "sshd", "ps");
     let host = Host::start();
     let script = "echo $$; until [ -e ~/go ]; do sleep 0.01; done; wc -c";
     let mut client = host.plan().with(["--on-loss", "respawn"]).run(script);
@@ -167,6 +173,7 @@ fn input_of_unknown_fate_is_counted_and_never_given_to_the_fresh_process() {
 
 #[test]
 fn kill_ends_also_what_ignores_hangups_and_runs_away() {
+    rejoin_ssh::needs!("ssh", "sshd", "ps");
     let host = Host::start();
     let script = "trap '' HUP TERM; \
         setsid sh -c 'trap \"\" HUP TERM; echo $$; (sleep 1000 & echo $!); sleep 1000' & \
@@ -182,6 +189,7 @@ fn kill_ends_also_what_ignores_hangups_and_runs_away() {
 
 #[test]
 fn who_leaves_leaves_the_process() {
+    rejoin_ssh::needs!("ssh", "sshd", "ps");
     let host = Host::start();
     for signal in [Signal::HUP, Signal::TERM] {
         let mut client = host.plan().run(FAMILY);
@@ -197,7 +205,23 @@ fn who_leaves_leaves_the_process() {
 }
 
 #[test]
+fn a_killed_client_takes_its_connection_along() {
+    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    let host = Host::start();
+    let mut client = host.plan().run(FAMILY);
+    let pid = client.number(1);
+    assert_eq!(host.connections().len(), 1);
+    client.signal(Signal::KILL);
+    assert_eq!(client.status(), 128 + 9);
+    until("ssh has ended", || host.connections().is_empty());
+    host.until_session_is("detached");
+    assert!(is_alive(pid));
+    host.end_sessions();
+}
+
+#[test]
 fn an_interrupt_without_a_terminal_ends_the_process() {
+    rejoin_ssh::needs!("ssh", "sshd", "ps");
     let host = Host::start();
     let mut client = host.plan().run(FAMILY);
     let pid = client.number(1);

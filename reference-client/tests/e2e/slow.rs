@@ -38,6 +38,7 @@ fn until_blocked(host: &Host) {
 
 #[test]
 fn a_reader_who_does_not_read_blocks_the_process_and_bounds_memory() {
+    rejoin_ssh::needs!("ssh", "sshd", "ps");
     let host = Host::start();
     let mut client = flood(&host);
     let server = host.server_pid();
@@ -59,6 +60,7 @@ fn a_reader_who_does_not_read_blocks_the_process_and_bounds_memory() {
 
 #[test]
 fn a_reader_who_goes_away_ends_the_process_as_a_closed_pipe_does() {
+    rejoin_ssh::needs!("ssh", "sshd", "ps");
     let host = Host::start();
     let mut client = host.plan().unread().run("echo $$ > ~/pid; yes");
     until("the process runs", || host.home().join("pid").exists());

@@ -15,6 +15,8 @@ use super::processes::{Signal, kill};
 use super::programs::{rejoin, rejoin_server};
 use super::wait::{LIMIT, until, until_some};
 
+type Change<'a> = Box<dyn FnOnce(&mut Command) + 'a>;
+
 /// A run that is being prepared: with pipes on all three streams, and events to a file.
 pub(crate) struct Plan<'a> {
     host: &'a Host,
@@ -22,7 +24,7 @@ pub(crate) struct Plan<'a> {
     subcommand: Option<&'static str>,
     server: OsString,
     is_read: bool,
-    change: Option<Box<dyn FnOnce(&mut Command) + 'a>>,
+    change: Option<Change<'a>>,
 }
 
 impl<'a> Plan<'a> {
@@ -105,8 +107,14 @@ pub(crate) struct Client {
 /// What was read of its stdout.
 #[derive(Default)]
 struct Out {
-    read: Mutex<(Vec<u8>, bool)>,
+    read: Mutex<Read>,
     more: Condvar,
+}
+
+#[derive(Default)]
+struct Read {
+    bytes: Vec<u8>,
+    has_ended: bool,
 }
 
 impl Client {
@@ -123,8 +131,8 @@ impl Client {
             loop {
                 let length = stdout.read(&mut chunk).unwrap_or(0);
                 let mut read = out.read.lock().unwrap_or_else(PoisonError::into_inner);
-                read.0.extend_from_slice(&chunk[..length]);
-                read.1 = length == 0;
+                read.bytes.extend_from_slice(&chunk[..length]);
+                read.has_ended = length == 0;
                 out.more.notify_all();
                 if length == 0 {
                     return;
@@ -161,12 +169,12 @@ impl Client {
 
     /// What it has written so far.
     pub(crate) fn output(&self) -> String {
-        String::from_utf8_lossy(&self.out.read.lock().unwrap().0).into_owned()
+        String::from_utf8_lossy(&self.out.read.lock().unwrap().bytes).into_owned()
     }
 
     /// How much it has written so far.
     pub(crate) fn output_length(&self) -> usize {
-        self.out.read.lock().unwrap().0.len()
+        self.out.read.lock().unwrap().bytes.len()
     }
 
     /// Waits until it has written so many whole lines, and returns the last of them.
@@ -259,12 +267,12 @@ impl Client {
         self.read();
         let deadline = Instant::now() + limit;
         let mut read = self.out.read.lock().unwrap();
-        while !read.1 {
+        while !read.has_ended {
             let left = deadline.saturating_duration_since(Instant::now());
             assert!(!left.is_zero(), "rejoin has not ended within {limit:?}");
             read = self.out.more.wait_timeout(read, left).unwrap().0;
         }
-        let output = std::mem::take(&mut read.0);
+        let output = std::mem::take(&mut read.bytes);
         drop(read);
         (self.status(), output)
     }

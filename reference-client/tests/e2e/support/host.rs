@@ -166,6 +166,14 @@ impl Host {
         attaches.map(|found| found.pid).collect()
     }
 
+    /// The processes of clients that connect to this host: ssh, with its key.
+    pub(crate) fn connections(&self) -> Vec<i32> {
+        let key = self.sshd().home().with_file_name("user_key").display().to_string();
+        let is_ssh =
+            |found: &Found| found.command.starts_with("ssh ") && found.command.contains(&key);
+        processes().into_iter().filter(is_ssh).map(|found| found.pid).collect()
+    }
+
     /// Everything that runs on this host.
     pub(crate) fn processes(&self) -> Vec<Found> {
         let registry = self.registry();
@@ -184,12 +192,17 @@ impl Host {
         names
     }
 
+    pub(crate) fn has_only_tombstones(&self) -> bool {
+        self.registry_names()
+            .iter()
+            .all(|name| Path::new(name).extension() == Some("lock".as_ref()))
+    }
+
     /// Waits until nothing but tombstones is left.
     #[track_caller]
     pub(crate) fn until_clean(&self) {
         until("nothing but tombstones is left", || {
-            let is_tombstone = |name: &String| name.ends_with(".lock");
-            self.registry_names().iter().all(is_tombstone) && self.processes().is_empty()
+            self.has_only_tombstones() && self.processes().is_empty()
         });
     }
 

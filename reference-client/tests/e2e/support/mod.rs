@@ -11,7 +11,7 @@ mod wait;
 pub(crate) use client::Client;
 pub(crate) use host::Host;
 pub(crate) use processes::{is_alive, kill, memory};
-pub(crate) use programs::needed;
+pub(crate) use programs::{needed, rejoin, rejoin_server};
 pub(crate) use raw::{Raw, Wishes, frame_bytes};
 pub(crate) use tmux::Tmux;
 pub(crate) use wait::{until, within};

@@ -15,7 +15,8 @@ const ROWS: &str = "24";
 pub(crate) struct Tmux {
     socket: PathBuf,
     home: PathBuf,
-    pub(crate) events: PathBuf,
+    events: PathBuf,
+    status: PathBuf,
 }
 
 impl Tmux {
@@ -38,9 +39,12 @@ impl Tmux {
 
     fn start(host: &Host, events: PathBuf, line: &[OsString]) -> Self {
         needed("tmux");
-        let tmux = Self { socket: host.file_for_run("tmux"), home: host.home(), events };
+        let [socket, status] = ["tmux", "status"].map(|what| host.file_for_run(what));
+        let tmux = Self { socket, home: host.home(), events, status };
         let mut command = tmux.command();
         command.args(["-f", "/dev/null", "new-session", "-d", "-x", COLUMNS, "-y", ROWS, "--"]);
+        // Of a program that ends, tmux may miss the status.
+        command.args(["sh", "-c", "\"$@\"; echo $? > \"$0\""]).arg(&tmux.status);
         let started = command.args(line).output().unwrap();
         assert!(started.status.success(), "{}", String::from_utf8_lossy(&started.stderr));
         // The last screen stays to be looked at when the program ends.
@@ -69,7 +73,12 @@ impl Tmux {
 
     /// Types text as it is.
     pub(crate) fn text(&self, text: &str) {
-        self.keys(&["-l", text]);
+        // To tmux, a semicolon at the end of a word would end its command.
+        let text = match text.strip_suffix(';') {
+            Some(text) => format!("{text}\\;"),
+            None => text.to_owned(),
+        };
+        self.keys(&["-l", &text]);
     }
 
     /// What is to be seen.
@@ -84,17 +93,12 @@ impl Tmux {
         String::from_utf8_lossy(&told.stdout).trim().to_owned()
     }
 
-    /// The status of the program, once it has ended.
-    fn status(&self) -> Option<i32> {
-        let told = self.run(&["display-message", "-p", "#{pane_dead_status}"]);
-        String::from_utf8_lossy(&told.stdout).trim().parse().ok()
-    }
-
     /// Waits until the program has ended with this status.
     #[track_caller]
     pub(crate) fn until_ended_with(&self, status: i32) {
+        let told = format!("{status}\n");
         self.until_screen(&format!("an end with status {status}"), |_| {
-            self.status() == Some(status)
+            std::fs::read_to_string(&self.status).is_ok_and(|status| status == told)
         });
     }
 
@@ -108,9 +112,8 @@ impl Tmux {
                 is_wanted(&last)
             });
         });
-        if std::panic::catch_unwind(seen).is_err() {
-            panic!("not within {LIMIT:?}: {what}; the screen is\n{last}");
-        }
+        let is_seen = std::panic::catch_unwind(seen).is_ok();
+        assert!(is_seen, "not within {LIMIT:?}: {what}; the screen is\n{last}");
     }
 
     /// Waits until a text is to be seen.
