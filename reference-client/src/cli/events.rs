@@ -116,7 +116,7 @@ mod tests {
         assert_eq!(
             line(&event, at()).unwrap(),
             "{\"event\":\"reconnecting\",\"at\":\"2023-11-14T22:13:20.007Z\",\"attempt\":2,\
-             \"delay_millis\":50,\"reason\":\"reset\\n\\\"x\\\"\",\"needs_user\":false}\n"
+             \"delay_millis\":50,\"needs_user\":false,\"reason\":\"reset\\n\\\"x\\\"\"}\n"
         );
     }
 
