@@ -48,6 +48,7 @@ fn a_reader_who_does_not_read_blocks_the_process_and_bounds_memory() {
     assert!(progress < 32, "{progress} MiB were taken from a process that nobody reads");
     let after = (memory(client.pid()), memory(server));
     for (before, after) in [(before.0, after.0), (before.1, after.1)] {
+        eprintln!("{} KiB became {} KiB, {} at most", before.now, after.now, after.most);
         assert!(after.most <= before.now + GROWTH, "{before:?} became {after:?}");
     }
     host.cut();

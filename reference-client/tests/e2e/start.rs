@@ -2,10 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
+use rejoin_protocol::frame::Wish;
+use rejoin_protocol::spec::{Command, ProcessSpec};
+use rejoin_protocol::{Frame, Incarnation, Item, Reason, Seq};
+
 use crate::life::assert_one_line;
-use crate::support::{Host, is_alive, until};
+use crate::support::{Host, Raw, Wishes, is_alive, until};
 
 /// Waits for a file, then says its last words and ends as `how` tells.
 fn ends_when_told(how: &str) -> String {
@@ -137,4 +142,72 @@ fn a_missing_server_program_is_told() {
     let mut client = host.plan().server("/does/not/exist").run("true");
     assert_eq!(client.status(), 255);
     assert_one_line(&client, "--server");
+}
+
+/// Says the frame on a link of its own, and returns how that is refused.
+#[track_caller]
+fn refusal_of(host: &Host, frame: &Frame) -> Reason {
+    let mut link = Raw::begin(host);
+    link.greeting();
+    link.say(frame);
+    link.refusal()
+}
+
+#[test]
+fn an_open_that_comes_twice_starts_one_process_however_late() {
+    let host = Host::start();
+    let mut wishes = Wishes::new();
+    let mut first = Raw::begin(&host);
+    let id = first.greeting();
+    let open = wishes.open(id, "echo started >> ~/starts; cat");
+    first.say(&open);
+    first.welcome();
+    assert!(matches!(refusal_of(&host, &open), Reason::Stale { .. }));
+    let mut second = Raw::begin(&host);
+    second.greeting();
+    second.say(&wishes.open(id, "echo started >> ~/starts; cat"));
+    second.welcome();
+    second.say(&Frame::Item { seq: Seq(0), item: Item::InputEnd });
+    let exit = second.hear_until(|frame| match frame {
+        Frame::Item { seq, item: Item::Exit(_) } => Some(*seq),
+        _ => None,
+    });
+    second.say(&Frame::Ack { next: exit.next() });
+    second.rest();
+    for late in [open, wishes.open(id, "echo started >> ~/starts")] {
+        assert_eq!(refusal_of(&host, &late), Reason::ProcessGone);
+    }
+    assert_eq!(fs::read_to_string(host.home().join("starts")).unwrap(), "started\n");
+}
+
+#[test]
+fn an_open_that_comes_after_its_session_was_ended_starts_nothing() {
+    let host = Host::start();
+    let mut wishes = Wishes::new();
+    let mut link = Raw::begin(&host);
+    let id = link.greeting();
+    let open = wishes.open(id, "echo started >> ~/starts");
+    link.say(&wishes.close());
+    link.hear_until(|frame| matches!(frame, Frame::Closed { .. }).then_some(()));
+    assert_eq!(refusal_of(&host, &open), Reason::ProcessGone);
+    assert!(!host.home().join("starts").exists());
+}
+
+#[test]
+fn a_start_that_failed_fails_again_in_the_same_way() {
+    let host = Host::start();
+    let mut wishes = Wishes::new();
+    let mut link = Raw::begin(&host);
+    let id = link.greeting();
+    let program = host.home().join("late-program");
+    let words = vec![program.to_str().unwrap().as_bytes().to_vec()];
+    let spec = ProcessSpec::new(Command::Exec(words)).encode().unwrap();
+    let open = wishes.hello(Wish::Open { incarnation: Incarnation(0), host: id, spec });
+    link.say(&open);
+    let Reason::SpawnFailed(error) = link.refusal() else { panic!("there is no such program") };
+    // What would work by now must not be tried: the first answer may have been told already.
+    fs::write(&program, "#!/bin/sh\necho started >> ~/starts\n").unwrap();
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    assert_eq!(refusal_of(&host, &open), Reason::SpawnFailed(error));
+    assert!(!host.home().join("starts").exists());
 }
