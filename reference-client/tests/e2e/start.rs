@@ -155,6 +155,7 @@ fn refusal_of(host: &Host, frame: &Frame) -> Reason {
 
 #[test]
 fn an_open_that_comes_twice_starts_one_process_however_late() {
+    rejoin_ssh::needs!("ssh", "sshd", "ps");
     let host = Host::start();
     let mut wishes = Wishes::new();
     let mut first = Raw::begin(&host);
@@ -182,6 +183,7 @@ fn an_open_that_comes_twice_starts_one_process_however_late() {
 
 #[test]
 fn an_open_that_comes_after_its_session_was_ended_starts_nothing() {
+    rejoin_ssh::needs!("ssh", "sshd", "ps");
     let host = Host::start();
     let mut wishes = Wishes::new();
     let mut link = Raw::begin(&host);
@@ -195,6 +197,7 @@ fn an_open_that_comes_after_its_session_was_ended_starts_nothing() {
 
 #[test]
 fn a_start_that_failed_fails_again_in_the_same_way() {
+    rejoin_ssh::needs!("ssh", "sshd", "ps");
     let host = Host::start();
     let mut wishes = Wishes::new();
     let mut link = Raw::begin(&host);
