@@ -10,6 +10,20 @@
 
 extern crate alloc;
 
+/// Whether the machine is to be wrong in the way that is named: never, in any ordinary build.
+#[cfg(not(rejoin_mutants))]
+macro_rules! mutated {
+    ($mutant:ident) => {
+        false
+    };
+}
+#[cfg(rejoin_mutants)]
+macro_rules! mutated {
+    ($mutant:ident) => {
+        crate::mutant::is(crate::mutant::Mutant::$mutant)
+    };
+}
+
 pub mod client;
 pub mod codec;
 pub mod error;
@@ -19,6 +33,8 @@ pub mod framed;
 pub mod ident;
 pub mod item;
 pub mod machine;
+#[cfg(rejoin_mutants)]
+pub mod mutant;
 pub mod reason;
 pub mod receive;
 pub mod replay;

@@ -61,7 +61,8 @@ impl Receive {
     pub fn accept(&mut self, seq: Seq, item: Item) -> Arrival {
         let end = item.end(seq);
         if end <= self.accepted {
-            return Arrival::Duplicate;
+            let is_new = mutated!(DuplicateDelivered);
+            return if is_new { Arrival::New(seq, item) } else { Arrival::Duplicate };
         }
         if seq > self.accepted {
             return Arrival::Ahead;

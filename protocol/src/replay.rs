@@ -201,7 +201,8 @@ impl ReplayLog {
             self.next = self.next.next();
         }
         let is_left = handed_over < accepted;
-        self.predecessor = is_left.then_some(Predecessor { end: accepted, cost: buffered });
+        let cost = if mutated!(PredecessorNotCounted) { 0 } else { buffered };
+        self.predecessor = is_left.then_some(Predecessor { end: accepted, cost });
     }
 
     fn total_cost(&self) -> u64 {

@@ -3,7 +3,7 @@
 use super::{Claim, Client, Config, Effect, Effects, Ending, Notice, OnLoss, Patience, Phase};
 use crate::error::Divergence;
 use crate::frame::{Frame, From, How, Refused, Welcome};
-use crate::ident::{HostId, Incarnation};
+use crate::ident::{HostId, Incarnation, Tenure};
 use crate::machine::{Link, Timer};
 use crate::reason::{Counters, Reason};
 use crate::receive::Receive;
@@ -12,7 +12,8 @@ use crate::version::VersionRange;
 
 impl Client {
     pub(super) fn welcome(&mut self, link: Link, welcome: &Welcome, effects: &mut Effects) {
-        if welcome.attach != self.attach || self.is_closing {
+        let is_late = welcome.attach != self.attach && !mutated!(AnswerOfAnotherAttachTaken);
+        if is_late || self.is_closing {
             return;
         }
         let Phase::Attaching { greeted, .. } = self.phase else { return };
@@ -20,6 +21,9 @@ impl Client {
             return self.refused_for_good(Reason::Diverged(divergence), effects);
         }
         if self.epoch.is_some() {
+            if mutated!(ForgottenAcksPaperedOver) && welcome.handed_over < self.input.base() {
+                self.number_input(welcome);
+            }
             // `divergence` has judged both numbers.
             self.input.skip(welcome.accepted);
             let _ = self.input.acknowledge(welcome.handed_over);
@@ -44,7 +48,7 @@ impl Client {
         }));
         // An earlier acknowledgement may have been lost with its link, and nothing else may come.
         let next = self.output.handed_over();
-        if next > welcome.first_output {
+        if next > welcome.first_output && !mutated!(AckNotRepeatedAfterWelcome) {
             effects.push(Effect::Send(link, Frame::Ack { next }));
         }
         self.send_input(link, effects);
@@ -56,7 +60,13 @@ impl Client {
         self.tenure = welcome.tenure;
         let window = welcome.window.min(ProcessSpec::MAX_WINDOW);
         self.output = Receive::starting_at(welcome.next_output, window);
-        self.input.rebase(welcome.handed_over, welcome.accepted, welcome.buffered, window);
+        self.number_input(welcome);
+    }
+
+    /// Numbers what is queued as the server wants it next.
+    fn number_input(&mut self, welcome: &Welcome) {
+        let Welcome { handed_over, accepted, buffered, window, .. } = *welcome;
+        self.input.rebase(handed_over, accepted, buffered, window.min(ProcessSpec::MAX_WINDOW));
     }
 
     /// Numbers that cannot both be true (rule 14): told, never papered over.
@@ -84,9 +94,11 @@ impl Client {
             Some(Divergence::Identity)
         } else if welcome.accepted > self.input.next() {
             Some(Divergence::InputAhead)
-        } else if welcome.handed_over < self.input.base() {
+        } else if welcome.handed_over < self.input.base() && !mutated!(ForgottenAcksPaperedOver) {
             Some(Divergence::InputBehind)
-        } else if welcome.first_output > self.output.handed_over() {
+        } else if welcome.first_output > self.output.handed_over()
+            && !mutated!(ForgottenAcksPaperedOver)
+        {
             Some(Divergence::OutputBehind)
         } else if welcome.next_output != self.output.accepted() {
             Some(Divergence::OutputAhead)
@@ -118,6 +130,13 @@ impl Client {
     ) {
         let Refused { reason, counters, .. } = refused;
         match reason {
+            Reason::ProcessGone | Reason::Unknown | Reason::EpochMismatch { .. }
+                if mutated!(ReattachAssumedThenSilence) && !self.is_closing =>
+            {
+                effects.extend([Effect::Close(link), Effect::Disarm(Timer::Handshake)]);
+                self.stop_waiting(effects);
+                self.phase = Phase::Dialing;
+            }
             Reason::ProcessGone | Reason::Unknown | Reason::EpochMismatch { .. } => {
                 self.process_gone(config, link, greeted, reason, counters, effects);
             }
@@ -127,7 +146,9 @@ impl Client {
                 let reason = Reason::EpochMismatch { current: by.epoch };
                 self.process_gone(config, link, greeted, reason, counters, effects);
             }
-            Reason::Held { by, .. } if self.may_take_over && !self.is_closing => {
+            Reason::Held { by, .. }
+                if (self.may_take_over || mutated!(ClaimsWhoeverHolds)) && !self.is_closing =>
+            {
                 self.may_take_over = false;
                 let from = self.claim.as_ref().map_or(From::FirstHeld, |claim| claim.from);
                 self.claim = Some(Claim { expected: Some(by), from });
@@ -137,6 +158,12 @@ impl Client {
             Reason::DifferentHost { .. } | Reason::Unresponsive => {
                 effects.push(Effect::Close(link));
                 self.hindered(reason, effects);
+            }
+            Reason::Superseded { .. } if mutated!(SupersededFightsBack) && !self.is_closing => {
+                self.may_take_over = true;
+                self.claim = Some(Claim { expected: None, from: From::FirstHeld });
+                self.epoch = None;
+                self.ask(config, link, greeted, effects);
             }
             Reason::Superseded { by, name } => {
                 let notice = Notice::Superseded { by, name };
@@ -196,7 +223,7 @@ impl Client {
         if config.on_loss == OnLoss::Fail || config.spec.is_none() {
             let notice = Notice::Lost {
                 reason,
-                unacknowledged_input: self.input.unacknowledged_bytes(),
+                unacknowledged_input: self.input_of_unknown_fate(),
                 next_output: self.output.accepted(),
             };
             return self.end(Ending::Lost, Some(notice), effects);
@@ -229,16 +256,21 @@ impl Client {
         effects: &mut Effects,
     ) {
         let old = self.incarnation;
-        let new = old.max(counters.used.unwrap_or(Incarnation(0))).next();
-        effects.push(Effect::Tell(Notice::Replaced {
+        let next = old.max(counters.used.unwrap_or(Incarnation(0))).next();
+        let new = if mutated!(IncarnationReused) { old } else { next };
+        let replaced = Notice::Replaced {
             old,
             new,
             reason,
-            unacknowledged_input: self.input.unacknowledged_bytes(),
+            unacknowledged_input: self.input_of_unknown_fate(),
             next_output: self.output.accepted(),
-        }));
-        let mut fresh = Self::new(config, new, self.tenure, None);
-        if self.claim.is_some() {
+        };
+        if !mutated!(ReplacedInSilence) {
+            effects.push(Effect::Tell(replaced));
+        }
+        let tenure = if mutated!(TenureNotCarried) { Tenure(0) } else { self.tenure };
+        let mut fresh = Self::new(config, new, tenure, None);
+        if self.claim.is_some() && !mutated!(ReplacementIsNoTakeover) {
             // Opening what was another's is a takeover, too.
             fresh.tenure = self.tenure.max(counters.tenure).next();
         }
@@ -247,8 +279,16 @@ impl Client {
         fresh.host = self.host;
         fresh.may_take_over = self.may_take_over;
         fresh.phase = self.phase.clone();
+        if mutated!(UnacknowledgedInputToReplacement) {
+            fresh.input = self.input.clone();
+        }
         self.stop_waiting(effects);
         *self = fresh;
+    }
+
+    /// What is not acknowledged, in payload bytes: the process may have taken it or not.
+    fn input_of_unknown_fate(&self) -> u64 {
+        if mutated!(UnackedInputNotCounted) { 0 } else { self.input.unacknowledged_bytes() }
     }
 }
 

@@ -32,7 +32,8 @@ impl Client {
     /// Whether an Open was sent to an earlier boot of this host. It may have started the process,
     /// and no tombstone outlives a boot for certain.
     pub(super) fn was_rebooted(&self, host: HostId) -> bool {
-        self.patience == Some(Patience::Open) && self.host.is_some_and(|known| known != host)
+        let is_other = self.host.is_some_and(|known| known != host);
+        self.patience == Some(Patience::Open) && is_other && !mutated!(RebootNotNoticed)
     }
 
     /// Sends a Hello with the wish of the moment. An Open names the host that greeted.

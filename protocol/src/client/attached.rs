@@ -16,6 +16,10 @@ impl Client {
             Frame::Item { seq, item } => self.item(link, seq, item, effects),
             Frame::Ack { next } => self.acknowledged(link, next, effects),
             Frame::Ping { token } => effects.push(Effect::Send(link, Frame::Pong { token })),
+            Frame::Superseded { .. } if mutated!(SupersededFightsBack) => {
+                effects.push(Effect::Close(link));
+                self.lost(Loss::Cut, effects);
+            }
             Frame::Superseded { by, name } => {
                 let notice = Notice::Superseded { by, name };
                 self.end(Ending::Superseded, Some(notice), effects);
@@ -39,6 +43,12 @@ impl Client {
                     self.exit = Some(status);
                 }
                 effects.push(Effect::Deliver(seq, item));
+                if mutated!(AcknowledgedOnReceiptByClient) {
+                    effects.push(Effect::Send(link, Frame::Ack { next: self.output.accepted() }));
+                }
+                if mutated!(ClosesBeforeExitTaken) {
+                    self.exited(effects);
+                }
             }
             Arrival::Duplicate => {}
             Arrival::Ahead => self.misbehaved(link, Misbehaviour::SkippedItems, effects),
@@ -47,7 +57,7 @@ impl Client {
     }
 
     fn acknowledged(&mut self, link: Link, next: Seq, effects: &mut Effects) {
-        if self.input.acknowledge(next).is_err() {
+        if self.input.acknowledge(next).is_err() && !mutated!(UnsentAckIgnored) {
             let reason = Reason::Diverged(Divergence::InputAhead);
             return self.end(Ending::Refused, Some(Notice::Refused(reason)), effects);
         }
@@ -62,7 +72,13 @@ impl Client {
             let next = self.output.handed_over();
             effects.push(Effect::Send(link, Frame::Ack { next }));
         }
-        if let Some(status) = self.exit.filter(|_| !self.is_closing && self.is_all_taken()) {
+        if self.is_all_taken() {
+            self.exited(effects);
+        }
+    }
+
+    fn exited(&mut self, effects: &mut Effects) {
+        if let Some(status) = self.exit.filter(|_| !self.is_closing) {
             let unacknowledged_input = self.input.unacknowledged_bytes();
             effects.push(Effect::Tell(Notice::Exited { status, unacknowledged_input }));
             self.begin_closing(effects);

@@ -23,7 +23,7 @@ impl Serving {
                 After::Serve
             }
             Wish::Claim { expected: Some(expected), from }
-                if expected == by && self.takeover.is_none() =>
+                if (expected == by || mutated!(ClaimOfAnyHolder)) && self.takeover.is_none() =>
             {
                 match self.claim_position(from) {
                     Ok(from) => self.begin_takeover(link, hello, from, effects),
@@ -32,7 +32,7 @@ impl Serving {
                 After::Serve
             }
             Wish::Claim { .. } => self.refuse(link, hello, Reason::Held { by, name }, effects),
-            _ if hello.tenure < by.tenure => {
+            _ if hello.tenure < by.tenure && !mutated!(TenureIgnored) => {
                 let reason = Reason::Superseded { by: by.tenure, name };
                 self.refuse(link, hello, reason, effects)
             }

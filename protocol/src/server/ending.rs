@@ -41,7 +41,7 @@ impl Ending {
     }
 
     fn ended(self, effects: &mut Effects) {
-        if !self.is_displaced {
+        if !self.is_displaced && !mutated!(EntryKeptAfterEnd) {
             effects.push(Effect::Bury(self.past));
         }
         for (link, attach) in self.waiting {

@@ -37,7 +37,10 @@ impl Serving {
             link: None,
             takeover: None,
             input: Receive::starting_at(Seq::ZERO, limits.window),
-            output: ReplayLog::new(limits.window, limits.overflow),
+            output: ReplayLog::new(
+                if mutated!(WindowIgnored) { u64::MAX } else { limits.window },
+                limits.overflow,
+            ),
             window: limits.window,
             has_exited: false,
         }
@@ -50,6 +53,12 @@ impl Serving {
     pub(super) fn step(mut self, config: &Config, event: Event, effects: &mut Effects) -> Server {
         let after = match event {
             Event::Frame(link, frame) => self.frame(config, link, frame, effects),
+            Event::Timer(Timer::Retention)
+                if mutated!(RetentionDoesNotKill) && self.link.is_none() =>
+            {
+                effects.extend([Effect::Bury(self.past()), Effect::Stop]);
+                return Server::Gone;
+            }
             Event::Timer(timer) => self.timer(timer, effects),
             Event::Displaced => return self.end(None, true, effects),
             other => {
@@ -58,6 +67,9 @@ impl Serving {
             }
         };
         match after {
+            After::Serve if mutated!(ExitForgottenBeforeAcknowledged) && self.is_exit_sent() => {
+                self.end(None, false, effects)
+            }
             After::Serve => Server::Serving(self),
             After::End(waiting) => self.end(waiting, false, effects),
         }
@@ -69,6 +81,9 @@ impl Serving {
             Event::LinkLost(link) => self.link_lost(link, effects),
             Event::LinkMisbehaved(link, what) => self.close_for(link, what, effects),
             Event::TenureRecorded => self.take_over(config, effects),
+            Event::TenureNotRecorded if mutated!(TakeoverWithoutRecord) => {
+                self.take_over(config, effects);
+            }
             Event::TenureNotRecorded => self.drop_takeover(effects),
             Event::InputTaken(next) => self.input_taken(next, effects),
             Event::Output(stream, data) => self.output(stream, data, effects),
@@ -81,7 +96,7 @@ impl Serving {
         if let Frame::Hello(hello) = frame {
             return self.hello(config, link, &hello, effects);
         }
-        if self.link != Some(link) {
+        if self.link != Some(link) && !mutated!(OldLinkNotFenced) {
             // An older link, or one whose Hello was refused with items right behind it.
             return After::Serve;
         }
@@ -105,7 +120,7 @@ impl Serving {
             (Timer::Heartbeat, Some(link)) => {
                 effects.push(Effect::Send(link, Frame::Ping { token: 0 }));
             }
-            (Timer::LinkSilent, Some(link)) => {
+            (Timer::LinkSilent, Some(link)) if !mutated!(ServerSilenceIgnored) => {
                 self.close_for(link, Misbehaviour::Silent, effects);
             }
             (Timer::Retention, None) => return After::End(None),
@@ -135,14 +150,20 @@ impl Serving {
                 Err(reason) => self.refuse(link, hello, reason, out),
             },
             Err(Objection::Reason(reason)) => self.refuse(link, hello, reason, out),
-            Err(Objection::OtherInstance) => self.other_instance(link, hello, out),
+            Err(Objection::OtherInstance) => {
+                let after = self.other_instance(link, hello, out);
+                if mutated!(TakeoverBeforeRecord) {
+                    self.take_over(config, out);
+                }
+                after
+            }
         }
     }
 
     /// Who closes another's session takes it over: its holder is told so, and does not start the
     /// process anew.
     fn closed_by(&mut self, link: Link, hello: &Hello, effects: &mut Effects) {
-        if hello.instance == self.owner.instance {
+        if hello.instance == self.owner.instance || mutated!(CloserTakesNoTenure) {
             return;
         }
         let tenure = self.owner.tenure.max(hello.tenure).next();
@@ -172,6 +193,7 @@ impl Serving {
     /// Where the output of the owner's new attach starts.
     fn position(&self, hello: &Hello) -> Result<(Seq, How), Reason> {
         match hello.wish {
+            Wish::Open { .. } if mutated!(OpenNotIdempotent) => Err(Reason::ProcessGone),
             Wish::Open { .. } | Wish::Close { .. } => Ok((self.output.base(), How::Opened)),
             Wish::Claim { from, .. } => Ok((self.claim_position(from)?, How::Claimed)),
             Wish::Resume { incarnation, epoch, next_output } => {
@@ -194,7 +216,8 @@ impl Serving {
 
     /// Tells the link that was attached so far, if it is another one, and closes it.
     pub(super) fn close_other(&mut self, link: Link, farewell: Frame, effects: &mut Effects) {
-        if let Some(old) = self.link.take().filter(|old| *old != link) {
+        let other = self.link.take().filter(|old| *old != link);
+        if let Some(old) = other.filter(|_| !mutated!(OldLinkLeftOpen)) {
             effects.push(Effect::Send(old, farewell));
             effects.push(Effect::Close(old));
         }
@@ -210,6 +233,14 @@ impl Serving {
     ) {
         self.link = Some(link);
         self.output.rewind(from);
+        if mutated!(HandedOverTakenForAccepted) {
+            self.input = Receive::starting_at(self.input.handed_over(), self.window);
+        }
+        let handed_over = if mutated!(OneCounterForAcceptedAndHandedOver) {
+            self.input.accepted()
+        } else {
+            self.input.handed_over()
+        };
         effects.push(Effect::Disarm(Timer::Retention));
         effects.push(Effect::Arm(Timer::Heartbeat));
         effects.push(Effect::Arm(Timer::LinkSilent));
@@ -221,7 +252,7 @@ impl Serving {
             incarnation: self.incarnation,
             tenure: self.owner.tenure,
             accepted: self.input.accepted(),
-            handed_over: self.input.handed_over(),
+            handed_over,
             buffered: self.input.buffered(),
             first_output: self.output.base(),
             next_output: self.output.sent(),
@@ -235,6 +266,9 @@ impl Serving {
     fn send_output(&mut self, effects: &mut Effects) {
         let Some(link) = self.link else { return };
         while let Some((seq, item)) = self.output.take_sendable() {
+            if mutated!(TrimmedOnSendByServer) {
+                let _ = self.output.acknowledge(item.end(seq));
+            }
             effects.push(Effect::Send(link, Frame::Item { seq, item }));
         }
     }
@@ -245,8 +279,17 @@ impl Serving {
         }
         match self.input.accept(seq, item) {
             // A process that has ended takes nothing; the client learns what it never took.
-            Arrival::New(..) if self.has_exited => {}
-            Arrival::New(seq, item) => effects.push(Effect::HandOver(seq, item)),
+            Arrival::New(..) if self.has_exited => {
+                if mutated!(InputAfterExitAcknowledged) {
+                    self.input_taken(self.input.accepted(), effects);
+                }
+            }
+            Arrival::New(seq, item) => {
+                effects.push(Effect::HandOver(seq, item));
+                if mutated!(AcknowledgedOnReceiptByServer) {
+                    effects.push(Effect::Send(link, Frame::Ack { next: self.input.accepted() }));
+                }
+            }
             Arrival::Duplicate => {}
             Arrival::Ahead => self.close_for(link, Misbehaviour::SkippedItems, effects),
             Arrival::Excess => self.close_for(link, Misbehaviour::WindowExceeded, effects),
@@ -254,7 +297,7 @@ impl Serving {
     }
 
     fn acknowledge(&mut self, link: Link, next: Seq, effects: &mut Effects) -> After {
-        if self.output.acknowledge(next).is_err() {
+        if self.output.acknowledge(next).is_err() && !mutated!(UnsentAckIgnored) {
             let refused = Refused {
                 attach: self.owner.attach,
                 reason: Reason::Diverged(Divergence::OutputAhead),
@@ -297,6 +340,9 @@ impl Serving {
             return;
         }
         self.has_exited = true;
+        if mutated!(ExitDroppedWhileDetached) && self.link.is_none() {
+            return;
+        }
         if self.output.push(Item::Exit(status)).is_ok() {
             self.send_output(effects);
         }
@@ -306,7 +352,7 @@ impl Serving {
         if let Some(takeover) = &mut self.takeover {
             takeover.link = takeover.link.filter(|claimant| *claimant != link);
         }
-        if self.link == Some(link) {
+        if self.link == Some(link) || mutated!(LateLossDetaches) {
             self.detach(effects);
         }
     }
@@ -321,7 +367,22 @@ impl Serving {
         self.link = None;
         effects.push(Effect::Disarm(Timer::Heartbeat));
         effects.push(Effect::Disarm(Timer::LinkSilent));
-        effects.push(Effect::Arm(Timer::Retention));
+        if !mutated!(RetentionNeverRuns) {
+            effects.push(Effect::Arm(Timer::Retention));
+        }
+    }
+
+    fn is_exit_sent(&self) -> bool {
+        self.has_exited && self.output.sent() == self.output.next()
+    }
+
+    fn past(&self) -> Past {
+        Past {
+            is_known: true,
+            used: Some(self.incarnation),
+            tenure: self.owner.tenure,
+            failed: None,
+        }
     }
 
     fn end(
@@ -330,6 +391,7 @@ impl Serving {
         is_displaced: bool,
         effects: &mut Effects,
     ) -> Server {
+        let past = self.past();
         let answered = waiting.map(|(link, _)| link);
         let claimant = self.takeover.and_then(|takeover| takeover.link);
         let claimant = claimant.filter(|claimant| Some(*claimant) != self.link);
@@ -342,12 +404,6 @@ impl Serving {
         effects.push(Effect::Disarm(Timer::LinkSilent));
         effects.push(Effect::Disarm(Timer::Retention));
         effects.push(Effect::EndProcess);
-        let past = Past {
-            is_known: true,
-            used: Some(self.incarnation),
-            tenure: self.owner.tenure,
-            failed: None,
-        };
         let waiting = waiting.into_iter().collect();
         Server::Ending(Ending { past, owner: self.owner, is_displaced, waiting })
     }

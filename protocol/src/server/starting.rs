@@ -65,12 +65,13 @@ impl Starting {
     }
 
     fn failed(self, error: SpawnError, effects: &mut Effects) {
-        let past = Past {
+        let burnt = Past {
             is_known: true,
             used: Some(self.incarnation),
             tenure: self.owner.tenure.max(self.past.tenure),
             failed: Some((self.incarnation, error.clone())),
         };
+        let past = if mutated!(FailedStartDoesNotBurn) { self.past } else { burnt };
         let counters = Counters { used: past.used, tenure: past.tenure, epoch: None };
         effects.push(Effect::Bury(past));
         if let Some(link) = self.link {
