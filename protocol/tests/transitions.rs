@@ -5,40 +5,13 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod common;
-#[allow(unreachable_pub)]
-mod table {
-    pub mod client;
-    pub mod server;
-}
+mod table;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use common::check_file;
-
-/// One line: in `state`, `event` leads to `after`, with `effects`.
-pub struct Line {
-    state: String,
-    name: &'static str,
-    event: String,
-    after: &'static str,
-    is_same: bool,
-    effects: String,
-}
-
-/// The lines as text: a heading for each state, `=` for a state that does not change.
-fn text(lines: &[Line]) -> String {
-    let (mut text, mut state) = (String::new(), "");
-    for line in lines {
-        if line.state != state {
-            state = &line.state;
-            let _ = writeln!(text, "\n## {state} ({})\n", line.name);
-        }
-        let after = if line.is_same { "=" } else { line.after };
-        let _ = writeln!(text, "{state} + {} -> {after}: {}", line.event, line.effects);
-    }
-    text.trim_start().to_owned()
-}
+use table::{Line, text};
 
 /// The picture: the machine's state names, and on each arrow the events that lead along it.
 fn dot(machine: &str, lines: &[Line]) -> String {

@@ -8,7 +8,7 @@ use rejoin_protocol::{
     Timer, Version, VersionRange,
 };
 
-use crate::Line;
+use super::Line;
 use crate::common::catalogue::reasons;
 use crate::common::drive::{ClientDrive, FAR, FAR_SEQ};
 use crate::common::show::{BAD_BYTES, client_effect, effects};

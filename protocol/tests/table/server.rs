@@ -9,8 +9,8 @@ use rejoin_protocol::{
     Seq, SessionId, SpawnError, SpawnErrorKind, Stream, Tenure, Version,
 };
 
+use super::Line;
 use super::client::all_timers;
-use crate::Line;
 use crate::common::drive::{FAR, FAR_SEQ, ServerDrive, past};
 use crate::common::show::{BAD_BYTES, effects, server_effect};
 use crate::common::{
