@@ -1,7 +1,25 @@
-//! Where the state machines of `rejoin-protocol` are to be checked exhaustively, with Stateright.
+//! The state machines of `rejoin-protocol`, checked.
 //!
-//! Nothing is checked here yet: there is no model, and no property has been proved by one. What
-//! holds the machines to their rules so far are the tests of `rejoin-protocol`: a table of every
-//! state and event, and random histories of clients, links and a server.
-//!
-//! The model will step the machines that ship, not a second description of them.
+//! A [`world::World`] has clients, links, hosts with their registries, and everything that can go
+//! wrong between them. It steps the very machines that ship, carries out their effects, and judges
+//! each by history that only it sees. [`model::Session`] is that world for Stateright to search.
+//! What is proved, and what is not, stands in this crate's README.
+
+pub mod budget;
+pub mod check;
+pub mod files;
+pub mod model;
+pub mod mutants;
+pub mod names;
+pub mod profile;
+pub mod profiles;
+pub mod rules;
+pub mod search;
+pub mod settle;
+pub mod shared;
+pub mod show;
+pub mod simulate;
+pub mod trace;
+pub mod twist;
+pub mod witness;
+pub mod world;

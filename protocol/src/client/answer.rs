@@ -107,10 +107,13 @@ impl Client {
         }
     }
 
-    /// Nothing was sent to this incarnation before its first Welcome.
+    /// Nothing was sent to this incarnation before its first Welcome. An earlier one that lives
+    /// after all - its host had lost sight of it - is joined where it stands.
     fn open_divergence(&self, welcome: &Welcome) -> Option<Divergence> {
-        if welcome.incarnation != self.incarnation || welcome.how != How::Opened {
+        if welcome.incarnation > self.incarnation || welcome.how != How::Opened {
             Some(Divergence::Identity)
+        } else if welcome.incarnation < self.incarnation {
+            None
         } else if welcome.accepted.0 > 0 {
             Some(Divergence::InputAhead)
         } else if welcome.next_output.0 > 0 {

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 use super::running::Running;
 use super::{GRACE, HEARTBEAT, Serve};
-use crate::ending::Ending;
+use crate::ending::{Ending, end_descendants};
 use crate::marks::Mark;
 use crate::past::from_machine;
 use crate::process::{self, Start};
@@ -73,7 +73,8 @@ impl Serve {
 
     /// Listens first, then makes sure that the lock is still the session's, then records that the
     /// incarnation is used, then starts it: in any other order a crash in between leaves a
-    /// process that nobody knows of, or a number that is used twice.
+    /// process that nobody knows of, or a number that is used twice. Where somebody removed the
+    /// registry meanwhile, the session gets its place back, or the process is ended unserved.
     fn try_start(
         &mut self,
         incarnation: Incarnation,
@@ -103,6 +104,12 @@ impl Serve {
         self.process = Some(Running::new(started).map_err(|error| other(&error))?);
         self.listener = Some(listener);
         self.retention = Duration::from_secs(spec.retention);
+        // Whoever took the name in between has looked for leftovers before this one was there.
+        if !self.keeps_place().map_err(|error| other(&error))? {
+            self.process = None;
+            end_descendants(Duration::ZERO, &mut |_, _| {}).map_err(|error| other(&error))?;
+            return Ok(None);
+        }
         Ok(Some((epoch, Limits { window: spec.window, overflow: spec.overflow })))
     }
 

@@ -19,6 +19,15 @@ impl Serve {
         }
     }
 
+    /// Whether the session has its name, or got it back because nobody else had it. An entry that
+    /// was removed is made again.
+    pub(super) fn keeps_place(&mut self) -> io::Result<bool> {
+        if self.lock.standing()? != Standing::Replaced {
+            self.try_guard()?;
+        }
+        self.lock.is_current()
+    }
+
     fn try_guard(&mut self) -> io::Result<()> {
         match self.lock.standing()? {
             Standing::Current => self.mend_entry(),

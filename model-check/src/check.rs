@@ -1,0 +1,106 @@
+//! Exhaustive checks: every profile to its end, and proof that it was the end.
+
+use std::time::{Duration, Instant};
+
+use stateright::{Checker, Model};
+
+use crate::model::Session;
+use crate::profile::Profile;
+use crate::search::{self, Counterexample, Outcome};
+use crate::settle;
+use crate::witness::Witness;
+use crate::world::Cx;
+
+/// What a profile has to come to: `name unique-states`, a line each.
+const PINS: &str = include_str!("../pins.txt");
+
+/// How many worlds are searched for the shortest counterexample before the one that is known has
+/// to do.
+const MINIMISED: usize = 3_000_000;
+
+/// What the check of a profile came to.
+#[derive(Debug)]
+pub struct Report {
+    /// Which profile.
+    pub name: &'static str,
+    /// How many different worlds there are.
+    pub unique: usize,
+    /// How many steps the longest way to a new one took.
+    pub depth: usize,
+    /// How long it took.
+    pub took: Duration,
+    /// After how many steps the fair schedule settled: the mean, and the most.
+    pub settled: (f64, u32),
+    /// What was seen.
+    pub seen: Vec<Witness>,
+    /// How it went.
+    pub result: Verdict,
+}
+
+/// How the check of a profile went.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Verdict {
+    /// No rule is broken, in as many worlds as there have to be.
+    Holds,
+    /// No rule is broken, but there have to be so many worlds: a transition was lost or won, or
+    /// the search was cut short.
+    OtherCount(Option<usize>),
+    /// No rule is broken, but a world had no place for something that could have happened.
+    Crowded,
+    /// A rule is broken.
+    Broken(Counterexample),
+}
+
+/// Searches a profile to its end.
+pub fn check(
+    profile: &Profile,
+    threads: usize,
+    progress: &dyn Fn(&str, usize, Duration),
+) -> Report {
+    let session = Session::new(Cx::new(*profile, None));
+    let began = Instant::now();
+    settle::forget();
+    // Depth-first takes least memory. A bound on time or depth would end it early without a word.
+    let checker = session.clone().checker().threads(threads).spawn_dfs();
+    while !checker.is_done() {
+        std::thread::sleep(Duration::from_millis(50));
+        progress(profile.name, checker.unique_state_count(), began.elapsed());
+    }
+    let checker = checker.join();
+    let unique = checker.unique_state_count();
+    let (depth, took) = (checker.max_depth(), began.elapsed());
+    let result = if session.cx.seen.was_crowded() {
+        Verdict::Crowded
+    } else if checker.discoveries().is_empty() {
+        let pinned = pinned(profile.name);
+        if pinned == Some(unique) { Verdict::Holds } else { Verdict::OtherCount(pinned) }
+    } else {
+        Verdict::Broken(minimised(&session, checker.discoveries().into_values().next()))
+    };
+    let settled = (session.cx.settled.mean(), session.cx.settled.longest());
+    let seen = session.cx.seen.all();
+    Report { name: profile.name, unique, depth, took, settled, seen, result }
+}
+
+type Found = stateright::Path<crate::world::World, crate::world::Action>;
+
+fn minimised(session: &Session, found: Option<Found>) -> Counterexample {
+    if let Outcome::Broken(shortest) = search::shortest(session, MINIMISED) {
+        return shortest;
+    }
+    let violation = found.as_ref().and_then(|path| session.violation(path.last_state()));
+    let violation = violation
+        .unwrap_or(crate::rules::Violation { rule: 15, what: "what was found does not repeat" });
+    Counterexample { violation, actions: found.map_or_else(Vec::new, Found::into_actions) }
+}
+
+/// How many worlds a profile has to have.
+pub fn pinned(name: &str) -> Option<usize> {
+    PINS.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.trim().parse().ok())
+}
+
+/// What none of these has seen.
+pub fn never_seen(reports: &[Report]) -> Vec<Witness> {
+    let has = |witness: &Witness| reports.iter().any(|report| report.seen.contains(witness));
+    Witness::ALL.iter().copied().filter(|witness| !has(witness)).collect()
+}

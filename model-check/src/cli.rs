@@ -1,0 +1,395 @@
+//! The command line.
+
+use std::io::{IsTerminal as _, Write as _};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use clap::{Parser, Subcommand};
+use rejoin_model_check::check::{self, Report, Verdict};
+use rejoin_model_check::files::{Kept, Script};
+use rejoin_model_check::model::Session;
+#[cfg(rejoin_mutants)]
+use rejoin_model_check::mutants::{self, Wrong};
+use rejoin_model_check::profile::Profile;
+use rejoin_model_check::trace::Trace;
+use rejoin_model_check::world::Cx;
+use rejoin_model_check::{profiles, simulate};
+use stateright::Model;
+
+/// Checks the state machines of rejoin-protocol, as they ship, in a world that does its worst.
+#[derive(Parser)]
+#[command(version, about)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Search profiles to their end, and compare how many worlds they have.
+    Check {
+        /// Which profile; those of CI if none is named.
+        profile: Option<String>,
+        /// Search the deeper profiles, which take most of an hour.
+        #[arg(long)]
+        nightly: bool,
+        /// How many threads search.
+        #[arg(long, default_value_t = threads())]
+        threads: usize,
+        /// Write the counts that are found to pins.txt.
+        #[arg(long)]
+        pin: bool,
+    },
+    /// Look for every mistake that was made on purpose, and fail if one is not caught.
+    Mutants {
+        /// Which one; all if none is named.
+        name: Option<String>,
+        /// Look in every profile, and write down where each was caught.
+        #[arg(long)]
+        pin: bool,
+    },
+    /// Walk through a profile's worlds in a browser.
+    Explore {
+        /// Which profile.
+        #[arg(default_value = "hunt-cuts")]
+        profile: String,
+        /// Where the browser finds it.
+        #[arg(long, default_value = "localhost:3000")]
+        address: String,
+    },
+    /// Run worlds with large budgets at random.
+    Simulate {
+        /// The seed of the first run; the clock's if none is given.
+        #[arg(long)]
+        seed: Option<u64>,
+        /// How long to go on with the seeds after it; 0 for one run only.
+        #[arg(long, default_value_t = 0)]
+        seconds: u64,
+        /// How many steps a run may take.
+        #[arg(long, default_value_t = 2000)]
+        steps: usize,
+    },
+    /// Show a run that was kept in a file, step by step.
+    Replay {
+        /// The file.
+        file: PathBuf,
+        /// As a Mermaid sequence diagram.
+        #[arg(long)]
+        mermaid: bool,
+    },
+}
+
+fn threads() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}
+
+/// Runs the program.
+pub(crate) fn run() -> ExitCode {
+    let went_well = match Arguments::parse().command {
+        Command::Check { profile, nightly, threads, pin } => {
+            check(profile.as_deref(), nightly, threads, pin)
+        }
+        Command::Mutants { name, pin } => hunt(name.as_deref(), pin),
+        Command::Explore { profile, address } => explore(&profile, &address),
+        Command::Simulate { seed, seconds, steps } => simulate(seed, seconds, steps),
+        Command::Replay { file, mermaid } => replay(&file, mermaid),
+    };
+    match went_well {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(message) => {
+            eprintln!("rejoin-model-check: {message}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+type Outcome = Result<bool, String>;
+
+fn progress(name: &str, unique: usize, took: Duration) {
+    if std::io::stderr().is_terminal() {
+        eprint!("\r{name}: {unique} worlds, {} s ", took.as_secs());
+        let _ = std::io::stderr().flush();
+    }
+}
+
+fn end_progress() {
+    if std::io::stderr().is_terminal() {
+        eprint!("\r\x1b[K");
+    }
+}
+
+fn chosen(profile: Option<&str>, nightly: bool) -> Result<Vec<Profile>, String> {
+    match profile {
+        Some(name) => match profiles::named(name) {
+            Some(profile) => Ok(vec![profile]),
+            None => Err(format!("there is no profile \"{name}\"; there are {}", all_names())),
+        },
+        None if nightly => Ok(profiles::NIGHTLY.to_vec()),
+        None => Ok(profiles::CI.to_vec()),
+    }
+}
+
+fn all_names() -> String {
+    let all = profiles::CI.iter().chain(profiles::NIGHTLY).chain(profiles::HUNTS);
+    all.map(|profile| profile.name).collect::<Vec<_>>().join(", ")
+}
+
+fn check(profile: Option<&str>, nightly: bool, threads: usize, pin: bool) -> Outcome {
+    let chosen = chosen(profile, nightly)?;
+    println!(
+        "{:<14} {:>11} {:>6} {:>8} {:>9} {:>14}  result",
+        "profile", "worlds", "depth", "seconds", "per second", "settled in"
+    );
+    let mut reports = Vec::new();
+    for profile in &chosen {
+        let report = check::check(profile, threads, &progress);
+        end_progress();
+        show_report(&report);
+        if let Verdict::Broken(found) = &report.result {
+            show_counterexample(&Session::new(Cx::new(*profile, None)), &report, found);
+        }
+        reports.push(report);
+    }
+    let unseen = check::never_seen(&reports);
+    let is_whole = profile.is_none() && !nightly;
+    summarise(&reports);
+    if is_whole {
+        unseen.iter().for_each(|witness| println!("never seen: {}", witness.text()));
+    }
+    if pin {
+        write_pins(&reports)?;
+    }
+    let holds = |report: &Report| match report.result {
+        Verdict::Holds => true,
+        Verdict::OtherCount(_) => pin,
+        Verdict::Broken(_) | Verdict::Crowded => false,
+    };
+    Ok(reports.iter().all(holds) && (!is_whole || unseen.is_empty()))
+}
+
+fn show_report(report: &Report) {
+    let seconds = report.took.as_secs_f64();
+    let result = match &report.result {
+        Verdict::Holds => "every rule holds".to_owned(),
+        Verdict::OtherCount(None) => "every rule holds; the count is not pinned".to_owned(),
+        Verdict::OtherCount(Some(pinned)) => format!("there have to be {pinned} worlds"),
+        Verdict::Crowded => "not exhaustive: the world has too few places".to_owned(),
+        Verdict::Broken(found) => format!("BROKEN: {}", found.violation),
+    };
+    #[allow(clippy::cast_precision_loss)]
+    let rate = report.unique as f64 / seconds.max(0.001);
+    println!(
+        "{:<14} {:>11} {:>6} {:>8.1} {:>9.0} {:>7.1} / {:>3}  {result}",
+        report.name, report.unique, report.depth, seconds, rate, report.settled.0, report.settled.1
+    );
+}
+
+fn summarise(reports: &[Report]) {
+    let unique: usize = reports.iter().map(|report| report.unique).sum();
+    let seconds: f64 = reports.iter().map(|report| report.took.as_secs_f64()).sum();
+    #[allow(clippy::cast_precision_loss)]
+    let rate = unique as f64 / seconds.max(0.001);
+    println!("{unique} worlds in {seconds:.0} s, {rate:.0} a second; {}", memory());
+}
+
+/// The most memory that this process had, as the kernel counts it.
+fn memory() -> String {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    peak.map_or_else(
+        || "memory unknown".to_owned(),
+        |peak| format!("at most {} of memory", peak.trim()),
+    )
+}
+
+fn show_counterexample(
+    session: &Session,
+    report: &Report,
+    found: &rejoin_model_check::search::Counterexample,
+) {
+    let kept = Kept { profile: report.name.to_owned(), wrong: None, counterexample: found.clone() };
+    print!("\n{}\n{kept}\n", Trace::of(session, &found.actions).text());
+}
+
+fn own_file(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(name)
+}
+
+fn write(path: &std::path::Path, text: &str) -> Result<(), String> {
+    std::fs::write(path, text).map_err(|error| format!("{}: {error}", path.display()))
+}
+
+fn write_pins(reports: &[Report]) -> Result<(), String> {
+    let path = own_file("pins.txt");
+    let old = std::fs::read_to_string(&path).unwrap_or_default();
+    let is_new =
+        |line: &&str| !reports.iter().any(|report| line.split(' ').next() == Some(report.name));
+    let mut lines: Vec<String> = old.lines().filter(is_new).map(str::to_owned).collect();
+    lines.extend(reports.iter().map(|report| format!("{} {}", report.name, report.unique)));
+    lines.sort();
+    write(&path, &(lines.join("\n") + "\n"))
+}
+
+/// Half of the mutants are in the machines, and only another build has those.
+#[cfg(not(rejoin_mutants))]
+fn hunt(name: Option<&str>, pin: bool) -> Outcome {
+    use std::process::Command;
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    println!("building the wrong machines (--cfg rejoin_mutants)");
+    let mut command = Command::new(cargo);
+    command.current_dir(env!("CARGO_MANIFEST_DIR"));
+    command.env("RUSTFLAGS", "--cfg rejoin_mutants");
+    command.args(["run", "--quiet", "--release", "--target-dir", "../target/mutants"]);
+    command.args(["--bin", "rejoin-model-check", "--", "mutants"]);
+    command.args(name);
+    command.args(pin.then_some("--pin"));
+    command.status().map(|status| status.success()).map_err(|error| error.to_string())
+}
+
+#[cfg(rejoin_mutants)]
+fn hunt(name: Option<&str>, pin: bool) -> Outcome {
+    let chosen: Vec<Wrong> = match name {
+        Some(name) => vec![Wrong::named(name).ok_or(format!("there is no mutant \"{name}\""))?],
+        None => Wrong::all(),
+    };
+    let began = Instant::now();
+    println!("{:<34} {:<14} {:>4} {:>6}  how", "mutant", "profile", "rule", "steps");
+    let mut survivors = 0;
+    let mut kept = Vec::new();
+    for wrong in &chosen {
+        let found = if pin { mutants::hunt_everywhere(*wrong) } else { at_its_pin(*wrong) };
+        match found {
+            Some(found) => {
+                show_kept(wrong, &found);
+                if !pin {
+                    survivors += usize::from(!is_as_pinned(wrong, &found));
+                }
+                kept.push(found);
+            }
+            None => {
+                println!("{:<34} SURVIVES", wrong.name());
+                survivors += 1;
+            }
+        }
+    }
+    println!(
+        "{} mutants, {survivors} not caught as they have to be, {} s; {}",
+        chosen.len(),
+        began.elapsed().as_secs(),
+        memory()
+    );
+    if pin {
+        keep(&kept)?;
+    }
+    Ok(survivors == 0)
+}
+
+#[cfg(rejoin_mutants)]
+fn at_its_pin(wrong: Wrong) -> Option<Kept> {
+    let profile = profiles::named(&wrong.pin()?.profile)?;
+    mutants::hunt(wrong, &profile).map(|counterexample| Kept {
+        profile: profile.name.to_owned(),
+        wrong: Some(wrong.name()),
+        counterexample,
+    })
+}
+
+#[cfg(rejoin_mutants)]
+fn show_kept(wrong: &Wrong, kept: &Kept) {
+    let found = &kept.counterexample;
+    println!(
+        "{:<34} {:<14} {:>4} {:>6}  {}",
+        wrong.name(),
+        kept.profile,
+        found.violation.rule,
+        found.actions.len(),
+        found.violation.what
+    );
+}
+
+#[cfg(rejoin_mutants)]
+fn is_as_pinned(wrong: &Wrong, kept: &Kept) -> bool {
+    let Some(pin) = wrong.pin() else { return false };
+    let found = &kept.counterexample;
+    let is_same = pin.rule == found.violation.rule && pin.depth == found.actions.len();
+    if !is_same {
+        println!("    has to break rule {} after {} steps", pin.rule, pin.depth);
+    }
+    is_same
+}
+
+/// Writes where each was caught, and each counterexample to a file of its own.
+#[cfg(rejoin_mutants)]
+fn keep(all: &[Kept]) -> Result<(), String> {
+    let path = own_file("mutants.txt");
+    let old = std::fs::read_to_string(&path).unwrap_or_default();
+    let name = |kept: &Kept| kept.wrong.clone().unwrap_or_default();
+    let is_new = |line: &&str| !all.iter().any(|kept| line.split(' ').next() == Some(&name(kept)));
+    let mut lines: Vec<String> = old.lines().filter(is_new).map(str::to_owned).collect();
+    for kept in all {
+        let found = &kept.counterexample;
+        let (rule, depth) = (found.violation.rule, found.actions.len());
+        lines.push(format!("{} {} {rule} {depth}", name(kept), kept.profile));
+        let file = own_file("counterexamples").join(name(kept)).with_extension("txt");
+        write(&file, &kept.to_string())?;
+    }
+    lines.sort();
+    write(&path, &(lines.join("\n") + "\n"))
+}
+
+fn explore(profile: &str, address: &str) -> Outcome {
+    let profile = chosen(Some(profile), false)?[0];
+    println!("http://{address} shows the worlds of \"{}\": {}", profile.name, profile.about);
+    Session::new(Cx::new(profile, None)).checker().serve(address);
+    Ok(true)
+}
+
+fn simulate(seed: Option<u64>, seconds: u64, steps: usize) -> Outcome {
+    let clock = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    let first = seed.unwrap_or_else(|| clock.map_or(0, |now| now.as_secs()));
+    println!("from seed {first} on, at most {steps} steps each");
+    let began = Instant::now();
+    let (mut runs, mut all) = (0, 0);
+    for seed in first.. {
+        let (session, run) = simulate::run(seed, steps);
+        runs += 1;
+        match run {
+            simulate::Run::Holds(steps) => all += steps,
+            simulate::Run::Broken(found) => {
+                let text = Trace::of(&session, &found.actions).text();
+                let kept =
+                    Kept { profile: format!("seed {seed}"), wrong: None, counterexample: found };
+                print!("{text}\n{kept}\nseed {seed} breaks {}\n", kept.counterexample.violation);
+                return Ok(false);
+            }
+        }
+        progress("simulate", all, began.elapsed());
+        if began.elapsed().as_secs() >= seconds {
+            break;
+        }
+    }
+    end_progress();
+    println!("{runs} runs, {all} steps, {} s: every rule holds", began.elapsed().as_secs());
+    Ok(true)
+}
+
+fn replay(file: &std::path::Path, mermaid: bool) -> Outcome {
+    let text =
+        std::fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()))?;
+    let script = Script::parse(&text).map_err(|error| format!("{}: {error}", file.display()))?;
+    let profile = script.profile().ok_or(format!("there is no profile \"{}\"", script.profile))?;
+    let session = match script.wrong() {
+        Some(wrong) => wrong.session(&profile),
+        None => Session::new(Cx::new(profile, None)),
+    };
+    if let Some(wrong) = script.wrong.as_ref().filter(|_| script.wrong().is_none()) {
+        println!(
+            "without the mutant \"{wrong}\", which only a build with --cfg rejoin_mutants has"
+        );
+    }
+    let trace = Trace::of(&session, &script.actions);
+    print!("{}", if mermaid { trace.mermaid() } else { trace.text() });
+    Ok(trace.violation.is_none() || script.wrong.is_some())
+}

@@ -1,0 +1,114 @@
+//! Runs that are kept in files: a few lines of header, then an action a line.
+//!
+//! ```text
+//! profile cuts
+//! mutant no-attach-number
+//! broken rule 11: an attach that is not newer is welcomed
+//! Dial 0
+//! ToClient 0
+//! ```
+
+use std::fmt;
+
+use crate::mutants::Wrong;
+use crate::profile::Profile;
+use crate::profiles;
+use crate::rules::Violation;
+use crate::search::Counterexample;
+use crate::simulate;
+use crate::world::Action;
+
+/// A run, and the world that it is a run of.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Kept {
+    /// The profile, or `seed N` for a simulated one.
+    pub profile: String,
+    /// What is wrong on purpose.
+    pub wrong: Option<String>,
+    /// What happens, and the rule that it breaks.
+    pub counterexample: Counterexample,
+}
+
+/// Why a file cannot be read as a run.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct NoRun {
+    /// The line, from 1.
+    pub line: usize,
+    /// What is wrong with it.
+    pub message: String,
+}
+
+impl fmt::Display for NoRun {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "line {}: {}", self.line, self.message)
+    }
+}
+
+impl std::error::Error for NoRun {}
+
+/// A run as it stands in a file: only what is needed to repeat it.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Script {
+    /// The profile, or `seed N`.
+    pub profile: String,
+    /// What is wrong on purpose.
+    pub wrong: Option<String>,
+    /// The rule that it broke, with that.
+    pub broken: Option<u8>,
+    /// What happens.
+    pub actions: Vec<Action>,
+}
+
+impl Script {
+    /// Reads a file's text.
+    ///
+    /// # Errors
+    /// The first line that is neither a header nor an action.
+    pub fn parse(text: &str) -> Result<Self, NoRun> {
+        let mut script = Self::default();
+        for (number, line) in (1..).zip(text.lines().map(str::trim)) {
+            if line.is_empty() || line.starts_with("//") {
+                continue;
+            }
+            if let Some(profile) = line.strip_prefix("profile ") {
+                profile.clone_into(&mut script.profile);
+            } else if let Some(wrong) = line.strip_prefix("mutant ") {
+                script.wrong = Some(wrong.to_owned());
+            } else if let Some(broken) = line.strip_prefix("broken rule ") {
+                let rule = broken.split(':').next().and_then(|rule| rule.parse().ok());
+                script.broken = rule;
+            } else {
+                let action = line.parse::<Action>();
+                let action = action
+                    .map_err(|error| NoRun { line: number, message: format!("{line}: {error}") })?;
+                script.actions.push(action);
+            }
+        }
+        Ok(script)
+    }
+
+    /// The world that it is a run of, without anything wrong.
+    pub fn profile(&self) -> Option<Profile> {
+        if let Some(seed) = self.profile.strip_prefix("seed ") {
+            return seed.parse().ok().map(simulate::profile);
+        }
+        profiles::named(&self.profile)
+    }
+
+    /// What is wrong in it, if this build has that.
+    pub fn wrong(&self) -> Option<Wrong> {
+        self.wrong.as_deref().and_then(Wrong::named)
+    }
+}
+
+impl fmt::Display for Kept {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "profile {}", self.profile)?;
+        if let Some(wrong) = &self.wrong {
+            writeln!(f, "mutant {wrong}")?;
+        }
+        let Counterexample { violation: Violation { rule, what }, actions } = &self.counterexample;
+        writeln!(f, "broken rule {rule}: {what}")?;
+        actions.iter().try_for_each(|action| writeln!(f, "{}", action.word()))
+    }
+}

@@ -1,0 +1,101 @@
+//! The world as a model that Stateright can search.
+
+use std::sync::Arc;
+
+use stateright::{Model, Property};
+
+use crate::rules::{RULES, Violation};
+use crate::settle;
+use crate::world::{Action, Cx, World};
+
+/// The world within the bounds of a profile. Cheap to copy: the copies share what they have seen.
+#[derive(Clone, Debug)]
+pub struct Session {
+    /// The bounds, and what was seen within them.
+    pub cx: Arc<Cx>,
+}
+
+impl Session {
+    /// A model of this world.
+    pub fn new(cx: Cx) -> Self {
+        Self { cx: Arc::new(cx) }
+    }
+
+    /// The first world.
+    pub fn beginning(&self) -> World {
+        let mut world = World::new(&self.cx);
+        for action in self.cx.profile.prefix {
+            world.act(&self.cx, *action);
+        }
+        world.budget = self.cx.profile.budget;
+        world
+    }
+
+    /// Whether something can happen in a world.
+    pub fn can(&self, world: &World, action: Action) -> bool {
+        let mut actions = Vec::new();
+        self.actions(world, &mut actions);
+        actions.contains(&action)
+    }
+
+    /// The rule that is broken in a world, or once it is left to settle.
+    pub fn violation(&self, world: &World) -> Option<Violation> {
+        world.violation.or_else(|| settle::settle(&self.cx, world).err())
+    }
+}
+
+impl Model for Session {
+    type State = World;
+    type Action = Action;
+
+    fn init_states(&self) -> Vec<World> {
+        vec![self.beginning()]
+    }
+
+    fn actions(&self, world: &World, actions: &mut Vec<Action>) {
+        world.actions(&self.cx, actions);
+    }
+
+    fn next_state(&self, world: &World, action: Action) -> Option<World> {
+        let mut next = world.clone();
+        next.act(&self.cx, action);
+        Some(next)
+    }
+
+    fn properties(&self) -> Vec<Property<Self>> {
+        properties().to_vec()
+    }
+}
+
+macro_rules! rule {
+    ($number:literal) => {
+        Property::always(RULES[$number - 1], |_: &Session, world: &World| {
+            world.violation.is_none_or(|violation| violation.rule != $number)
+        })
+    };
+}
+
+/// One property for each rule. What the fair schedule of rule 15 ends in may break another rule:
+/// it counts as broken by rule 15 here, and is told by its own name in the trace.
+fn properties() -> [Property<Session>; 16] {
+    [
+        rule!(1),
+        rule!(2),
+        rule!(3),
+        rule!(4),
+        rule!(5),
+        rule!(6),
+        rule!(7),
+        rule!(8),
+        rule!(9),
+        rule!(10),
+        rule!(11),
+        rule!(12),
+        rule!(13),
+        rule!(14),
+        Property::always(RULES[14], |session: &Session, world: &World| {
+            world.violation.is_some() || session.violation(world).is_none()
+        }),
+        rule!(16),
+    ]
+}

@@ -1,0 +1,77 @@
+//! Profiles: which world is searched, and how far.
+
+use rejoin_protocol::client::OnLoss;
+use rejoin_protocol::spec::Overflow;
+
+use crate::budget::Budget;
+use crate::world::Action;
+
+/// What a party is there for.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Role {
+    /// Opens the session; there from the start.
+    Opener,
+    /// Takes the session over, once it joins.
+    Claimant,
+    /// Ends the session, once it joins.
+    Closer,
+}
+
+/// One world, with its bounds.
+#[derive(Clone, Copy, Debug)]
+pub struct Profile {
+    /// Its name on the command line.
+    pub name: &'static str,
+    /// What it is about.
+    pub about: &'static str,
+    /// The parties, the opener first.
+    pub roles: &'static [Role],
+    /// What clients do when the process is gone.
+    pub on_loss: OnLoss,
+    /// What happens to output beyond the window.
+    pub overflow: Overflow,
+    /// The window of each direction, in bytes of window.
+    pub window: u64,
+    /// How many attaches a client may ask for. What the budget allows needs fewer; this bounds a
+    /// client that is refused for now, again and again.
+    pub attempts: u64,
+    /// Whether the registry's orders of operations are searched step by step; if not, each runs
+    /// through without an interruption.
+    pub is_stepwise: bool,
+    /// Whether an application takes its output in its own time.
+    pub has_slow_application: bool,
+    /// Whether a process takes its input in its own time.
+    pub has_slow_process: bool,
+    /// Whether frames of a link that its client has closed may still reach that client.
+    pub has_late_reports: bool,
+    /// What may happen.
+    pub budget: Budget,
+    /// What has happened before the search begins: a deep corner that it would not reach.
+    pub prefix: &'static [Action],
+}
+
+/// A window with room for one item.
+pub const ONE_ITEM: u64 = 100;
+/// A window with room for two items.
+pub const TWO_ITEMS: u64 = 160;
+/// A window with room for all that a profile sends.
+pub const AMPLE: u64 = 4096;
+
+impl Profile {
+    /// A world in which nothing goes wrong.
+    pub const CALM: Self = Self {
+        name: "calm",
+        about: "nothing goes wrong",
+        roles: &[Role::Opener],
+        on_loss: OnLoss::Respawn,
+        overflow: Overflow::Block,
+        window: AMPLE,
+        attempts: 8,
+        is_stepwise: false,
+        has_slow_application: false,
+        has_slow_process: false,
+        has_late_reports: false,
+        budget: Budget::of(&[]),
+        prefix: &[],
+    };
+}

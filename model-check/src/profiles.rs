@@ -1,0 +1,438 @@
+//! The profiles: each a corner of the world that is searched to its end.
+
+use rejoin_protocol::client::OnLoss;
+use rejoin_protocol::spec::Overflow;
+
+use crate::budget::{Budget, Chance as C};
+use crate::profile::{AMPLE, ONE_ITEM, Profile, Role, TWO_ITEMS};
+use crate::world::Action as A;
+
+const ALONE: &[Role] = &[Role::Opener];
+const RIVALS: &[Role] = &[Role::Opener, Role::Claimant];
+const CLOSED: &[Role] = &[Role::Opener, Role::Closer];
+const THREE: &[Role] = &[Role::Opener, Role::Claimant, Role::Claimant];
+
+/// Opened, welcomed, and nothing else yet.
+const ATTACHED: &[A] = &[A::Dial(0), A::ToClient(0), A::ToHost(0), A::ToClient(0)];
+
+const fn base(name: &'static str, about: &'static str) -> Profile {
+    Profile { name, about, roles: ALONE, window: AMPLE, ..Profile::CALM }
+}
+
+/// What CI searches.
+pub const CI: &[Profile] = &[
+    Profile {
+        budget: Budget::of(&[(C::Input, 2), (C::Output, 2), (C::Exit, 1), (C::Cut, 2)]),
+        ..base("cuts", "a process that reads, writes and ends, over links that are cut")
+    },
+    Profile {
+        window: ONE_ITEM,
+        has_slow_application: true,
+        has_slow_process: true,
+        budget: Budget::of(&[(C::Input, 2), (C::Output, 3), (C::Exit, 1), (C::Cut, 2)]),
+        ..base("windows", "windows of one item, a slow application and a slow process")
+    },
+    Profile {
+        window: TWO_ITEMS,
+        overflow: Overflow::DropOldest,
+        has_slow_application: true,
+        budget: Budget::of(&[(C::Input, 1), (C::Output, 4), (C::Exit, 1), (C::Cut, 2)]),
+        ..base("gaps", "a log that drops the oldest output")
+    },
+    Profile {
+        has_late_reports: true,
+        budget: Budget::of(&[
+            (C::Input, 1),
+            (C::Output, 1),
+            (C::Cut, 1),
+            (C::Silence, 1),
+            (C::Timeout, 1),
+            (C::Ping, 1),
+        ]),
+        ..base("silence", "links that fall silent, timers that fire, frames that come late")
+    },
+    Profile {
+        budget: Budget::of(&[
+            (C::Input, 2),
+            (C::Output, 1),
+            (C::Cut, 2),
+            (C::ServerKill, 1),
+            (C::Leftover, 1),
+        ]),
+        ..base("kills", "servers that are killed, with and without their process")
+    },
+    Profile {
+        on_loss: OnLoss::Fail,
+        budget: Budget::of(&[
+            (C::Input, 2),
+            (C::Output, 1),
+            (C::Cut, 2),
+            (C::ServerKill, 1),
+            (C::Leftover, 1),
+            (C::Exit, 1),
+        ]),
+        ..base("losses", "the same, for a client that does not start anything anew")
+    },
+    Profile {
+        roles: RIVALS,
+        has_slow_process: true,
+        budget: Budget::of(&[(C::Input, 2), (C::Cut, 1), (C::Join, 1), (C::TenureFailure, 1)]),
+        ..base("takeover", "another client takes the session over")
+    },
+    Profile {
+        roles: RIVALS,
+        budget: Budget::of(&[(C::Input, 1), (C::Cut, 1), (C::Join, 1), (C::ServerKill, 1)]),
+        ..base("succession", "a takeover, and a server that is killed")
+    },
+    Profile {
+        roles: THREE,
+        budget: Budget::of(&[(C::Cut, 1), (C::Join, 2)]),
+        ..base("rivals", "two clients that want the same session")
+    },
+    Profile {
+        roles: CLOSED,
+        budget: Budget::of(&[
+            (C::Input, 1),
+            (C::Cut, 1),
+            (C::Join, 1),
+            (C::ServerKill, 1),
+            (C::GiveUp, 1),
+        ]),
+        ..base("closer", "another client ends the session")
+    },
+    Profile {
+        budget: Budget::of(&[
+            (C::Input, 1),
+            (C::Cut, 2),
+            (C::Close, 1),
+            (C::Detach, 1),
+            (C::GiveUp, 1),
+            (C::Retention, 1),
+        ]),
+        ..base("endings", "an application that leaves, ends the session, or waits no longer")
+    },
+    Profile {
+        roles: RIVALS,
+        budget: Budget::of(&[
+            (C::Input, 1),
+            (C::Output, 1),
+            (C::Cut, 1),
+            (C::ClientRestart, 1),
+            (C::ClientKill, 1),
+            (C::Join, 1),
+        ]),
+        ..base("restarts", "clients that are killed, with and without what they had written down")
+    },
+    Profile {
+        budget: Budget::of(&[
+            (C::FailedStart, 1),
+            (C::Cut, 3),
+            (C::NoLink, 1),
+            (C::Day, 1),
+            (C::Sweep, 1),
+            (C::ServerKill, 1),
+        ]),
+        ..base("starts", "starts that fail, Opens that come late, tombstones that are swept")
+    },
+    Profile {
+        attempts: 4,
+        budget: Budget::of(&[
+            (C::Input, 1),
+            (C::Cut, 2),
+            (C::Reboot, 1),
+            (C::OtherHost, 2),
+            (C::GiveUp, 1),
+        ]),
+        ..base("hosts", "hosts that boot, and another host behind the same name")
+    },
+    Profile {
+        budget: Budget::of(&[
+            (C::Input, 1),
+            (C::Output, 2),
+            (C::Cut, 1),
+            (C::Snapshot, 1),
+            (C::Exit, 1),
+        ]),
+        ..base("rollback", "a host that is rolled back")
+    },
+    Profile {
+        budget: Budget::of(&[
+            (C::Input, 1),
+            (C::Cut, 2),
+            (C::Wipe, 1),
+            (C::EntryWipe, 1),
+            (C::ServerKill, 1),
+            (C::Retention, 1),
+        ]),
+        ..base("wipes", "a registry that is removed under a living server")
+    },
+    Profile {
+        is_stepwise: true,
+        budget: Budget::of(&[
+            (C::Cut, 2),
+            (C::AttachKill, 1),
+            (C::ServerKill, 1),
+            (C::FailedStart, 1),
+        ]),
+        ..base("attach-steps", "attach and server start, killed between any two steps")
+    },
+    Profile {
+        is_stepwise: true,
+        budget: Budget::of(&[(C::Cut, 1), (C::Leftover, 1), (C::ServerKill, 1), (C::Sweep, 1)]),
+        ..base("leftovers", "what dead servers leave, reaped and swept step by step")
+    },
+    Profile {
+        is_stepwise: true,
+        roles: RIVALS,
+        on_loss: OnLoss::Respawn,
+        budget: Budget::of(&[(C::Join, 1), (C::Cut, 1), (C::ServerKill, 1)]),
+        prefix: ATTACHED,
+        ..base("claim-steps", "a takeover of a living session, killed between any two steps")
+    },
+    Profile {
+        is_stepwise: true,
+        budget: Budget::of(&[
+            (C::Cut, 1),
+            (C::Exit, 1),
+            (C::Retention, 1),
+            (C::ServerKill, 1),
+            (C::Close, 1),
+        ]),
+        prefix: ATTACHED,
+        ..base("end-steps", "the end of a server, killed between any two steps")
+    },
+    Profile {
+        is_stepwise: true,
+        budget: Budget::of(&[
+            (C::Cut, 2),
+            (C::Day, 1),
+            (C::Sweep, 1),
+            (C::Exit, 1),
+            (C::AttachDeadline, 1),
+        ]),
+        ..base("sweep-steps", "sweeps and old tombstones, step by step")
+    },
+    Profile {
+        is_stepwise: true,
+        budget: Budget::of(&[(C::Cut, 1), (C::Wipe, 1), (C::EntryWipe, 1), (C::Sweep, 1)]),
+        ..base("wipe-steps", "a registry that is removed between any two steps")
+    },
+];
+
+/// Small worlds in which mutants are looked for first.
+pub const HUNTS: &[Profile] = &[
+    Profile {
+        budget: Budget::of(&[(C::Input, 1), (C::Output, 1), (C::Exit, 1), (C::Cut, 1)]),
+        ..base("hunt-cuts", "one cut")
+    },
+    Profile {
+        budget: Budget::of(&[(C::Input, 1), (C::Output, 1), (C::Cut, 2)]),
+        ..base("hunt-two-cuts", "two cuts")
+    },
+    Profile {
+        window: ONE_ITEM,
+        has_slow_application: true,
+        has_slow_process: true,
+        budget: Budget::of(&[(C::Input, 2), (C::Output, 2), (C::Exit, 1), (C::Cut, 1)]),
+        ..base("hunt-windows", "small windows, slow ends")
+    },
+    Profile {
+        budget: Budget::of(&[
+            (C::Input, 1),
+            (C::Output, 1),
+            (C::Cut, 1),
+            (C::ServerKill, 1),
+            (C::Leftover, 1),
+        ]),
+        ..base("hunt-kills", "killed servers")
+    },
+    Profile {
+        on_loss: OnLoss::Fail,
+        budget: Budget::of(&[(C::Input, 1), (C::Output, 1), (C::Cut, 1), (C::ServerKill, 1)]),
+        ..base("hunt-losses", "killed servers, and a client that does not start anew")
+    },
+    Profile {
+        has_late_reports: true,
+        budget: Budget::of(&[(C::Output, 1), (C::Silence, 1), (C::Timeout, 1), (C::Cut, 1)]),
+        ..base("hunt-silence", "silence and late frames")
+    },
+    Profile {
+        budget: Budget::of(&[(C::FailedStart, 1), (C::Cut, 2)]),
+        ..base("hunt-starts", "failed starts and late Opens")
+    },
+    Profile {
+        budget: Budget::of(&[(C::Cut, 1), (C::Retention, 1), (C::Exit, 1), (C::Close, 1)]),
+        ..base("hunt-endings", "retention and the end")
+    },
+    Profile {
+        roles: CLOSED,
+        budget: Budget::of(&[(C::Cut, 1), (C::Join, 1), (C::GiveUp, 1)]),
+        ..base("hunt-closer", "another client ends the session")
+    },
+    Profile {
+        roles: RIVALS,
+        has_slow_process: true,
+        budget: Budget::of(&[(C::Input, 1), (C::Cut, 1), (C::Join, 1)]),
+        ..base("hunt-takeover", "a takeover")
+    },
+    Profile {
+        attempts: 4,
+        budget: Budget::of(&[(C::Cut, 1), (C::Reboot, 1), (C::OtherHost, 1)]),
+        ..base("hunt-hosts", "reboots and another host")
+    },
+    Profile {
+        budget: Budget::of(&[(C::Input, 1), (C::Output, 1), (C::Snapshot, 1)]),
+        ..base("hunt-rollback", "a rollback")
+    },
+    Profile {
+        budget: Budget::of(&[(C::Cut, 1), (C::Wipe, 1), (C::EntryWipe, 1)]),
+        ..base("hunt-wipes", "a registry that is removed")
+    },
+    Profile {
+        is_stepwise: true,
+        budget: Budget::of(&[(C::Cut, 2), (C::ServerKill, 1), (C::AttachKill, 1)]),
+        ..base("hunt-steps", "steps of attach and start")
+    },
+    Profile {
+        is_stepwise: true,
+        budget: Budget::of(&[(C::Cut, 2), (C::Leftover, 1), (C::Exit, 1), (C::ServerKill, 1)]),
+        ..base("hunt-ends", "steps of the end")
+    },
+    Profile {
+        is_stepwise: true,
+        budget: Budget::of(&[(C::Cut, 2), (C::Day, 1), (C::Sweep, 1), (C::Exit, 1)]),
+        ..base("hunt-sweeps", "steps of the sweep")
+    },
+];
+
+/// Deeper ones, for a night.
+pub const NIGHTLY: &[Profile] = &[
+    Profile {
+        window: TWO_ITEMS,
+        has_slow_application: true,
+        has_slow_process: true,
+        budget: Budget::of(&[(C::Input, 3), (C::Output, 3), (C::Exit, 1), (C::Cut, 3)]),
+        ..base("night-cuts", "three cuts, small windows, slow ends")
+    },
+    Profile {
+        has_late_reports: true,
+        budget: Budget::of(&[
+            (C::Input, 1),
+            (C::Output, 2),
+            (C::Cut, 1),
+            (C::Silence, 1),
+            (C::Timeout, 2),
+            (C::Ping, 1),
+        ]),
+        ..base("night-silence", "silence, timers that fire, frames that come late")
+    },
+    Profile {
+        roles: RIVALS,
+        has_slow_process: true,
+        budget: Budget::of(&[
+            (C::Input, 2),
+            (C::Output, 1),
+            (C::Cut, 2),
+            (C::Join, 1),
+            (C::TenureFailure, 1),
+        ]),
+        ..base("night-takeover", "a takeover over links that are cut twice")
+    },
+    Profile {
+        roles: RIVALS,
+        budget: Budget::of(&[
+            (C::Input, 1),
+            (C::Cut, 1),
+            (C::Join, 1),
+            (C::ServerKill, 1),
+            (C::Leftover, 1),
+            (C::Exit, 1),
+        ]),
+        ..base("night-succession", "a takeover, and servers that are killed")
+    },
+    Profile {
+        roles: THREE,
+        budget: Budget::of(&[(C::Input, 1), (C::Cut, 1), (C::Join, 2), (C::ServerKill, 1)]),
+        ..base("night-rivals", "two clients that want the same session, and a killed server")
+    },
+    Profile {
+        roles: RIVALS,
+        budget: Budget::of(&[
+            (C::Input, 2),
+            (C::Output, 1),
+            (C::Cut, 1),
+            (C::ClientRestart, 1),
+            (C::ClientKill, 1),
+            (C::Join, 1),
+        ]),
+        ..base("night-restarts", "clients that are killed, with and without their state")
+    },
+    Profile {
+        roles: CLOSED,
+        budget: Budget::of(&[
+            (C::Input, 1),
+            (C::Cut, 2),
+            (C::Join, 1),
+            (C::ServerKill, 1),
+            (C::GiveUp, 1),
+        ]),
+        ..base("night-closer", "another client ends the session, over links that are cut")
+    },
+    Profile {
+        budget: Budget::of(&[
+            (C::Input, 2),
+            (C::Output, 2),
+            (C::Cut, 2),
+            (C::Snapshot, 1),
+            (C::Exit, 1),
+        ]),
+        ..base("night-rollback", "a host that is rolled back, over links that are cut")
+    },
+    Profile {
+        is_stepwise: true,
+        roles: RIVALS,
+        budget: Budget::of(&[(C::Join, 1), (C::Cut, 1), (C::ServerKill, 1), (C::Sweep, 1)]),
+        prefix: ATTACHED,
+        ..base("night-claim-steps", "a takeover, killed and swept between any two steps")
+    },
+    Profile {
+        is_stepwise: true,
+        budget: Budget::of(&[
+            (C::Cut, 2),
+            (C::Exit, 1),
+            (C::Retention, 1),
+            (C::ServerKill, 1),
+            (C::Close, 1),
+        ]),
+        prefix: ATTACHED,
+        ..base("night-end-steps", "the end of a server, over links that are cut twice")
+    },
+    Profile {
+        is_stepwise: true,
+        budget: Budget::of(&[
+            (C::Cut, 2),
+            (C::Day, 1),
+            (C::Sweep, 2),
+            (C::Exit, 1),
+            (C::AttachDeadline, 1),
+        ]),
+        ..base("night-sweep-steps", "two sweeps and old tombstones, step by step")
+    },
+    Profile {
+        is_stepwise: true,
+        budget: Budget::of(&[
+            (C::Cut, 2),
+            (C::AttachKill, 1),
+            (C::ServerKill, 1),
+            (C::Leftover, 1),
+            (C::FailedStart, 1),
+            (C::Sweep, 1),
+        ]),
+        ..base("night-start-steps", "starts that fail or are killed, and are swept, step by step")
+    },
+];
+
+/// The profile of this name.
+pub fn named(name: &str) -> Option<Profile> {
+    CI.iter().chain(HUNTS).chain(NIGHTLY).find(|profile| profile.name == name).copied()
+}

@@ -1,0 +1,106 @@
+//! A search of our own for the shortest run that breaks a rule.
+//!
+//! Stateright finds that a rule can be broken, but not the shortest way: breadth-first, a later
+//! counterexample overwrites an earlier one; depth-first, the first one is as long as it happens
+//! to be. This search goes by levels, stops at the first world that breaks a rule, and does not
+//! continue worlds that do.
+
+use std::collections::HashSet;
+
+use stateright::Model;
+
+use crate::model::Session;
+use crate::rules::Violation;
+use crate::shared::digest;
+use crate::world::{Action, World};
+
+/// A run that breaks a rule.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Counterexample {
+    /// The rule, and how.
+    pub violation: Violation,
+    /// Everything that happens, from the beginning.
+    pub actions: Vec<Action>,
+}
+
+/// What a search came to.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Outcome {
+    /// A rule is broken, and not in fewer steps.
+    Broken(Counterexample),
+    /// No world of this many breaks a rule, and there are no more.
+    Exhausted(usize),
+    /// No world of this many breaks a rule; there are more.
+    Unfinished(usize),
+}
+
+struct Step {
+    before: usize,
+    action: Action,
+}
+
+/// Searches by levels until a rule is broken, or there is nothing left, or `limit` worlds were
+/// seen.
+pub fn shortest(session: &Session, limit: usize) -> Outcome {
+    shortest_of(session, limit, None)
+}
+
+/// The same, for one rule: worlds that break another one are not continued, and do not count.
+pub fn shortest_of(session: &Session, limit: usize, rule: Option<u8>) -> Outcome {
+    let is_wanted = |violation: &Violation| rule.is_none_or(|rule| rule == violation.rule);
+    let mut seen = HashSet::new();
+    let mut steps: Vec<Step> = Vec::new();
+    let mut level: Vec<(usize, World)> = Vec::new();
+    for world in session.init_states() {
+        seen.insert(digest(&world));
+        if let Some(violation) = session.violation(&world) {
+            return Outcome::Broken(Counterexample { violation, actions: Vec::new() });
+        }
+        level.push((usize::MAX, world));
+    }
+    let mut actions = Vec::new();
+    while !level.is_empty() {
+        let mut next_level = Vec::new();
+        for (at, world) in level {
+            actions.clear();
+            session.actions(&world, &mut actions);
+            for action in &actions {
+                let Some(next) = session.next_state(&world, *action) else { continue };
+                if !seen.insert(digest(&next)) {
+                    continue;
+                }
+                steps.push(Step { before: at, action: *action });
+                let here = steps.len() - 1;
+                match session.violation(&next) {
+                    None => next_level.push((here, next)),
+                    Some(violation) if is_wanted(&violation) => {
+                        let actions = path(&steps, here);
+                        return Outcome::Broken(Counterexample { violation, actions });
+                    }
+                    // Its successors show nothing new, unless it only fails to settle.
+                    Some(_) => {
+                        if next.violation.is_none() {
+                            next_level.push((here, next));
+                        }
+                    }
+                }
+            }
+            if seen.len() >= limit {
+                return Outcome::Unfinished(seen.len());
+            }
+        }
+        level = next_level;
+    }
+    Outcome::Exhausted(seen.len())
+}
+
+fn path(steps: &[Step], last: usize) -> Vec<Action> {
+    let mut actions = Vec::new();
+    let mut at = last;
+    while let Some(step) = steps.get(at) {
+        actions.push(step.action);
+        at = step.before;
+    }
+    actions.reverse();
+    actions
+}

@@ -1,0 +1,323 @@
+//! Rule 15 as a safety property: from every reachable state, once faults stop, a fair schedule
+//! settles the session within a bounded number of steps.
+//!
+//! Stateright's `eventually` is not used: it knows no fairness, and misses runs that end in a
+//! cycle or pass a state that another run has been in. Instead every state is continued, on a
+//! copy, by one fixed schedule without faults, in which whatever can go on does. The schedule is
+//! deterministic, so that what follows from a state follows from every state that leads to it: a
+//! state that was seen to settle is not continued again.
+
+use std::cell::RefCell;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+use rejoin_protocol::Timer;
+
+use crate::budget::Budget;
+use crate::rules::Violation;
+use crate::shared::digest;
+use crate::world::wire::{Far, Fault};
+use crate::world::{Action, Cx, World};
+
+/// The number of steps within which every session settles.
+pub const LIMIT: u32 = 400;
+
+/// How often a client may begin anew before it has waited for long enough.
+const PATIENCE: u8 = 4;
+
+/// How many states each thread remembers to settle.
+const REMEMBERED: usize = 1 << 19;
+
+thread_local! {
+    /// By digest: the state, and after how many steps it settles.
+    static SETTLED: RefCell<Vec<(u64, u32)>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Continues a world without faults until it settles; after how many steps it did, or the rule
+/// that is broken by then.
+pub fn settle(cx: &Cx, world: &World) -> Result<u32, Violation> {
+    let mut run = Run::new(world);
+    let mut passed = Vec::new();
+    let mut steps = 0;
+    let mut known = 0;
+    loop {
+        if run.is_plain() {
+            let here = digest(&run.world);
+            if let Some(left) = remembered(here) {
+                known = left;
+                break;
+            }
+            passed.push((here, steps));
+        }
+        let Some(action) = run.next(cx) else { break };
+        steps += 1;
+        run.take(cx, action);
+        if let Some(violation) = run.world.violation {
+            return Err(violation);
+        }
+        if steps > LIMIT {
+            return Err(Violation { rule: 15, what: "the session does not settle" });
+        }
+    }
+    if run.is_over {
+        run.check()?;
+    }
+    let all = steps + known;
+    passed.into_iter().for_each(|(digest, at)| remember(digest, all - at));
+    cx.settled.note(all);
+    Ok(all)
+}
+
+fn slot(digest: u64) -> usize {
+    usize::try_from(digest % REMEMBERED as u64).unwrap_or_default()
+}
+
+fn remembered(digest: u64) -> Option<u32> {
+    SETTLED.with_borrow(|settled| {
+        settled.get(slot(digest)).filter(|(known, _)| *known == digest).map(|(_, left)| *left)
+    })
+}
+
+fn remember(digest: u64, left: u32) {
+    SETTLED.with_borrow_mut(|settled| {
+        settled.resize(REMEMBERED, (0, 0));
+        settled[slot(digest)] = (digest, left);
+    });
+}
+
+/// Forgets what has settled: another search begins, perhaps of wrong machines.
+pub fn forget() {
+    SETTLED.with_borrow_mut(Vec::clear);
+}
+
+/// How long states took to settle.
+#[derive(Debug, Default)]
+pub struct Settled {
+    count: AtomicU64,
+    steps: AtomicU64,
+    longest: AtomicU32,
+}
+
+impl Settled {
+    fn note(&self, steps: u32) {
+        self.count.fetch_add(1, Ordering::Relaxed);
+        self.steps.fetch_add(u64::from(steps), Ordering::Relaxed);
+        if self.longest.load(Ordering::Relaxed) < steps {
+            self.longest.fetch_max(steps, Ordering::Relaxed);
+        }
+    }
+
+    /// The mean number of steps.
+    #[allow(clippy::cast_precision_loss)]
+    pub fn mean(&self) -> f64 {
+        let count = self.count.load(Ordering::Relaxed).max(1);
+        self.steps.load(Ordering::Relaxed) as f64 / count as f64
+    }
+
+    /// The most steps that were needed.
+    pub fn longest(&self) -> u32 {
+        self.longest.load(Ordering::Relaxed)
+    }
+}
+
+/// A world that is continued by the fair schedule.
+pub struct Run {
+    /// The world.
+    pub world: World,
+    dials: [u8; 3],
+    turn: u8,
+    is_over: bool,
+}
+
+impl Run {
+    /// Faults stop here.
+    pub fn new(world: &World) -> Self {
+        let mut world = world.clone();
+        world.budget = Budget::of(&[]);
+        world.snapshot = None;
+        Self { world, dials: [0; 3], turn: 0, is_over: false }
+    }
+
+    /// Whether what follows depends on nothing but the world.
+    fn is_plain(&self) -> bool {
+        self.dials == [0; 3]
+    }
+
+    /// What the schedule does next; nothing once the world has settled.
+    pub fn next(&mut self, cx: &Cx) -> Option<Action> {
+        let next = self.go_on(cx).or_else(|| self.hurry()).or_else(|| self.clean_up());
+        self.is_over = next.is_none();
+        next
+    }
+
+    /// Does it.
+    pub fn take(&mut self, cx: &Cx, action: Action) {
+        if let Action::Dial(p) = action {
+            self.dials[usize::from(p)] += 1;
+        }
+        self.world.act(cx, action);
+    }
+
+    /// What can go on without a timer, in turns.
+    fn go_on(&mut self, cx: &Cx) -> Option<Action> {
+        let mut actions = Vec::new();
+        self.world.actions_within(cx, u64::MAX, &mut actions);
+        actions.retain(|action| self.is_progress(cx, *action));
+        if actions.is_empty() {
+            return None;
+        }
+        // Programs and servers first: they make everybody else wait.
+        if let Some(first) = actions.iter().find(|it| matches!(it, Action::Server(_))) {
+            return Some(*first);
+        }
+        self.turn = self.turn.wrapping_add(1);
+        Some(actions[usize::from(self.turn) % actions.len()])
+    }
+
+    fn is_progress(&self, cx: &Cx, action: Action) -> bool {
+        match action {
+            Action::HandshakeTimeout(_) | Action::ClientSilent(_) | Action::ServerSilent(_) => {
+                false
+            }
+            Action::Dial(p) => self.dials[usize::from(p)] < PATIENCE,
+            Action::Program(a) => !self.world.is_blocked(a) && self.changes(cx, action),
+            Action::Guard(_) => self.changes(cx, action),
+            _ => true,
+        }
+    }
+
+    /// Who waits for another changes nothing by looking again.
+    fn changes(&self, cx: &Cx, action: Action) -> bool {
+        let mut next = self.world.clone();
+        next.act(cx, action);
+        next != self.world
+    }
+
+    /// Timers, once nothing goes on without them.
+    fn hurry(&mut self) -> Option<Action> {
+        let silent = |wire: &crate::world::wire::Wire| wire.fault == Fault::Silent;
+        for (a, program) in (0u8..).zip(&self.world.programs) {
+            let Some(program) = program else { continue };
+            if !program.is_late && !program.is_listening() {
+                return Some(Action::Late(a));
+            }
+            let is_stuck = program.wire().is_some_and(|wire| {
+                self.world.wires[usize::from(wire)].as_deref().is_some_and(silent)
+            });
+            // The system gives the link up some day. A lock must not have to wait for that.
+            if !program.has_lock && is_stuck {
+                return Some(Action::KillProgram(a));
+            }
+        }
+        for (s, server) in (0u8..).zip(&self.world.servers) {
+            let Some(server) = server else { continue };
+            let on_silent = server.current.is_some_and(|link| {
+                let at = usize::try_from(link).unwrap_or(usize::MAX);
+                self.world.wires.get(at).and_then(Option::as_deref).is_none_or(silent)
+            });
+            if server.timers.has(Timer::LinkSilent) && on_silent {
+                return Some(Action::ServerSilent(s));
+            }
+        }
+        for (p, party) in (0u8..).zip(&self.world.parties) {
+            let Some(party) = party.as_deref().filter(|party| party.is_alive) else { continue };
+            if party.machine.is_ended() {
+                continue;
+            }
+            if self.dials[usize::from(p)] >= PATIENCE && party.timers.has(Timer::GiveUp) {
+                return Some(Action::GiveUp(p));
+            }
+            if party.timers.has(Timer::Handshake) {
+                return Some(Action::HandshakeTimeout(p));
+            }
+            if party.timers.has(Timer::LinkSilent) && !self.is_served(p) {
+                return Some(Action::ClientSilent(p));
+            }
+        }
+        None
+    }
+
+    /// Whether a party is attached, as its server sees it too.
+    fn is_served(&self, p: u8) -> bool {
+        let party = self.world.party(p);
+        let Some(link) = party.machine.link() else { return false };
+        let at = usize::try_from(link.0).unwrap_or(usize::MAX);
+        let Some(wire) = self.world.wires.get(at).and_then(Option::as_deref) else { return false };
+        let Far::Server(s) = wire.far else { return false };
+        wire.fault == Fault::Whole && self.world.server(s).current == Some(link.0)
+    }
+
+    /// Nobody comes back: what was kept for somebody is kept no longer.
+    fn clean_up(&self) -> Option<Action> {
+        for (s, server) in (0u8..).zip(&self.world.servers) {
+            let Some(server) = server else { continue };
+            if server.timers.has(Timer::Retention) {
+                return Some(Action::Retention(s));
+            }
+        }
+        (0..2).find(|host| self.world.has_something_to_sweep(*host)).map(Action::Sweep)
+    }
+
+    /// Whether what has settled is what should be.
+    fn check(&self) -> Result<(), Violation> {
+        for (p, party) in (0u8..).zip(&self.world.parties) {
+            let Some(party) = party.as_deref().filter(|party| party.is_alive) else { continue };
+            if party.machine.is_ended() {
+                continue;
+            }
+            if !self.is_served(p) {
+                return Err(violation(15, "a client waits for ever"));
+            }
+            self.check_served(p)?;
+        }
+        self.check_residue()
+    }
+
+    fn check_served(&self, p: u8) -> Result<(), Violation> {
+        let party = self.world.party(p);
+        let link = party.machine.link().map_or(u64::MAX, |link| link.0);
+        let served = self.world.servers.iter().flatten().find(|it| it.current == Some(link));
+        let Some(process) = served.and_then(|server| server.process.as_ref()) else {
+            return Err(violation(15, "a client is attached to nothing"));
+        };
+        if process.is_blocked {
+            Err(violation(3, "the process waits for ever"))
+        } else if party.past.expected != process.written && process.is_reported {
+            Err(violation(4, "the exit is never delivered"))
+        } else if party.past.expected != process.written {
+            Err(violation(15, "output is never delivered"))
+        } else if party.machine.unacknowledged_input() > 0 && process.is_alive {
+            Err(violation(15, "input is never acknowledged"))
+        } else {
+            Ok(())
+        }
+    }
+
+    fn check_residue(&self) -> Result<(), Violation> {
+        if self.world.programs.iter().flatten().any(|program| program.has_lock) {
+            return Err(violation(15, "a program holds the lock for ever"));
+        }
+        for host in 0..2 {
+            let Some(host) = self.world.host(host) else { continue };
+            let is_served =
+                self.world.servers.iter().flatten().any(|server| host.path == Some(server.inode));
+            if !host.leftovers.is_empty() {
+                return Err(violation(7, "a process without a server is left behind"));
+            }
+            if host.entry.is_some() && !is_served {
+                return Err(violation(9, "an entry without a server is left behind"));
+            }
+        }
+        let is_idle = |server: &&crate::world::serve::Serve| server.current.is_none();
+        match self.world.servers.iter().flatten().map(|it| &**it).find(is_idle) {
+            Some(server) if server.process.is_some() => {
+                Err(violation(7, "a process that nobody is attached to is kept for ever"))
+            }
+            Some(_) => Err(violation(9, "a server without a process is left behind")),
+            None => Ok(()),
+        }
+    }
+}
+
+fn violation(rule: u8, what: &'static str) -> Violation {
+    Violation { rule, what }
+}

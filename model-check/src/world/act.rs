@@ -1,0 +1,683 @@
+//! What can happen in a world, and what it does.
+
+use rejoin_protocol::client::{self, Patience};
+use rejoin_protocol::{Frame, Link, Seq, Timer, server};
+
+use super::action::{Action, Action as A};
+use super::host::INODES;
+use super::party::Party;
+use super::program::Program;
+use super::wire::{Far, Fault, Heard};
+use super::{Cx, World};
+use crate::budget::Chance;
+use crate::names;
+use crate::profile::Role;
+use crate::shared::Shared;
+use crate::witness::Witness;
+
+/// The places of a list that are taken, by number.
+fn taken<T, const N: usize>(places: &[Option<Shared<T>>; N]) -> impl Iterator<Item = (u8, &T)> {
+    (0u8..).zip(places.iter()).filter_map(|(at, place)| place.as_deref().map(|it| (at, it)))
+}
+
+impl World {
+    /// Everything that can happen now, within the bounds of the profile.
+    pub fn actions(&self, cx: &Cx, out: &mut Vec<Action>) {
+        self.actions_within(cx, cx.profile.attempts, out);
+    }
+
+    /// The same, with so many attaches for each client.
+    pub fn actions_within(&self, cx: &Cx, attempts: u64, out: &mut Vec<Action>) {
+        if self.violation.is_some() {
+            return;
+        }
+        for (p, party) in taken(&self.parties) {
+            self.client_actions(cx, attempts, p, party, out);
+        }
+        for (w, wire) in taken(&self.wires) {
+            self.wire_actions(w, wire, out);
+        }
+        for (a, program) in taken(&self.programs) {
+            if !program.is_listening() {
+                out.push(A::Program(a));
+                self.chance(Chance::AttachDeadline, A::Late(a), out);
+            }
+            self.chance(Chance::AttachKill, A::KillProgram(a), out);
+        }
+        for (s, server) in taken(&self.servers) {
+            self.server_actions(s, server, out);
+        }
+        self.world_actions(cx, out);
+    }
+
+    fn chance(&self, chance: Chance, action: Action, out: &mut Vec<Action>) {
+        if self.budget.has(chance) {
+            out.push(action);
+        }
+    }
+
+    fn client_actions(&self, cx: &Cx, attempts: u64, p: u8, party: &Party, out: &mut Vec<Action>) {
+        if !party.is_alive || party.machine.is_ended() {
+            return;
+        }
+        if party.timers.has(Timer::Reconnect) && party.past.attach < attempts && self.has_places(cx)
+        {
+            out.push(A::Dial(p));
+            self.chance(Chance::NoLink, A::DialFails(p), out);
+        }
+        if !party.untaken.is_empty() {
+            out.push(A::Take(p));
+        }
+        let role = cx.profile.roles.get(usize::from(p));
+        if role != Some(&Role::Closer) {
+            if party.machine.input_room() > 0 {
+                self.chance(Chance::Input, A::Type(p), out);
+            } else if self.budget.has(Chance::Input) {
+                cx.seen.mark(Witness::InputWaits);
+            }
+            self.chance(Chance::Close, A::Close(p), out);
+        }
+        let is_silent = party.machine.link().is_some_and(|link| self.is_silent(link));
+        if party.timers.has(Timer::Handshake) && (is_silent || self.budget.has(Chance::Timeout)) {
+            out.push(A::HandshakeTimeout(p));
+        }
+        if party.timers.has(Timer::LinkSilent) && (is_silent || self.budget.has(Chance::Timeout)) {
+            out.push(A::ClientSilent(p));
+        }
+        if party.timers.has(Timer::Heartbeat) {
+            self.chance(Chance::Ping, A::Heartbeat(p), out);
+        }
+        if party.timers.has(Timer::GiveUp) {
+            self.chance(Chance::GiveUp, A::GiveUp(p), out);
+        }
+        self.chance(Chance::Detach, A::Detach(p), out);
+        self.chance(Chance::ClientKill, A::KillClient(p), out);
+        if party.machine.holder().is_some() {
+            self.chance(Chance::ClientRestart, A::RestartClient(p), out);
+        }
+    }
+
+    /// Whether there is room for one more link with its program, and for a server. A search in
+    /// which there once was none is not exhaustive, and says so.
+    fn has_places(&self, cx: &Cx) -> bool {
+        let has_place = self.wires.iter().any(Option::is_none)
+            && self.programs.iter().any(Option::is_none)
+            && self.servers.iter().filter(|server| server.is_none()).count() > 1;
+        if !has_place {
+            cx.seen.note_crowded();
+        }
+        has_place
+    }
+
+    fn is_silent(&self, link: Link) -> bool {
+        let at = usize::try_from(link.0).unwrap_or(usize::MAX);
+        let wire = self.wires.get(at).and_then(Option::as_ref);
+        wire.is_none_or(|wire| wire.fault == Fault::Silent)
+    }
+
+    fn wire_actions(&self, w: u8, wire: &super::wire::Wire, out: &mut Vec<Action>) {
+        let is_silent = wire.fault == Fault::Silent;
+        if !wire.to_client.is_empty() && !is_silent {
+            out.push(A::ToClient(w));
+        }
+        if !wire.to_server.is_empty() && !is_silent && self.can_read(wire.far) {
+            out.push(A::ToHost(w));
+        }
+        if wire.client_can_learn() {
+            out.push(A::ClientLearns(w));
+        }
+        if wire.far_can_learn() && self.can_read(wire.far) {
+            out.push(A::HostLearns(w));
+        }
+        if wire.fault == Fault::Whole && wire.is_open && wire.far != Far::Closed {
+            self.chance(Chance::Cut, A::Cut(w), out);
+            self.chance(Chance::Silence, A::Silence(w), out);
+        }
+    }
+
+    /// Whether whoever has the far end of a link looks at it.
+    fn can_read(&self, far: Far) -> bool {
+        match far {
+            Far::Attach(a) => {
+                self.programs[usize::from(a)].as_ref().is_some_and(|it| it.is_listening())
+            }
+            Far::Server(s) => {
+                self.servers[usize::from(s)].as_ref().is_some_and(|it| it.todo.is_empty())
+            }
+            Far::Closed => false,
+        }
+    }
+
+    fn server_actions(&self, s: u8, server: &super::serve::Serve, out: &mut Vec<Action>) {
+        self.chance(Chance::ServerKill, A::KillServer(s), out);
+        if server.has_living_process() {
+            self.chance(Chance::Leftover, A::LeaveProcess(s), out);
+        }
+        if let Some(todo) = server.todo.front() {
+            out.push(A::Server(s));
+            match todo {
+                super::serve::Todo::Fork(..) => {
+                    self.chance(Chance::FailedStart, A::StartFails(s), out);
+                }
+                super::serve::Todo::RecordTenure(_) => {
+                    self.chance(Chance::TenureFailure, A::TenureFails(s), out);
+                }
+                _ => {}
+            }
+            return;
+        }
+        if server.is_ending {
+            out.push(A::Ended(s));
+        }
+        let is_silent = server.current.is_some_and(|link| self.is_silent(Link(link)));
+        if server.timers.has(Timer::LinkSilent) && (is_silent || self.budget.has(Chance::Timeout)) {
+            out.push(A::ServerSilent(s));
+        }
+        if server.timers.has(Timer::Retention) {
+            self.chance(Chance::Retention, A::Retention(s), out);
+        }
+        if self.can_take(s) {
+            out.push(A::Read(s));
+        }
+        self.process_actions(s, server, out);
+        if self.needs_guard(s) {
+            out.push(A::Guard(s));
+        }
+    }
+
+    fn process_actions(&self, s: u8, server: &super::serve::Serve, out: &mut Vec<Action>) {
+        let Some(process) = &server.process else { return };
+        if server.is_ending || process.is_reported {
+            return;
+        }
+        if !process.is_alive {
+            out.push(A::Exit(s));
+        } else if process.is_blocked {
+            if server.machine.output_room() > 0 {
+                out.push(A::Write(s));
+            }
+        } else {
+            self.chance(Chance::Output, A::Write(s), out);
+            self.chance(Chance::Exit, A::Exit(s), out);
+        }
+    }
+
+    fn world_actions(&self, cx: &Cx, out: &mut Vec<Action>) {
+        if self.budget.has(Chance::Join) {
+            let next = self.parties.iter().position(Option::is_none);
+            if let Some(next) = next.filter(|next| *next < cx.profile.roles.len()) {
+                out.push(A::Join(u8::try_from(next).unwrap_or(u8::MAX)));
+            }
+        }
+        let may_sweep = self.budget.has(Chance::Sweep) && self.has_places(cx);
+        if may_sweep && self.has_something_to_sweep(0) {
+            out.push(A::Sweep(0));
+        }
+        let has_files = |host: u8| {
+            self.host(host).is_some_and(|host| host.path.is_some() || host.entry.is_some())
+        };
+        if has_files(0) {
+            self.chance(Chance::Wipe, A::Wipe(0), out);
+            self.chance(Chance::Day, A::Day, out);
+        }
+        if self.host(0).is_some_and(|host| host.entry.is_some()) {
+            self.chance(Chance::EntryWipe, A::WipeEntry(0), out);
+        }
+        self.chance(Chance::Reboot, A::Reboot(0), out);
+        self.chance(Chance::OtherHost, A::OtherHost, out);
+        for (s, server) in taken(&self.servers) {
+            if self.snapshot.is_none() {
+                if server.todo.is_empty() && server.process.is_some() {
+                    self.chance(Chance::Snapshot, A::Snapshot(s), out);
+                }
+            } else if server.todo.is_empty() && self.epoch_of(s) == self.snapshot_epoch() {
+                out.push(A::RollBack(s));
+            }
+        }
+    }
+
+    fn snapshot_epoch(&self) -> Option<rejoin_protocol::Epoch> {
+        let process = self.snapshot.as_ref()?.process.as_ref()?;
+        Some(names::epoch(process.epoch))
+    }
+
+    /// Whether a sweep would find something.
+    pub fn has_something_to_sweep(&self, host: u8) -> bool {
+        let Some(host) = self.host(host) else { return false };
+        let is_held = host.path.and_then(|at| host.inode(at)).is_some_and(|it| it.holders > 0);
+        let is_old = host
+            .path
+            .and_then(|at| host.inode(at))
+            .is_some_and(|it| it.is_old || it.tombstone.is_none());
+        !is_held && (host.entry.is_some() || !host.leftovers.is_empty() || is_old)
+    }
+
+    /// Does one thing.
+    pub fn act(&mut self, cx: &Cx, action: Action) {
+        match action {
+            A::Join(_)
+            | A::Dial(_)
+            | A::DialFails(_)
+            | A::Type(_)
+            | A::Take(_)
+            | A::HandshakeTimeout(_)
+            | A::ClientSilent(_)
+            | A::Heartbeat(_)
+            | A::GiveUp(_)
+            | A::Detach(_)
+            | A::Close(_)
+            | A::KillClient(_)
+            | A::RestartClient(_) => self.act_of_client(cx, action),
+            A::ToClient(w) => self.to_client(cx, w),
+            A::ToHost(w) => self.to_host(cx, w),
+            A::ClientLearns(w) => self.client_learns(cx, w),
+            A::HostLearns(w) => self.host_learns(cx, w),
+            A::Cut(w) => {
+                self.budget.spend(Chance::Cut);
+                self.wire_mut(w).fault = Fault::Reset;
+            }
+            A::Silence(w) => {
+                self.budget.spend(Chance::Silence);
+                let keeps = cx.profile.has_late_reports;
+                let wire = self.wire_mut(w);
+                wire.fault = Fault::Silent;
+                wire.to_server.clear();
+                if !keeps {
+                    wire.to_client.clear();
+                }
+            }
+            A::Program(a) => {
+                self.step_program(cx, a);
+                if !cx.profile.is_stepwise && self.programs[usize::from(a)].is_some() {
+                    self.run_program(cx, a);
+                }
+            }
+            A::KillProgram(a) => {
+                self.budget.spend(Chance::AttachKill);
+                self.kill_program(cx, a);
+            }
+            A::Late(a) => {
+                self.budget.spend(Chance::AttachDeadline);
+                self.program_mut(a).is_late = true;
+            }
+            action => self.act_of_host(cx, action),
+        }
+        self.seal();
+    }
+
+    fn act_of_client(&mut self, cx: &Cx, action: Action) {
+        let event = match action {
+            A::Join(p) => {
+                self.budget.spend(Chance::Join);
+                let role = cx.profile.roles.get(usize::from(p)).copied();
+                let party = Party::join(cx, p, role.unwrap_or(Role::Opener));
+                self.parties[usize::from(p)] = Some(Shared::new(party));
+                return;
+            }
+            A::Dial(p) => return self.dial(cx, p, true),
+            A::DialFails(p) => {
+                self.budget.spend(Chance::NoLink);
+                return self.dial(cx, p, false);
+            }
+            A::Type(p) => {
+                self.budget.spend(Chance::Input);
+                return self.type_input(cx, p);
+            }
+            A::Take(p) => {
+                let next = self.party_mut(p).untaken.pop_front();
+                client::Event::Taken(next.unwrap_or(Seq::ZERO))
+            }
+            A::HandshakeTimeout(p) => self.timeout(p, Timer::Handshake),
+            A::ClientSilent(p) => self.timeout(p, Timer::LinkSilent),
+            A::Heartbeat(_) => {
+                self.budget.spend(Chance::Ping);
+                client::Event::Timer(Timer::Heartbeat)
+            }
+            A::GiveUp(_) => {
+                self.budget.spend(Chance::GiveUp);
+                client::Event::Timer(Timer::GiveUp)
+            }
+            A::Detach(_) => {
+                self.budget.spend(Chance::Detach);
+                client::Event::Detach
+            }
+            A::Close(_) => {
+                self.budget.spend(Chance::Close);
+                client::Event::Close
+            }
+            A::KillClient(p) => {
+                self.budget.spend(Chance::ClientKill);
+                return self.kill_client(p);
+            }
+            A::RestartClient(p) => {
+                self.budget.spend(Chance::ClientRestart);
+                let party = self.party(p).restart(cx, p);
+                self.kill_client(p);
+                self.parties[usize::from(p)] = Some(Shared::new(party));
+                return;
+            }
+            _ => return,
+        };
+        if let Some(p) = action.party() {
+            self.step_client(cx, p, event);
+        }
+    }
+
+    fn timeout(&mut self, p: u8, timer: Timer) -> client::Event {
+        let is_silent = self.party(p).machine.link().is_some_and(|link| self.is_silent(link));
+        if !is_silent {
+            self.budget.spend(Chance::Timeout);
+        }
+        self.party_mut(p).timers.disarm(timer);
+        client::Event::Timer(timer)
+    }
+
+    fn dial(&mut self, cx: &Cx, p: u8, works: bool) {
+        self.party_mut(p).timers.disarm(Timer::Reconnect);
+        self.step_client(cx, p, client::Event::Timer(Timer::Reconnect));
+        if !std::mem::take(&mut self.party_mut(p).is_dialing) {
+            return;
+        }
+        if !works {
+            return self.step_client(cx, p, client::Event::LinkFailed);
+        }
+        let host = self.reached;
+        let wire = self.put_wire(p);
+        let greeting = cx.greeting(self, host);
+        let keeps = cx.profile.has_late_reports;
+        self.wire_mut(wire).send_to_client(greeting, keeps);
+        self.step_client(cx, p, client::Event::LinkOpened(Link(u64::from(wire))));
+    }
+
+    fn type_input(&mut self, cx: &Cx, p: u8) {
+        let party = self.party_mut(p);
+        let number = party.past.typed;
+        let generation = party.generation;
+        party.past.typed += 1;
+        let item = names::input(p, generation, number);
+        self.step_client(cx, p, client::Event::Input(item));
+    }
+
+    fn kill_client(&mut self, p: u8) {
+        let party = self.party_mut(p);
+        party.is_alive = false;
+        party.untaken.clear();
+        for wire in self.wires.iter_mut().flatten().filter(|wire| wire.party == p) {
+            wire.edit().close_client(false);
+        }
+    }
+
+    fn to_client(&mut self, cx: &Cx, w: u8) {
+        let wire = self.wire_mut(w);
+        let Some(frame) = wire.to_client.pop_front() else { return };
+        let p = wire.party;
+        if !wire.is_open {
+            cx.seen.mark(Witness::ZombieAtClient);
+        } else if let Frame::Greeting(greeting) = &frame {
+            wire.greeted = Some(greeting.host);
+        }
+        self.mark_duplicate_output(cx, p, &frame);
+        self.step_client(cx, p, client::Event::Frame(Link(u64::from(w)), frame));
+    }
+
+    fn mark_duplicate_output(&self, cx: &Cx, p: u8, frame: &Frame) {
+        if let Frame::Item { seq, .. } = frame
+            && *seq < self.party(p).past.expected
+        {
+            cx.seen.mark(Witness::DuplicateOutput);
+        }
+    }
+
+    fn to_host(&mut self, cx: &Cx, w: u8) {
+        let wire = self.wire_mut(w);
+        let Some(frame) = wire.to_server.pop_front() else { return };
+        let is_abandoned = !wire.is_open;
+        if is_abandoned {
+            cx.seen.mark(Witness::ZombieAtServer);
+        }
+        let far = wire.far;
+        if let Frame::Hello(hello) = &frame {
+            wire.heard = Some(Heard::of(hello));
+            if is_abandoned && Self::is_open(&frame) {
+                cx.seen.mark(Witness::LateOpen);
+            }
+        }
+        match far {
+            Far::Attach(a) => self.program_reads(cx, a, frame),
+            Far::Server(s) => {
+                if let (Frame::Item { seq, .. }, Some(process)) = (&frame, &self.server(s).process)
+                    && *seq < process.handed
+                {
+                    cx.seen.mark(Witness::DuplicateInput);
+                }
+                if cx.is_twisted(crate::twist::Twist::AckBehindData) && self.is_stuck(s) {
+                    self.wire_mut(w).to_server.push_front(frame);
+                    return;
+                }
+                let event = server::Event::Frame(Link(u64::from(w)), frame);
+                self.step_server(cx, s, event);
+            }
+            Far::Closed => {}
+        }
+    }
+
+    /// Whether a server has input that its process does not take.
+    fn is_stuck(&self, s: u8) -> bool {
+        self.server(s).process.as_ref().is_some_and(|process| !process.waiting.is_empty())
+    }
+
+    fn client_learns(&mut self, cx: &Cx, w: u8) {
+        let wire = self.wire_mut(w);
+        let p = wire.party;
+        if wire.fault == Fault::Reset && wire.far != Far::Closed {
+            cx.seen.mark(Witness::ClientLearntFirst);
+        }
+        if !wire.to_client.is_empty() {
+            cx.seen.mark(Witness::RestDropped);
+        }
+        wire.close_client(false);
+        self.step_client(cx, p, client::Event::LinkLost(Link(u64::from(w))));
+    }
+
+    fn host_learns(&mut self, cx: &Cx, w: u8) {
+        let wire = self.wire_mut(w);
+        if wire.fault == Fault::Reset && wire.is_open {
+            cx.seen.mark(Witness::ServerLearntFirst);
+        }
+        if !wire.to_server.is_empty() {
+            cx.seen.mark(Witness::RestDropped);
+        }
+        let far = wire.far;
+        wire.close_far();
+        match far {
+            Far::Attach(a) => self.end_program(a),
+            Far::Server(s) => {
+                self.step_server(cx, s, server::Event::LinkLost(Link(u64::from(w))));
+            }
+            Far::Closed => {}
+        }
+    }
+
+    fn act_of_host(&mut self, cx: &Cx, action: Action) {
+        match action {
+            A::Server(s) => self.do_step(cx, s),
+            A::StartFails(s) => {
+                self.budget.spend(Chance::FailedStart);
+                self.fail_start(cx, s);
+            }
+            A::TenureFails(s) => {
+                self.budget.spend(Chance::TenureFailure);
+                self.fail_tenure(cx, s);
+            }
+            A::KillServer(s) => {
+                self.budget.spend(Chance::ServerKill);
+                self.kill_server(s, false);
+            }
+            A::LeaveProcess(s) => {
+                self.budget.spend(Chance::Leftover);
+                self.kill_server(s, true);
+            }
+            A::ServerSilent(s) => {
+                let is_silent = self.server(s).current.is_some_and(|it| self.is_silent(Link(it)));
+                if !is_silent {
+                    self.budget.spend(Chance::Timeout);
+                }
+                self.server_mut(s).timers.disarm(Timer::LinkSilent);
+                self.step_server(cx, s, server::Event::Timer(Timer::LinkSilent));
+            }
+            A::Retention(s) => {
+                self.budget.spend(Chance::Retention);
+                self.retain_no_longer(cx, s);
+            }
+            A::Write(s) => {
+                if !self.server(s).process.as_ref().is_some_and(|it| it.is_blocked) {
+                    self.budget.spend(Chance::Output);
+                }
+                self.process_writes(cx, s);
+            }
+            A::Read(s) => self.process_takes(cx, s),
+            A::Exit(s) => {
+                if self.server(s).has_living_process() {
+                    self.budget.spend(Chance::Exit);
+                }
+                self.process_exits(cx, s);
+            }
+            A::Ended(s) => self.process_ended(cx, s),
+            A::Guard(s) => self.guard(cx, s),
+            action => self.act_of_fate(cx, action),
+        }
+    }
+
+    /// A detached process was kept for long enough.
+    pub fn retain_no_longer(&mut self, cx: &Cx, s: u8) {
+        cx.seen.mark(Witness::RetentionEnds);
+        self.server_mut(s).timers.disarm(Timer::Retention);
+        self.step_server(cx, s, server::Event::Timer(Timer::Retention));
+        let is_ended = self.servers[usize::from(s)].as_ref().is_none_or(|server| {
+            !server.has_living_process() || server.is_ending || server.machine.is_gone()
+        });
+        if !is_ended {
+            self.violate(7, "retention does not end the process");
+        }
+    }
+
+    fn act_of_fate(&mut self, cx: &Cx, action: Action) {
+        match action {
+            A::Sweep(host) => {
+                self.budget.spend(Chance::Sweep);
+                self.sweep(cx, host);
+            }
+            A::Wipe(host) => {
+                self.budget.spend(Chance::Wipe);
+                self.wipe(host);
+            }
+            A::WipeEntry(host) => {
+                self.budget.spend(Chance::EntryWipe);
+                self.host_mut(host).entry = None;
+                self.forget_all(host);
+            }
+            A::Day => {
+                self.budget.spend(Chance::Day);
+                self.pass_a_day(cx);
+            }
+            A::Reboot(host) => {
+                self.budget.spend(Chance::Reboot);
+                self.reboot(host);
+            }
+            A::OtherHost => {
+                self.budget.spend(Chance::OtherHost);
+                self.reached = 1 - self.reached;
+            }
+            A::Snapshot(s) => {
+                self.budget.spend(Chance::Snapshot);
+                self.snapshot = self.servers[usize::from(s)].clone();
+            }
+            A::RollBack(s) => self.roll_back(cx, s),
+            _ => {}
+        }
+    }
+
+    /// Starts a sweep, and finishes it in a world without interruptions.
+    pub fn sweep(&mut self, cx: &Cx, host: u8) {
+        let program = self.put_program(Program::sweep(host));
+        if !cx.profile.is_stepwise {
+            self.run_program(cx, program);
+        }
+    }
+
+    /// Nobody can be expected to remember what was removed.
+    fn wipe(&mut self, host: u8) {
+        let at = self.host_mut(host);
+        at.path = None;
+        at.entry = None;
+        at.tidy();
+        self.forget_all(host);
+    }
+
+    /// Who was superseded and never told is as good as before where nobody remembers it.
+    fn forget_all(&mut self, host: u8) {
+        self.ghost.edit().forget(host);
+        for party in self.parties.iter_mut().flatten() {
+            if party.past.is_superseded {
+                party.edit().past.is_superseded = false;
+            }
+        }
+    }
+
+    /// Everything that has a deadline of less than a day is past it.
+    fn pass_a_day(&mut self, cx: &Cx) {
+        for at in 0..INODES {
+            let host = self.host_mut(0);
+            if let Some(inode) = &mut host.inodes[at] {
+                inode.is_old = true;
+            }
+        }
+        for program in self.programs.iter_mut().flatten() {
+            program.edit().is_late = true;
+        }
+        for p in 0..self.parties.len() {
+            let is_patient = self.parties[p].as_ref().is_some_and(|party| {
+                party.is_alive && party.machine.patience() == Some(Patience::Open)
+            });
+            if is_patient {
+                let p = u8::try_from(p).unwrap_or(u8::MAX);
+                self.step_client(cx, p, client::Event::Timer(Timer::GiveUp));
+            }
+        }
+    }
+
+    /// Everything that ran is gone; files stay.
+    fn reboot(&mut self, host: u8) {
+        for s in 0..self.servers.len() {
+            if self.servers[s].as_ref().is_some_and(|server| server.host == host) {
+                self.kill_server(u8::try_from(s).unwrap_or(u8::MAX), false);
+            }
+        }
+        for a in 0..self.programs.len() {
+            if self.programs[a].as_ref().is_some_and(|program| program.host == host) {
+                self.end_program(u8::try_from(a).unwrap_or(u8::MAX));
+            }
+        }
+        let at = self.host_mut(host);
+        at.leftovers.clear();
+        at.id.boot[0] += 1;
+    }
+
+    /// The server is as it was, and its links are dead.
+    fn roll_back(&mut self, cx: &Cx, s: u8) {
+        let Some(old) = self.snapshot.take() else { return };
+        cx.seen.mark(Witness::RolledBack);
+        self.ghost.edit().is_rolled_back = true;
+        for wire in self.wires.iter_mut().flatten() {
+            if wire.far == Far::Server(s) {
+                wire.edit().close_far();
+            }
+        }
+        self.servers[usize::from(s)] = Some(old);
+        for link in 0..self.wires.len() as u64 {
+            if self.servers[usize::from(s)].is_some() {
+                self.step_server(cx, s, server::Event::LinkLost(Link(link)));
+            }
+        }
+    }
+}

@@ -1,0 +1,419 @@
+//! A client: its machine, its driver, its application.
+
+use std::collections::VecDeque;
+
+use rejoin_protocol::client::{Client, Effect, Event, Notice};
+use rejoin_protocol::frame::{From, Hello, How, Welcome, Wish};
+use rejoin_protocol::{Frame, Incarnation, Item, Link, Reason, Seq, Tenure, Timer};
+
+use super::timers::Timers;
+use super::{Cx, World};
+use crate::names;
+use crate::profile::Role;
+use crate::witness::Witness;
+use crate::{show, trace};
+
+/// A client and its application.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Party {
+    /// The machine that ships.
+    pub machine: Client,
+    /// How often it was started anew: each time with a fresh client instance.
+    pub generation: u8,
+    /// Whether it is there.
+    pub is_alive: bool,
+    /// The timers that run.
+    pub timers: Timers,
+    /// Whether a link is being opened.
+    pub is_dialing: bool,
+    /// What was offered to the application and not taken: the number behind each item.
+    pub untaken: VecDeque<Seq>,
+    /// What has happened to it.
+    pub past: History,
+}
+
+/// What a client did and was told, as seen from outside.
+#[derive(Clone, Default, PartialEq, Eq, Hash, Debug)]
+pub struct History {
+    /// What it was told of its attachment.
+    pub told: Told,
+    /// The server that it was attached to last.
+    pub epoch: Option<u8>,
+    /// The process of its last Attached or Replaced.
+    pub incarnation: Incarnation,
+    /// The output that must be delivered next.
+    pub expected: Seq,
+    /// The input items that its machine has accepted.
+    pub typed: u8,
+    /// Those that were accepted for earlier processes.
+    pub first: u8,
+    /// What the application has taken of the output.
+    pub taken: Seq,
+    /// The number that the first input for the present process has.
+    pub base: Seq,
+    /// The input that it was told is taken.
+    pub acked: Seq,
+    /// The input that the server said it has, with its last Welcome.
+    pub accepted: Seq,
+    /// The attach number of its last Hello.
+    pub attach: u64,
+    /// The highest tenure that it was welcomed with.
+    pub tenure: Tenure,
+    /// Whether another instance took the session over from it.
+    pub is_superseded: bool,
+    /// Whether it asked to leave.
+    pub wants_out: bool,
+    /// Whether it was told how the process ended.
+    pub has_exit: bool,
+}
+
+/// What an application was told last of its attachment.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Hash, Debug)]
+pub enum Told {
+    /// Nothing yet, or that the link is gone.
+    #[default]
+    Detached,
+    /// That it is attached.
+    Attached,
+    /// How it ended.
+    Ended,
+}
+
+impl Party {
+    fn new(machine: Client, generation: u8) -> Self {
+        let mut timers = Timers::default();
+        timers.arm(Timer::Reconnect);
+        Self {
+            machine,
+            generation,
+            is_alive: true,
+            timers,
+            is_dialing: false,
+            untaken: VecDeque::new(),
+            past: History::default(),
+        }
+    }
+
+    /// The party as it joins in its role.
+    pub fn join(cx: &Cx, index: u8, role: Role) -> Self {
+        let config = cx.config(index, 0);
+        let machine = match role {
+            Role::Opener => Client::open(config),
+            Role::Claimant => Client::claim(config, None, From::FirstHeld),
+            Role::Closer => Client::close(config, Incarnation(0), Tenure(0)),
+        };
+        Self::new(machine, 0)
+    }
+
+    /// The same party, started anew with what it had written down.
+    pub fn restart(&self, cx: &Cx, index: u8) -> Self {
+        let generation = self.generation + 1;
+        let config = cx.config(index, generation);
+        let from = From::Seq(self.machine.next_output());
+        let mut machine = Client::claim(config, self.machine.holder(), from);
+        if let Some(host) = self.machine.host() {
+            machine = machine.with_host(host);
+        }
+        Self::new(machine, generation)
+    }
+}
+
+impl World {
+    /// Steps a client's machine, carries out all effects, and brings it what they lead to.
+    pub fn step_client(&mut self, cx: &Cx, p: u8, event: Event) {
+        let mut events = VecDeque::from([event]);
+        while let Some(event) = events.pop_front() {
+            let welcome = match &event {
+                Event::Frame(_, Frame::Welcome(welcome)) => Some(welcome.clone()),
+                _ => None,
+            };
+            let party = self.party_mut(p);
+            party.past.notice(&event);
+            let was_ended = party.machine.is_ended();
+            let generation = party.generation;
+            let effects = party.machine.step(cx.config(p, generation), event);
+            if was_ended && effects.iter().any(is_act) {
+                self.violate(12, "a client acts after its end");
+            }
+            for effect in effects {
+                trace::note(|| (format!("client {p}"), effect_text(&effect)));
+                self.carry_out_for_client(cx, p, effect, welcome.as_ref(), &mut events);
+            }
+            self.check_end(cx, p, was_ended);
+        }
+    }
+
+    fn carry_out_for_client(
+        &mut self,
+        cx: &Cx,
+        p: u8,
+        effect: Effect,
+        welcome: Option<&Welcome>,
+        events: &mut VecDeque<Event>,
+    ) {
+        match effect {
+            Effect::Connect => self.party_mut(p).is_dialing = true,
+            Effect::Send(Link(link), frame) => self.send_to_server(p, link, frame),
+            Effect::Close(Link(link)) => {
+                if let Some(wire) = self.wire_of(link) {
+                    wire.close_client(cx.profile.has_late_reports);
+                }
+            }
+            Effect::Deliver(seq, item) => {
+                self.check_delivery(cx, p, seq, &item);
+                let next = item.end(seq);
+                if cx.profile.has_slow_application {
+                    self.party_mut(p).untaken.push_back(next);
+                } else {
+                    events.push_back(Event::Taken(next));
+                }
+            }
+            Effect::Tell(notice) => self.told(cx, p, &notice, welcome),
+            Effect::Return(_) => {
+                let past = &mut self.party_mut(p).past;
+                past.typed = past.typed.saturating_sub(1);
+            }
+            Effect::Arm(timer) => {
+                let party = self.party_mut(p);
+                let is_untold = timer == Timer::Reconnect && party.past.told == Told::Attached;
+                party.timers.arm(timer);
+                if is_untold {
+                    self.violate(16, "a lost link is not told");
+                }
+            }
+            Effect::Disarm(timer) => self.party_mut(p).timers.disarm(timer),
+        }
+    }
+
+    fn send_to_server(&mut self, p: u8, link: u64, frame: Frame) {
+        match &frame {
+            Frame::Hello(hello) => self.check_hello(p, link, hello),
+            Frame::Ack { next } => self.check_client_ack(p, *next),
+            Frame::Item { seq, .. } => self.check_resent(p, link, *seq),
+            _ => {}
+        }
+        if let Some(wire) = self.wire_of(link) {
+            wire.send_to_server(frame);
+        }
+    }
+
+    fn check_hello(&mut self, p: u8, link: u64, hello: &Hello) {
+        let greeted = self.wire_of(link).and_then(|wire| wire.greeted);
+        let party = self.party_mut(p);
+        party.past.attach = hello.attach.0;
+        let is_lower =
+            hello.tenure < party.past.tenure && !matches!(hello.wish, Wish::Claim { .. });
+        if is_lower {
+            self.violate(11, "a client does not carry its tenure");
+        }
+        if let Wish::Open { host, .. } = hello.wish {
+            if greeted != Some(host) {
+                self.violate(8, "an Open is sent before the Greeting of its host");
+            }
+        }
+    }
+
+    fn check_client_ack(&mut self, p: u8, next: Seq) {
+        let past = &self.party(p).past;
+        let (taken, epoch) = (past.taken, past.epoch);
+        if next > taken {
+            self.violate(2, "output is acknowledged that the application has not taken");
+        }
+        if let Some(epoch) = epoch {
+            self.ghost.edit().acked(epoch, next);
+        }
+    }
+
+    /// Input goes on behind what was acknowledged, or what the server said that it has.
+    fn check_resent(&mut self, p: u8, link: u64, seq: Seq) {
+        let past = &self.party(p).past;
+        let known = past.acked.max(past.accepted);
+        let Some(wire) = self.wire_of(link) else { return };
+        if !std::mem::replace(&mut wire.has_input, true) && seq > known {
+            self.violate(2, "input was forgotten before it was acknowledged");
+        }
+    }
+
+    /// Rule 1, output: gapless, without duplicates, and of this process.
+    fn check_delivery(&mut self, cx: &Cx, p: u8, seq: Seq, item: &Item) {
+        let party = self.party_mut(p);
+        let Some(epoch) = party.past.epoch else {
+            return self.violate(1, "output is delivered before anything was attached");
+        };
+        let expected = std::mem::replace(&mut party.past.expected, item.end(seq));
+        let is_right = match item {
+            Item::Exit(_) => true,
+            Item::Gap { next } => {
+                cx.seen.mark(Witness::GapDelivered);
+                *next > seq
+            }
+            item => *item == names::output_item(epoch, seq),
+        };
+        if seq != expected {
+            self.violate(1, "output is delivered twice, or not in order");
+        } else if !is_right {
+            self.violate(1, "output of another process is delivered");
+        }
+    }
+
+    fn told(&mut self, cx: &Cx, p: u8, notice: &Notice, welcome: Option<&Welcome>) {
+        match notice {
+            Notice::Attached { .. } => {
+                self.check_welcome(p, welcome);
+                if let Some(welcome) = welcome {
+                    self.attached(cx, p, welcome);
+                }
+            }
+            Notice::Detached(_) => self.party_mut(p).past.told = Told::Detached,
+            Notice::Replaced { old, new, unacknowledged_input, next_output, .. } => {
+                cx.seen.mark(Witness::Replaced);
+                if new <= old {
+                    self.violate(5, "a replacement does not get a new incarnation");
+                }
+                self.check_losses(p, *unacknowledged_input, *next_output);
+                let party = self.party_mut(p);
+                party.untaken.clear();
+                let past = &mut party.past;
+                *past = History {
+                    incarnation: *new,
+                    typed: past.typed,
+                    first: past.typed,
+                    told: past.told,
+                    attach: past.attach,
+                    tenure: past.tenure,
+                    is_superseded: past.is_superseded,
+                    wants_out: past.wants_out,
+                    ..History::default()
+                };
+            }
+            Notice::Lost { unacknowledged_input, next_output, .. } => {
+                self.check_losses(p, *unacknowledged_input, *next_output);
+                self.party_mut(p).past.told = Told::Ended;
+            }
+            Notice::Exited { .. } => {
+                let past = &mut self.party_mut(p).past;
+                past.has_exit = true;
+                if past.taken != past.expected {
+                    self.violate(4, "the exit is told before all output was taken");
+                }
+            }
+            Notice::Hindered(reason) => cx.mark_reason(reason),
+            Notice::Refused(reason) => {
+                cx.mark_reason(reason);
+                let is_diverged = matches!(reason, Reason::Diverged(_));
+                if is_diverged && !self.ghost.is_rolled_back {
+                    self.violate(14, "the two sides diverge though nothing was rolled back");
+                }
+                self.party_mut(p).past.told = Told::Ended;
+            }
+            Notice::Superseded { .. } => {
+                cx.seen.mark(Witness::Superseded);
+                self.party_mut(p).past.told = Told::Ended;
+            }
+            Notice::Closed | Notice::GaveUp(_) => self.party_mut(p).past.told = Told::Ended,
+        }
+    }
+
+    fn check_welcome(&mut self, p: u8, welcome: Option<&Welcome>) {
+        let past = &self.party(p).past;
+        let Some(welcome) = welcome else {
+            return self.violate(13, "attached without a Welcome");
+        };
+        if past.told == Told::Attached {
+            self.violate(16, "attached twice without a loss in between");
+        } else if welcome.attach.0 != past.attach {
+            self.violate(13, "a Welcome to another attach is taken as an answer");
+        } else if past.epoch == Some(names::epoch_index(welcome.epoch)) {
+            self.check_resume(p, welcome);
+        }
+    }
+
+    /// Rule 14: what both sides know must fit together.
+    fn check_resume(&mut self, p: u8, welcome: &Welcome) {
+        let party = self.party(p);
+        let behind = welcome.handed_over < party.past.acked;
+        let forgotten = welcome.first_output > party.past.expected;
+        let ahead = welcome.next_output != party.past.expected;
+        if behind {
+            self.violate(14, "a server that forgot input which it had acknowledged is believed");
+        } else if forgotten {
+            self.violate(14, "a server that no longer holds the next output is believed");
+        } else if ahead {
+            self.violate(14, "output goes on elsewhere than the client stands");
+        }
+    }
+
+    fn attached(&mut self, cx: &Cx, p: u8, welcome: &Welcome) {
+        cx.seen.mark(match welcome.how {
+            How::Opened => Witness::Opened,
+            How::Resumed => Witness::Resumed,
+            How::Claimed => Witness::TookOver,
+        });
+        let index = names::epoch_index(welcome.epoch);
+        let past = &mut self.party_mut(p).past;
+        if past.epoch != Some(index) {
+            past.expected = welcome.next_output;
+            past.taken = welcome.next_output;
+            past.base = welcome.accepted;
+            past.acked = welcome.handed_over;
+        }
+        past.told = Told::Attached;
+        past.epoch = Some(index);
+        past.incarnation = welcome.incarnation;
+        past.acked = past.acked.max(welcome.handed_over);
+        past.accepted = welcome.accepted;
+        past.tenure = past.tenure.max(welcome.tenure);
+    }
+
+    /// Rule 16: what is told of a loss is exact.
+    fn check_losses(&mut self, p: u8, unacknowledged: u64, next_output: Seq) {
+        let past = &self.party(p).past;
+        let typed = u64::from(past.typed - past.first);
+        if unacknowledged != typed.saturating_sub(past.acked.since(past.base)) {
+            self.violate(16, "the input of unknown fate is counted wrongly");
+        } else if next_output != past.expected {
+            self.violate(16, "the last output is told wrongly");
+        }
+    }
+
+    fn check_end(&mut self, cx: &Cx, p: u8, was_ended: bool) {
+        let party = self.party(p);
+        let Some(ending) = party.machine.ending() else { return };
+        if was_ended {
+            return;
+        }
+        cx.mark_ending(ending);
+        if party.past.told != Told::Ended && !party.past.wants_out {
+            self.violate(16, "a client ends without a word");
+        }
+        self.party_mut(p).untaken.clear();
+    }
+}
+
+impl History {
+    fn notice(&mut self, event: &Event) {
+        match event {
+            Event::Taken(next) => self.taken = self.taken.max(*next),
+            Event::Frame(_, Frame::Ack { next }) if self.told == Told::Attached => {
+                self.acked = self.acked.max(*next);
+            }
+            Event::Detach => self.wants_out = true,
+            _ => {}
+        }
+    }
+}
+
+fn is_act(effect: &Effect) -> bool {
+    !matches!(effect, Effect::Close(_) | Effect::Return(_))
+}
+
+fn effect_text(effect: &Effect) -> String {
+    match effect {
+        Effect::Send(Link(link), frame) => format!("sends on {link}: {}", show::frame(frame)),
+        Effect::Deliver(seq, item) => format!("delivers {seq}: {}", show::item(item)),
+        Effect::Tell(notice) => format!("tells {}", show::notice(notice)),
+        Effect::Return(item) => format!("returns {}", show::item(item)),
+        Effect::Close(Link(link)) => format!("closes {link}"),
+        effect => format!("{effect:?}"),
+    }
+}

@@ -1,0 +1,852 @@
+//! A server process: its machine, its driver, the process that it keeps.
+//!
+//! The driver carries out effects in their order. Those that touch the registry are steps of their
+//! own in a stepwise world: the server may be killed before any of them.
+
+use std::collections::VecDeque;
+
+use rejoin_protocol::error::Misbehaviour;
+use rejoin_protocol::frame::{How, Welcome};
+use rejoin_protocol::reason::{SpawnError, SpawnErrorKind};
+use rejoin_protocol::server::{Effect, Event, Limits, Past, Server};
+use rejoin_protocol::{
+    Epoch, ExitStatus, Frame, Incarnation, Item, Link, Seq, Stream, Tenure, Timer,
+};
+
+use super::host::{Entry, Record};
+use super::timers::Timers;
+use super::wire::Far;
+use super::{Cx, World};
+use crate::budget::Chance;
+use crate::names;
+use crate::twist::Twist;
+use crate::witness::Witness;
+use crate::{show, trace};
+
+/// A server.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Serve {
+    /// The machine that ships.
+    pub machine: Server,
+    /// Where it runs.
+    pub host: u8,
+    /// Its lock.
+    pub inode: u8,
+    /// The timers that run.
+    pub timers: Timers,
+    /// Whether it accepts connections.
+    pub is_listening: bool,
+    /// What it has written to its record.
+    pub record: Option<Record>,
+    /// The process.
+    pub process: Option<Process>,
+    /// What it still has to do, in order.
+    pub todo: VecDeque<Todo>,
+    /// Whether the process and its descendants are being ended.
+    pub is_ending: bool,
+    /// History: the link that was welcomed and not given up since.
+    pub current: Option<u64>,
+    /// History: why its entry may go.
+    pub may_end: bool,
+}
+
+/// The process that a server keeps, with what really happened to it.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Process {
+    /// The server's number.
+    pub epoch: u8,
+    /// Which process of the session.
+    pub incarnation: Incarnation,
+    /// Whether it lives.
+    pub is_alive: bool,
+    /// Whether its start counts: not if the registry was removed from under it, before it was
+    /// served.
+    pub is_counted: bool,
+    /// Whether the server has made sure, after the start, that the session is still its own.
+    pub is_served: bool,
+    /// Whether its end was reported.
+    pub is_reported: bool,
+    /// Whether it waits to write.
+    pub is_blocked: bool,
+    /// What it has written: the number behind it.
+    pub written: Seq,
+    /// What was handed over and not taken.
+    pub waiting: VecDeque<(Seq, Item)>,
+    /// What it was handed: the number behind it.
+    pub handed: Seq,
+    /// The last input of each party's generation.
+    pub last: Vec<(u8, u8, u8)>,
+    /// What it has taken.
+    pub taken: Seq,
+    /// The attach number that was welcomed last, and whose it was.
+    pub welcomed: Option<(u8, u8, u64)>,
+    /// Its owner's tenure.
+    pub tenure: Tenure,
+}
+
+/// What a server's driver has to do.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub enum Todo {
+    /// Read what is known, and become `Absent`.
+    Boot,
+    /// Carry out an effect.
+    Effect(Effect),
+    /// Bring the machine an event.
+    Event(Event),
+    /// Make the socket.
+    Bind,
+    /// Look whether the lock is still the session's.
+    Check,
+    /// Write that the process starts.
+    RecordStart(Incarnation, Tenure),
+    /// Start the process.
+    Fork(Incarnation, Tenure),
+    /// Look again whether the lock is still the session's, and serve.
+    Serve,
+    /// Write a tenure to the record.
+    RecordTenure(Tenure),
+    /// Write the tombstone, unless the name is another's.
+    Fold(Past),
+    /// Remove the entry, unless the name is another's.
+    Remove,
+    /// End.
+    Stop,
+}
+
+impl Serve {
+    /// A server that was just forked, with an inherited lock.
+    pub fn new(host: u8, inode: u8) -> Self {
+        Self {
+            machine: Server::Absent(Past::default()),
+            host,
+            inode,
+            timers: Timers::default(),
+            is_listening: false,
+            record: None,
+            process: None,
+            todo: VecDeque::from([Todo::Boot]),
+            is_ending: false,
+            current: None,
+            may_end: false,
+        }
+    }
+
+    /// Somebody killed the process.
+    pub fn process_is_killed(&mut self) {
+        if let Some(process) = &mut self.process {
+            process.is_alive = false;
+            process.is_blocked = false;
+            process.waiting.clear();
+        }
+    }
+
+    /// Whether its process lives, and is served.
+    fn serves(&self) -> bool {
+        self.process.as_ref().is_some_and(|process| process.is_alive && process.is_served)
+    }
+
+    /// Whether its process lives.
+    pub fn has_living_process(&self) -> bool {
+        self.process.as_ref().is_some_and(|process| process.is_alive)
+    }
+}
+
+impl Todo {
+    /// Whether a killer can come before it, in a stepwise world.
+    fn is_access(&self) -> bool {
+        !matches!(self, Self::Effect(_) | Self::Event(_))
+    }
+}
+
+impl World {
+    /// Steps a server's machine, and carries out what does not have to wait.
+    pub fn step_server(&mut self, cx: &Cx, s: u8, event: Event) {
+        let server = self.server_mut(s);
+        server.todo.push_back(Todo::Event(event));
+        self.advance(cx, s);
+    }
+
+    /// Carries out what does not have to wait.
+    pub fn advance(&mut self, cx: &Cx, s: u8) {
+        while let Some(server) = &self.servers[usize::from(s)] {
+            let Some(next) = server.todo.front() else { break };
+            if self.waits(cx, next) {
+                return;
+            }
+            self.do_next(cx, s);
+        }
+        self.check_abandoned(cx, s);
+    }
+
+    /// In a world without interruptions only a start that may fail is a step of its own.
+    fn waits(&self, cx: &Cx, todo: &Todo) -> bool {
+        match todo {
+            Todo::Fork(..) if self.budget.has(Chance::FailedStart) => true,
+            Todo::RecordTenure(_) if self.budget.has(Chance::TenureFailure) => true,
+            todo => cx.profile.is_stepwise && todo.is_access(),
+        }
+    }
+
+    /// Does the first thing that there is to do, and what follows without waiting.
+    pub fn do_step(&mut self, cx: &Cx, s: u8) {
+        self.do_next(cx, s);
+        self.advance(cx, s);
+    }
+
+    fn do_next(&mut self, cx: &Cx, s: u8) {
+        let Some(todo) = self.server_mut(s).todo.pop_front() else { return };
+        trace::note(|| (format!("server {s}"), todo_text(&todo)));
+        match todo {
+            Todo::Boot => self.boot(s),
+            Todo::Event(event) => self.take_event(cx, s, event),
+            Todo::Effect(effect) => self.carry_out_for_server(cx, s, effect),
+            Todo::Bind => self.bind(s),
+            Todo::Check => {
+                if !self.has_place(s) && !cx.is_twisted(Twist::NoLockCheckInServer) {
+                    cx.seen.mark(Witness::LockReplaced);
+                    self.server_mut(s).todo = VecDeque::from([Todo::Stop]);
+                }
+            }
+            Todo::RecordStart(incarnation, tenure) => self.record_start(s, incarnation, tenure),
+            Todo::Fork(incarnation, tenure) => self.fork_process(cx, s, incarnation, tenure),
+            Todo::Serve => self.serve(cx, s),
+            Todo::RecordTenure(tenure) => self.record_tenure(s, tenure),
+            Todo::Fold(past) => self.fold_of_server(cx, s, &past),
+            Todo::Remove => self.remove_entry_of_server(s),
+            Todo::Stop => self.end_server(s),
+        }
+    }
+
+    fn boot(&mut self, s: u8) {
+        let server = self.server(s);
+        let host = self.host(server.host);
+        let past = host.map_or_else(Past::default, |host| host.read_past(server.inode, None));
+        self.server_mut(s).machine = Server::Absent(past);
+    }
+
+    fn take_event(&mut self, cx: &Cx, s: u8, event: Event) {
+        let config = cx.server_config(self, self.server(s).host);
+        let server = self.server_mut(s);
+        let current = server.current;
+        let is_late_loss = matches!(event, Event::LinkLost(Link(link)) if current != Some(link));
+        if let Event::Frame(Link(link), frame) = &event {
+            if current == Some(*link) {
+                server.may_end |= matches!(frame, Frame::Close);
+                let written = server.process.as_ref().filter(|it| it.is_reported);
+                let written = written.map(|process| process.written);
+                server.may_end |= matches!(frame, Frame::Ack { next } if Some(*next) == written);
+            }
+            server.may_end |= matches!(frame, Frame::Hello(hello)
+                if matches!(hello.wish, rejoin_protocol::frame::Wish::Close { .. }));
+        }
+        server.may_end |= matches!(event, Event::Timer(Timer::Retention) | Event::Displaced);
+        let from = match &event {
+            Event::Frame(Link(link), _) => Some(*link),
+            _ => None,
+        };
+        let effects = server.machine.step(&config, event);
+        if is_late_loss && effects.contains(&Effect::Arm(Timer::Retention)) {
+            self.violate(10, "the late loss of an older link detaches the newer one");
+        }
+        let hands_over = effects.iter().any(|effect| matches!(effect, Effect::HandOver(..)));
+        if hands_over && from.is_some() && from != current {
+            self.violate(10, "input of a link that is not attached is handed over");
+        }
+        let server = self.server_mut(s);
+        for effect in effects.into_iter().rev() {
+            server.todo.push_front(Todo::Effect(effect));
+        }
+    }
+
+    fn carry_out_for_server(&mut self, cx: &Cx, s: u8, effect: Effect) {
+        match effect {
+            Effect::Send(Link(link), frame) => self.send_to_client(cx, s, link, frame),
+            Effect::Close(Link(link)) => {
+                let server = self.server_mut(s);
+                if server.current == Some(link) {
+                    server.current = None;
+                }
+                if let Some(wire) = self.wire_at_server(s, link) {
+                    wire.close_far();
+                }
+            }
+            Effect::Start { incarnation, tenure, .. } => self.start(cx, s, incarnation, tenure),
+            Effect::RecordTenure(tenure, _) => {
+                self.server_mut(s).todo.push_front(Todo::RecordTenure(tenure));
+            }
+            Effect::HandOver(seq, item) => self.hand_over(cx, s, seq, item),
+            Effect::EndProcess => self.end_process(cx, s),
+            Effect::Bury(past) => self.bury_of_server(cx, s, past),
+            Effect::Stop => self.server_mut(s).todo.push_front(Todo::Stop),
+            Effect::Arm(timer) => {
+                let server = self.server_mut(s);
+                server.timers.arm(timer);
+                if timer == Timer::Retention {
+                    server.current = None;
+                }
+            }
+            Effect::Disarm(timer) => self.server_mut(s).timers.disarm(timer),
+        }
+    }
+
+    fn start(&mut self, cx: &Cx, s: u8, incarnation: Incarnation, tenure: Tenure) {
+        let record = Todo::RecordStart(incarnation, tenure);
+        let fork = Todo::Fork(incarnation, tenure);
+        let steps = if cx.is_twisted(Twist::ForkBeforeRecord) {
+            [Todo::Bind, Todo::Check, fork, record]
+        } else {
+            [Todo::Bind, Todo::Check, record, fork]
+        };
+        let server = self.server_mut(s);
+        for step in steps.into_iter().rev() {
+            server.todo.push_front(step);
+        }
+    }
+
+    fn bind(&mut self, s: u8) {
+        let host = self.server(s).host;
+        self.server_mut(s).is_listening = true;
+        let entry = self.host_mut(host).entry.get_or_insert_with(Entry::default);
+        entry.socket = Some(s);
+    }
+
+    /// Whether the path of the lock still names this server's.
+    pub fn has_place(&self, s: u8) -> bool {
+        let server = self.server(s);
+        self.host(server.host).is_some_and(|host| host.path == Some(server.inode))
+    }
+
+    fn record_start(&mut self, s: u8, incarnation: Incarnation, tenure: Tenure) {
+        let host = self.server(s).host;
+        let epoch = self.ghost.epochs;
+        let epoch = Some(names::epoch(epoch));
+        let record = Record { is_starting: true, incarnation, epoch, tenure };
+        self.server_mut(s).record = Some(record.clone());
+        self.host_mut(host).entry.get_or_insert_with(Entry::default).record = Some(record);
+    }
+
+    fn fork_process(&mut self, cx: &Cx, s: u8, incarnation: Incarnation, tenure: Tenure) {
+        let host = self.server(s).host;
+        let has_place = self.has_place(s) && self.has_record(host);
+        if has_place {
+            self.count_start(host, incarnation, tenure);
+        }
+        let ghost = self.ghost.edit();
+        let epoch = if cx.is_twisted(Twist::EpochReused) { 0 } else { ghost.epochs };
+        ghost.epochs += 1;
+        let server = self.server_mut(s);
+        server.process = Some(Process {
+            epoch,
+            incarnation,
+            is_alive: true,
+            is_counted: has_place,
+            is_served: false,
+            is_reported: false,
+            is_blocked: false,
+            written: Seq::ZERO,
+            waiting: VecDeque::new(),
+            handed: Seq::ZERO,
+            last: Vec::new(),
+            taken: Seq::ZERO,
+            welcomed: None,
+            tenure,
+        });
+        server.todo.push_front(Todo::Serve);
+    }
+
+    fn has_record(&self, host: u8) -> bool {
+        let entry = self.host(host).and_then(|host| host.entry.as_ref());
+        entry.is_some_and(|entry| entry.record.is_some())
+    }
+
+    fn count_start(&mut self, host: u8, incarnation: Incarnation, tenure: Tenure) {
+        let ghost = self.ghost.edit();
+        let has_fallen = tenure < ghost.tenure[usize::from(host)];
+        if !ghost.start(host, incarnation) {
+            self.violate(5, "an incarnation is started twice");
+        } else if has_fallen {
+            self.violate(11, "a session is opened by one who had lost it");
+        }
+    }
+
+    /// Where the registry was removed meanwhile, the session gets its place back if nobody has it;
+    /// else the process is ended before it is served.
+    fn serve(&mut self, cx: &Cx, s: u8) {
+        let host = self.server(s).host;
+        if self.host(host).is_some_and(|host| host.path.is_none()) {
+            self.adopt(cx, s);
+        } else if self.has_place(s) {
+            self.mend(cx, s);
+        }
+        if !self.has_place(s) && !cx.is_twisted(Twist::NoLockCheckInServer) {
+            cx.seen.mark(Witness::LockReplaced);
+            let server = self.server_mut(s);
+            server.process_is_killed();
+            server.todo = VecDeque::from([Todo::Stop]);
+            return;
+        }
+        let process = self.server(s).process.as_ref();
+        if let Some((incarnation, tenure)) =
+            process.filter(|it| !it.is_counted).map(|it| (it.incarnation, it.tenure))
+        {
+            self.count_start(host, incarnation, tenure);
+        }
+        self.ghost.edit().owner = None;
+        let others = self.other_processes(s, host);
+        let server = self.server_mut(s);
+        let Some(process) = &mut server.process else { return };
+        process.is_served = true;
+        let epoch = names::epoch(process.epoch);
+        let limits = Limits { window: cx.profile.window, overflow: cx.profile.overflow };
+        server.todo.push_back(Todo::Event(Event::Started(epoch, limits)));
+        if others {
+            self.violate(7, "a process of the session lives when another one is served");
+        }
+    }
+
+    /// Whether a process of the session lives on the host besides this server's.
+    fn other_processes(&self, s: u8, host: u8) -> bool {
+        let is_left = self.host(host).is_some_and(|host| !host.leftovers.is_empty());
+        let is_served = self.servers.iter().enumerate().any(|(at, server)| {
+            at != usize::from(s) && server.as_ref().is_some_and(|it| it.host == host && it.serves())
+        });
+        is_left || is_served
+    }
+
+    /// The start of the process fails instead.
+    pub fn fail_start(&mut self, cx: &Cx, s: u8) {
+        let Some(Todo::Fork(incarnation, _)) = self.server_mut(s).todo.pop_front() else { return };
+        cx.seen.mark(Witness::SpawnFailed);
+        let host = self.server(s).host;
+        if self.has_place(s) && self.has_record(host) {
+            self.ghost.edit().fail(host, incarnation);
+        }
+        let error = SpawnError::new(SpawnErrorKind::Other, "");
+        let server = self.server_mut(s);
+        server.may_end = true;
+        server.todo.push_back(Todo::Event(Event::StartFailed(error)));
+        self.advance(cx, s);
+    }
+
+    fn record_tenure(&mut self, s: u8, tenure: Tenure) {
+        let has_place = self.has_place(s);
+        let server = self.server_mut(s);
+        let host = server.host;
+        let event = if let (true, Some(record)) = (has_place, &mut server.record) {
+            record.tenure = tenure;
+            let record = record.clone();
+            self.host_mut(host).entry.get_or_insert_with(Entry::default).record = Some(record);
+            let known = &mut self.ghost.edit().tenure[usize::from(host)];
+            *known = tenure.max(*known);
+            Event::TenureRecorded
+        } else {
+            Event::TenureNotRecorded
+        };
+        self.server_mut(s).todo.push_back(Todo::Event(event));
+    }
+
+    /// The disk is full.
+    pub fn fail_tenure(&mut self, cx: &Cx, s: u8) {
+        let server = self.server_mut(s);
+        server.todo.pop_front();
+        server.todo.push_back(Todo::Event(Event::TenureNotRecorded));
+        self.advance(cx, s);
+    }
+
+    fn bury_of_server(&mut self, cx: &Cx, s: u8, past: Past) {
+        let server = self.server_mut(s);
+        server.is_listening = false;
+        let is_exited = server.process.as_ref().is_some_and(|process| process.is_reported);
+        let may_end = server.may_end || server.process.is_none();
+        let has_children = server.has_living_process();
+        let steps = if cx.is_twisted(Twist::ServerBuriesAfterRemoval) {
+            [Todo::Remove, Todo::Fold(past)]
+        } else {
+            [Todo::Fold(past), Todo::Remove]
+        };
+        for step in steps.into_iter().rev() {
+            server.todo.push_front(step);
+        }
+        if is_exited && !may_end {
+            self.violate(4, "the entry goes before the exit is acknowledged");
+        } else if has_children {
+            self.violate(7, "the entry goes while the process lives");
+        }
+    }
+
+    fn fold_of_server(&mut self, cx: &Cx, s: u8, past: &Past) {
+        let (host, inode) = (self.server(s).host, self.server(s).inode);
+        if self.has_place(s) && !cx.is_twisted(Twist::NoTombstone) {
+            self.host_mut(host).fold(inode, past);
+            if let Some((incarnation, _)) = past.failed {
+                self.ghost.edit().tell_failure(host, incarnation);
+            }
+        }
+    }
+
+    fn remove_entry_of_server(&mut self, s: u8) {
+        let host = self.server(s).host;
+        if self.has_place(s) {
+            self.host_mut(host).entry = None;
+        }
+    }
+
+    fn end_process(&mut self, cx: &Cx, s: u8) {
+        let server = self.server_mut(s);
+        server.is_listening = false;
+        server.is_ending = true;
+        if cx.is_twisted(Twist::RemovedBeforeEnded) {
+            server.is_ending = false;
+            server.todo.push_back(Todo::Event(Event::Ended));
+        }
+    }
+
+    /// The process and its descendants are gone.
+    pub fn process_ended(&mut self, cx: &Cx, s: u8) {
+        let server = self.server_mut(s);
+        server.is_ending = false;
+        server.process_is_killed();
+        self.step_server(cx, s, Event::Ended);
+    }
+
+    fn hand_over(&mut self, cx: &Cx, s: u8, seq: Seq, item: Item) {
+        if self.server(s).has_living_process() {
+            self.check_input(s, seq, &item);
+        }
+        let Some(process) = &mut self.server_mut(s).process else { return };
+        let next = item.end(seq);
+        process.handed = process.handed.max(next);
+        if !process.is_alive {
+            return;
+        }
+        if cx.profile.has_slow_process || process.is_blocked || !process.waiting.is_empty() {
+            process.waiting.push_back((seq, item));
+        } else {
+            process.taken = next;
+            self.server_mut(s).todo.push_back(Todo::Event(Event::InputTaken(next)));
+        }
+    }
+
+    /// Rule 1, input: gapless and without duplicates, of who is entitled to it, and for this
+    /// process.
+    fn check_input(&mut self, s: u8, seq: Seq, item: &Item) {
+        let Some((party, generation, number)) = names::typed(item) else { return };
+        let typist = &self.party(party).past;
+        let (first, incarnation) = (typist.first, typist.incarnation);
+        let is_present = self.party(party).generation == generation;
+        let owner = self.ghost.owner;
+        let Some(process) = &mut self.server_mut(s).process else { return };
+        let is_next = seq == process.handed;
+        let place = process.last.iter_mut().find(|(p, g, _)| (*p, *g) == (party, generation));
+        let expected = match place {
+            Some((_, _, last)) => {
+                // What was told to be of unknown fate is not sent again.
+                let expected = (*last + 1).max(first);
+                *last = number;
+                expected
+            }
+            None => {
+                process.last.push((party, generation, number));
+                if incarnation == process.incarnation { first } else { number }
+            }
+        };
+        // What an earlier process is still handed was meant for it.
+        let is_present = is_present && incarnation == process.incarnation;
+        if !is_next {
+            self.violate(1, "input is handed over twice, or not in order");
+        } else if is_present && number < first {
+            self.violate(16, "input for an earlier process reaches its replacement");
+        } else if is_present && number != expected {
+            self.violate(1, "input is lost or repeated");
+        } else if owner != Some((party, generation)) {
+            self.violate(10, "input of one who does not hold the session is handed over");
+        }
+    }
+
+    fn send_to_client(&mut self, cx: &Cx, s: u8, link: u64, frame: Frame) {
+        match &frame {
+            Frame::Welcome(welcome) => self.check_welcome_sent(cx, s, link, welcome),
+            Frame::Refused(refused) => {
+                cx.mark_reason(&refused.reason);
+                self.check_answered(s, link, refused.attach.0);
+            }
+            Frame::Ack { next } => {
+                let taken = self.server(s).process.as_ref().map(|process| process.taken);
+                if Some(*next) > taken {
+                    self.violate(2, "input is acknowledged that the process has not taken");
+                }
+            }
+            Frame::Item { seq, .. } => {
+                let server = self.server(s);
+                if server.current != Some(link) {
+                    self.violate(10, "output is sent on a link that is not attached");
+                } else if server.process.as_ref().is_none_or(|it| *seq >= it.written) {
+                    self.violate(1, "output is sent that the process has not written");
+                }
+            }
+            _ => {}
+        }
+        if matches!(
+            frame,
+            Frame::Bye(rejoin_protocol::frame::Bye::Misbehaved(Misbehaviour::WindowExceeded))
+        ) {
+            self.violate(3, "more input comes than the window allows");
+        }
+        if let Some(wire) = self.wire_at_server(s, link) {
+            wire.send_to_client(frame, cx.profile.has_late_reports);
+        }
+    }
+
+    fn check_answered(&mut self, s: u8, link: u64, attach: u64) {
+        let heard = self.wire_at_server(s, link).and_then(|wire| wire.heard);
+        if heard.is_some_and(|heard| heard.attach.0 < attach) {
+            self.violate(13, "an answer names an attach that was never asked for");
+        }
+    }
+
+    fn check_welcome_sent(&mut self, cx: &Cx, s: u8, link: u64, welcome: &Welcome) {
+        self.check_answered(s, link, welcome.attach.0);
+        let Some(wire) = self.wire_at_server(s, link) else { return };
+        let (party, heard) = (wire.party, wire.heard);
+        let Some(heard) = heard else { return };
+        let generation = self.generation_of(party, heard.instance);
+        let is_superseded = self.is_superseded(party, generation);
+        let owner = self.ghost.edit().owner.replace((party, generation));
+        let host = self.server(s).host;
+        let acked = self.ghost.acknowledged(names::epoch_index(welcome.epoch));
+        let Some(process) = &mut self.server_mut(s).process else { return };
+        let before = process.welcomed.replace((party, generation, welcome.attach.0));
+        let tenure = std::mem::replace(&mut process.tenure, welcome.tenure);
+        let is_joined = welcome.how == How::Opened && before.is_some();
+        let is_stale = before.is_some_and(|(p, g, attach)| {
+            (p, g) == (party, generation) && attach >= welcome.attach.0
+        });
+        let changes = before.is_some_and(|(p, g, _)| (p, g) != (party, generation));
+        self.server_mut(s).current = Some(link);
+        if is_joined {
+            cx.seen.mark(Witness::Joined);
+        }
+        if is_superseded {
+            self.violate(12, "one who was superseded is welcomed again");
+        } else if is_stale {
+            self.violate(11, "an attach that is not newer is welcomed");
+        } else if changes && welcome.how != How::Claimed {
+            self.violate(11, "the session changes hands without a claim");
+        } else if changes && heard.expected != Some(tenure) {
+            self.violate(11, "a claim that names another holder is granted");
+        } else if changes && welcome.tenure <= tenure {
+            self.violate(11, "a takeover does not raise the tenure");
+        } else if changes && welcome.tenure > self.ghost.tenure[usize::from(host)] {
+            self.violate(11, "a takeover is answered before it is recorded");
+        } else if welcome.first_output > acked && cx.blocks() {
+            self.violate(2, "output was forgotten before it was acknowledged");
+        }
+        if changes && let Some((p, g)) = owner {
+            self.supersede(p, g);
+        }
+    }
+
+    /// The process writes, or goes on waiting to.
+    pub fn process_writes(&mut self, cx: &Cx, s: u8) {
+        let server = self.server_mut(s);
+        let room = server.machine.output_room();
+        let Some(process) = &mut server.process else { return };
+        process.is_blocked = room == 0;
+        if room == 0 {
+            cx.seen.mark(Witness::ProducerWaits);
+            return;
+        }
+        let seq = process.written;
+        process.written = seq.next();
+        let data = names::output(process.epoch, seq);
+        let epoch = process.epoch;
+        let held = seq.next().since(self.ghost.acknowledged(epoch)) * (Item::OVERHEAD + 1);
+        if held > cx.profile.window && cx.blocks() {
+            self.violate(3, "a log grows beyond its window");
+        }
+        self.step_server(cx, s, Event::Output(Stream::Stdout, data));
+        self.unblock(cx, s);
+    }
+
+    /// A process that was waiting reads on.
+    fn unblock(&mut self, cx: &Cx, s: u8) {
+        if cx.profile.has_slow_process {
+            return;
+        }
+        while self.can_take(s) {
+            self.process_takes(cx, s);
+        }
+    }
+
+    /// Whether the process can take input.
+    pub fn can_take(&self, s: u8) -> bool {
+        self.servers[usize::from(s)].as_ref().and_then(|it| it.process.as_ref()).is_some_and(
+            |process| process.is_alive && !process.is_blocked && !process.waiting.is_empty(),
+        )
+    }
+
+    /// The process takes an item.
+    pub fn process_takes(&mut self, cx: &Cx, s: u8) {
+        let Some(process) = &mut self.server_mut(s).process else { return };
+        let Some((seq, item)) = process.waiting.pop_front() else { return };
+        let next = item.end(seq);
+        process.taken = next;
+        self.step_server(cx, s, Event::InputTaken(next));
+    }
+
+    /// The end of the process is reported.
+    pub fn process_exits(&mut self, cx: &Cx, s: u8) {
+        let server = self.server_mut(s);
+        server.process_is_killed();
+        let Some(process) = &mut server.process else { return };
+        process.is_reported = true;
+        process.written = process.written.next();
+        self.step_server(cx, s, Event::Exited(ExitStatus::Code(0)));
+    }
+
+    /// A server ends, or is killed: the system closes what it had open.
+    pub fn end_server(&mut self, s: u8) {
+        let server = self.server(s);
+        let (host, inode) = (server.host, server.inode);
+        let has_process = server.has_living_process();
+        self.host_mut(host).close_lock(inode, true);
+        self.servers[usize::from(s)] = None;
+        for wire in self.wires.iter_mut().flatten() {
+            if wire.far == Far::Server(s) {
+                wire.edit().close_far();
+            }
+        }
+        if let Some(entry) = self.hosts[usize::from(host)].as_mut()
+            && entry.entry.as_ref().is_some_and(|entry| entry.socket == Some(s))
+            && let Some(entry) = &mut entry.edit().entry
+        {
+            entry.socket = None;
+        }
+        if has_process {
+            self.violate(7, "a server ends before its process");
+        }
+    }
+
+    /// A server is killed; its process dies with it, or stays.
+    pub fn kill_server(&mut self, s: u8, leaves_process: bool) {
+        let server = self.server_mut(s);
+        let host = server.host;
+        let living = server.process.take().filter(|process| process.is_alive);
+        if let Some(process) = living.filter(|_| leaves_process) {
+            self.host_mut(host).leftovers.push(process.incarnation);
+        }
+        self.end_server(s);
+    }
+
+    /// A server whose opener is gone before it said what to start has nothing to serve.
+    fn check_abandoned(&mut self, cx: &Cx, s: u8) {
+        let Some(server) = &self.servers[usize::from(s)] else { return };
+        let is_absent = matches!(server.machine, Server::Absent(_)) && server.todo.is_empty();
+        let is_alone = !self.wires.iter().flatten().any(|wire| wire.far == Far::Server(s));
+        if is_absent && is_alone && !self.is_being_joined(s) {
+            let past = self
+                .host(server.host)
+                .map_or_else(Past::default, |host| host.read_past(server.inode, None));
+            let server = self.server_mut(s);
+            server.todo.extend([Todo::Fold(past), Todo::Remove, Todo::Stop]);
+            self.advance(cx, s);
+        }
+    }
+
+    /// Looks whether the session can still be found under its name, and mends that.
+    pub fn guard(&mut self, cx: &Cx, s: u8) {
+        let (host, inode) = (self.server(s).host, self.server(s).inode);
+        let Some(at) = self.host(host) else { return };
+        match at.path {
+            Some(path) if path == inode => self.mend(cx, s),
+            path => {
+                let is_held =
+                    path.and_then(|path| at.inode(path)).is_some_and(|inode| inode.holders > 0);
+                let is_taken = self.is_taken(s, path);
+                let has_past =
+                    path.and_then(|path| at.inode(path)?.tombstone.as_ref()?.used).is_some();
+                if is_held && !is_taken {
+                    return;
+                }
+                if is_taken && (is_held || has_past) {
+                    cx.seen.mark(Witness::Displaced);
+                    self.step_server(cx, s, Event::Displaced);
+                    return;
+                }
+                self.adopt(cx, s);
+            }
+        }
+    }
+
+    fn adopt(&mut self, cx: &Cx, s: u8) {
+        let (host, old) = (self.server(s).host, self.server(s).inode);
+        let registry = self.host_mut(host);
+        let Some(new) = registry.open_lock(true) else { return };
+        registry.try_lock(new);
+        registry.close_lock(old, true);
+        self.server_mut(s).inode = new;
+        self.mend(cx, s);
+    }
+
+    fn mend(&mut self, cx: &Cx, s: u8) {
+        let host = self.server(s).host;
+        let is_whole = self.host(host).is_some_and(|host| host.entry.is_some());
+        if is_whole {
+            return;
+        }
+        cx.seen.mark(Witness::Mended);
+        let record = self.server(s).record.clone();
+        self.server_mut(s).is_listening = true;
+        self.host_mut(host).entry = Some(Entry { record, socket: Some(s) });
+    }
+
+    /// Whether the record, or the tombstone, is another server's.
+    fn is_taken(&self, s: u8, path: Option<u8>) -> bool {
+        let server = self.server(s);
+        let own = server.record.as_ref().and_then(|record| record.epoch);
+        let Some(host) = self.host(server.host) else { return false };
+        let record = host.entry.as_ref().and_then(|entry| entry.record.as_ref());
+        match record {
+            Some(record) => record.is_starting && record.epoch != own,
+            None => path.and_then(|path| host.inode(path)?.tombstone.as_ref()?.used).is_some(),
+        }
+    }
+
+    /// Whether a guard would find something to do.
+    pub fn needs_guard(&self, s: u8) -> bool {
+        let server = self.server(s);
+        let is_quiet = server.todo.is_empty() && !server.is_ending && server.process.is_some();
+        let has_entry = self.host(server.host).is_some_and(|host| host.entry.is_some());
+        is_quiet && !server.machine.is_gone() && !(self.has_place(s) && has_entry)
+    }
+
+    /// The epoch that a server's process has.
+    pub fn epoch_of(&self, s: u8) -> Option<Epoch> {
+        self.server(s).process.as_ref().map(|process| names::epoch(process.epoch))
+    }
+}
+
+fn todo_text(todo: &Todo) -> String {
+    match todo {
+        Todo::Effect(Effect::Send(Link(link), frame)) => {
+            format!("sends on {link}: {}", show::frame(frame))
+        }
+        Todo::Effect(Effect::HandOver(seq, item)) => {
+            format!("hands over {seq}: {}", show::item(item))
+        }
+        Todo::Effect(Effect::Start { incarnation, tenure, .. }) => {
+            format!("is to start incarnation {incarnation} with tenure {tenure}")
+        }
+        Todo::Effect(Effect::Close(Link(link))) => format!("closes {link}"),
+        Todo::Effect(effect) => format!("{effect:?}"),
+        Todo::Event(server_event) => event_text(server_event),
+        todo => format!("{todo:?}"),
+    }
+}
+
+fn event_text(event: &Event) -> String {
+    match event {
+        Event::Frame(Link(link), frame) => format!("gets on {link}: {}", show::frame(frame)),
+        event => format!("gets {event:?}"),
+    }
+}

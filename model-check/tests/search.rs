@@ -1,0 +1,75 @@
+//! The search itself: that it finds what is there, the shortest way, and ends where it ends.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use rejoin_model_check::budget::{Budget, Chance};
+use rejoin_model_check::model::Session;
+use rejoin_model_check::profile::Profile;
+use rejoin_model_check::search::{self, Outcome};
+use rejoin_model_check::trace::Trace;
+use rejoin_model_check::twist::Twist;
+use rejoin_model_check::world::{Action, Cx};
+use rejoin_model_check::{settle, simulate};
+use stateright::{Checker, Model};
+
+const SMALL: Profile =
+    Profile { budget: Budget::of(&[(Chance::Output, 1), (Chance::Cut, 1)]), ..Profile::CALM };
+
+const STEPS: Profile = Profile {
+    is_stepwise: true,
+    budget: Budget::of(&[(Chance::Cut, 2), (Chance::ServerKill, 1)]),
+    ..Profile::CALM
+};
+
+#[test]
+fn our_search_and_stateright_see_the_same_worlds() {
+    let session = Session::new(Cx::new(SMALL, None));
+    let ours = search::shortest(&session, usize::MAX);
+    let theirs = session.checker().spawn_bfs().join().unique_state_count();
+    assert_eq!(ours, Outcome::Exhausted(theirs));
+}
+
+#[test]
+fn a_shortest_counterexample_replays_to_its_violation() {
+    settle::forget();
+    let session = Session::new(Cx::new(STEPS, Some(Twist::NoTombstone)));
+    let Outcome::Broken(found) = search::shortest(&session, usize::MAX) else {
+        panic!("a host without tombstones is found out");
+    };
+    let trace = Trace::of(&session, &found.actions);
+    assert_eq!(trace.violation, Some(found.violation));
+    assert_eq!(found.violation.rule, 5);
+    let shorter = &found.actions[..found.actions.len() - 1];
+    assert_eq!(Trace::of(&session, shorter).violation, None);
+    settle::forget();
+}
+
+#[test]
+fn a_trace_reads_as_text_and_as_a_diagram() {
+    let session = Session::new(Cx::new(SMALL, None));
+    let actions = [Action::Dial(0), Action::ToClient(0), Action::ToHost(0), Action::ToClient(0)];
+    let trace = Trace::of(&session, &actions);
+    let text = trace.text();
+    assert!(text.contains("Open incarnation=0 host=0.0"), "{text}");
+    assert!(text.contains("client 0: tells attached (Opened, epoch 0, incarnation 0)"), "{text}");
+    let diagram = trace.mermaid();
+    assert!(diagram.starts_with("sequenceDiagram\n"), "{diagram}");
+    assert!(diagram.contains("client0->>attach0: "), "{diagram}");
+}
+
+#[test]
+fn a_seed_is_a_run() {
+    let taken = |seed| match simulate::run(seed, 300).1 {
+        simulate::Run::Holds(steps) => steps,
+        simulate::Run::Broken(found) => panic!("seed {seed}: {}", found.violation),
+    };
+    assert_eq!(taken(7), taken(7));
+}
+
+#[test]
+fn an_action_is_read_as_it_is_written() {
+    for action in [Action::Dial(0), Action::KillServer(2), Action::Day] {
+        assert_eq!(action.word().parse(), Ok(action));
+    }
+    assert!("Fly 3".parse::<Action>().is_err());
+    assert!("Dial".parse::<Action>().is_err());
+}
