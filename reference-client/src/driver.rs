@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use rejoin_protocol::client::{Client, Config, Ending, Event as MachineEvent};
+use rejoin_protocol::client::{Client, Config, Effect, Ending, Event as MachineEvent};
 use rejoin_protocol::error::Misbehaviour;
 use rejoin_protocol::{Frame, Item, Link, Timer};
 use rejoin_ssh::{BoxFuture, Connect, LinkError, LinkErrorKind};
@@ -136,9 +136,17 @@ pub(crate) async fn run(
 impl Driver {
     fn step(&mut self, event: MachineEvent) {
         let before = self.machine.name();
+        let next_input = self.machine.next_input();
         let effects = self.machine.step(&self.config, event);
+        let is_delivery = effects.iter().any(|effect| matches!(effect, Effect::Deliver(..)));
         for effect in effects {
             self.carry_out(effect);
+        }
+        // An answer may begin the count anew for another process: only what an attached one took.
+        let is_acknowledgement =
+            self.machine.is_attached() && self.machine.next_input() > next_input;
+        if is_delivery || is_acknowledgement {
+            self.backoff.progressed();
         }
         let after = self.machine.name();
         if before != after {
