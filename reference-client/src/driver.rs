@@ -22,6 +22,10 @@ use crate::state::SessionState;
 use crate::timers::{Backoff, Timers};
 use crate::wake::{self, Wake};
 
+/// How long the items are that input is cut into. Of an item that did not arrive whole nothing
+/// counts: on a link that is cut often, long ones would be sent again and again.
+const PIECE: usize = 16 * 1024;
+
 /// Where the driver meets the application.
 #[derive(Debug)]
 pub(crate) struct Ports {
@@ -256,7 +260,7 @@ impl Driver {
             match item {
                 InputItem::End => self.step(MachineEvent::Input(Item::InputEnd)),
                 InputItem::Data(mut data) => {
-                    let now = data.split_to(room.min(data.len()));
+                    let now = data.split_to(room.min(data.len()).min(PIECE));
                     self.pending = rest(data);
                     if !now.is_empty() {
                         self.step(MachineEvent::Input(Item::Input(now)));
