@@ -64,6 +64,12 @@ pub(crate) fn start_of(pid: i32) -> Option<u64> {
     Stat::read(pid).map(|stat| stat.start)
 }
 
+/// The same, out of what was read of its `stat`.
+pub(crate) fn start_in(text: &str) -> Option<u64> {
+    // The pid is not looked at.
+    Stat::parse(0, text).map(|stat| stat.start)
+}
+
 /// Every process that can be seen.
 pub(crate) fn pids() -> io::Result<Vec<i32>> {
     let names = fs::read_dir("/proc")?.filter_map(Result::ok);

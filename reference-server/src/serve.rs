@@ -107,7 +107,7 @@ impl Serve {
         }
         let (reports, reported) = mpsc::channel(16);
         Ok(Self {
-            config: config(session, crate::host::host_id()),
+            config: config(session, crate::host::host_id()?),
             machine: Server::Absent(past),
             events: VecDeque::new(),
             record: registry.read_record(session)?.whole(),

@@ -20,7 +20,7 @@ fn pass_through_cat(size: usize) {
     let mut stdin = client.take_stdin();
     let input = data.clone();
     let writer = std::thread::spawn(move || stdin.write_all(&input));
-    let (status, output) = client.finish_within(Duration::from_secs(300));
+    let (status, output) = client.finish_within(Duration::from_mins(5));
     writer.join().unwrap().expect("all input is taken");
     assert_same(&output, &data);
     assert_eq!(client.stderr(), "end of input\n");
