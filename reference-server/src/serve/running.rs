@@ -14,6 +14,7 @@ use rustix::termios::{LocalModes, SpecialCodeIndex, tcgetattr};
 use tokio::io::unix::AsyncFd;
 
 use crate::process::{Io, Started, set_window, signal_foreground, watch};
+use crate::procfs::Stat;
 
 /// How much is read at once. Of an item that did not arrive whole nothing counts: on a link that is
 /// cut often, long ones would be sent again and again.
@@ -119,6 +120,12 @@ impl Running {
 
     pub(super) fn is_running(&self) -> bool {
         matches!(self.exit, Exit::Running)
+    }
+
+    /// Whether the process is about to end by itself or by a signal: its pipes are closed before
+    /// that can be told by waiting for it.
+    pub(super) fn is_exiting(&self) -> bool {
+        Stat::read(self.pid.as_raw_nonzero().get()).is_some_and(|stat| stat.is_exiting)
     }
 
     /// Whether the process reads no more input.
