@@ -438,7 +438,7 @@ fn input_without_room_comes_back() {
 #[test]
 fn a_resume_sends_a_part_at_once_and_goes_on_behind_what_had_arrived() {
     let mut drive = ClientDrive::open(OnLoss::Fail).attached();
-    let large = || Item::Input(vec![0; 30_000].into());
+    let large = || Item::Input(vec![0; 6_000].into());
     for _ in 0..4 {
         drive.input(large());
     }

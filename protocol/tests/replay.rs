@@ -249,3 +249,20 @@ fn a_gap_that_begins_before_what_is_wanted_is_taken_from_there() {
     assert_eq!(receive.accept(Seq(1), gap.clone()), Arrival::New(Seq(3), gap));
     assert_eq!(receive.accepted(), Seq(9));
 }
+
+#[test]
+fn a_flood_that_drops_the_oldest_costs_each_item_the_same() {
+    const FLOOD: u64 = 600_000;
+    const LARGE: u64 = 16 * 1024 * 1024;
+    let mut log = ReplayLog::new(LARGE, Overflow::DropOldest);
+    // A push that looked at everything held would look at a quarter of a million items, half a
+    // million times over: very long, where this takes a moment.
+    for _ in 0..FLOOD {
+        log.push(Item::Output { stream: Stream::Stdout, data: Bytes::from_static(b"x") }).unwrap();
+    }
+    let first = log.take_sendable();
+    let Some((Seq(0), Item::Gap { next })) = first else { panic!("no gap: {first:?}") };
+    // The gap has a cost, too, which is that of an item without its byte.
+    let held = FLOOD - next.0;
+    assert_eq!(held, (LARGE - Item::OVERHEAD) / (Item::OVERHEAD + 1));
+}

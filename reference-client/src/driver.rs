@@ -2,12 +2,14 @@
 
 mod effects;
 mod tell;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use rejoin_protocol::client::{Client, Config, Ending, Event as MachineEvent};
+use rejoin_protocol::client::{Client, Config, Effect, Ending, Event as MachineEvent};
 use rejoin_protocol::error::Misbehaviour;
 use rejoin_protocol::{Frame, Item, Link, Timer};
 use rejoin_ssh::{BoxFuture, Connect, LinkError, LinkErrorKind};
@@ -22,6 +24,10 @@ use crate::state::SessionState;
 use crate::timers::{Backoff, Timers};
 use crate::wake::{self, Wake};
 
+/// How long the items are that input is cut into. Of an item that did not arrive whole nothing
+/// counts: on a link that is cut often, long ones would be sent again and again.
+const PIECE: usize = 16 * 1024;
+
 /// Where the driver meets the application.
 #[derive(Debug)]
 pub(crate) struct Ports {
@@ -33,6 +39,13 @@ pub(crate) struct Ports {
     pub(crate) state: watch::Sender<Option<SessionState>>,
 }
 
+/// Whom a driver tells of output, events and its state.
+type Told = (
+    mpsc::UnboundedSender<(Taken, Output)>,
+    mpsc::UnboundedSender<Event>,
+    watch::Sender<Option<SessionState>>,
+);
+
 // Each of them is a fact of its own.
 #[allow(clippy::struct_excessive_bools)]
 struct Driver {
@@ -40,7 +53,10 @@ struct Driver {
     config: Config,
     machine: Client,
     timing: Timing,
+    /// Whether a person may be asked by the next attempt.
     may_ask: bool,
+    /// Whether the attempt that was made last was allowed to.
+    is_asking_allowed: bool,
     timers: Timers,
     backoff: Backoff,
     links: u64,
@@ -80,32 +96,8 @@ pub(crate) async fn run(
 ) {
     let Ports { mut input, mut control, output, event, mut taken, state } = ports;
     let (reports, mut reported) = mpsc::channel(16);
-    let mut driver = Driver {
-        connect,
-        config,
-        machine,
-        timing: options.timing,
-        may_ask: options.may_ask,
-        timers: Timers::default(),
-        backoff: Backoff::new(),
-        links: 0,
-        link: None,
-        is_link_opened: false,
-        reports,
-        pending: None,
-        returned: Vec::new(),
-        output: Some(output),
-        event,
-        state,
-        asking_until: None,
-        host_name: None,
-        last_loss: String::new(),
-        last_kind: "other",
-        needs_user: false,
-        detached_since: Instant::now(),
-        open_ends: None,
-        farewell: None,
-    };
+    let mut driver =
+        Driver::new(connect, config, machine, &options, (output, event, state), reports);
     let mut woken = wake::watch();
     driver.tell(Event::Connecting);
     driver.step(MachineEvent::Timer(Timer::Reconnect));
@@ -134,11 +126,56 @@ pub(crate) async fn run(
 }
 
 impl Driver {
+    fn new(
+        connect: Arc<dyn Connect>,
+        config: Config,
+        machine: Client,
+        options: &Options,
+        (output, event, state): Told,
+        reports: mpsc::Sender<(Link, Report)>,
+    ) -> Self {
+        Self {
+            connect,
+            config,
+            machine,
+            timing: options.timing,
+            may_ask: options.may_ask,
+            is_asking_allowed: false,
+            timers: Timers::default(),
+            backoff: Backoff::new(),
+            links: 0,
+            link: None,
+            is_link_opened: false,
+            reports,
+            pending: None,
+            returned: Vec::new(),
+            output: Some(output),
+            event,
+            state,
+            asking_until: None,
+            host_name: None,
+            last_loss: String::new(),
+            last_kind: "other",
+            needs_user: false,
+            detached_since: Instant::now(),
+            open_ends: None,
+            farewell: None,
+        }
+    }
+
     fn step(&mut self, event: MachineEvent) {
         let before = self.machine.name();
+        let next_input = self.machine.next_input();
         let effects = self.machine.step(&self.config, event);
+        let is_delivery = effects.iter().any(|effect| matches!(effect, Effect::Deliver(..)));
         for effect in effects {
             self.carry_out(effect);
+        }
+        // An answer may begin the count anew for another process: only what an attached one took.
+        let is_acknowledgement =
+            self.machine.is_attached() && self.machine.next_input() > next_input;
+        if is_delivery || is_acknowledgement {
+            self.backoff.progressed();
         }
         let after = self.machine.name();
         if before != after {
@@ -202,18 +239,23 @@ impl Driver {
         self.link_ended(link, MachineEvent::LinkLost(link));
     }
 
-    /// A link that the machine never heard of could not be opened. Where nothing was asked of the
-    /// host yet, that is the end, as with ssh; later it is one of many attempts.
+    /// Where nothing was asked of the host yet, a link that ends is the end, as with ssh; later it is
+    /// one of many attempts.
     fn link_ended(&mut self, link: Link, event: MachineEvent) {
+        self.drop_dead(link, event);
+        if !self.machine.has_asked() && !self.machine.is_ended() {
+            self.abandon(self.last_kind, &self.last_loss.clone());
+        }
+    }
+
+    /// A link that the machine never heard of could not be opened.
+    fn drop_dead(&mut self, link: Link, event: MachineEvent) {
         if self.is_link_opened {
             self.step(event);
         } else {
             self.step(MachineEvent::LinkFailed);
         }
         self.close(link);
-        if !self.machine.has_asked() && !self.machine.is_ended() {
-            self.abandon(self.last_kind, &self.last_loss.clone());
-        }
     }
 
     fn command(&mut self, command: Command) {
@@ -248,7 +290,7 @@ impl Driver {
             match item {
                 InputItem::End => self.step(MachineEvent::Input(Item::InputEnd)),
                 InputItem::Data(mut data) => {
-                    let now = data.split_to(room.min(data.len()));
+                    let now = data.split_to(room.min(data.len()).min(PIECE));
                     self.pending = rest(data);
                     if !now.is_empty() {
                         self.step(MachineEvent::Input(Item::Input(now)));
@@ -299,12 +341,14 @@ impl Driver {
     }
 
     /// An attempt from before a sleep leads nowhere. One from before a change of the network may
-    /// still, and changes come in bursts.
+    /// still, and changes come in bursts. Not even the very first one says anything about the host
+    /// then: it is made again as it was.
     fn drop_attempt(&mut self, wake: Wake) {
         let link = self.link.as_ref().map(|live| live.link);
         if let Some(link) = link.filter(|_| wake == Wake::Slept && self.asking_until.is_none()) {
             self.last_loss = String::from("the machine was asleep");
-            self.link_ended(link, MachineEvent::LinkLost(link));
+            self.may_ask = self.is_asking_allowed;
+            self.drop_dead(link, MachineEvent::LinkLost(link));
         }
     }
 

@@ -44,7 +44,8 @@ pub struct Timing {
     pub backoff_start: Duration,
     /// The longest wait between two attempts.
     pub backoff_cap: Duration,
-    /// How long a link must have held for the back-off to begin anew.
+    /// How long a link must have held for the back-off to begin anew, if it brought nothing. One
+    /// that did is followed by an attempt after [`Timing::backoff_start`] at the latest.
     pub stable: Duration,
     /// Between two attempts while the host wants something from a person.
     pub needs_user: Duration,

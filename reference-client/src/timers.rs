@@ -50,15 +50,22 @@ impl Timers {
 
 /// How long to wait before the next attempt: nothing the first time, then longer and longer, with
 /// jitter so that many clients of one host do not come back at the same moment.
+///
+/// It begins anew once a link held for a while, and also once a link brought the session on: what
+/// works and is cut often must not be slowed down further. Only a link that attaches and ends
+/// without use counts as one more failure, since any number of those would achieve nothing.
 #[derive(Debug)]
 pub(crate) struct Backoff {
     attempt: u32,
     attached: Option<Instant>,
+    has_progressed: bool,
+    /// Whether the last link, too, was cut soon although it brought the session on.
+    is_cut_often: bool,
 }
 
 impl Backoff {
     pub(crate) fn new() -> Self {
-        Self { attempt: 0, attached: None }
+        Self { attempt: 0, attached: None, has_progressed: false, is_cut_often: false }
     }
 
     /// How many attempts were made since it began.
@@ -70,14 +77,27 @@ impl Backoff {
         self.attached = Some(Instant::now());
     }
 
+    /// The attached link brought something that was not there before.
+    pub(crate) fn progressed(&mut self) {
+        self.has_progressed = true;
+    }
+
     /// Begins anew: something changed that makes an attempt worthwhile.
     pub(crate) fn reset(&mut self) {
         self.attempt = 0;
+        self.is_cut_often = false;
     }
 
     pub(crate) fn next_delay(&mut self, timing: &Timing) -> Duration {
+        let has_progressed = std::mem::take(&mut self.has_progressed);
         if self.attached.take().is_some_and(|since| since.elapsed() >= timing.stable) {
             self.reset();
+        } else if has_progressed {
+            // A link that brings a byte and ends, again and again, would otherwise have every
+            // client of its host come back without a pause and in step: from the second one on,
+            // the first step keeps them apart. It is short beside the login that follows.
+            self.attempt = u32::from(self.is_cut_often);
+            self.is_cut_often = true;
         }
         let attempt = self.attempt;
         self.attempt = attempt.saturating_add(1);
@@ -111,7 +131,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn only_a_link_that_held_for_a_stable_time_resets_the_backoff() {
+    async fn only_a_link_that_held_for_a_stable_time_or_brought_something_resets_the_backoff() {
         let timing = Timing::default();
         let mut backoff = Backoff::new();
         backoff.next_delay(&timing);
@@ -120,5 +140,45 @@ mod tests {
         backoff.attached();
         tokio::time::advance(timing.stable).await;
         assert_eq!(backoff.next_delay(&timing), Duration::ZERO);
+        backoff.next_delay(&timing);
+        backoff.attached();
+        backoff.progressed();
+        assert_eq!(backoff.next_delay(&timing), Duration::ZERO);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn links_that_bring_something_and_are_cut_at_once_never_wait_longer_than_the_first_step()
+    {
+        let timing = Timing::default();
+        let mut backoff = Backoff::new();
+        let mut delay_after_progress = || {
+            backoff.attached();
+            backoff.progressed();
+            backoff.next_delay(&timing)
+        };
+        assert_eq!(delay_after_progress(), Duration::ZERO);
+        for _ in 0..100 {
+            let delay = delay_after_progress();
+            assert!(
+                delay >= timing.backoff_start / 2 && delay <= timing.backoff_start,
+                "{delay:?}"
+            );
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn links_that_attach_and_bring_nothing_wait_for_longer_and_longer() {
+        let timing = Timing::default();
+        let mut backoff = Backoff::new();
+        backoff.attached();
+        backoff.progressed();
+        backoff.next_delay(&timing);
+        for _ in 0..10 {
+            backoff.attached();
+            backoff.next_delay(&timing);
+        }
+        backoff.attached();
+        let delay = backoff.next_delay(&timing);
+        assert!(delay >= timing.backoff_cap / 2, "{delay:?}");
     }
 }

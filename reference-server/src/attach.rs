@@ -43,7 +43,7 @@ fn is_end(error: &io::Error) -> bool {
 
 fn serve(place: &Place) -> io::Result<()> {
     let mut client = ClientStream::standard(Instant::now() + PATIENCE);
-    stream::greet(greeting())?;
+    stream::greet(greeting()?)?;
     while let Some(hello) = client.next_hello()? {
         match decide(place, &hello, client.deadline()) {
             Decision::Answer(frame) => stream::send(&frame)?,
@@ -56,12 +56,12 @@ fn serve(place: &Place) -> io::Result<()> {
     Ok(())
 }
 
-fn greeting() -> Greeting {
-    Greeting {
+fn greeting() -> io::Result<Greeting> {
+    Ok(Greeting {
         versions: VersionRange::SUPPORTED,
-        host: host::host_id(),
+        host: host::host_id()?,
         host_name: host::host_name(),
-    }
+    })
 }
 
 /// What the server reads first: what the client sent, from its magic on.

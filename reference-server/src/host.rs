@@ -1,9 +1,11 @@
 //! Which host this is, in which boot of it, and for how long it has been up.
 
 use std::fs;
+use std::io;
 use std::time::Duration;
 
 use rejoin_protocol::HostId;
+use rustix::io::Errno;
 use rustix::time::{ClockId, clock_gettime};
 
 use crate::fnv;
@@ -22,23 +24,45 @@ const HOST_PID_NAMESPACE: &str = "pid:[4026531836]";
 ///
 /// A container's boot is its pid namespace's: its processes end with that, while the host's boot
 /// id stays the same for all containers.
-pub fn host_id() -> HostId {
-    let mut boot = boot_id();
-    let namespace = fs::read_link("/proc/self/ns/pid").unwrap_or_default();
+///
+/// # Errors
+/// The host is short of something, and cannot be asked at the moment. It must not be taken for
+/// another one meanwhile, nor for the same after a reboot.
+pub fn host_id() -> io::Result<HostId> {
+    let mut boot = boot_id()?;
+    let namespace = unless_short(fs::read_link("/proc/self/ns/pid"))?.unwrap_or_default();
     if namespace.as_os_str() != HOST_PID_NAMESPACE && !namespace.as_os_str().is_empty() {
-        let born = procfs::start_of(1).unwrap_or_default();
+        let first = unless_short(fs::read("/proc/1/stat"))?.unwrap_or_default();
+        let born = procfs::start_in(&String::from_utf8_lossy(&first)).unwrap_or_default();
         let mark = fnv::hash128(format!("{} {born}", namespace.display()).as_bytes());
         boot.iter_mut().zip(mark).for_each(|(byte, mark)| *byte ^= mark);
     }
-    HostId { machine: machine_id(), boot }
+    Ok(HostId { machine: machine_id()?, boot })
 }
 
 /// The kernel's id of this boot; zeros where it does not tell.
-pub fn boot_id() -> [u8; 16] {
-    fs::read_to_string("/proc/sys/kernel/random/boot_id")
-        .ok()
-        .and_then(|text| parse_id(&text))
-        .unwrap_or_default()
+///
+/// # Errors
+/// As for [`host_id`].
+pub fn boot_id() -> io::Result<[u8; 16]> {
+    let text = unless_short(fs::read_to_string("/proc/sys/kernel/random/boot_id"))?;
+    Ok(text.and_then(|text| parse_id(&text)).unwrap_or_default())
+}
+
+/// What could be read; nothing where that is so for good.
+fn unless_short<T>(read: io::Result<T>) -> io::Result<Option<T>> {
+    match read {
+        Err(error) if is_short(&error) => Err(error),
+        read => Ok(read.ok()),
+    }
+}
+
+/// Whether the system refuses now what it may grant in a moment.
+pub(crate) fn is_short(error: &io::Error) -> bool {
+    matches!(
+        Errno::from_io_error(error),
+        Some(Errno::MFILE | Errno::NFILE | Errno::NOMEM | Errno::AGAIN)
+    )
 }
 
 /// The name of this machine, for people.
@@ -55,17 +79,19 @@ pub fn boottime() -> Duration {
     )
 }
 
-fn machine_id() -> [u8; 16] {
+fn machine_id() -> io::Result<[u8; 16]> {
     if let Ok(given) = std::env::var(MACHINE_ID_VARIABLE)
         && !given.is_empty()
     {
-        return parse_id(&given).unwrap_or_else(|| fnv::hash128(given.as_bytes()));
+        return Ok(parse_id(&given).unwrap_or_else(|| fnv::hash128(given.as_bytes())));
     }
-    MACHINE_ID_FILES
-        .iter()
-        .filter_map(|file| fs::read_to_string(file).ok())
-        .find_map(|text| parse_id(&text))
-        .unwrap_or_else(|| fnv::hash128(host_name().as_bytes()))
+    for file in MACHINE_ID_FILES {
+        let text = unless_short(fs::read_to_string(file))?;
+        if let Some(id) = text.and_then(|text| parse_id(&text)) {
+            return Ok(id);
+        }
+    }
+    Ok(fnv::hash128(host_name().as_bytes()))
 }
 
 /// 32 hexadecimal digits, with or without the dashes of a UUID. All zeros are no id.
@@ -89,8 +115,9 @@ mod tests {
 
     #[test]
     fn the_host_is_the_same_each_time() {
-        assert_eq!(host_id(), host_id());
-        assert_ne!(host_id().boot, [0; 16]);
+        let host = host_id().unwrap();
+        assert_eq!(host_id().unwrap(), host);
+        assert_ne!(host.boot, [0; 16]);
     }
 
     #[test]

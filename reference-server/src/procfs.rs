@@ -9,6 +9,9 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open, pidfd_send_signal};
 
+/// The flag of a process that ends (`PF_EXITING` of the kernel).
+const EXITING: u32 = 0x4;
+
 /// Set in the flags of kernel threads (`PF_KTHREAD`).
 const KERNEL_THREAD: u32 = 0x0020_0000;
 
@@ -21,6 +24,8 @@ pub(crate) struct Stat {
     pub(crate) pid: i32,
     pub(crate) parent: i32,
     pub(crate) is_zombie: bool,
+    /// Whether it has begun to end. It may still have to close what it has open.
+    pub(crate) is_exiting: bool,
     is_kernel_thread: bool,
     /// When it started, in clock ticks since boot: tells two users of one pid apart.
     pub(crate) start: u64,
@@ -46,6 +51,7 @@ impl Stat {
             pid,
             parent: fields.get(1)?.parse().ok()?,
             is_zombie: matches!(*fields.first()?, "Z" | "X"),
+            is_exiting: flags & EXITING != 0,
             is_kernel_thread: flags & KERNEL_THREAD != 0,
             start: fields.get(19)?.parse().ok()?,
             environment: (field(47), field(48)),
@@ -62,6 +68,12 @@ impl Stat {
 /// When the process started, in clock ticks since boot.
 pub(crate) fn start_of(pid: i32) -> Option<u64> {
     Stat::read(pid).map(|stat| stat.start)
+}
+
+/// The same, out of what was read of its `stat`.
+pub(crate) fn start_in(text: &str) -> Option<u64> {
+    // The pid is not looked at.
+    Stat::parse(0, text).map(|stat| stat.start)
 }
 
 /// Every process that can be seen.

@@ -107,7 +107,7 @@ impl Serve {
         }
         let (reports, reported) = mpsc::channel(16);
         Ok(Self {
-            config: config(session, crate::host::host_id()),
+            config: config(session, crate::host::host_id()?),
             machine: Server::Absent(past),
             events: VecDeque::new(),
             record: registry.read_record(session)?.whole(),
@@ -234,6 +234,9 @@ impl Serve {
     /// What goes to a closed pipe counts as taken, as long as the process could have read it.
     fn input_taken(&mut self, next: rejoin_protocol::Seq) {
         if self.process.as_ref().is_some_and(Running::has_closed_input) {
+            if self.process.as_ref().is_some_and(Running::is_exiting) {
+                return;
+            }
             self.children_changed();
         }
         if self.process.as_ref().is_some_and(Running::is_running) {

@@ -2,22 +2,30 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
+use std::collections::BTreeSet;
 use std::io::{Read, Write};
-use std::path::Path;
+use std::net::Shutdown;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::{Buf, Bytes, BytesMut};
 use rejoin_protocol::codec::{CLIENT_MAGIC, Decoder, WriteQueue};
 use rejoin_protocol::frame::{Hello, Wish};
 use rejoin_protocol::spec::{self, ProcessSpec, Terminal};
 use rejoin_protocol::{
-    AttachNumber, ClientInstance, ClientName, ExitStatus, Frame, HostId, Incarnation, Item, Reason,
-    Seq, SessionId, Signal, Tenure, Version, WindowSize,
+    AttachNumber, ClientInstance, ClientName, Epoch, ExitStatus, Frame, HostId, Incarnation, Item,
+    Reason, Seq, SessionId, Signal, Tenure, Version, WindowSize,
 };
+use rejoin_server::registry::{Found, Record, Registry};
 use rustix::event::{PollFd, PollFlags, poll};
-use rustix::process::{PidfdFlags, pidfd_open, pidfd_send_signal};
+use rustix::process::{
+    Pid, PidfdFlags, Resource, Rlimit, kill_process, pidfd_open, pidfd_send_signal, prlimit,
+};
 use tempfile::TempDir;
 
 /// A test that waits this long has failed.
@@ -28,11 +36,16 @@ struct Client {
     registry: TempDir,
     session: SessionId,
     attach: u64,
+    program: PathBuf,
+    /// Whom it runs as, if not as the test does.
+    user: Option<u32>,
 }
 
 struct Link {
     child: Child,
     stdin: Option<ChildStdin>,
+    /// What the attach program writes to comes out here.
+    stdout: UnixStream,
     frames: Receiver<Frame>,
     host: HostId,
 }
@@ -42,12 +55,21 @@ impl Client {
         let mut session = [0; 16];
         getrandom::fill(&mut session).unwrap();
         let registry = TempDir::with_prefix("rejoin-attach-").unwrap();
-        Self { registry, session: SessionId::from_bytes(session), attach: 0 }
+        Self {
+            registry,
+            session: SessionId::from_bytes(session),
+            attach: 0,
+            program: env!("CARGO_BIN_EXE_rejoin-server").into(),
+            user: None,
+        }
     }
 
     fn server(&self) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_rejoin-server"));
+        let mut command = Command::new(&self.program);
         command.arg("--registry").arg(self.folder());
+        if let Some(user) = self.user {
+            command.uid(user).gid(user);
+        }
         command
     }
 
@@ -57,15 +79,18 @@ impl Client {
 
     fn link(&self) -> Link {
         let mut command = self.server();
-        command.arg("attach").stdin(Stdio::piped()).stdout(Stdio::piped());
+        let (stdout, theirs) = UnixStream::pair().unwrap();
+        command.arg("attach").stdin(Stdio::piped()).stdout(OwnedFd::from(theirs));
         let mut child = command.spawn().unwrap();
         let mut stdin = child.stdin.take().unwrap();
         stdin.write_all(&CLIENT_MAGIC).unwrap();
-        let frames = read_frames(child.stdout.take().unwrap());
+        // With the command goes this process's own hold on the other end.
+        drop(command);
+        let frames = read_frames(stdout.try_clone().unwrap());
         let Frame::Greeting(greeting) = frames.recv_timeout(LIMIT).unwrap() else {
             panic!("it greets first")
         };
-        Link { child, stdin: Some(stdin), frames, host: greeting.host }
+        Link { child, stdin: Some(stdin), stdout, frames, host: greeting.host }
     }
 
     /// Asks for an incarnation that runs `words`, on a link of its own.
@@ -75,6 +100,11 @@ impl Client {
 
     fn open_spec(&mut self, incarnation: u64, spec: &ProcessSpec) -> Link {
         let mut link = self.link();
+        self.ask(&mut link, incarnation, spec);
+        link
+    }
+
+    fn ask(&mut self, link: &mut Link, incarnation: u64, spec: &ProcessSpec) {
         self.attach += 1;
         let wish = Wish::Open {
             incarnation: Incarnation(incarnation),
@@ -90,10 +120,9 @@ impl Client {
             tenure: Tenure(0),
             wish,
         }));
-        link
     }
 
-    fn kill_server(&self) {
+    fn server_pid(&self) -> Pid {
         let entry = format!("serve\0--registry\0{}\0{}", self.folder().display(), self.session);
         let pid = std::fs::read_dir("/proc")
             .unwrap()
@@ -102,11 +131,15 @@ impl Client {
                 let line = std::fs::read_to_string(format!("/proc/{pid}/cmdline"));
                 line.is_ok_and(|line| line.contains(&entry))
             });
-        let pid = rustix::process::Pid::from_raw(pid.expect("the server runs")).unwrap();
+        Pid::from_raw(pid.expect("the server runs")).unwrap()
+    }
+
+    fn kill_server(&self) {
+        let pid = self.server_pid();
         let handle = pidfd_open(pid, PidfdFlags::empty()).unwrap();
         pidfd_send_signal(&handle, rustix::process::Signal::KILL).unwrap();
         // A server that is just dying still takes streams, and answers none of them.
-        poll(&mut [PollFd::new(&handle, PollFlags::IN)], None).unwrap();
+        until_ended(&handle);
     }
 }
 
@@ -155,6 +188,15 @@ impl Link {
         }
     }
 
+    fn pid(&self) -> Pid {
+        Pid::from_child(&self.child)
+    }
+
+    /// Everything up to this frame is dropped.
+    fn until(&self, wanted: &Frame) {
+        while self.next() != *wanted {}
+    }
+
     fn hang_up(mut self) {
         self.stdin = None;
         self.child.wait().unwrap();
@@ -182,6 +224,37 @@ fn read_frames(mut stdout: impl Read + Send + 'static) -> Receiver<Frame> {
         }
     });
     receiver
+}
+
+/// Waits until something is so.
+#[track_caller]
+fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let deadline = Instant::now() + LIMIT;
+    while !is_so() {
+        assert!(Instant::now() < deadline, "not within {LIMIT:?}: {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Waits until a process has ended.
+#[track_caller]
+fn until_ended(process: &OwnedFd) {
+    let limit = rustix::time::Timespec::try_from(LIMIT).unwrap();
+    let ended = poll(&mut [PollFd::new(process, PollFlags::IN)], Some(&limit));
+    assert_eq!(ended, Ok(1), "the process does not end");
+}
+
+/// What a process has open stays open, and nothing more can be opened. Returns its usual limit.
+fn forbid_descriptors(pid: Pid) -> Rlimit {
+    let maximum = rustix::process::getrlimit(Resource::Nofile).maximum;
+    prlimit(Some(pid), Resource::Nofile, Rlimit { current: Some(3), maximum }).unwrap()
+}
+
+/// The sockets that a process has open, by their names in `/proc`.
+fn sockets(pid: Pid) -> BTreeSet<PathBuf> {
+    let listed = std::fs::read_dir(format!("/proc/{}/fd", pid.as_raw_nonzero())).unwrap();
+    let paths = listed.filter_map(|entry| std::fs::read_link(entry.ok()?.path()).ok());
+    paths.filter(|path| path.to_string_lossy().starts_with("socket:")).collect()
 }
 
 fn input(seq: u64, data: impl Into<Bytes>) -> Frame {
@@ -282,4 +355,154 @@ fn kill_wants_a_name_that_is_no_slip() {
     let listed = client.server().args(["ls", "--json"]).output().unwrap();
     assert!(String::from_utf8_lossy(&listed.stdout).contains("\"state\":\"attached\""));
     drop(link);
+}
+
+#[test]
+fn what_an_attach_program_has_not_passed_on_when_its_reader_is_gone_arrives() {
+    const ITEMS: u64 = 10;
+    let mut client = Client::new();
+    let file = client.registry.path().join("file");
+    let words = format!("cat > {}", file.display());
+    let mut link = client.open(0, &words).welcomed();
+    let size = || std::fs::metadata(&file).map_or(0, |file| file.len());
+    // The acknowledgement of the first item cannot be written any more; the others follow it.
+    link.stdout.shutdown(Shutdown::Both).unwrap();
+    for seq in 0..ITEMS {
+        link.send(&input(seq, vec![b'x'; 16_384]));
+        until("the first item is taken", || size() > 0);
+    }
+    link.send(&Frame::Item { seq: Seq(ITEMS), item: Item::InputEnd });
+    link.stdin = None;
+    link.child.wait().unwrap();
+    let back = client.open(0, &words).welcomed();
+    assert_eq!(back.until_exit().1, ExitStatus::Code(0));
+    assert_eq!(size(), ITEMS * 16_384);
+}
+
+#[test]
+fn a_link_that_was_replaced_and_is_never_read_is_let_go_of() {
+    let mut client = Client::new();
+    let done = client.registry.path().join("done");
+    let words = format!("head -c 3000000 /dev/zero; echo > {}; exec sleep 1000", done.display());
+    let stalled = client.open(0, &words).welcomed();
+    kill_process(stalled.pid(), rustix::process::Signal::STOP).unwrap();
+    // More than a socket holds waits for the reader then.
+    until("all is written", || done.exists());
+    let server = client.server_pid();
+    let before = sockets(server);
+    let _second = client.open(0, &words).welcomed();
+    until("the first link is closed", || !sockets(server).is_superset(&before));
+}
+
+#[test]
+fn a_server_whose_name_another_one_took_ends_and_leaves_the_entry_alone() {
+    let mut client = Client::new();
+    let link = client.open(0, "echo $$; exec sleep 1000").welcomed();
+    let Frame::Item { item: Item::Output { data, .. }, .. } = link.next() else {
+        panic!("the process tells its pid")
+    };
+    let process = String::from_utf8_lossy(&data).trim().parse().ok().and_then(Pid::from_raw);
+    let [server, process] = [client.server_pid(), process.unwrap()]
+        .map(|pid| pidfd_open(pid, PidfdFlags::empty()).unwrap());
+    let registry = Registry::open(Some(&client.folder())).unwrap();
+    // The server may be the first to make the missing file again: then it is removed once more.
+    let lock = loop {
+        std::fs::remove_file(registry.lock_path(client.session)).unwrap();
+        let made = registry.open_lock(client.session, true).unwrap().unwrap();
+        if let Some(lock) = made.try_lock().unwrap().got() {
+            break lock;
+        }
+    };
+    let epoch = Epoch::from_bytes([9; 16]);
+    let record = Record::reserved(Incarnation(0), Tenure(0), "another", "another").starting(epoch);
+    lock.write_record(&record).unwrap();
+    until_ended(&server);
+    until_ended(&process);
+    assert!(lock.is_current().unwrap());
+    match registry.read_record(client.session).unwrap() {
+        Found::Whole(found) => assert_eq!(found.epoch, Some(epoch)),
+        _ => panic!("the record of the other server is gone"),
+    }
+}
+
+#[test]
+fn a_host_that_is_short_of_descriptors_is_busy_and_forbids_nothing() {
+    let mut client = Client::new();
+    let mut link = client.link();
+    forbid_descriptors(link.pid());
+    client.ask(&mut link, 0, &ProcessSpec::new(spec::Command::Shell(b"exec sleep 1000".to_vec())));
+    assert_eq!(link.refusal(), Reason::Unresponsive);
+    client.open(0, "exec sleep 1000").welcomed();
+}
+
+#[test]
+fn a_server_that_cannot_accept_a_link_goes_on_and_accepts_it_later() {
+    let mut client = Client::new();
+    let first = client.open(0, "exec sleep 1000").welcomed();
+    let server = client.server_pid();
+    let usual = forbid_descriptors(server);
+    let second = client.open(0, "exec sleep 1000");
+    let registry = Registry::open(Some(&client.folder())).unwrap();
+    until("the server cannot accept", || {
+        let log = std::fs::read_to_string(registry.log_path(client.session));
+        log.is_ok_and(|log| log.contains("cannot accept"))
+    });
+    prlimit(Some(server), Resource::Nofile, usual).unwrap();
+    second.welcomed();
+    assert_eq!(client.server_pid(), server);
+    drop(first);
+}
+
+/// A user that owns nothing.
+const NOBODY: u32 = 65_534;
+
+#[test]
+fn a_descendant_that_became_another_user_does_not_keep_a_session_from_ending() {
+    let mut client = Client::new();
+    let folder = client.registry.path().to_owned();
+    let become_root = folder.join("setpriv");
+    if !rustix::process::geteuid().is_root() || !install_setuid("setpriv", &become_root) {
+        eprintln!("passed over: needs root, setpriv and a folder for temporary files with setuid");
+        return;
+    }
+    let program = folder.join("rejoin-server");
+    assert!(install(env!("CARGO_BIN_EXE_rejoin-server"), &program, "755"));
+    std::os::unix::fs::chown(&folder, Some(NOBODY), Some(NOBODY)).unwrap();
+    (client.program, client.user) = (program, Some(NOBODY));
+    let file = folder.join("pid");
+    let words = format!(
+        "{} --reuid=0 sh -c 'echo $$ > {pid}.new; mv {pid}.new {pid}; exec sleep 1000' \
+         < /dev/null > /dev/null 2>&1 & until [ -e {pid} ]; do sleep 0.01; done",
+        become_root.display(),
+        pid = file.display(),
+    );
+    let mut link = client.open(0, &words).welcomed();
+    assert_eq!(link.until_exit().1, ExitStatus::Code(0));
+    let pid = std::fs::read_to_string(&file).unwrap().trim().parse().ok().and_then(Pid::from_raw);
+    let roots = pidfd_open(pid.unwrap(), PidfdFlags::empty()).unwrap();
+    link.send(&Frame::Close);
+    link.until(&Frame::Closed { attach: AttachNumber(1) });
+    // It lives on, or this has proved nothing.
+    pidfd_send_signal(&roots, rustix::process::Signal::KILL).unwrap();
+    until_ended(&roots);
+}
+
+/// By a program: a file that this process has open for writing cannot be executed while another
+/// test's child, just forked, has it open, too.
+fn install(from: &str, to: &Path, mode: &str) -> bool {
+    let installed = Command::new("install").args(["-m", mode, from]).arg(to).status();
+    installed.is_ok_and(|status| status.success())
+}
+
+/// Whether the copy makes a root out of nobody.
+fn install_setuid(name: &str, to: &Path) -> bool {
+    let places = ["/usr/bin", "/bin"].map(|place| format!("{place}/{name}"));
+    let Some(from) = places.iter().find(|path| Path::new(path).exists()) else { return false };
+    // The folder is its owner's alone so far.
+    let folder = to.parent().unwrap();
+    let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(folder, open).unwrap();
+    let mut tried = Command::new(to);
+    tried.args(["--reuid=0", "true"]).uid(NOBODY).gid(NOBODY);
+    install(from, to, "4755") && tried.status().is_ok_and(|status| status.success())
 }

@@ -99,6 +99,11 @@ impl Client {
         self.input.unacknowledged_bytes()
     }
 
+    /// The first input that the process is not known to have taken.
+    pub fn next_input(&self) -> Seq {
+        self.input.base()
+    }
+
     /// What the client waits for while [`crate::Timer::GiveUp`] runs.
     pub fn patience(&self) -> Option<Patience> {
         self.patience

@@ -42,8 +42,9 @@ use crate::seq::Seq;
 use crate::spec::{Overflow, ProcessSpec};
 use crate::version::{Version, VersionRange};
 
-/// How much input goes out right behind a Resume, in bytes of window.
-const EARLY_FLIGHT: u64 = 64 * 1024;
+/// How much input goes out right behind a Resume, in bytes of window: more than anybody types during
+/// an outage, and little beside what a link carries that is soon cut again.
+const EARLY_FLIGHT: u64 = 16 * 1024;
 
 /// What does not change while a client lives.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]

@@ -1,7 +1,7 @@
 //! The subcommands that act on sessions that there are: `ls`, `attach`, `kill`.
 
 use std::ffi::OsStr;
-use std::io::{IsTerminal as _, Write as _};
+use std::io::{ErrorKind, IsTerminal as _, Write as _};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -40,6 +40,8 @@ fn show(rows: &[Row], is_json: bool) -> Ending {
     };
     match std::io::stdout().write_all(text.as_bytes()) {
         Ok(()) => Ending::silent(0),
+        // As a program that the signal ends: whoever read has seen enough.
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ending::silent(128 + 13),
         Err(error) => Ending::failed(format!("stdout cannot be written: {error}")),
     }
 }

@@ -35,7 +35,7 @@ impl Driver {
         // Once: at the start, and whenever a person pressed a key to be asked.
         let attempt = if self.may_ask { Attempt::First } else { Attempt::Reconnect };
         self.asking_until = self.may_ask.then(|| Instant::now() + self.timing.asking);
-        self.may_ask = false;
+        self.is_asking_allowed = std::mem::take(&mut self.may_ask);
         self.is_link_opened = false;
         let link = Link(self.links);
         let reports = self.reports.clone();

@@ -148,6 +148,23 @@ fn a_client_that_was_asleep_is_back_soon_after_it_wakes() {
 }
 
 #[test]
+fn a_login_that_takes_longer_than_an_answer_may_is_waited_for() {
+    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    // Slower than the 15 seconds that a server has for its answer, once it has greeted.
+    let host = Host::with(|sshd| {
+        sshd.force_command("[ -e ~/slow ] && sleep 16; exec sh -c \"$SSH_ORIGINAL_COMMAND\"")
+    });
+    let mut client = host.plan().run(ECHO);
+    client.line(1);
+    fs::write(host.home().join("slow"), "").unwrap();
+    host.cut();
+    client.nth_event("attached", 2);
+    assert_eq!(client.count("reconnecting"), 1);
+    assert_answers(&mut client, 2);
+    assert_eq!(client.finish().0, 0);
+}
+
+#[test]
 fn another_machine_behind_the_same_name_is_told_and_not_used() {
     rejoin_ssh::needs!("ssh", "sshd", "ps");
     let host = Host::with(|sshd| {

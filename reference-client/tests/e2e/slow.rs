@@ -72,3 +72,17 @@ fn a_reader_who_goes_away_ends_the_process_as_a_closed_pipe_does() {
     until("the process is gone", || !is_alive(pid));
     assert_eq!(client.stderr(), "");
 }
+
+#[test]
+fn a_list_that_nobody_reads_ends_as_a_closed_pipe_does() {
+    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    let host = Host::start();
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let plan = host.plan().subcommand("ls").change(|command| {
+        command.stdout(writer);
+    });
+    let mut client = plan.run_words::<&str>([]);
+    assert_eq!(client.status(), 128 + 13);
+    assert_eq!(client.stderr(), "");
+}

@@ -18,8 +18,7 @@ use rejoin_protocol::{
     Capabilities, Frame, HostId, Incarnation, Link, Reason, SessionId, VersionRange,
 };
 
-use rustix::io::Errno;
-
+use crate::host;
 use crate::past::{from_machine, to_machine};
 use crate::process::{self, start_server};
 use crate::reap::reap;
@@ -73,7 +72,8 @@ pub(crate) fn config(session: SessionId, host: HostId) -> Config {
 
 /// Decides what becomes of a Hello.
 pub(crate) fn decide(place: &Place, hello: &Hello, deadline: Instant) -> Decision {
-    let config = config(hello.session, crate::host::host_id());
+    let Ok(host) = host::host_id() else { return refuse(hello, Reason::Unresponsive) };
+    let config = config(hello.session, host);
     if let Some(reason) = config.objection(hello) {
         return refuse(hello, reason);
     }
@@ -220,11 +220,7 @@ impl Attempt<'_> {
 /// What the system refuses now and may grant in a moment: a host that is short of something is
 /// busy, and says nothing about the session.
 fn is_passing(error: &io::Error) -> bool {
-    let is_short = matches!(
-        Errno::from_io_error(error),
-        Some(Errno::MFILE | Errno::NFILE | Errno::NOMEM | Errno::AGAIN)
-    );
-    is_short || error.kind() == io::ErrorKind::TimedOut
+    host::is_short(error) || error.kind() == io::ErrorKind::TimedOut
 }
 
 /// Where nothing is known, nothing is made.

@@ -59,7 +59,7 @@ pub fn sweep(registry: &Registry) -> io::Result<Swept> {
 
 /// The same at a given time since boot, for another life of tombstones.
 pub fn sweep_at(registry: &Registry, boottime: Duration, life: Duration) -> io::Result<Swept> {
-    let boot_id = host::boot_id();
+    let boot_id = host::boot_id()?;
     let is_old = |tombstone: &Tombstone| tombstone.age(boottime, boot_id) >= life;
     let mut swept = Swept::default();
     for session in registry.sessions()? {

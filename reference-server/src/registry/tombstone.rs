@@ -59,7 +59,9 @@ impl Tombstone {
 
     /// The same, written now.
     pub(super) fn dated(self) -> Self {
-        Self { buried: host::boottime().as_secs(), boot_id: host::boot_id(), ..self }
+        // One with a wrong date is better than none.
+        let boot_id = host::boot_id().unwrap_or_default();
+        Self { buried: host::boottime().as_secs(), boot_id, ..self }
     }
 }
 

@@ -14,9 +14,13 @@ use rustix::termios::{LocalModes, SpecialCodeIndex, tcgetattr};
 use tokio::io::unix::AsyncFd;
 
 use crate::process::{Io, Started, set_window, signal_foreground, watch};
+use crate::procfs::Stat;
 
-/// How much is read at once, and how large the pieces are that small outputs share.
-const READ: usize = Item::MAX_PAYLOAD;
+/// How much is read at once. Of an item that did not arrive whole nothing counts: on a link that is
+/// cut often, long ones would be sent again and again.
+const READ: usize = 16 * 1024;
+/// How large the pieces are that outputs share.
+const BUFFER: usize = 64 * 1024;
 /// A piece with less than this left is left as it is.
 const SMALLEST_READ: usize = 4096;
 /// How long a terminal may stay quiet after its process has ended, while something else still has
@@ -118,6 +122,12 @@ impl Running {
         matches!(self.exit, Exit::Running)
     }
 
+    /// Whether the process is about to end by itself or by a signal: its pipes are closed before
+    /// that can be told by waiting for it.
+    pub(super) fn is_exiting(&self) -> bool {
+        Stat::read(self.pid.as_raw_nonzero().get()).is_some_and(|stat| stat.is_exiting)
+    }
+
     /// Whether the process reads no more input.
     pub(super) fn has_closed_input(&self) -> bool {
         self.input.fd.is_none()
@@ -198,9 +208,9 @@ impl Source {
 
     fn try_read(&mut self, fd: std::os::fd::BorrowedFd<'_>, room: usize) -> Result<Bytes, Errno> {
         if self.buffer.len() < SMALLEST_READ {
-            self.buffer = BytesMut::zeroed(READ);
+            self.buffer = BytesMut::zeroed(BUFFER);
         }
-        let room = room.min(self.buffer.len());
+        let room = room.min(READ).min(self.buffer.len());
         let count = rustix::io::read(fd, &mut self.buffer[..room])?;
         Ok(self.buffer.split_to(count).freeze())
     }
