@@ -43,8 +43,8 @@ enum Command {
     },
     /// Look for every mistake that was made on purpose, and fail if one is not caught.
     Mutants {
-        /// Which one; all if none is named.
-        name: Option<String>,
+        /// Which ones; all if none is named.
+        names: Vec<String>,
         /// Look in every profile, and write down where each was caught.
         #[arg(long)]
         pin: bool,
@@ -90,7 +90,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Check { profile, nightly, threads, pin } => {
             check(profile.as_deref(), nightly, threads, pin)
         }
-        Command::Mutants { name, pin } => hunt(name.as_deref(), pin),
+        Command::Mutants { names, pin } => hunt(&names, pin),
         Command::Explore { profile, address } => explore(&profile, &address),
         Command::Simulate { seed, seconds, steps } => simulate(seed, seconds, steps),
         Command::Replay { file, mermaid } => replay(&file, mermaid),
@@ -234,7 +234,7 @@ fn write_pins(reports: &[Report]) -> Result<(), String> {
 
 /// Half of the mutants are in the machines, and only another build has those.
 #[cfg(not(rejoin_mutants))]
-fn hunt(name: Option<&str>, pin: bool) -> Outcome {
+fn hunt(names: &[String], pin: bool) -> Outcome {
     use std::process::Command;
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     println!("building the wrong machines (--cfg rejoin_mutants)");
@@ -243,16 +243,19 @@ fn hunt(name: Option<&str>, pin: bool) -> Outcome {
     command.env("RUSTFLAGS", "--cfg rejoin_mutants");
     command.args(["run", "--quiet", "--release", "--target-dir", "../target/mutants"]);
     command.args(["--bin", "rejoin-model-check", "--", "mutants"]);
-    command.args(name);
+    command.args(names);
     command.args(pin.then_some("--pin"));
     command.status().map(|status| status.success()).map_err(|error| error.to_string())
 }
 
 #[cfg(rejoin_mutants)]
-fn hunt(name: Option<&str>, pin: bool) -> Outcome {
-    let chosen: Vec<Wrong> = match name {
-        Some(name) => vec![Wrong::named(name).ok_or(format!("there is no mutant \"{name}\""))?],
-        None => Wrong::all(),
+fn hunt(names: &[String], pin: bool) -> Outcome {
+    let named =
+        |name: &String| Wrong::named(name).ok_or_else(|| format!("there is no mutant \"{name}\""));
+    let chosen = if names.is_empty() {
+        Wrong::all()
+    } else {
+        names.iter().map(named).collect::<Result<_, _>>()?
     };
     let began = Instant::now();
     println!("{:<34} {:<14} {:>4} {:>6}  how", "mutant", "profile", "rule", "steps");

@@ -276,6 +276,21 @@ pub const HUNTS: &[Profile] = &[
         ..base("hunt-takeover", "a takeover")
     },
     Profile {
+        roles: RIVALS,
+        budget: Budget::of(&[(C::Cut, 1), (C::Join, 1), (C::ServerKill, 1), (C::TenureFailure, 1)]),
+        ..base("hunt-succession", "a takeover and a killed server")
+    },
+    Profile {
+        roles: THREE,
+        budget: Budget::of(&[(C::Join, 2)]),
+        ..base("hunt-rivals", "two clients that want the same session")
+    },
+    Profile {
+        roles: RIVALS,
+        budget: Budget::of(&[(C::Join, 1), (C::ServerKill, 1), (C::Cut, 2)]),
+        ..base("hunt-return", "a client that comes back after a takeover")
+    },
+    Profile {
         attempts: 4,
         budget: Budget::of(&[(C::Cut, 1), (C::Reboot, 1), (C::OtherHost, 1)]),
         ..base("hunt-hosts", "reboots and another host")

@@ -93,13 +93,13 @@ mutants! {
     /// Client: a replacement is opened under the incarnation of what it replaces.
     IncarnationReused "incarnation-reused" breaks 5;
     /// Client: an acknowledgement that was lost with its link is not sent again.
-    AckNotRepeatedAfterWelcome "ack-not-repeated-after-welcome" breaks 15;
+    AckNotRepeatedAfterWelcome "ack-not-repeated-after-welcome" breaks 3;
     /// Client: it claims from whoever holds the session, also where the user did not ask for that.
-    ClaimsWhoeverHolds "claims-whoever-holds" breaks 11;
+    ClaimsWhoeverHolds "claims-whoever-holds" breaks 12;
     /// Client: an Open that an earlier boot may have carried out is repeated to the next one.
     RebootNotNoticed "reboot-not-noticed" breaks 5;
     /// Client: what it waits for has no deadline.
-    NoDeadline "no-deadline" breaks 16;
+    NoDeadline "no-deadline" breaks 15;
     /// Client: a process is replaced without telling it.
     ReplacedInSilence "replaced-in-silence" breaks 16;
     /// Client: who opens what it meant to claim does not raise the tenure.

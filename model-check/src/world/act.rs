@@ -47,7 +47,7 @@ impl World {
         for (s, server) in taken(&self.servers) {
             self.server_actions(s, server, out);
         }
-        self.world_actions(cx, out);
+        self.world_actions(cx, attempts, out);
     }
 
     fn chance(&self, chance: Chance, action: Action, out: &mut Vec<Action>) {
@@ -60,7 +60,9 @@ impl World {
         if !party.is_alive || party.machine.is_ended() {
             return;
         }
-        if party.timers.has(Timer::Reconnect) && party.past.attach < attempts && self.has_places(cx)
+        if party.timers.has(Timer::Reconnect)
+            && party.past.attach < attempts
+            && self.has_places(cx, attempts)
         {
             out.push(A::Dial(p));
             self.chance(Chance::NoLink, A::DialFails(p), out);
@@ -99,11 +101,12 @@ impl World {
 
     /// Whether there is room for one more link with its program, and for a server. A search in
     /// which there once was none is not exhaustive, and says so.
-    fn has_places(&self, cx: &Cx) -> bool {
+    fn has_places(&self, cx: &Cx, attempts: u64) -> bool {
         let has_place = self.wires.iter().any(Option::is_none)
             && self.programs.iter().any(Option::is_none)
             && self.servers.iter().filter(|server| server.is_none()).count() > 1;
-        if !has_place {
+        // The fair schedule only waits until there is room again.
+        if !has_place && attempts != u64::MAX {
             cx.seen.note_crowded();
         }
         has_place
@@ -202,14 +205,14 @@ impl World {
         }
     }
 
-    fn world_actions(&self, cx: &Cx, out: &mut Vec<Action>) {
+    fn world_actions(&self, cx: &Cx, attempts: u64, out: &mut Vec<Action>) {
         if self.budget.has(Chance::Join) {
             let next = self.parties.iter().position(Option::is_none);
             if let Some(next) = next.filter(|next| *next < cx.profile.roles.len()) {
                 out.push(A::Join(u8::try_from(next).unwrap_or(u8::MAX)));
             }
         }
-        let may_sweep = self.budget.has(Chance::Sweep) && self.has_places(cx);
+        let may_sweep = self.budget.has(Chance::Sweep) && self.has_places(cx, attempts);
         if may_sweep && self.has_something_to_sweep(0) {
             out.push(A::Sweep(0));
         }
@@ -646,7 +649,8 @@ impl World {
         }
     }
 
-    /// Everything that ran is gone; files stay.
+    /// Everything that ran is gone, and so is the registry, in a folder that no boot outlives. The
+    /// clients are expected to know: a start is counted on.
     fn reboot(&mut self, host: u8) {
         for s in 0..self.servers.len() {
             if self.servers[s].as_ref().is_some_and(|server| server.host == host) {
@@ -660,6 +664,9 @@ impl World {
         }
         let at = self.host_mut(host);
         at.leftovers.clear();
+        at.path = None;
+        at.entry = None;
+        at.tidy();
         at.id.boot[0] += 1;
     }
 

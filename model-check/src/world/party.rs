@@ -127,12 +127,14 @@ impl World {
                 Event::Frame(_, Frame::Welcome(welcome)) => Some(welcome.clone()),
                 _ => None,
             };
+            let is_late = self.is_late(&event);
             let party = self.party_mut(p);
             party.past.notice(&event);
             let was_ended = party.machine.is_ended();
             let generation = party.generation;
             let effects = party.machine.step(cx.config(p, generation), event);
-            if was_ended && effects.iter().any(is_act) {
+            let acts = effects.iter().any(is_act);
+            if was_ended && acts {
                 self.violate(12, "a client acts after its end");
             }
             for effect in effects {
@@ -140,7 +142,17 @@ impl World {
                 self.carry_out_for_client(cx, p, effect, welcome.as_ref(), &mut events);
             }
             self.check_end(cx, p, was_ended);
+            if acts && is_late {
+                self.violate(10, "a client acts on a frame of a link that it has closed");
+            }
         }
+    }
+
+    /// Whether it is a frame of a link that the client has closed.
+    fn is_late(&self, event: &Event) -> bool {
+        let Event::Frame(Link(link), _) = event else { return false };
+        let at = usize::try_from(*link).unwrap_or(usize::MAX);
+        self.wires.get(at).and_then(Option::as_ref).is_some_and(|wire| !wire.is_open)
     }
 
     fn carry_out_for_client(
@@ -339,7 +351,7 @@ impl World {
         } else if forgotten {
             self.violate(14, "a server that no longer holds the next output is believed");
         } else if ahead {
-            self.violate(14, "output goes on elsewhere than the client stands");
+            self.violate(1, "output goes on elsewhere than the client stands");
         }
     }
 
