@@ -21,6 +21,8 @@ pub mod item;
 pub mod machine;
 pub mod reason;
 pub mod receive;
+#[cfg(feature = "record")]
+pub mod record;
 pub mod replay;
 pub mod seq;
 pub mod server;
