@@ -39,6 +39,8 @@ struct Driver {
     connect: Arc<dyn Connect>,
     config: Config,
     machine: Client,
+    #[cfg(feature = "record")]
+    recorder: crate::record::Recorder,
     timing: Timing,
     may_ask: bool,
     timers: Timers,
@@ -82,6 +84,8 @@ pub(crate) async fn run(
     let (reports, mut reported) = mpsc::channel(16);
     let mut driver = Driver {
         connect,
+        #[cfg(feature = "record")]
+        recorder: crate::record::Recorder::begin(&config, &machine),
         config,
         machine,
         timing: options.timing,
@@ -136,6 +140,9 @@ pub(crate) async fn run(
 impl Driver {
     fn step(&mut self, event: MachineEvent) {
         let before = self.machine.name();
+        #[cfg(feature = "record")]
+        let effects = self.recorder.step(&mut self.machine, &self.config, event);
+        #[cfg(not(feature = "record"))]
         let effects = self.machine.step(&self.config, event);
         for effect in effects {
             self.carry_out(effect);

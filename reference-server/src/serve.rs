@@ -73,6 +73,8 @@ fn non_blocking(
 struct Serve {
     config: Config,
     machine: Server,
+    #[cfg(feature = "record")]
+    recorder: crate::record::Recorder,
     /// What happened while effects were carried out.
     events: VecDeque<Event>,
     registry: Registry,
@@ -106,9 +108,13 @@ impl Serve {
             let _ = stderr_to(log);
         }
         let (reports, reported) = mpsc::channel(16);
+        let config = config(session, crate::host::host_id());
+        let machine = Server::Absent(past);
         Ok(Self {
-            config: config(session, crate::host::host_id()),
-            machine: Server::Absent(past),
+            #[cfg(feature = "record")]
+            recorder: crate::record::Recorder::server(&config, &machine),
+            config,
+            machine,
             events: VecDeque::new(),
             record: registry.read_record(session)?.whole(),
             registry,
@@ -183,6 +189,9 @@ impl Serve {
         self.events.push_back(event);
         while let Some(event) = self.events.pop_front() {
             let before = self.machine.name();
+            #[cfg(feature = "record")]
+            let effects = self.recorder.step(&mut self.machine, &self.config, event);
+            #[cfg(not(feature = "record"))]
             let effects = self.machine.step(&self.config, event);
             for effect in effects {
                 self.carry_out(effect);
