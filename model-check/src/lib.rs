@@ -5,3 +5,5 @@
 //! state and event, and random histories of clients, links and a server.
 //!
 //! The model will step the machines that ship, not a second description of them.
+
+pub mod recording;

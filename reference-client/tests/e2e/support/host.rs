@@ -26,6 +26,7 @@ pub(crate) struct Host {
     sshd: Mutex<Sshd>,
     relay: RunningRelay,
     runs: AtomicUsize,
+    is_recording: bool,
 }
 
 impl Host {
@@ -36,17 +37,34 @@ impl Host {
 
     /// One whose sshd has more lines in its configuration.
     pub(crate) fn with(change: impl FnOnce(SshdBuilder) -> SshdBuilder) -> Self {
+        Self::new(false, change)
+    }
+
+    /// One where every program records what it does, in [`Self::recordings`].
+    pub(crate) fn recording() -> Self {
+        Self::new(true, |sshd| sshd)
+    }
+
+    fn new(is_recording: bool, change: impl FnOnce(SshdBuilder) -> SshdBuilder) -> Self {
         let dir = TempDir::with_prefix("rejoin-").unwrap();
-        for folder in ["home", "runs"] {
+        for folder in ["home", "runs", "recordings"] {
             fs::create_dir(dir.path().join(folder)).unwrap();
         }
         let path = dir.path().display();
         // In one line: of several, sshd takes the first.
-        let environment = format!("SetEnv HOME={path}/home REJOIN_REGISTRY={path}/registry");
+        let mut environment = format!("SetEnv HOME={path}/home REJOIN_REGISTRY={path}/registry");
+        if is_recording {
+            write!(environment, " REJOIN_RECORD={path}/recordings").unwrap();
+        }
         let sshd = change(Sshd::builder().config_line(environment)).start();
         let sshd = sshd.unwrap_or_else(|error| panic!("{error}"));
         let relay = RunningRelay::start(&sshd);
-        Self { dir, sshd: Mutex::new(sshd), relay, runs: AtomicUsize::new(0) }
+        Self { dir, sshd: Mutex::new(sshd), relay, runs: AtomicUsize::new(0), is_recording }
+    }
+
+    /// Where recordings are written to, if they are.
+    pub(crate) fn recordings(&self) -> Option<PathBuf> {
+        self.is_recording.then(|| self.dir.path().join("recordings"))
     }
 
     /// The relay that every connection goes through.
