@@ -210,8 +210,11 @@ impl Serve {
         self.links.insert(link, LiveLink::start(link, stream, self.reports.clone()));
     }
 
+    /// Of a link that is closed, only its end is reported: what it brought together with the frame
+    /// that it was closed for may be a Hello, and would attach a link that nothing is sent on.
     fn report(&mut self, link: Link, report: Report) {
-        if !self.links.contains_key(&link) {
+        let Some(live) = self.links.get(&link) else { return };
+        if live.is_closed() && !matches!(report, Report::Lost) {
             return;
         }
         if self.machine.attached() == Some(link) {
@@ -220,6 +223,9 @@ impl Serve {
         match report {
             Report::Frames(frames) => {
                 for frame in frames {
+                    if self.links.get(&link).is_none_or(LiveLink::is_closed) {
+                        return;
+                    }
                     self.step(Event::Frame(link, frame));
                 }
             }

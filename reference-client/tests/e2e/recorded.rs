@@ -6,10 +6,11 @@ use std::path::Path;
 use std::time::Duration;
 
 use rejoin_model_check::recording::{Recording, Report, check, replay};
+use rejoin_protocol::{Frame, Seq};
 use rejoin_ssh::testing::{Random, Signal};
 
 use crate::output::{assert_same, numbers};
-use crate::support::{Client, Host, is_alive, until, within};
+use crate::support::{Client, Host, Wishes, frame_bytes, is_alive, until, within};
 
 /// Steps everything that was recorded again, and judges it, once nothing runs any more.
 #[track_caller]
@@ -176,4 +177,20 @@ fn a_failed_start_holds_every_rule() {
     let report = judge(&host);
     assert_eq!((report.starts, report.failed_starts, report.refusals), (1, 1, 1), "{report}");
     assert_eq!((report.attaches, report.delivered, report.ended_servers), (0, 0, 1), "{report}");
+}
+
+#[test]
+fn what_a_link_brings_behind_its_detach_is_ignored() {
+    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    let host = Host::recording();
+    let mut wishes = Wishes::new();
+    let (mut link, welcome) = wishes.opened(&host, "cat");
+    let again = wishes.resume(&welcome, Seq(0));
+    // At once, so that the second frame is read together with the first.
+    link.send(&[frame_bytes(&Frame::Detach), frame_bytes(&again)].concat());
+    link.rest();
+    host.until_session_is("detached");
+    host.end_sessions();
+    let report = judge(&host);
+    assert_eq!((report.servers, report.starts), (1, 1), "{report}");
 }

@@ -124,6 +124,7 @@ impl Host {
     pub(crate) fn server(&self) -> Command {
         let mut command = Command::new(rejoin_server());
         command.env("REJOIN_REGISTRY", self.registry()).env("HOME", self.home());
+        command.envs(self.recordings().map(|folder| ("REJOIN_RECORD", folder)));
         command
     }
 
