@@ -8,6 +8,7 @@ use rejoin_model_check::recording::{
     Property, ReadError, Recording, Run, Violation, check, replay,
 };
 use rejoin_protocol::client::{Effect, Event, Notice};
+use rejoin_protocol::frame::How;
 use rejoin_protocol::record::{ClientStep, ServerStep};
 use rejoin_protocol::server;
 use rejoin_protocol::{AttachNumber, ExitStatus, Frame, Item, Link, Seq, Stream, Timer};
@@ -330,6 +331,17 @@ fn an_answer_to_another_attach_is_found() {
     let server::Effect::Send(_, Frame::Welcome(welcome)) = &mut effects[at] else { unreachable!() };
     welcome.attach = AttachNumber(9);
     assert_broken(&recordings, Property::AnswerNamesAttach);
+}
+
+#[test]
+fn a_takeover_that_was_not_recorded_is_found() {
+    let mut recordings = whole();
+    let is_welcome =
+        |effect: &server::Effect| matches!(effect, server::Effect::Send(_, Frame::Welcome(_)));
+    let (effects, at) = find_served(&mut recordings, is_welcome);
+    let server::Effect::Send(_, Frame::Welcome(welcome)) = &mut effects[at] else { unreachable!() };
+    welcome.how = How::Claimed;
+    assert_broken(&recordings, Property::TenureFirst);
 }
 
 #[test]

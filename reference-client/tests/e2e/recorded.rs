@@ -2,40 +2,13 @@
 //! recorded, stepped again, and judged by the protocol's rules.
 
 use std::fs;
-use std::path::Path;
 use std::time::Duration;
 
-use rejoin_model_check::recording::{Recording, Report, check, replay};
 use rejoin_protocol::{Frame, Seq};
 use rejoin_ssh::testing::{Random, Signal};
 
 use crate::output::{assert_same, numbers};
-use crate::support::{Client, Host, Wishes, frame_bytes, is_alive, until, within};
-
-/// Steps everything that was recorded again, and judges it, once nothing runs any more.
-#[track_caller]
-fn judge(host: &Host) -> Report {
-    host.until_clean();
-    let folder = host.recordings().expect("it was recorded");
-    let recordings = Recording::read_folder(&folder).unwrap_or_else(|error| panic!("{error}"));
-    for recording in &recordings {
-        replay(recording).unwrap_or_else(|difference| fail(&folder, &difference.to_string()));
-    }
-    let report = check(&recordings).unwrap_or_else(|found| fail(&folder, &found.to_string()));
-    eprintln!("{report}");
-    report
-}
-
-/// The host's folder goes with the test, and a failure is to be looked at.
-#[track_caller]
-fn fail(folder: &Path, what: &str) -> ! {
-    let kept = Path::new(env!("CARGO_TARGET_TMPDIR")).join("failed-recordings");
-    let _ = fs::create_dir_all(&kept);
-    for file in fs::read_dir(folder).into_iter().flatten().flatten() {
-        let _ = fs::copy(file.path(), kept.join(file.file_name()));
-    }
-    panic!("{what}\nkept in {}", kept.display());
-}
+use crate::support::{Client, Host, Wishes, frame_bytes, is_alive, judge, until, within};
 
 #[test]
 fn output_over_many_resets_holds_every_rule() {
@@ -49,7 +22,7 @@ fn output_over_many_resets_holds_every_rule() {
     within(Duration::from_secs(90), "all resets", || host.relay().resets() >= RESETS);
     fs::write(host.home().join("go"), "").unwrap();
     let (status, output) = client.finish_within(Duration::from_secs(90));
-    let last = output.iter().filter(|byte| **byte == b'\n').count();
+    let last = output.split(|byte| *byte == b'\n').count() - 1;
     assert_same(&output, numbers(last).as_bytes());
     assert_eq!(status, 7);
     let report = judge(&host);

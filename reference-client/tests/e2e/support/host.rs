@@ -16,9 +16,16 @@ use tempfile::TempDir;
 use tokio::sync::oneshot;
 
 use super::client::Plan;
+use super::judge::judge;
 use super::processes::{Found, is_alive, kill, processes, put_down};
 use super::programs::rejoin_server;
 use super::wait::{until, until_some};
+
+/// Whether every test records what it does and has it judged at its end, not only those that are
+/// about that.
+fn is_every_run_judged() -> bool {
+    std::env::var_os("REJOIN_JUDGE").is_some()
+}
 
 /// A host. When it is dropped, everything that its test started must be gone.
 pub(crate) struct Host {
@@ -37,7 +44,7 @@ impl Host {
 
     /// One whose sshd has more lines in its configuration.
     pub(crate) fn with(change: impl FnOnce(SshdBuilder) -> SshdBuilder) -> Self {
-        Self::new(false, change)
+        Self::new(is_every_run_judged(), change)
     }
 
     /// One where every program records what it does, in [`Self::recordings`].
@@ -259,7 +266,12 @@ impl Drop for Host {
         if std::thread::panicking() {
             eprintln!("{}", self.evidence());
         } else {
-            let clean = std::panic::AssertUnwindSafe(|| self.until_clean());
+            let clean = std::panic::AssertUnwindSafe(|| {
+                self.until_clean();
+                if is_every_run_judged() {
+                    judge(self);
+                }
+            });
             let Err(panic) = std::panic::catch_unwind(clean) else { return };
             eprintln!("{}", self.evidence());
             self.put_all_down();
