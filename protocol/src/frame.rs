@@ -15,6 +15,7 @@ use crate::version::{Capabilities, Version, VersionRange};
 
 /// Everything that travels on a link (SPEC section 4).
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 pub enum Frame {
     /// Server, at once and unasked.
     Greeting(Greeting),
@@ -79,6 +80,7 @@ pub struct Greeting {
 
 /// The client's first frame (SPEC section 4.3).
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 pub struct Hello {
     /// The version that the client speaks from here on.
     pub version: Version,
@@ -98,6 +100,7 @@ pub struct Hello {
 
 /// What a client wants (SPEC sections 4.3 and 7).
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 pub enum Wish {
     /// Start this incarnation, or attach to the one that lives.
     Open {
@@ -106,6 +109,7 @@ pub enum Wish {
         /// The host that greeted: no other may start it.
         host: HostId,
         /// What to start: an encoded [`crate::spec::ProcessSpec`], opaque to the machines.
+        #[cfg_attr(feature = "record", serde(with = "crate::record::payload"))]
         spec: Bytes,
     },
     /// Go on with a process that this client instance was attached to.

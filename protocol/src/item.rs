@@ -11,9 +11,10 @@ use crate::seq::Seq;
 /// [`Item::Signal`]. Server to client: [`Item::Output`], [`Item::Exit`], [`Item::Gap`]
 /// (SPEC section 5.1).
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 pub enum Item {
     /// Bytes for the process.
-    Input(Bytes),
+    Input(#[cfg_attr(feature = "record", serde(with = "crate::record::payload"))] Bytes),
     /// No more bytes come for the process.
     InputEnd,
     /// The terminal's size. The size that the terminal already has asks the program to redraw.
@@ -25,6 +26,7 @@ pub enum Item {
         /// Where the process wrote them.
         stream: Stream,
         /// What it wrote.
+        #[cfg_attr(feature = "record", serde(with = "crate::record::payload"))]
         data: Bytes,
     },
     /// How the process ended: the last item of its log.

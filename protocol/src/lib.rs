@@ -37,6 +37,8 @@ pub mod machine;
 pub mod mutant;
 pub mod reason;
 pub mod receive;
+#[cfg(feature = "record")]
+pub mod record;
 pub mod replay;
 pub mod seq;
 pub mod server;

@@ -2,11 +2,13 @@
 
 /// A link, as its driver names it: opaque to the machines, never used twice by one driver.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 pub struct Link(pub u64);
 
 /// The timers, by name. A machine arms and disarms them; the driver owns the durations and fires
 /// them as events. A timer that fires when it is not armed changes nothing.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 pub enum Timer {
     /// Client: a link was opened and has not led to an answer.
     Handshake,

@@ -8,6 +8,7 @@ use crate::seq::Seq;
 /// Which items came, and which were handed over: two counters, since an item that was accepted is
 /// not acknowledged before the process or the application took it.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 pub struct Receive {
     accepted: Seq,
     handed_over: Seq,
@@ -18,6 +19,7 @@ pub struct Receive {
 
 /// An item that was accepted and not handed over: the number behind it, and its cost.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 struct Waiting {
     end: Seq,
     cost: u64,

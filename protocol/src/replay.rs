@@ -17,6 +17,7 @@ use crate::spec::Overflow;
 ///    +---------------+-----------------+--> numbers
 /// ```
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 pub struct ReplayLog {
     entries: VecDeque<Entry>,
     base: Seq,
@@ -31,6 +32,7 @@ pub struct ReplayLog {
 }
 
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 struct Entry {
     seq: Seq,
     item: Item,
@@ -39,6 +41,7 @@ struct Entry {
 /// What an earlier client instance left unacknowledged: not held here, but it takes its part of
 /// the window until the server has handed it over.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 struct Predecessor {
     end: Seq,
     cost: u64,

@@ -52,6 +52,8 @@ struct Driver {
     connect: Arc<dyn Connect>,
     config: Config,
     machine: Client,
+    #[cfg(feature = "record")]
+    recorder: crate::record::Recorder,
     timing: Timing,
     /// Whether a person may be asked by the next attempt.
     may_ask: bool,
@@ -136,6 +138,8 @@ impl Driver {
     ) -> Self {
         Self {
             connect,
+            #[cfg(feature = "record")]
+            recorder: crate::record::Recorder::begin(&config, &machine),
             config,
             machine,
             timing: options.timing,
@@ -166,6 +170,9 @@ impl Driver {
     fn step(&mut self, event: MachineEvent) {
         let before = self.machine.name();
         let next_input = self.machine.next_input();
+        #[cfg(feature = "record")]
+        let effects = self.recorder.step(&mut self.machine, &self.config, event);
+        #[cfg(not(feature = "record"))]
         let effects = self.machine.step(&self.config, event);
         let is_delivery = effects.iter().any(|effect| matches!(effect, Effect::Deliver(..)));
         for effect in effects {

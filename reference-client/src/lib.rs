@@ -29,6 +29,8 @@ mod driver;
 mod event;
 mod link;
 mod options;
+#[cfg(feature = "record")]
+mod record;
 mod session;
 mod state;
 mod timers;

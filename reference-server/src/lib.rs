@@ -16,6 +16,8 @@ mod past;
 pub mod process;
 mod procfs;
 pub mod reap;
+#[cfg(feature = "record")]
+mod record;
 pub mod registry;
 mod serve;
 

@@ -73,6 +73,8 @@ fn non_blocking(
 struct Serve {
     config: Config,
     machine: Server,
+    #[cfg(feature = "record")]
+    recorder: crate::record::Recorder,
     /// What happened while effects were carried out.
     events: VecDeque<Event>,
     registry: Registry,
@@ -106,9 +108,13 @@ impl Serve {
             let _ = stderr_to(log);
         }
         let (reports, reported) = mpsc::channel(16);
+        let config = config(session, crate::host::host_id()?);
+        let machine = Server::Absent(past);
         Ok(Self {
-            config: config(session, crate::host::host_id()?),
-            machine: Server::Absent(past),
+            #[cfg(feature = "record")]
+            recorder: crate::record::Recorder::server(&config, &machine),
+            config,
+            machine,
             events: VecDeque::new(),
             record: registry.read_record(session)?.whole(),
             registry,
@@ -183,6 +189,9 @@ impl Serve {
         self.events.push_back(event);
         while let Some(event) = self.events.pop_front() {
             let before = self.machine.name();
+            #[cfg(feature = "record")]
+            let effects = self.recorder.step(&mut self.machine, &self.config, event);
+            #[cfg(not(feature = "record"))]
             let effects = self.machine.step(&self.config, event);
             for effect in effects {
                 self.carry_out(effect);
@@ -201,8 +210,11 @@ impl Serve {
         self.links.insert(link, LiveLink::start(link, stream, self.reports.clone()));
     }
 
+    /// Of a link that is closed, only its end is reported: what it brought together with the frame
+    /// that it was closed for may be a Hello, and would attach a link that nothing is sent on.
     fn report(&mut self, link: Link, report: Report) {
-        if !self.links.contains_key(&link) {
+        let Some(live) = self.links.get(&link) else { return };
+        if live.is_closed() && !matches!(report, Report::Lost) {
             return;
         }
         if self.machine.attached() == Some(link) {
@@ -211,6 +223,9 @@ impl Serve {
         match report {
             Report::Frames(frames) => {
                 for frame in frames {
+                    if self.links.get(&link).is_none_or(LiveLink::is_closed) {
+                        return;
+                    }
                     self.step(Event::Frame(link, frame));
                 }
             }

@@ -48,6 +48,7 @@ const EARLY_FLIGHT: u64 = 16 * 1024;
 
 /// What does not change while a client lives.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 pub struct Config {
     /// The session.
     pub session: SessionId,
@@ -58,6 +59,7 @@ pub struct Config {
     /// What is understood.
     pub versions: VersionRange,
     /// What to start, encoded; none if this client cannot start anything.
+    #[cfg_attr(feature = "record", serde(with = "crate::record::payload::optional"))]
     pub spec: Option<Bytes>,
     /// What to do when the process is gone.
     pub on_loss: OnLoss,
@@ -69,6 +71,7 @@ pub struct Config {
 
 /// What to do when the process is gone.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 pub enum OnLoss {
     /// Tell it and start a fresh process in the same session.
     Respawn,
@@ -78,6 +81,7 @@ pub enum OnLoss {
 
 /// The machine's state.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 pub struct Client {
     phase: Phase,
     attach: AttachNumber,
@@ -97,6 +101,7 @@ pub struct Client {
 
 /// Where the client stands with its link.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 enum Phase {
     Detached,
     Dialing,
@@ -115,6 +120,7 @@ enum Phase {
 
 /// A session that another client instance held, and that is not ours yet.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 struct Claim {
     expected: Option<Holder>,
     from: From,
@@ -122,6 +128,7 @@ struct Claim {
 
 /// What happens to a client.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 pub enum Event {
     /// The link asked for is open.
     LinkOpened(Link),
@@ -147,6 +154,7 @@ pub enum Event {
 
 /// What a client is to do.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 pub enum Effect {
     /// Open a link, and report it.
     Connect,

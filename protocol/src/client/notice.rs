@@ -9,6 +9,7 @@ use crate::seq::Seq;
 
 /// A change that an application may care about.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 pub enum Notice {
     /// Attached to the process.
     Attached {
@@ -77,6 +78,7 @@ pub enum Notice {
 
 /// How a link was lost.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 pub enum Loss {
     /// It ended.
     Cut,
@@ -88,6 +90,7 @@ pub enum Loss {
 
 /// What a client does not wait for without end.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 pub enum Patience {
     /// The answer to an Open. Beyond a time well below a tombstone's life, repeating it could
     /// start the process a second time.
@@ -100,6 +103,7 @@ pub enum Patience {
 
 /// How the session ended for this client.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 pub enum Ending {
     /// The process exited and everything was delivered.
     Exited,

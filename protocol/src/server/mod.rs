@@ -39,6 +39,7 @@ use crate::version::{Capabilities, Version, VersionRange};
 
 /// What does not change while a server lives.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 pub struct Config {
     /// The session that is kept.
     pub session: SessionId,
@@ -53,6 +54,7 @@ pub struct Config {
 /// What is known of a session without a living server: its record, its tombstone, and what was
 /// found alive of it, folded into one (SPEC section 11.3).
 #[derive(Clone, Default, PartialEq, Eq, Hash, Debug)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 pub struct Past {
     /// Whether there was anything to know.
     pub is_known: bool,
@@ -68,6 +70,7 @@ pub struct Past {
 // One exists per process; a box would cost an allocation for every step that moves it.
 #[allow(clippy::large_enum_variant)]
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 pub enum Server {
     /// No process. What the attach program decides from, under the lock.
     Absent(Past),
@@ -83,6 +86,7 @@ pub enum Server {
 
 /// See [`Server::Starting`].
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 pub struct Starting {
     past: Past,
     incarnation: Incarnation,
@@ -92,6 +96,7 @@ pub struct Starting {
 
 /// See [`Server::Serving`].
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 pub struct Serving {
     epoch: Epoch,
     incarnation: Incarnation,
@@ -106,6 +111,7 @@ pub struct Serving {
 
 /// See [`Server::Ending`].
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 pub struct Ending {
     past: Past,
     owner: Owner,
@@ -115,6 +121,7 @@ pub struct Ending {
 
 /// The client instance that a session belongs to.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 struct Owner {
     instance: ClientInstance,
     name: ClientName,
@@ -125,6 +132,7 @@ struct Owner {
 
 /// A claim that waits for its tenure to be recorded.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 struct Takeover {
     owner: Owner,
     link: Option<Link>,
@@ -133,6 +141,7 @@ struct Takeover {
 
 /// What a process was started with.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 pub struct Limits {
     /// How much may be unacknowledged in each direction, in bytes of window.
     pub window: u64,
@@ -142,6 +151,7 @@ pub struct Limits {
 
 /// What happens to a server.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 pub enum Event {
     /// A frame came.
     Frame(Link, Frame),
@@ -162,7 +172,7 @@ pub enum Event {
     /// The process has taken all input before this number.
     InputTaken(Seq),
     /// The process wrote something.
-    Output(Stream, Bytes),
+    Output(Stream, #[cfg_attr(feature = "record", serde(with = "crate::record::payload"))] Bytes),
     /// The process has ended, and all that it wrote was reported.
     Exited(ExitStatus),
     /// What [`Effect::EndProcess`] asked for is done: the process and its descendants are gone.
@@ -173,6 +183,7 @@ pub enum Event {
 
 /// What a server is to do.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 pub enum Effect {
     /// Send a frame.
     Send(Link, Frame),
@@ -187,6 +198,7 @@ pub enum Effect {
         /// Who opens it, for people.
         name: ClientName,
         /// What to start, encoded.
+        #[cfg_attr(feature = "record", serde(with = "crate::record::payload"))]
         spec: Bytes,
     },
     /// Write a tenure to the record, and report that.

@@ -12,6 +12,7 @@ mod frames;
 mod input;
 mod life;
 mod output;
+mod recorded;
 mod slow;
 mod start;
 mod story;

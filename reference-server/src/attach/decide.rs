@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use rejoin_protocol::frame::{Hello, Refused, Wish};
 use rejoin_protocol::reason::Counters;
-use rejoin_protocol::server::{Config, Effect, Event, Past, Server};
+use rejoin_protocol::server::{Config, Effect, Effects, Event, Past, Server};
 use rejoin_protocol::spec::ProcessSpec;
 use rejoin_protocol::{
     Capabilities, Frame, HostId, Incarnation, Link, Reason, SessionId, VersionRange,
@@ -154,9 +154,7 @@ impl Attempt<'_> {
         }
         let reaped = reap(self.hello.session, REAP_TIME)?;
         let past = lock.read_past(reaped.highest)?;
-        let mut machine = Server::Absent(to_machine(&past));
-        let event = Event::Frame(CLIENT, Frame::Hello(self.hello.clone()));
-        for effect in machine.step(self.config, event) {
+        for effect in judge(self.config, to_machine(&past), self.hello) {
             match effect {
                 Effect::Bury(past) => lock.bury(&from_machine(&past))?,
                 Effect::Start { .. } => return self.start(lock, &past),
@@ -223,11 +221,20 @@ fn is_passing(error: &io::Error) -> bool {
     host::is_short(error) || error.kind() == io::ErrorKind::TimedOut
 }
 
+/// What the machine says to a Hello where no server lives.
+fn judge(config: &Config, past: Past, hello: &Hello) -> Effects {
+    let mut machine = Server::Absent(past);
+    let event = Event::Frame(CLIENT, Frame::Hello(hello.clone()));
+    #[cfg(feature = "record")]
+    return crate::record::Recorder::attach(config, &machine).step(&mut machine, config, event);
+    #[cfg(not(feature = "record"))]
+    machine.step(config, event)
+}
+
 /// Where nothing is known, nothing is made.
 fn without_past(config: &Config, hello: &Hello) -> Decision {
-    let mut machine = Server::Absent(Past::default());
-    let event = Event::Frame(CLIENT, Frame::Hello(hello.clone()));
-    let answer = machine.step(config, event).into_iter().find_map(|effect| match effect {
+    let effects = judge(config, Past::default(), hello);
+    let answer = effects.into_iter().find_map(|effect| match effect {
         Effect::Send(_, answer) => Some(answer),
         _ => None,
     });

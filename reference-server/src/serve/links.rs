@@ -65,6 +65,10 @@ impl LiveLink {
         }
     }
 
+    pub(super) fn is_closed(&self) -> bool {
+        self.frames.is_none()
+    }
+
     /// Reads nothing more, and ends the stream once what is queued is written, or cannot be.
     pub(super) fn close(&mut self) {
         self.frames = None;

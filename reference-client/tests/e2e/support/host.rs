@@ -16,9 +16,16 @@ use tempfile::TempDir;
 use tokio::sync::oneshot;
 
 use super::client::Plan;
+use super::judge::judge;
 use super::processes::{Found, is_alive, kill, processes, put_down};
 use super::programs::rejoin_server;
 use super::wait::{until, until_some};
+
+/// Whether every test records what it does and has it judged at its end, not only those that are
+/// about that.
+fn is_every_run_judged() -> bool {
+    std::env::var_os("REJOIN_JUDGE").is_some()
+}
 
 /// A host. When it is dropped, everything that its test started must be gone.
 pub(crate) struct Host {
@@ -26,6 +33,7 @@ pub(crate) struct Host {
     sshd: Mutex<Sshd>,
     relay: RunningRelay,
     runs: AtomicUsize,
+    is_recording: bool,
 }
 
 impl Host {
@@ -36,17 +44,34 @@ impl Host {
 
     /// One whose sshd has more lines in its configuration.
     pub(crate) fn with(change: impl FnOnce(SshdBuilder) -> SshdBuilder) -> Self {
+        Self::new(is_every_run_judged(), change)
+    }
+
+    /// One where every program records what it does, in [`Self::recordings`].
+    pub(crate) fn recording() -> Self {
+        Self::new(true, |sshd| sshd)
+    }
+
+    fn new(is_recording: bool, change: impl FnOnce(SshdBuilder) -> SshdBuilder) -> Self {
         let dir = TempDir::with_prefix("rejoin-").unwrap();
-        for folder in ["home", "runs"] {
+        for folder in ["home", "runs", "recordings"] {
             fs::create_dir(dir.path().join(folder)).unwrap();
         }
         let path = dir.path().display();
         // In one line: of several, sshd takes the first.
-        let environment = format!("SetEnv HOME={path}/home REJOIN_REGISTRY={path}/registry");
+        let mut environment = format!("SetEnv HOME={path}/home REJOIN_REGISTRY={path}/registry");
+        if is_recording {
+            write!(environment, " REJOIN_RECORD={path}/recordings").unwrap();
+        }
         let sshd = change(Sshd::builder().config_line(environment)).start();
         let sshd = sshd.unwrap_or_else(|error| panic!("{error}"));
         let relay = RunningRelay::start(&sshd);
-        Self { dir, sshd: Mutex::new(sshd), relay, runs: AtomicUsize::new(0) }
+        Self { dir, sshd: Mutex::new(sshd), relay, runs: AtomicUsize::new(0), is_recording }
+    }
+
+    /// Where recordings are written to, if they are.
+    pub(crate) fn recordings(&self) -> Option<PathBuf> {
+        self.is_recording.then(|| self.dir.path().join("recordings"))
     }
 
     /// The relay that every connection goes through.
@@ -106,6 +131,7 @@ impl Host {
     pub(crate) fn server(&self) -> Command {
         let mut command = Command::new(rejoin_server());
         command.env("REJOIN_REGISTRY", self.registry()).env("HOME", self.home());
+        command.envs(self.recordings().map(|folder| ("REJOIN_RECORD", folder)));
         command
     }
 
@@ -240,7 +266,12 @@ impl Drop for Host {
         if std::thread::panicking() {
             eprintln!("{}", self.evidence());
         } else {
-            let clean = std::panic::AssertUnwindSafe(|| self.until_clean());
+            let clean = std::panic::AssertUnwindSafe(|| {
+                self.until_clean();
+                if is_every_run_judged() {
+                    judge(self);
+                }
+            });
             let Err(panic) = std::panic::catch_unwind(clean) else { return };
             eprintln!("{}", self.evidence());
             self.put_all_down();

@@ -2,6 +2,7 @@
 
 mod client;
 mod host;
+mod judge;
 mod processes;
 mod programs;
 mod raw;
@@ -10,6 +11,7 @@ mod wait;
 
 pub(crate) use client::Client;
 pub(crate) use host::Host;
+pub(crate) use judge::judge;
 pub(crate) use processes::{is_alive, kill, memory};
 pub(crate) use programs::{needed, rejoin, rejoin_server};
 pub(crate) use raw::{Raw, Wishes, frame_bytes};

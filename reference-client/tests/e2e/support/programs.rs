@@ -25,7 +25,8 @@ fn build_server() -> PathBuf {
         Some(profile) => profile,
     };
     let built = Command::new(env!("CARGO"))
-        .args(["build", "--quiet", "-p", "rejoin-server", "--profile", profile, "--target-dir"])
+        .args(["build", "--quiet", "-p", "rejoin-server", "--features", "record"])
+        .args(["--profile", profile, "--target-dir"])
         .arg(target)
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .status()

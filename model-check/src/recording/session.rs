@@ -1,0 +1,106 @@
+//! What must hold of all recordings of a session together.
+
+use std::collections::BTreeMap;
+
+use rejoin_protocol::{ClientInstance, Epoch, Item, Seq};
+
+use super::client_side::{self, ClientView};
+use super::server_side::{self, ServerView};
+use super::violation::{Property, Violation};
+use super::{Recording, Report, Run, shown};
+
+/// Checks recordings, each by itself and all of one session against each other. What a program
+/// did whose recording is not among them is not known and not missed.
+///
+/// # Errors
+/// The first [`Violation`].
+pub fn check(recordings: &[Recording]) -> Result<Report, Violation> {
+    let mut report = Report::default();
+    let (mut clients, mut servers) = (Vec::new(), Vec::new());
+    for recording in recordings {
+        report += Report::of(recording);
+        match &recording.run {
+            Run::Client(track) => clients.push(client_side::walk(recording, track)?),
+            Run::Server(track) => servers.push(server_side::walk(recording, track, false)?),
+            Run::Attach(track) => drop(server_side::walk(recording, track, true)?),
+        }
+    }
+    started_once(&servers)?;
+    let by_epoch: BTreeMap<Epoch, &ServerView<'_>> =
+        servers.iter().filter_map(|server| Some((server.epoch?, server))).collect();
+    for client in &clients {
+        delivered_was_written(client, &by_epoch)?;
+    }
+    let by_instance = clients.iter().map(|client| (client.instance, client)).collect();
+    for (epoch, server) in by_epoch {
+        handed_over_was_put_in(epoch, server, &by_instance)?;
+    }
+    Ok(report)
+}
+
+fn violation(recording: &Recording, step: usize, property: Property, what: String) -> Violation {
+    let recording = recording.name.clone();
+    Violation { recording, step: Some(step), event: None, property, what }
+}
+
+fn started_once(servers: &[ServerView<'_>]) -> Result<(), Violation> {
+    let mut started = BTreeMap::new();
+    for server in servers {
+        let Some((step, incarnation)) = server.start else { continue };
+        let name = &server.recording.name;
+        if let Some(before) = started.insert((server.session, incarnation), name) {
+            let what = format!("incarnation {incarnation} was started in {before} already");
+            return Err(violation(server.recording, step, Property::StartedOnce, what));
+        }
+    }
+    Ok(())
+}
+
+/// Gaps stand for what was dropped, as the session asked for.
+fn delivered_was_written(
+    client: &ClientView<'_>,
+    servers: &BTreeMap<Epoch, &ServerView<'_>>,
+) -> Result<(), Violation> {
+    for (epoch, items) in &client.delivered {
+        let Some(server) = servers.get(epoch) else { continue };
+        for (seq, (step, item)) in items {
+            let written = at(&server.written, *seq);
+            if written != Some(*item) && !matches!(item, Item::Gap { .. }) {
+                let what = format!(
+                    "delivered under number {seq}: {}; in {} the process wrote {}",
+                    shown(item),
+                    server.recording.name,
+                    written.map_or_else(|| String::from("nothing"), shown),
+                );
+                return Err(violation(client.recording, *step, Property::SameItems, what));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn handed_over_was_put_in(
+    epoch: Epoch,
+    server: &ServerView<'_>,
+    clients: &BTreeMap<ClientInstance, &ClientView<'_>>,
+) -> Result<(), Violation> {
+    for (index, (step, instance, item)) in server.handed_over.iter().enumerate() {
+        let Some(client) = instance.and_then(|instance| clients.get(&instance)) else { continue };
+        let seq = Seq(index as u64);
+        let put_in = client.put_in.find(epoch, seq);
+        if put_in != Some(*item) {
+            let what = format!(
+                "handed over under number {seq}: {}; in {} was put in {}",
+                shown(item),
+                client.recording.name,
+                put_in.map_or_else(|| String::from("nothing"), |item| shown(&item)),
+            );
+            return Err(violation(server.recording, *step, Property::SameItems, what));
+        }
+    }
+    Ok(())
+}
+
+fn at(items: &[Item], seq: Seq) -> Option<&Item> {
+    usize::try_from(seq.0).ok().and_then(|at| items.get(at))
+}
