@@ -7,7 +7,6 @@ use stateright::{Checker, Model};
 use crate::model::Session;
 use crate::profile::Profile;
 use crate::search::{self, Counterexample, Outcome};
-use crate::settle;
 use crate::witness::Witness;
 use crate::world::Cx;
 
@@ -52,16 +51,11 @@ pub enum Verdict {
 }
 
 /// Searches a profile to its end.
-pub fn check(
-    profile: &Profile,
-    threads: usize,
-    progress: &dyn Fn(&str, usize, Duration),
-) -> Report {
+pub fn check(profile: &Profile, progress: &dyn Fn(&str, usize, Duration)) -> Report {
     let session = Session::new(Cx::new(*profile, None));
     let began = Instant::now();
-    settle::forget();
     // Depth-first takes least memory. A bound on time or depth would end it early without a word.
-    let checker = session.clone().checker().threads(threads).spawn_dfs();
+    let checker = session.clone().checker().spawn_dfs();
     while !checker.is_done() {
         std::thread::sleep(Duration::from_millis(50));
         progress(profile.name, checker.unique_state_count(), began.elapsed());

@@ -3,6 +3,7 @@
 use std::io::{IsTerminal as _, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use clap::{Parser, Subcommand};
@@ -12,6 +13,7 @@ use rejoin_model_check::model::Session;
 #[cfg(rejoin_mutants)]
 use rejoin_model_check::mutants::{self, Wrong};
 use rejoin_model_check::profile::Profile;
+use rejoin_model_check::recording::{self, Recording};
 use rejoin_model_check::trace::Trace;
 use rejoin_model_check::world::Cx;
 use rejoin_model_check::{profiles, simulate};
@@ -34,7 +36,7 @@ enum Command {
         /// Search the deeper profiles, which take most of an hour.
         #[arg(long)]
         nightly: bool,
-        /// How many threads search.
+        /// How many profiles are searched at once.
         #[arg(long, default_value_t = threads())]
         threads: usize,
         /// Write the counts that are found to pins.txt.
@@ -70,7 +72,7 @@ enum Command {
         #[arg(long, default_value_t = 2000)]
         steps: usize,
     },
-    /// Show a run that was kept in a file, step by step.
+    /// Show a run that was kept in a file, step by step; or judge a recording of a real one.
     Replay {
         /// The file.
         file: PathBuf,
@@ -142,19 +144,11 @@ fn check(profile: Option<&str>, nightly: bool, threads: usize, pin: bool) -> Out
         "{:<14} {:>11} {:>6} {:>8} {:>9} {:>14}  result",
         "profile", "worlds", "depth", "seconds", "per second", "settled in"
     );
-    let mut reports = Vec::new();
-    for profile in &chosen {
-        let report = check::check(profile, threads, &progress);
-        end_progress();
-        show_report(&report);
-        if let Verdict::Broken(found) = &report.result {
-            show_counterexample(&Session::new(Cx::new(*profile, None)), &report, found);
-        }
-        reports.push(report);
-    }
+    let began = Instant::now();
+    let reports = check_all(&chosen, threads);
     let unseen = check::never_seen(&reports);
     let is_whole = profile.is_none() && !nightly;
-    summarise(&reports);
+    summarise(&reports, began.elapsed());
     if is_whole {
         unseen.iter().for_each(|witness| println!("never seen: {}", witness.text()));
     }
@@ -167,6 +161,34 @@ fn check(profile: Option<&str>, nightly: bool, threads: usize, pin: bool) -> Out
         Verdict::Broken(_) | Verdict::Crowded => false,
     };
     Ok(reports.iter().all(holds) && (!is_whole || unseen.is_empty()))
+}
+
+/// Each thread searches a profile of its own: two that share one get in each other's way.
+fn check_all(chosen: &[Profile], threads: usize) -> Vec<Report> {
+    let mut queue = chosen.to_vec();
+    // The large ones first, so that no thread is left alone with one at the end.
+    queue.sort_by_key(|profile| check::pinned(profile.name).unwrap_or(usize::MAX));
+    let queue = Mutex::new(queue);
+    let reports = Mutex::new(Vec::new());
+    let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).pop();
+    std::thread::scope(|scope| {
+        for _ in 0..threads.clamp(1, chosen.len()) {
+            scope.spawn(|| {
+                while let Some(profile) = next() {
+                    let report = check::check(&profile, &progress);
+                    let mut reports = reports.lock().unwrap_or_else(PoisonError::into_inner);
+                    end_progress();
+                    show_report(&report);
+                    if let Verdict::Broken(found) = &report.result {
+                        let session = Session::new(Cx::new(profile, None));
+                        show_counterexample(&session, &report, found);
+                    }
+                    reports.push(report);
+                }
+            });
+        }
+    });
+    reports.into_inner().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn show_report(report: &Report) {
@@ -186,9 +208,9 @@ fn show_report(report: &Report) {
     );
 }
 
-fn summarise(reports: &[Report]) {
+fn summarise(reports: &[Report], took: Duration) {
     let unique: usize = reports.iter().map(|report| report.unique).sum();
-    let seconds: f64 = reports.iter().map(|report| report.took.as_secs_f64()).sum();
+    let seconds = took.as_secs_f64();
     #[allow(clippy::cast_precision_loss)]
     let rate = unique as f64 / seconds.max(0.001);
     println!("{unique} worlds in {seconds:.0} s, {rate:.0} a second; {}", memory());
@@ -381,6 +403,9 @@ fn simulate(seed: Option<u64>, seconds: u64, steps: usize) -> Outcome {
 fn replay(file: &std::path::Path, mermaid: bool) -> Outcome {
     let text =
         std::fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()))?;
+    if text.starts_with('{') {
+        return replay_recording(file);
+    }
     let script = Script::parse(&text).map_err(|error| format!("{}: {error}", file.display()))?;
     let profile = script.profile().ok_or(format!("there is no profile \"{}\"", script.profile))?;
     let session = match script.wrong() {
@@ -395,4 +420,24 @@ fn replay(file: &std::path::Path, mermaid: bool) -> Outcome {
     let trace = Trace::of(&session, &script.actions);
     print!("{}", if mermaid { trace.mermaid() } else { trace.text() });
     Ok(trace.violation.is_none() || script.wrong.is_some())
+}
+
+/// A recording of a real run: stepped again, and judged.
+fn replay_recording(file: &std::path::Path) -> Outcome {
+    let recording = Recording::read(file).map_err(|error| error.to_string())?;
+    match recording::replay(&recording) {
+        Ok(report) => println!("the machine does the same again: {report}"),
+        Err(difference) => {
+            println!("{difference}");
+            return Ok(false);
+        }
+    }
+    match recording::check(std::slice::from_ref(&recording)) {
+        Ok(report) => println!("no rule is broken: {report}"),
+        Err(violation) => {
+            println!("{violation}");
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use stateright::{Model, Property};
 
-use crate::rules::{RULES, Violation};
+use crate::rules::{NAMES, Violation};
 use crate::settle;
 use crate::world::{Action, Cx, World};
 
@@ -69,7 +69,7 @@ impl Model for Session {
 
 macro_rules! rule {
     ($number:literal) => {
-        Property::always(RULES[$number - 1], |_: &Session, world: &World| {
+        Property::always(NAMES[$number - 1], |_: &Session, world: &World| {
             world.violation.is_none_or(|violation| violation.rule != $number)
         })
     };
@@ -93,7 +93,7 @@ fn properties() -> [Property<Session>; 16] {
         rule!(12),
         rule!(13),
         rule!(14),
-        Property::always(RULES[14], |session: &Session, world: &World| {
+        Property::always(NAMES[14], |session: &Session, world: &World| {
             world.violation.is_some() || session.violation(world).is_none()
         }),
         rule!(16),

@@ -115,7 +115,6 @@ pub const CI: &[Profile] = &[
         roles: RIVALS,
         budget: Budget::of(&[
             (C::Input, 1),
-            (C::Output, 1),
             (C::Cut, 1),
             (C::ClientRestart, 1),
             (C::ClientKill, 1),
@@ -185,7 +184,7 @@ pub const CI: &[Profile] = &[
         is_stepwise: true,
         roles: RIVALS,
         on_loss: OnLoss::Respawn,
-        budget: Budget::of(&[(C::Join, 1), (C::Cut, 1), (C::ServerKill, 1)]),
+        budget: Budget::of(&[(C::Join, 1), (C::ServerKill, 1)]),
         prefix: ATTACHED,
         ..base("claim-steps", "a takeover of a living session, killed between any two steps")
     },
@@ -279,6 +278,13 @@ pub const HUNTS: &[Profile] = &[
         roles: RIVALS,
         budget: Budget::of(&[(C::Cut, 1), (C::Join, 1), (C::ServerKill, 1), (C::TenureFailure, 1)]),
         ..base("hunt-succession", "a takeover and a killed server")
+    },
+    Profile {
+        roles: RIVALS,
+        window: TWO_ITEMS,
+        has_slow_process: true,
+        budget: Budget::of(&[(C::Input, 3), (C::Join, 1)]),
+        ..base("hunt-buffers", "a takeover of a window that is not empty")
     },
     Profile {
         roles: THREE,

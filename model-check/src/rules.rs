@@ -11,30 +11,37 @@ pub struct Violation {
     pub what: &'static str,
 }
 
-/// The rules by number, in short: each is a property of the model under this name.
+/// The names of the properties, by number: short, since Stateright hashes each of them for every
+/// world.
+pub const NAMES: [&str; 16] = [
+    "rule 1", "rule 2", "rule 3", "rule 4", "rule 5", "rule 6", "rule 7", "rule 8", "rule 9",
+    "rule 10", "rule 11", "rule 12", "rule 13", "rule 14", "rule 15", "rule 16",
+];
+
+/// The rules by number, in short.
 pub const RULES: [&str; 16] = [
-    "rule 1: what is handed over is a gapless, duplicate-free prefix of what was sent",
-    "rule 2: acknowledged means handed over, and only that trims a log",
-    "rule 3: logs are bounded, producers wait, links are always read",
-    "rule 4: the exit status is the last item, and is acknowledged before the entry goes",
-    "rule 5: an incarnation is started at most once",
-    "rule 6: opening is idempotent, and authority is judged first",
-    "rule 7: at most one process lives once its server serves; retention ends it",
-    "rule 8: nothing is started on a guess",
-    "rule 9: what fails leaves nothing behind",
-    "rule 10: one link is served, the newest",
-    "rule 11: attach numbers and tenures decide, and never fall",
-    "rule 12: who was superseded is told, is done, and does not fight back",
-    "rule 13: a stream dies with its server, and answers say what they answer",
-    "rule 14: numbers that cannot be are told, never papered over",
-    "rule 15: once faults stop, everything settles",
-    "rule 16: every change is told",
+    "what is handed over is a gapless, duplicate-free prefix of what was sent",
+    "acknowledged means handed over, and only that trims a log",
+    "logs are bounded, producers wait, links are always read",
+    "the exit status is the last item, and is acknowledged before the entry goes",
+    "an incarnation is started at most once",
+    "opening is idempotent, and authority is judged first",
+    "at most one process lives once its server serves; retention ends it",
+    "nothing is started on a guess",
+    "what fails leaves nothing behind",
+    "one link is served, the newest",
+    "attach numbers and tenures decide, and never fall",
+    "who was superseded is told, is done, and does not fight back",
+    "a stream dies with its server, and answers say what they answer",
+    "numbers that cannot be are told, never papered over",
+    "once faults stop, everything settles",
+    "every change is told",
 ];
 
 impl Violation {
-    /// The rule's name.
-    pub fn name(&self) -> &'static str {
-        RULES.get(usize::from(self.rule).wrapping_sub(1)).copied().unwrap_or("no rule")
+    /// The rule, in short.
+    pub fn rule_text(&self) -> &'static str {
+        RULES.get(usize::from(self.rule).wrapping_sub(1)).copied().unwrap_or("no such rule")
     }
 }
 

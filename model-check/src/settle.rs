@@ -14,7 +14,6 @@ use rejoin_protocol::Timer;
 
 use crate::budget::Budget;
 use crate::rules::Violation;
-use crate::shared::digest;
 use crate::world::wire::{Far, Fault};
 use crate::world::{Action, Cx, World};
 
@@ -35,13 +34,17 @@ thread_local! {
 /// Continues a world without faults until it settles; after how many steps it did, or the rule
 /// that is broken by then.
 pub fn settle(cx: &Cx, world: &World) -> Result<u32, Violation> {
+    if let Some(left) = remembered(world.settling_digest()) {
+        cx.settled.note(left);
+        return Ok(left);
+    }
     let mut run = Run::new(world);
     let mut passed = Vec::new();
     let mut steps = 0;
     let mut known = 0;
     loop {
         if run.is_plain() {
-            let here = digest(&run.world);
+            let here = run.world.settling_digest();
             if let Some(left) = remembered(here) {
                 known = left;
                 break;
@@ -126,6 +129,7 @@ pub struct Run {
     dials: [u8; 3],
     turn: u8,
     is_over: bool,
+    actions: Vec<Action>,
 }
 
 impl Run {
@@ -134,7 +138,7 @@ impl Run {
         let mut world = world.clone();
         world.budget = Budget::of(&[]);
         world.snapshot = None;
-        Self { world, dials: [0; 3], turn: 0, is_over: false }
+        Self { world, dials: [0; 3], turn: 0, is_over: false, actions: Vec::new() }
     }
 
     /// Whether what follows depends on nothing but the world.
@@ -159,18 +163,17 @@ impl Run {
 
     /// What can go on without a timer, in turns.
     fn go_on(&mut self, cx: &Cx) -> Option<Action> {
-        let mut actions = Vec::new();
+        let mut actions = std::mem::take(&mut self.actions);
+        actions.clear();
         self.world.actions_within(cx, u64::MAX, &mut actions);
         actions.retain(|action| self.is_progress(cx, *action));
-        if actions.is_empty() {
-            return None;
-        }
-        // Programs and servers first: they make everybody else wait.
-        if let Some(first) = actions.iter().find(|it| matches!(it, Action::Server(_))) {
-            return Some(*first);
-        }
         self.turn = self.turn.wrapping_add(1);
-        Some(actions[usize::from(self.turn) % actions.len()])
+        // Servers first: they make everybody else wait.
+        let first = actions.iter().find(|it| matches!(it, Action::Server(_)));
+        let in_turn = actions.get(usize::from(self.turn) % actions.len().max(1));
+        let next = first.or(in_turn).copied();
+        self.actions = actions;
+        next
     }
 
     fn is_progress(&self, cx: &Cx, action: Action) -> bool {

@@ -6,43 +6,43 @@
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
+use std::num::NonZeroU64;
 use std::sync::Arc;
 
 /// A part of the world. Changed through [`Shared::edit`], and sealed before it is hashed.
 #[derive(Clone)]
 pub struct Shared<T> {
     value: Arc<T>,
-    digest: u64,
-    is_sealed: bool,
+    /// None while the value may have changed: a part is two words, and a world a few hundred bytes.
+    digest: Option<NonZeroU64>,
 }
 
 impl<T: Clone + Hash> Shared<T> {
     /// A part with this value.
     pub fn new(value: T) -> Self {
-        let digest = digest(&value);
-        Self { value: Arc::new(value), digest, is_sealed: true }
+        let digest = Some(digest(&value));
+        Self { value: Arc::new(value), digest }
     }
 
     /// The value, to be changed: copied first if another world has it too.
     pub fn edit(&mut self) -> &mut T {
-        self.is_sealed = false;
+        self.digest = None;
         Arc::make_mut(&mut self.value)
     }
 
     /// Computes the digest, if the value was changed.
     pub fn seal(&mut self) {
-        if !self.is_sealed {
-            self.digest = digest(&*self.value);
-            self.is_sealed = true;
+        if self.digest.is_none() {
+            self.digest = Some(digest(&*self.value));
         }
     }
 }
 
 /// A digest that is the same in every run: counts of unique states are pinned.
-pub fn digest<T: Hash>(value: &T) -> u64 {
+pub fn digest<T: Hash>(value: &T) -> NonZeroU64 {
     let mut hasher = ahash::RandomState::with_seeds(1, 2, 3, 4).build();
     value.hash(&mut hasher);
-    hasher.finish()
+    NonZeroU64::new(hasher.finish()).unwrap_or(NonZeroU64::MIN)
 }
 
 trait Build {
@@ -66,8 +66,8 @@ impl<T> std::ops::Deref for Shared<T> {
 /// Equal values have equal digests, which are derived from all of the value.
 impl<T> Hash for Shared<T> {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        debug_assert!(self.is_sealed, "hashed before it was sealed");
-        state.write_u64(self.digest);
+        debug_assert!(self.digest.is_some(), "hashed before it was sealed");
+        state.write_u64(self.digest.map_or(0, NonZeroU64::get));
     }
 }
 

@@ -110,7 +110,7 @@ impl Trace {
             }
         }
         if let Some(violation) = self.violation {
-            let _ = writeln!(text, "broken: {violation}\n        ({})", violation.name());
+            let _ = writeln!(text, "broken: {violation}\n        ({})", violation.rule_text());
         }
         text
     }

@@ -140,7 +140,7 @@ mutants! {
     /// Server: who is superseded and names a process that is gone is told about the process.
     AuthorityAfterIncarnation "authority-after-incarnation" breaks 6;
     /// Client: what its predecessor left buffered does not count in a claimant's window.
-    PredecessorNotCounted "predecessor-not-counted" breaks 2;
+    PredecessorNotCounted "predecessor-not-counted" breaks 3;
     /// Server: the output log has no bound.
     WindowIgnored "window-ignored" breaks 3;
     /// Server: input for a process that has ended is acknowledged.

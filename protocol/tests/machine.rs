@@ -473,3 +473,23 @@ fn leaving_keeps_the_process() {
     assert_eq!(told(&effects), []);
     assert!(drive.client.is_ended());
 }
+
+#[test]
+fn an_open_joins_an_earlier_process_that_lives_after_all() {
+    let mut drive = ClientDrive::open(OnLoss::Respawn).attached();
+    drive.input(input("lost"));
+    drive.cut();
+    drive.dial();
+    drive.greet();
+    let replaced = drive.frame(refused(drive.attach_number(), Reason::Unknown));
+    assert!(matches!(told(&replaced)[..], [Notice::Replaced { new: Incarnation(1), .. }]));
+    let mut welcome = drive.matching();
+    welcome.how = How::Opened;
+    welcome.epoch = EPOCH;
+    welcome.incarnation = Incarnation(0);
+    (welcome.accepted, welcome.handed_over) = (Seq(1), Seq(1));
+    let effects = drive.frame(Frame::Welcome(welcome));
+    assert!(matches!(told(&effects)[..], [Notice::Attached { incarnation: Incarnation(0), .. }]));
+    let frames = sent_by_client(&drive.input(input("new")), drive.link);
+    assert_eq!(frames, [item(1, input("new"))], "what has an unknown fate is not sent again");
+}

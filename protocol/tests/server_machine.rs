@@ -325,3 +325,15 @@ fn misbehaviour_costs_the_link_and_not_the_session() {
         assert_eq!(drive.server.name(), "Detached");
     }
 }
+
+#[test]
+fn a_starting_server_takes_nothing_but_opens_for_the_process_that_it_starts() {
+    for wish in [resume(EPOCH, 0), claim(0), close(0)] {
+        let mut drive = ServerDrive::starting();
+        let effects = drive.hello(2, 9, wish);
+        assert_eq!(reason(&effects, 2), Some(Reason::Unresponsive));
+        let started = drive.start(rejoin_protocol::spec::Overflow::Block);
+        assert_eq!(welcomed(&started, 1), Some(How::Opened));
+        assert_eq!(welcomed(&started, 2), None);
+    }
+}

@@ -13,6 +13,8 @@ pub struct Ghost {
     pub tenure: [Tenure; 2],
     /// The client that the session belongs to: party and generation.
     pub owner: Option<(u8, u8)>,
+    /// The client that was welcomed last, whatever became of the process, and its tenure.
+    pub last: Option<(u8, u8, Tenure)>,
     /// Whether a host was rolled back.
     pub is_rolled_back: bool,
     /// How many servers have started.
@@ -51,6 +53,7 @@ impl Ghost {
         self.started[usize::from(host)] = 0;
         self.failed[usize::from(host)] = 0;
         self.tenure[usize::from(host)] = Tenure(0);
+        self.last = None;
     }
 
     /// A client has acknowledged output.

@@ -29,12 +29,12 @@ use program::Program;
 use serve::Serve;
 use wire::{Far, Wire};
 
-use crate::budget::Budget;
+use crate::budget::{Budget, Chance};
 use crate::names;
 use crate::profile::{Profile, Role};
 use crate::rules::Violation;
 use crate::settle::Settled;
-use crate::shared::Shared;
+use crate::shared::{Shared, digest};
 use crate::twist::Twist;
 use crate::witness::{Seen, Witness};
 
@@ -175,6 +175,12 @@ fn config(profile: &Profile, party: usize, generation: usize) -> client::Config 
 }
 
 impl World {
+    /// A digest of all that matters once nothing goes wrong any more.
+    pub fn settling_digest(&self) -> u64 {
+        let Self { parties, wires, programs, servers, hosts, ghost, reached, .. } = self;
+        digest(&(parties, wires, programs, servers, hosts, ghost, reached)).get()
+    }
+
     /// The world at its beginning.
     pub fn new(cx: &Cx) -> Self {
         let mut world = Self {
@@ -182,7 +188,12 @@ impl World {
             wires: [const { None }; WIRES],
             programs: [const { None }; PROGRAMS],
             servers: [const { None }; SERVERS],
-            hosts: [0, 1].map(|host| Some(Shared::new(Host::new(names::host(host, 0))))),
+            // The second one only where it can be reached: what all worlds share is what threads
+            // wait for.
+            hosts: [0, 1].map(|host| {
+                let is_there = host == 0 || cx.profile.budget.has(Chance::OtherHost);
+                is_there.then(|| Shared::new(Host::new(names::host(host, 0))))
+            }),
             ghost: Shared::new(Ghost::default()),
             snapshot: None,
             reached: 0,
@@ -282,8 +293,8 @@ impl World {
     }
 
     fn host_mut(&mut self, host: u8) -> &mut Host {
-        // There are two hosts from beginning to end.
-        self.hosts[usize::from(host)].as_mut().expect("one of the two hosts").edit()
+        // A link leads to a host that is there from beginning to end.
+        self.hosts[usize::from(host)].as_mut().expect("a host that is there").edit()
     }
 
     fn put_server(&mut self, server: Serve) -> u8 {

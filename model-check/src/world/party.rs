@@ -83,6 +83,7 @@ impl Party {
     fn new(machine: Client, generation: u8) -> Self {
         let mut timers = Timers::default();
         timers.arm(Timer::Reconnect);
+        let past = History { incarnation: machine.incarnation(), ..History::default() };
         Self {
             machine,
             generation,
@@ -90,7 +91,7 @@ impl Party {
             timers,
             is_dialing: false,
             untaken: VecDeque::new(),
-            past: History::default(),
+            past,
         }
     }
 
@@ -213,13 +214,16 @@ impl World {
         let greeted = self.wire_of(link).and_then(|wire| wire.greeted);
         let party = self.party_mut(p);
         party.past.attach = hello.attach.0;
+        let opened = party.past.incarnation;
         let is_lower =
             hello.tenure < party.past.tenure && !matches!(hello.wish, Wish::Claim { .. });
         if is_lower {
             self.violate(11, "a client does not carry its tenure");
         }
-        if let Wish::Open { host, .. } = hello.wish {
-            if greeted != Some(host) {
+        if let Wish::Open { incarnation, host, .. } = hello.wish {
+            if incarnation != opened {
+                self.violate(16, "a process is replaced without a word");
+            } else if greeted != Some(host) {
                 self.violate(8, "an Open is sent before the Greeting of its host");
             }
         }

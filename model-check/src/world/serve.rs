@@ -10,7 +10,7 @@ use rejoin_protocol::frame::{How, Welcome};
 use rejoin_protocol::reason::{SpawnError, SpawnErrorKind};
 use rejoin_protocol::server::{Effect, Event, Limits, Past, Server};
 use rejoin_protocol::{
-    Epoch, ExitStatus, Frame, Incarnation, Item, Link, Seq, Stream, Tenure, Timer,
+    Epoch, ExitStatus, Frame, Incarnation, Item, Link, Reason, Seq, Stream, Tenure, Timer,
 };
 
 use super::host::{Entry, Record};
@@ -569,6 +569,9 @@ impl World {
             Frame::Refused(refused) => {
                 cx.mark_reason(&refused.reason);
                 self.check_answered(s, link, refused.attach.0);
+                if refused.reason == Reason::ProcessGone && self.server(s).has_living_process() {
+                    self.violate(6, "a living process is said to be gone");
+                }
             }
             Frame::Ack { next } => {
                 let taken = self.server(s).process.as_ref().map(|process| process.taken);
@@ -617,12 +620,18 @@ impl World {
         let Some(process) = &mut self.server_mut(s).process else { return };
         let before = process.welcomed.replace((party, generation, welcome.attach.0));
         let tenure = std::mem::replace(&mut process.tenure, welcome.tenure);
+        let taken = process.taken;
         let is_joined = welcome.how == How::Opened && before.is_some();
         let is_stale = before.is_some_and(|(p, g, attach)| {
             (p, g) == (party, generation) && attach >= welcome.attach.0
         });
         let changes = before.is_some_and(|(p, g, _)| (p, g) != (party, generation));
         self.server_mut(s).current = Some(link);
+        let is_taken_silently = before.is_none()
+            && self.ghost.last.is_some_and(|(p, g, tenure)| {
+                (p, g) != (party, generation) && tenure >= welcome.tenure
+            });
+        self.ghost.edit().last = Some((party, generation, welcome.tenure));
         if is_joined {
             cx.seen.mark(Witness::Joined);
         }
@@ -638,6 +647,10 @@ impl World {
             self.violate(11, "a takeover does not raise the tenure");
         } else if changes && welcome.tenure > self.ghost.tenure[usize::from(host)] {
             self.violate(11, "a takeover is answered before it is recorded");
+        } else if welcome.handed_over > taken {
+            self.violate(2, "input is said to be taken that the process has not taken");
+        } else if is_taken_silently {
+            self.violate(12, "a session is opened by another without taking it over");
         } else if welcome.first_output > acked && cx.blocks() {
             self.violate(2, "output was forgotten before it was acknowledged");
         }

@@ -29,10 +29,11 @@ impl Starting {
         Server::Starting(self)
     }
 
-    /// A newer attach of the opener takes its place; everybody else has come too early.
+    /// A newer Open of the opener takes its place; everything else has come too early. A Claim or a
+    /// Resume of the opener is about an earlier process, and must not be answered as its Open.
     fn hello(&mut self, config: &Config, link: Link, hello: &Hello, effects: &mut Effects) {
         match judge::judge_owner(config, &self.owner, hello) {
-            Ok(()) if matches!(hello.wish, Wish::Close { .. }) => {
+            Ok(()) if !matches!(hello.wish, Wish::Open { .. }) => {
                 effects.push(refusal(link, hello, Reason::Unresponsive, self.counters()));
             }
             Ok(()) => {
