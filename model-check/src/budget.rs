@@ -43,7 +43,7 @@ pub enum Chance {
     GiveUp,
     /// The registry's folder is removed, with all that is in it.
     Wipe,
-    /// The sessions's entry is removed, its lock file is not.
+    /// The session's entry is removed, its lock file is not.
     EntryWipe,
     /// A day passes.
     Day,
@@ -59,9 +59,11 @@ pub enum Chance {
     TenureFailure,
     /// A heartbeat.
     Ping,
+    /// A client is killed, and starts again with what it had written down too early.
+    StaleState,
 }
 
-const COUNT: usize = Chance::Ping as usize + 1;
+const COUNT: usize = Chance::StaleState as usize + 1;
 
 /// What may still happen.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]

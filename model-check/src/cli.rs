@@ -94,7 +94,7 @@ pub(crate) fn run() -> ExitCode {
         }
         Command::Mutants { names, pin } => hunt(&names, pin),
         Command::Explore { profile, address } => explore(&profile, &address),
-        Command::Simulate { seed, seconds, steps } => simulate(seed, seconds, steps),
+        Command::Simulate { seed, seconds, steps } => Ok(simulate(seed, seconds, steps)),
         Command::Replay { file, mermaid } => replay(&file, mermaid),
     };
     match went_well {
@@ -150,7 +150,9 @@ fn check(profile: Option<&str>, nightly: bool, threads: usize, pin: bool) -> Out
     let is_whole = profile.is_none() && !nightly;
     summarise(&reports, began.elapsed());
     if is_whole {
-        unseen.iter().for_each(|witness| println!("never seen: {}", witness.text()));
+        for witness in &unseen {
+            println!("never seen: {}", witness.text());
+        }
     }
     if pin {
         write_pins(&reports)?;
@@ -371,7 +373,7 @@ fn explore(profile: &str, address: &str) -> Outcome {
     Ok(true)
 }
 
-fn simulate(seed: Option<u64>, seconds: u64, steps: usize) -> Outcome {
+fn simulate(seed: Option<u64>, seconds: u64, steps: usize) -> bool {
     let clock = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     let first = seed.unwrap_or_else(|| clock.map_or(0, |now| now.as_secs()));
     println!("from seed {first} on, at most {steps} steps each");
@@ -387,7 +389,7 @@ fn simulate(seed: Option<u64>, seconds: u64, steps: usize) -> Outcome {
                 let kept =
                     Kept { profile: format!("seed {seed}"), wrong: None, counterexample: found };
                 print!("{text}\n{kept}\nseed {seed} breaks {}\n", kept.counterexample.violation);
-                return Ok(false);
+                return false;
             }
         }
         progress("simulate", all, began.elapsed());
@@ -397,7 +399,7 @@ fn simulate(seed: Option<u64>, seconds: u64, steps: usize) -> Outcome {
     }
     end_progress();
     println!("{runs} runs, {all} steps, {} s: every rule holds", began.elapsed().as_secs());
-    Ok(true)
+    true
 }
 
 fn replay(file: &std::path::Path, mermaid: bool) -> Outcome {

@@ -18,6 +18,8 @@ pub enum Role {
 }
 
 /// One world, with its bounds.
+// Each is a choice of its own.
+#[allow(clippy::struct_excessive_bools)]
 #[derive(Clone, Copy, Debug)]
 pub struct Profile {
     /// Its name on the command line.

@@ -47,7 +47,6 @@ pub const CI: &[Profile] = &[
             (C::Cut, 1),
             (C::Silence, 1),
             (C::Timeout, 1),
-            (C::Ping, 1),
         ]),
         ..base("silence", "links that fall silent, timers that fire, frames that come late")
     },
@@ -121,6 +120,10 @@ pub const CI: &[Profile] = &[
             (C::Join, 1),
         ]),
         ..base("restarts", "clients that are killed, with and without what they had written down")
+    },
+    Profile {
+        budget: Budget::of(&[(C::Output, 2), (C::Cut, 1), (C::StaleState, 1), (C::Ping, 1)]),
+        ..base("stale", "a client that had written down its position too early")
     },
     Profile {
         budget: Budget::of(&[
@@ -254,6 +257,10 @@ pub const HUNTS: &[Profile] = &[
         has_late_reports: true,
         budget: Budget::of(&[(C::Output, 1), (C::Silence, 1), (C::Timeout, 1), (C::Cut, 1)]),
         ..base("hunt-silence", "silence and late frames")
+    },
+    Profile {
+        budget: Budget::of(&[(C::Silence, 1), (C::Detach, 1)]),
+        ..base("hunt-gone", "a client that leaves over a silent link")
     },
     Profile {
         budget: Budget::of(&[(C::FailedStart, 1), (C::Cut, 2)]),

@@ -65,7 +65,9 @@ pub fn settle(cx: &Cx, world: &World) -> Result<u32, Violation> {
         run.check()?;
     }
     let all = steps + known;
-    passed.into_iter().for_each(|(digest, at)| remember(digest, all - at));
+    for (digest, at) in passed {
+        remember(digest, all - at);
+    }
     cx.settled.note(all);
     Ok(all)
 }
@@ -309,6 +311,16 @@ impl Run {
             if host.entry.is_some() && !is_served {
                 return Err(violation(9, "an entry without a server is left behind"));
             }
+        }
+        let is_served = |server: &crate::world::serve::Serve| {
+            (0u8..).zip(&self.world.parties).any(|(p, party)| {
+                party.as_ref().is_some_and(|party| {
+                    party.is_alive && party.machine.link().map(|it| it.0) == server.current
+                }) && self.is_served(p)
+            })
+        };
+        if self.world.servers.iter().flatten().any(|it| it.current.is_some() && !is_served(it)) {
+            return Err(violation(15, "a server keeps a link that nobody has any more"));
         }
         let is_idle = |server: &&crate::world::serve::Serve| server.current.is_none();
         match self.world.servers.iter().flatten().map(|it| &**it).find(is_idle) {

@@ -28,8 +28,6 @@ witnesses! {
     ZombieAtServer => "a frame of an abandoned link reaches the server",
     LateOpen => "an Open of an abandoned link reaches the host",
     ZombieAtClient => "a frame of an abandoned link reaches the client",
-    OutputRepeated => "output is sent again after a cut",
-    InputRepeated => "input is sent again after a cut",
     DuplicateOutput => "output arrives twice and is dropped",
     DuplicateInput => "input arrives twice and is dropped",
     ProducerWaits => "a process waits for room in the window",

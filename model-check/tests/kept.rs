@@ -70,11 +70,10 @@ fn every_twist_breaks_its_rule_where_it_was_caught() {
 }
 
 #[test]
-fn every_profile_of_ci_and_of_the_night_has_its_count_pinned() {
-    use rejoin_model_check::profiles::{CI, NIGHTLY};
+fn every_profile_of_ci_has_its_count_pinned() {
+    use rejoin_model_check::profiles::CI;
     let unpinned: Vec<&str> = CI
         .iter()
-        .chain(NIGHTLY)
         .map(|profile| profile.name)
         .filter(|name| check::pinned(name).is_none())
         .collect();

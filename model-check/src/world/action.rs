@@ -111,6 +111,8 @@ actions! {
     KillClient(u8) => "client {} is killed";
     /// A client is killed and started anew with what it had written down.
     RestartClient(u8) => "client {} is killed, and starts again with its state";
+    /// A client is killed and started anew with a position that it had left behind.
+    RestartStale(u8) => "client {} is killed, and starts again with an old state";
     /// A program does its next step.
     Program(u8) => "program {} goes on";
     /// A program is killed.
@@ -175,7 +177,8 @@ impl Action {
             | Self::Detach(p)
             | Self::Close(p)
             | Self::KillClient(p)
-            | Self::RestartClient(p) => Some(p),
+            | Self::RestartClient(p)
+            | Self::RestartStale(p) => Some(p),
             _ => None,
         }
     }

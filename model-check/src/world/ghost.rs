@@ -33,6 +33,11 @@ impl Ghost {
         is_first
     }
 
+    /// Somebody was told that the session is closed: no Open up to this incarnation may start it.
+    pub fn close(&mut self, host: u8, incarnation: Incarnation) {
+        self.started[usize::from(host)] |= bit(incarnation) | (bit(incarnation) - 1);
+    }
+
     /// A process could not be started: that uses its number up.
     pub fn fail(&mut self, host: u8, incarnation: Incarnation) {
         self.started[usize::from(host)] |= bit(incarnation);

@@ -81,6 +81,7 @@ impl Host {
     }
 
     /// Opens the lock file, made if need be.
+    #[allow(clippy::expect_used)]
     pub fn open_lock(&mut self, create: bool) -> Option<u8> {
         if self.path.is_none() && create {
             let free = self.inodes.iter().position(Option::is_none);

@@ -4,13 +4,21 @@
 //! that ship; what is written here is only what surrounds them - queues, a registry, drivers that
 //! carry out effects - and the history against which every effect is judged.
 
+// Who is named is there: each place says why.
+#![allow(clippy::expect_used)]
+
 mod act;
 pub mod action;
 pub mod ghost;
+mod guard;
 pub mod host;
+mod judge;
+mod offer;
 pub mod party;
+mod process;
 pub mod program;
 pub mod serve;
+pub mod step;
 pub mod timers;
 pub mod wire;
 

@@ -106,11 +106,11 @@ impl Party {
         Self::new(machine, 0)
     }
 
-    /// The same party, started anew with what it had written down.
-    pub fn restart(&self, cx: &Cx, index: u8) -> Self {
+    /// The same party, started anew with what it had written down: its holder, and this position.
+    pub fn restart(&self, cx: &Cx, index: u8, next_output: Seq) -> Self {
         let generation = self.generation + 1;
         let config = cx.config(index, generation);
-        let from = From::Seq(self.machine.next_output());
+        let from = From::Seq(next_output);
         let mut machine = Client::claim(config, self.machine.holder(), from);
         if let Some(host) = self.machine.host() {
             machine = machine.with_host(host);

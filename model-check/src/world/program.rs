@@ -10,126 +10,12 @@ use rejoin_protocol::{Frame, Incarnation, Link, Reason};
 
 use super::host::{Entry, Record};
 use super::serve::Serve;
+pub use super::step::{Program, Step, Task, Then};
 use super::wire::{Far, Heard};
 use super::{Cx, World};
 use crate::twist::Twist;
 use crate::witness::Witness;
 use crate::{show, trace};
-
-/// A program that runs.
-#[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub struct Program {
-    /// Where it runs.
-    pub host: u8,
-    /// What for.
-    pub task: Task,
-    /// What it does next.
-    pub step: Step,
-    /// The lock file that it has open.
-    pub inode: Option<u8>,
-    /// Whether it holds the lock.
-    pub has_lock: bool,
-    /// Whether its own deadline has passed.
-    pub is_late: bool,
-}
-
-/// What a program is there for.
-#[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub enum Task {
-    /// It serves a link, and looks for a server for this Hello.
-    Attach {
-        /// The link.
-        wire: u8,
-        /// The Hello that it has read.
-        hello: Option<Hello>,
-    },
-    /// It removes what nobody came back for.
-    Sweep,
-}
-
-/// What a program does next.
-#[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub enum Step {
-    /// It waits for a Hello.
-    Listen,
-    /// It opens the lock file.
-    Open,
-    /// It tries the lock.
-    Try,
-    /// It connects to the server.
-    Connect,
-    /// It looks whether the lock is still the session's.
-    Check,
-    /// It kills what a dead server left.
-    Reap,
-    /// It reads record and tombstone, knowing what it found alive.
-    Read(Option<Incarnation>),
-    /// It decides.
-    Decide(Past),
-    /// It writes the tombstone.
-    Fold(Past, Then),
-    /// It removes the entry.
-    Remove(Then),
-    /// It lets go of the lock.
-    LetGo(Then),
-    /// It answers.
-    Answer(Box<Frame>),
-    /// It looks again, before it starts a server.
-    CheckAgain(Past),
-    /// It writes the record.
-    Reserve,
-    /// It forks the server.
-    Fork,
-    /// It closes its own copy of the lock, and joins its stream to the server.
-    Join(u8),
-    /// It removes an old tombstone with its file.
-    Forget,
-}
-
-/// What follows once a past is buried.
-#[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub enum Then {
-    /// This answer.
-    Answer(Box<Frame>),
-    /// A server.
-    Start,
-    /// Nothing.
-    End,
-}
-
-impl Program {
-    /// An attach program that serves a link.
-    pub fn attach(host: u8, wire: u8) -> Self {
-        let task = Task::Attach { wire, hello: None };
-        Self { host, task, step: Step::Listen, inode: None, has_lock: false, is_late: false }
-    }
-
-    /// A sweep.
-    pub fn sweep(host: u8) -> Self {
-        let (task, step) = (Task::Sweep, Step::Open);
-        Self { host, task, step, inode: None, has_lock: false, is_late: false }
-    }
-
-    /// Whether it waits for a Hello.
-    pub fn is_listening(&self) -> bool {
-        self.step == Step::Listen
-    }
-
-    /// Its link.
-    pub fn wire(&self) -> Option<u8> {
-        match self.task {
-            Task::Attach { wire, .. } => Some(wire),
-            Task::Sweep => None,
-        }
-    }
-
-    fn hello(&self) -> Option<&Hello> {
-        match &self.task {
-            Task::Attach { hello, .. } => hello.as_ref(),
-            Task::Sweep => None,
-        }
-    }
-}
 
 impl World {
     /// A program reads a frame. Only a Hello means anything to it.
@@ -188,7 +74,7 @@ impl World {
             Step::Remove(then) => Some(self.remove_entry(cx, &program, then)),
             Step::LetGo(then) => self.let_go(cx, a, then),
             Step::Answer(frame) => self.answer(cx, a, &program, *frame),
-            Step::CheckAgain(past) => self.check_again(cx, a, &program, past),
+            Step::CheckAgain(past) => Some(self.check_again(cx, a, &program, past)),
             Step::Reserve => Some(self.reserve(&program)),
             Step::Fork => self.fork(&program),
             Step::Join(server) => {
@@ -208,12 +94,11 @@ impl World {
     }
 
     fn open_lock(&mut self, cx: &Cx, a: u8, program: &Program) -> Option<Step> {
-        let is_making = match program.hello() {
-            Some(hello) => matches!(hello.wish, Wish::Open { .. } | Wish::Close { .. }),
-            None => {
-                let host = self.host(program.host)?;
-                host.entry.is_some() || !host.leftovers.is_empty()
-            }
+        let is_making = if let Some(hello) = program.hello() {
+            matches!(hello.wish, Wish::Open { .. } | Wish::Close { .. })
+        } else {
+            let host = self.host(program.host)?;
+            host.entry.is_some() || !host.leftovers.is_empty()
         };
         let opened = self.host_mut(program.host).open_lock(is_making);
         let Some(inode) = opened else {
@@ -398,7 +283,7 @@ impl World {
                 Effect::Send(_, answer) => {
                     self.check_answer(cx, program.host, hello, &past, &answer);
                     let then = Then::Answer(Box::new(answer));
-                    return Some(self.bury_or_answer(cx, buried, then));
+                    return Some(Self::bury_or_answer(cx, buried, then));
                 }
                 _ => {}
             }
@@ -406,7 +291,7 @@ impl World {
         Some(Step::LetGo(Then::End))
     }
 
-    fn bury_or_answer(&self, cx: &Cx, buried: Option<Past>, then: Then) -> Step {
+    fn bury_or_answer(cx: &Cx, buried: Option<Past>, then: Then) -> Step {
         let Some(past) = buried else { return Step::LetGo(then) };
         if let (true, Then::Answer(frame)) = (cx.is_twisted(Twist::AnswerBeforeTombstone), &then) {
             return Step::Answer(frame.clone());
@@ -476,18 +361,22 @@ impl World {
         if let Frame::Refused(refused) = &frame {
             cx.mark_reason(&refused.reason);
         }
+        let wish = program.hello().map(|hello| &hello.wish);
+        if let (Frame::Closed { .. }, Some(Wish::Close { incarnation })) = (&frame, wish) {
+            self.ghost.edit().close(program.host, *incarnation);
+        }
         let keeps = cx.profile.has_late_reports;
         self.wire_mut(wire).send_to_client(frame, keeps);
         Some(Step::Listen)
     }
 
-    fn check_again(&mut self, cx: &Cx, a: u8, program: &Program, past: Past) -> Option<Step> {
+    fn check_again(&mut self, cx: &Cx, a: u8, program: &Program, past: Past) -> Step {
         if !self.is_current(program) {
             cx.seen.mark(Witness::LockReplaced);
             self.close_lock_of(a);
-            return Some(Step::Open);
+            return Step::Open;
         }
-        Some(start_step(past))
+        start_step(past)
     }
 
     fn reserve(&mut self, program: &Program) -> Step {

@@ -6,11 +6,10 @@
 use std::collections::VecDeque;
 
 use rejoin_protocol::error::Misbehaviour;
-use rejoin_protocol::frame::{How, Welcome};
 use rejoin_protocol::reason::{SpawnError, SpawnErrorKind};
 use rejoin_protocol::server::{Effect, Event, Limits, Past, Server};
 use rejoin_protocol::{
-    Epoch, ExitStatus, Frame, Incarnation, Item, Link, Reason, Seq, Stream, Tenure, Timer,
+    Epoch, Frame, Incarnation, Item, Link, Reason, Seq, Tenure, Timer,
 };
 
 use super::host::{Entry, Record};
@@ -51,6 +50,8 @@ pub struct Serve {
 }
 
 /// The process that a server keeps, with what really happened to it.
+// Each is a fact of its own.
+#[allow(clippy::struct_excessive_bools)]
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Process {
     /// The server's number.
@@ -141,7 +142,7 @@ impl Serve {
     }
 
     /// Whether its process lives, and is served.
-    fn serves(&self) -> bool {
+    pub(super) fn serves(&self) -> bool {
         self.process.as_ref().is_some_and(|process| process.is_alive && process.is_served)
     }
 
@@ -354,21 +355,6 @@ impl World {
         server.todo.push_front(Todo::Serve);
     }
 
-    fn has_record(&self, host: u8) -> bool {
-        let entry = self.host(host).and_then(|host| host.entry.as_ref());
-        entry.is_some_and(|entry| entry.record.is_some())
-    }
-
-    fn count_start(&mut self, host: u8, incarnation: Incarnation, tenure: Tenure) {
-        let ghost = self.ghost.edit();
-        let has_fallen = tenure < ghost.tenure[usize::from(host)];
-        if !ghost.start(host, incarnation) {
-            self.violate(5, "an incarnation is started twice");
-        } else if has_fallen {
-            self.violate(11, "a session is opened by one who had lost it");
-        }
-    }
-
     /// Where the registry was removed meanwhile, the session gets its place back if nobody has it;
     /// else the process is ended before it is served.
     fn serve(&mut self, cx: &Cx, s: u8) {
@@ -402,15 +388,6 @@ impl World {
         if others {
             self.violate(7, "a process of the session lives when another one is served");
         }
-    }
-
-    /// Whether a process of the session lives on the host besides this server's.
-    fn other_processes(&self, s: u8, host: u8) -> bool {
-        let is_left = self.host(host).is_some_and(|host| !host.leftovers.is_empty());
-        let is_served = self.servers.iter().enumerate().any(|(at, server)| {
-            at != usize::from(s) && server.as_ref().is_some_and(|it| it.host == host && it.serves())
-        });
-        is_left || is_served
     }
 
     /// The start of the process fails instead.
@@ -501,74 +478,13 @@ impl World {
         }
     }
 
-    /// The process and its descendants are gone.
-    pub fn process_ended(&mut self, cx: &Cx, s: u8) {
-        let server = self.server_mut(s);
-        server.is_ending = false;
-        server.process_is_killed();
-        self.step_server(cx, s, Event::Ended);
-    }
-
-    fn hand_over(&mut self, cx: &Cx, s: u8, seq: Seq, item: Item) {
-        if self.server(s).has_living_process() {
-            self.check_input(s, seq, &item);
-        }
-        let Some(process) = &mut self.server_mut(s).process else { return };
-        let next = item.end(seq);
-        process.handed = process.handed.max(next);
-        if !process.is_alive {
-            return;
-        }
-        if cx.profile.has_slow_process || process.is_blocked || !process.waiting.is_empty() {
-            process.waiting.push_back((seq, item));
-        } else {
-            process.taken = next;
-            self.server_mut(s).todo.push_back(Todo::Event(Event::InputTaken(next)));
-        }
-    }
-
-    /// Rule 1, input: gapless and without duplicates, of who is entitled to it, and for this
-    /// process.
-    fn check_input(&mut self, s: u8, seq: Seq, item: &Item) {
-        let Some((party, generation, number)) = names::typed(item) else { return };
-        let typist = &self.party(party).past;
-        let (first, incarnation) = (typist.first, typist.incarnation);
-        let is_present = self.party(party).generation == generation;
-        let owner = self.ghost.owner;
-        let Some(process) = &mut self.server_mut(s).process else { return };
-        let is_next = seq == process.handed;
-        let place = process.last.iter_mut().find(|(p, g, _)| (*p, *g) == (party, generation));
-        let expected = match place {
-            Some((_, _, last)) => {
-                // What was told to be of unknown fate is not sent again.
-                let expected = (*last + 1).max(first);
-                *last = number;
-                expected
-            }
-            None => {
-                process.last.push((party, generation, number));
-                if incarnation == process.incarnation { first } else { number }
-            }
-        };
-        // What an earlier process is still handed was meant for it.
-        let is_present = is_present && incarnation == process.incarnation;
-        if !is_next {
-            self.violate(1, "input is handed over twice, or not in order");
-        } else if is_present && number < first {
-            self.violate(16, "input for an earlier process reaches its replacement");
-        } else if is_present && number != expected {
-            self.violate(1, "input is lost or repeated");
-        } else if owner != Some((party, generation)) {
-            self.violate(10, "input of one who does not hold the session is handed over");
-        }
-    }
-
     fn send_to_client(&mut self, cx: &Cx, s: u8, link: u64, frame: Frame) {
         match &frame {
             Frame::Welcome(welcome) => self.check_welcome_sent(cx, s, link, welcome),
             Frame::Refused(refused) => {
                 cx.mark_reason(&refused.reason);
                 self.check_answered(s, link, refused.attach.0);
+                self.mark_lost_takeover(cx, link, &refused.reason);
                 if refused.reason == Reason::ProcessGone && self.server(s).has_living_process() {
                     self.violate(6, "a living process is said to be gone");
                 }
@@ -598,123 +514,6 @@ impl World {
         if let Some(wire) = self.wire_at_server(s, link) {
             wire.send_to_client(frame, cx.profile.has_late_reports);
         }
-    }
-
-    fn check_answered(&mut self, s: u8, link: u64, attach: u64) {
-        let heard = self.wire_at_server(s, link).and_then(|wire| wire.heard);
-        if heard.is_some_and(|heard| heard.attach.0 < attach) {
-            self.violate(13, "an answer names an attach that was never asked for");
-        }
-    }
-
-    fn check_welcome_sent(&mut self, cx: &Cx, s: u8, link: u64, welcome: &Welcome) {
-        self.check_answered(s, link, welcome.attach.0);
-        let Some(wire) = self.wire_at_server(s, link) else { return };
-        let (party, heard) = (wire.party, wire.heard);
-        let Some(heard) = heard else { return };
-        let generation = self.generation_of(party, heard.instance);
-        let is_superseded = self.is_superseded(party, generation);
-        let owner = self.ghost.edit().owner.replace((party, generation));
-        let host = self.server(s).host;
-        let acked = self.ghost.acknowledged(names::epoch_index(welcome.epoch));
-        let Some(process) = &mut self.server_mut(s).process else { return };
-        let before = process.welcomed.replace((party, generation, welcome.attach.0));
-        let tenure = std::mem::replace(&mut process.tenure, welcome.tenure);
-        let taken = process.taken;
-        let is_joined = welcome.how == How::Opened && before.is_some();
-        let is_stale = before.is_some_and(|(p, g, attach)| {
-            (p, g) == (party, generation) && attach >= welcome.attach.0
-        });
-        let changes = before.is_some_and(|(p, g, _)| (p, g) != (party, generation));
-        self.server_mut(s).current = Some(link);
-        let is_taken_silently = before.is_none()
-            && self.ghost.last.is_some_and(|(p, g, tenure)| {
-                (p, g) != (party, generation) && tenure >= welcome.tenure
-            });
-        self.ghost.edit().last = Some((party, generation, welcome.tenure));
-        if is_joined {
-            cx.seen.mark(Witness::Joined);
-        }
-        if is_superseded {
-            self.violate(12, "one who was superseded is welcomed again");
-        } else if is_stale {
-            self.violate(11, "an attach that is not newer is welcomed");
-        } else if changes && welcome.how != How::Claimed {
-            self.violate(11, "the session changes hands without a claim");
-        } else if changes && heard.expected != Some(tenure) {
-            self.violate(11, "a claim that names another holder is granted");
-        } else if changes && welcome.tenure <= tenure {
-            self.violate(11, "a takeover does not raise the tenure");
-        } else if changes && welcome.tenure > self.ghost.tenure[usize::from(host)] {
-            self.violate(11, "a takeover is answered before it is recorded");
-        } else if welcome.handed_over > taken {
-            self.violate(2, "input is said to be taken that the process has not taken");
-        } else if is_taken_silently {
-            self.violate(12, "a session is opened by another without taking it over");
-        } else if welcome.first_output > acked && cx.blocks() {
-            self.violate(2, "output was forgotten before it was acknowledged");
-        }
-        if changes && let Some((p, g)) = owner {
-            self.supersede(p, g);
-        }
-    }
-
-    /// The process writes, or goes on waiting to.
-    pub fn process_writes(&mut self, cx: &Cx, s: u8) {
-        let server = self.server_mut(s);
-        let room = server.machine.output_room();
-        let Some(process) = &mut server.process else { return };
-        process.is_blocked = room == 0;
-        if room == 0 {
-            cx.seen.mark(Witness::ProducerWaits);
-            return;
-        }
-        let seq = process.written;
-        process.written = seq.next();
-        let data = names::output(process.epoch, seq);
-        let epoch = process.epoch;
-        let held = seq.next().since(self.ghost.acknowledged(epoch)) * (Item::OVERHEAD + 1);
-        if held > cx.profile.window && cx.blocks() {
-            self.violate(3, "a log grows beyond its window");
-        }
-        self.step_server(cx, s, Event::Output(Stream::Stdout, data));
-        self.unblock(cx, s);
-    }
-
-    /// A process that was waiting reads on.
-    fn unblock(&mut self, cx: &Cx, s: u8) {
-        if cx.profile.has_slow_process {
-            return;
-        }
-        while self.can_take(s) {
-            self.process_takes(cx, s);
-        }
-    }
-
-    /// Whether the process can take input.
-    pub fn can_take(&self, s: u8) -> bool {
-        self.servers[usize::from(s)].as_ref().and_then(|it| it.process.as_ref()).is_some_and(
-            |process| process.is_alive && !process.is_blocked && !process.waiting.is_empty(),
-        )
-    }
-
-    /// The process takes an item.
-    pub fn process_takes(&mut self, cx: &Cx, s: u8) {
-        let Some(process) = &mut self.server_mut(s).process else { return };
-        let Some((seq, item)) = process.waiting.pop_front() else { return };
-        let next = item.end(seq);
-        process.taken = next;
-        self.step_server(cx, s, Event::InputTaken(next));
-    }
-
-    /// The end of the process is reported.
-    pub fn process_exits(&mut self, cx: &Cx, s: u8) {
-        let server = self.server_mut(s);
-        server.process_is_killed();
-        let Some(process) = &mut server.process else { return };
-        process.is_reported = true;
-        process.written = process.written.next();
-        self.step_server(cx, s, Event::Exited(ExitStatus::Code(0)));
     }
 
     /// A server ends, or is killed: the system closes what it had open.
@@ -764,73 +563,6 @@ impl World {
             server.todo.extend([Todo::Fold(past), Todo::Remove, Todo::Stop]);
             self.advance(cx, s);
         }
-    }
-
-    /// Looks whether the session can still be found under its name, and mends that.
-    pub fn guard(&mut self, cx: &Cx, s: u8) {
-        let (host, inode) = (self.server(s).host, self.server(s).inode);
-        let Some(at) = self.host(host) else { return };
-        match at.path {
-            Some(path) if path == inode => self.mend(cx, s),
-            path => {
-                let is_held =
-                    path.and_then(|path| at.inode(path)).is_some_and(|inode| inode.holders > 0);
-                let is_taken = self.is_taken(s, path);
-                let has_past =
-                    path.and_then(|path| at.inode(path)?.tombstone.as_ref()?.used).is_some();
-                if is_held && !is_taken {
-                    return;
-                }
-                if is_taken && (is_held || has_past) {
-                    cx.seen.mark(Witness::Displaced);
-                    self.step_server(cx, s, Event::Displaced);
-                    return;
-                }
-                self.adopt(cx, s);
-            }
-        }
-    }
-
-    fn adopt(&mut self, cx: &Cx, s: u8) {
-        let (host, old) = (self.server(s).host, self.server(s).inode);
-        let registry = self.host_mut(host);
-        let Some(new) = registry.open_lock(true) else { return };
-        registry.try_lock(new);
-        registry.close_lock(old, true);
-        self.server_mut(s).inode = new;
-        self.mend(cx, s);
-    }
-
-    fn mend(&mut self, cx: &Cx, s: u8) {
-        let host = self.server(s).host;
-        let is_whole = self.host(host).is_some_and(|host| host.entry.is_some());
-        if is_whole {
-            return;
-        }
-        cx.seen.mark(Witness::Mended);
-        let record = self.server(s).record.clone();
-        self.server_mut(s).is_listening = true;
-        self.host_mut(host).entry = Some(Entry { record, socket: Some(s) });
-    }
-
-    /// Whether the record, or the tombstone, is another server's.
-    fn is_taken(&self, s: u8, path: Option<u8>) -> bool {
-        let server = self.server(s);
-        let own = server.record.as_ref().and_then(|record| record.epoch);
-        let Some(host) = self.host(server.host) else { return false };
-        let record = host.entry.as_ref().and_then(|entry| entry.record.as_ref());
-        match record {
-            Some(record) => record.is_starting && record.epoch != own,
-            None => path.and_then(|path| host.inode(path)?.tombstone.as_ref()?.used).is_some(),
-        }
-    }
-
-    /// Whether a guard would find something to do.
-    pub fn needs_guard(&self, s: u8) -> bool {
-        let server = self.server(s);
-        let is_quiet = server.todo.is_empty() && !server.is_ending && server.process.is_some();
-        let has_entry = self.host(server.host).is_some_and(|host| host.entry.is_some());
-        is_quiet && !server.machine.is_gone() && !(self.has_place(s) && has_entry)
     }
 
     /// The epoch that a server's process has.

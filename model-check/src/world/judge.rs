@@ -1,0 +1,134 @@
+//! What a server does, judged by history.
+
+use rejoin_protocol::frame::{How, Welcome};
+use rejoin_protocol::{Incarnation, Item, Reason, Seq, Tenure};
+
+use super::{Cx, World};
+use crate::names;
+use crate::witness::Witness;
+
+impl World {
+    /// Rule 1, input: gapless and without duplicates, of who is entitled to it, and for this
+    /// process.
+    pub(super) fn check_input(&mut self, s: u8, seq: Seq, item: &Item) {
+        let Some((party, generation, number)) = names::typed(item) else { return };
+        let typist = &self.party(party).past;
+        let (first, incarnation) = (typist.first, typist.incarnation);
+        let is_present = self.party(party).generation == generation;
+        let owner = self.ghost.owner;
+        let Some(process) = &mut self.server_mut(s).process else { return };
+        let is_next = seq == process.handed;
+        let place = process.last.iter_mut().find(|(p, g, _)| (*p, *g) == (party, generation));
+        let expected = if let Some((_, _, last)) = place {
+            // What was told to be of unknown fate is not sent again.
+            let expected = (*last + 1).max(first);
+            *last = number;
+            expected
+        } else {
+            process.last.push((party, generation, number));
+            if incarnation == process.incarnation { first } else { number }
+        };
+        // What an earlier process is still handed was meant for it.
+        let is_present = is_present && incarnation == process.incarnation;
+        if !is_next {
+            self.violate(1, "input is handed over twice, or not in order");
+        } else if is_present && number < first {
+            self.violate(16, "input for an earlier process reaches its replacement");
+        } else if is_present && number != expected {
+            self.violate(1, "input is lost or repeated");
+        } else if owner != Some((party, generation)) {
+            self.violate(10, "input of one who does not hold the session is handed over");
+        }
+    }
+
+    pub(super) fn check_welcome_sent(&mut self, cx: &Cx, s: u8, link: u64, welcome: &Welcome) {
+        self.check_answered(s, link, welcome.attach.0);
+        let Some(wire) = self.wire_at_server(s, link) else { return };
+        let (party, heard) = (wire.party, wire.heard);
+        let Some(heard) = heard else { return };
+        let generation = self.generation_of(party, heard.instance);
+        let is_superseded = self.is_superseded(party, generation);
+        let owner = self.ghost.edit().owner.replace((party, generation));
+        let host = self.server(s).host;
+        let acked = self.ghost.acknowledged(names::epoch_index(welcome.epoch));
+        let Some(process) = &mut self.server_mut(s).process else { return };
+        let before = process.welcomed.replace((party, generation, welcome.attach.0));
+        let tenure = std::mem::replace(&mut process.tenure, welcome.tenure);
+        let taken = process.taken;
+        let is_joined = welcome.how == How::Opened && before.is_some();
+        let is_stale = before.is_some_and(|(p, g, attach)| {
+            (p, g) == (party, generation) && attach >= welcome.attach.0
+        });
+        let changes = before.is_some_and(|(p, g, _)| (p, g) != (party, generation));
+        self.server_mut(s).current = Some(link);
+        let is_taken_silently = before.is_none()
+            && self.ghost.last.is_some_and(|(p, g, tenure)| {
+                (p, g) != (party, generation) && tenure >= welcome.tenure
+            });
+        self.ghost.edit().last = Some((party, generation, welcome.tenure));
+        if is_joined {
+            cx.seen.mark(Witness::Joined);
+        }
+        if is_superseded {
+            self.violate(12, "one who was superseded is welcomed again");
+        } else if is_stale {
+            self.violate(11, "an attach that is not newer is welcomed");
+        } else if changes && welcome.how != How::Claimed {
+            self.violate(11, "the session changes hands without a claim");
+        } else if changes && heard.expected != Some(tenure) {
+            self.violate(11, "a claim that names another holder is granted");
+        } else if changes && welcome.tenure <= tenure {
+            self.violate(11, "a takeover does not raise the tenure");
+        } else if changes && welcome.tenure > self.ghost.tenure[usize::from(host)] {
+            self.violate(11, "a takeover is answered before it is recorded");
+        } else if welcome.handed_over > taken {
+            self.violate(2, "input is said to be taken that the process has not taken");
+        } else if is_taken_silently {
+            self.violate(12, "a session is opened by another without taking it over");
+        } else if welcome.first_output > acked && cx.blocks() {
+            self.violate(2, "output was forgotten before it was acknowledged");
+        }
+        if changes && let Some((p, g)) = owner {
+            self.supersede(p, g);
+        }
+    }
+
+    pub(super) fn check_answered(&mut self, s: u8, link: u64, attach: u64) {
+        let heard = self.wire_at_server(s, link).and_then(|wire| wire.heard);
+        if heard.is_some_and(|heard| heard.attach.0 < attach) {
+            self.violate(13, "an answer names an attach that was never asked for");
+        }
+    }
+
+    pub(super) fn mark_lost_takeover(&mut self, cx: &Cx, link: u64, reason: &Reason) {
+        let heard = self.wire_of(link).and_then(|wire| wire.heard);
+        let names_holder = heard.is_some_and(|heard| heard.expected.is_some());
+        if names_holder && matches!(reason, Reason::Held { .. }) {
+            cx.seen.mark(Witness::LostTakeover);
+        }
+    }
+
+    pub(super) fn count_start(&mut self, host: u8, incarnation: Incarnation, tenure: Tenure) {
+        let ghost = self.ghost.edit();
+        let has_fallen = tenure < ghost.tenure[usize::from(host)];
+        if !ghost.start(host, incarnation) {
+            self.violate(5, "an incarnation is started twice");
+        } else if has_fallen {
+            self.violate(11, "a session is opened by one who had lost it");
+        }
+    }
+
+    pub(super) fn has_record(&self, host: u8) -> bool {
+        let entry = self.host(host).and_then(|host| host.entry.as_ref());
+        entry.is_some_and(|entry| entry.record.is_some())
+    }
+
+    /// Whether a process of the session lives on the host besides this server's.
+    pub(super) fn other_processes(&self, s: u8, host: u8) -> bool {
+        let is_left = self.host(host).is_some_and(|host| !host.leftovers.is_empty());
+        let is_served = self.servers.iter().enumerate().any(|(at, server)| {
+            at != usize::from(s) && server.as_ref().is_some_and(|it| it.host == host && it.serves())
+        });
+        is_left || is_served
+    }
+}
