@@ -284,16 +284,16 @@ fn hunt(names: &[String], pin: bool) -> Outcome {
     let began = Instant::now();
     println!("{:<34} {:<14} {:>4} {:>6}  how", "mutant", "profile", "rule", "steps");
     let mut survivors = 0;
-    let mut kept = Vec::new();
     for wrong in &chosen {
         let found = if pin { mutants::hunt_everywhere(*wrong) } else { at_its_pin(*wrong) };
         match found {
             Some(found) => {
                 show_kept(wrong, &found);
-                if !pin {
+                if pin {
+                    keep(&found)?;
+                } else {
                     survivors += usize::from(!is_as_pinned(wrong, &found));
                 }
-                kept.push(found);
             }
             None => {
                 println!("{:<34} SURVIVES", wrong.name());
@@ -301,15 +301,13 @@ fn hunt(names: &[String], pin: bool) -> Outcome {
             }
         }
     }
+    println!("not caught by any property yet: {}", mutants::UNCAUGHT.join(", "));
     println!(
         "{} mutants, {survivors} not caught as they have to be, {} s; {}",
         chosen.len(),
         began.elapsed().as_secs(),
         memory()
     );
-    if pin {
-        keep(&kept)?;
-    }
     Ok(survivors == 0)
 }
 
@@ -347,23 +345,19 @@ fn is_as_pinned(wrong: &Wrong, kept: &Kept) -> bool {
     is_same
 }
 
-/// Writes where each was caught, and each counterexample to a file of its own.
+/// Writes where it was caught, and its counterexample to a file of its own.
 #[cfg(rejoin_mutants)]
-fn keep(all: &[Kept]) -> Result<(), String> {
+fn keep(kept: &Kept) -> Result<(), String> {
     let path = own_file("mutants.txt");
     let old = std::fs::read_to_string(&path).unwrap_or_default();
-    let name = |kept: &Kept| kept.wrong.clone().unwrap_or_default();
-    let is_new = |line: &&str| !all.iter().any(|kept| line.split(' ').next() == Some(&name(kept)));
-    let mut lines: Vec<String> = old.lines().filter(is_new).map(str::to_owned).collect();
-    for kept in all {
-        let found = &kept.counterexample;
-        let (rule, depth) = (found.violation.rule, found.actions.len());
-        lines.push(format!("{} {} {rule} {depth}", name(kept), kept.profile));
-        let file = own_file("counterexamples").join(name(kept)).with_extension("txt");
-        write(&file, &kept.to_string())?;
-    }
+    let name = kept.wrong.clone().unwrap_or_default();
+    let is_other = |line: &&str| line.split(' ').next() != Some(&name);
+    let mut lines: Vec<String> = old.lines().filter(is_other).map(str::to_owned).collect();
+    let (rule, depth) = (kept.counterexample.violation.rule, kept.counterexample.actions.len());
+    lines.push(format!("{name} {} {rule} {depth}", kept.profile));
     lines.sort();
-    write(&path, &(lines.join("\n") + "\n"))
+    write(&path, &(lines.join("\n") + "\n"))?;
+    write(&own_file("counterexamples").join(&name).with_extension("txt"), &kept.to_string())
 }
 
 fn explore(profile: &str, address: &str) -> Outcome {

@@ -259,6 +259,15 @@ pub const HUNTS: &[Profile] = &[
         ..base("hunt-silence", "silence and late frames")
     },
     Profile {
+        budget: Budget::of(&[(C::Silence, 1), (C::Cut, 1), (C::ServerKill, 1)]),
+        ..base("hunt-answers", "refusals over silent links")
+    },
+    Profile {
+        is_stepwise: true,
+        budget: Budget::of(&[(C::Cut, 1), (C::ServerKill, 1)]),
+        ..base("hunt-few-steps", "steps of attach and start, with one kill")
+    },
+    Profile {
         budget: Budget::of(&[(C::Silence, 1), (C::Detach, 1)]),
         ..base("hunt-gone", "a client that leaves over a silent link")
     },

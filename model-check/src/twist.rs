@@ -39,15 +39,13 @@ twists! {
     NoCheckBeforeStart = 5, "the lock is not checked again before a server is started";
     NoReap = 7, "leftovers are not reaped before a server starts";
     ReapByEpoch = 7, "only what the record names is reaped";
-    NoDeadline = 5, "an attach starts a server after its own deadline";
+    LateStart = 5, "an attach starts a server after its own deadline";
     AnswerUnderLock = 15, "an attach answers while it holds the lock";
-    LockKeptByAttach = 15, "an attach keeps its copy of the lock after the fork";
-    NotInherited = 5, "a server takes the lock anew instead of inheriting it";
+    LockKeptByAttach = 9, "an attach keeps its copy of the lock after the fork";
     NoLockCheckInServer = 5, "a server starts its process though its lock is not the session's";
     ForkBeforeRecord = 5, "the process is started before the record says so";
     RemovedBeforeEnded = 7, "the entry is removed before the descendants have ended";
     ServerBuriesAfterRemoval = 5, "a server removes its entry before it writes the tombstone";
-    AckBehindData = 3, "a server does not read its link while it cannot hand over";
+    AckBehindData = 15, "a server does not read its link while it cannot hand over";
     EpochReused = 14, "a server takes the epoch of an earlier one";
-    TakenOnArrival = 2, "the application's driver reports output as taken when it arrives";
 }

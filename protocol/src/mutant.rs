@@ -164,7 +164,7 @@ mutants! {
     /// Server: the process is not made to wait at the log's bound; what it writes is lost.
     OutputDroppedAtTheBound "output-dropped-at-the-bound" breaks 3;
     /// Server: the entry and the record of a session that ended stay.
-    EntryKeptAfterEnd "entry-kept-after-end" breaks 4;
+    EntryKeptAfterEnd "entry-kept-after-end" breaks 9;
     /// Server: the entry of a process that is gone stays when an attach is refused.
     EntryKeptAfterRefusal "entry-kept-after-refusal" breaks 9;
 }

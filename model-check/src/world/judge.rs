@@ -8,6 +8,15 @@ use crate::names;
 use crate::witness::Witness;
 
 impl World {
+    /// Rule 9: a server that ends takes its entry with it.
+    pub(super) fn check_left(&mut self, s: u8) {
+        let entry = self.host(self.server(s).host).and_then(|host| host.entry.as_ref());
+        let is_left = entry.is_some_and(|entry| entry.socket == Some(s));
+        if is_left && self.has_place(s) {
+            self.violate(9, "a server ends and leaves its entry behind");
+        }
+    }
+
     /// Rule 1, input: gapless and without duplicates, of who is entitled to it, and for this
     /// process.
     pub(super) fn check_input(&mut self, s: u8, seq: Seq, item: &Item) {
@@ -60,7 +69,10 @@ impl World {
             (p, g) == (party, generation) && attach >= welcome.attach.0
         });
         let changes = before.is_some_and(|(p, g, _)| (p, g) != (party, generation));
-        self.server_mut(s).current = Some(link);
+        let was = self.server_mut(s).current.replace(link);
+        if was.is_some_and(|was| was != link) {
+            self.violate(10, "an older link is left open");
+        }
         let is_taken_silently = before.is_none()
             && self.ghost.last.is_some_and(|(p, g, tenure)| {
                 (p, g) != (party, generation) && tenure >= welcome.tenure

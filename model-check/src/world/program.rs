@@ -194,7 +194,7 @@ impl World {
         if program.task == Task::Sweep {
             return Some(self.sweeps(program));
         }
-        if program.is_late && !cx.is_twisted(Twist::NoDeadline) {
+        if program.is_late && !cx.is_twisted(Twist::LateStart) {
             cx.seen.mark(Witness::LeftSilently);
             self.withdraw(a);
             self.end_program(a);

@@ -8,9 +8,7 @@ use std::collections::VecDeque;
 use rejoin_protocol::error::Misbehaviour;
 use rejoin_protocol::reason::{SpawnError, SpawnErrorKind};
 use rejoin_protocol::server::{Effect, Event, Limits, Past, Server};
-use rejoin_protocol::{
-    Epoch, Frame, Incarnation, Item, Link, Reason, Seq, Tenure, Timer,
-};
+use rejoin_protocol::{Epoch, Frame, Incarnation, Item, Link, Reason, Seq, Tenure, Timer};
 
 use super::host::{Entry, Record};
 use super::timers::Timers;
@@ -214,7 +212,10 @@ impl World {
             Todo::RecordTenure(tenure) => self.record_tenure(s, tenure),
             Todo::Fold(past) => self.fold_of_server(cx, s, &past),
             Todo::Remove => self.remove_entry_of_server(s),
-            Todo::Stop => self.end_server(s),
+            Todo::Stop => {
+                self.check_left(s);
+                self.end_server(s);
+            }
         }
     }
 
