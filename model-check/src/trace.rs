@@ -117,7 +117,7 @@ impl Trace {
 
     /// As a Mermaid sequence diagram.
     pub fn mermaid(&self) -> String {
-        let mut text = String::from("sequenceDiagram\n");
+        let mut text = String::from("sequenceDiagram\n    participant world\n");
         for line in &self.lines {
             match &line.arrow {
                 Some((from, to)) => {

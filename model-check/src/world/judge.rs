@@ -75,7 +75,8 @@ impl World {
         }
         let is_taken_silently = before.is_none()
             && self.ghost.last.is_some_and(|(p, g, tenure)| {
-                (p, g) != (party, generation) && tenure >= welcome.tenure
+                // Two that claimed what nobody knew any more are equals; the opener's tenure is 0.
+                (p, g) != (party, generation) && tenure == welcome.tenure && tenure == Tenure(0)
             });
         self.ghost.edit().last = Some((party, generation, welcome.tenure));
         if is_joined {
