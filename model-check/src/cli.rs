@@ -301,7 +301,6 @@ fn hunt(names: &[String], pin: bool) -> Outcome {
             }
         }
     }
-    println!("not caught by any property yet: {}", mutants::UNCAUGHT.join(", "));
     println!(
         "{} mutants, {survivors} not caught as they have to be, {} s; {}",
         chosen.len(),

@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use stateright::{Model, Property};
 
+use crate::budget::Budget;
+use crate::profile::Profile;
 use crate::rules::{NAMES, Violation};
 use crate::settle;
 use crate::world::{Action, Cx, World};
@@ -23,9 +25,14 @@ impl Session {
 
     /// The first world.
     pub fn beginning(&self) -> World {
+        let Cx { profile, twist, .. } = &*self.cx;
+        // What has happened before is not looked at step by step, and uses nothing up.
+        let before = Profile { is_stepwise: false, budget: Budget::of(&[]), ..*profile };
+        let cx = Cx::new(before, *twist);
         let mut world = World::new(&self.cx);
-        for action in self.cx.profile.prefix {
-            world.act(&self.cx, *action);
+        world.budget = before.budget;
+        for action in profile.prefix {
+            world.act(&cx, *action);
         }
         world.budget = self.cx.profile.budget;
         world

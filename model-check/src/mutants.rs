@@ -24,19 +24,6 @@ const PINS: &str = include_str!("../mutants.txt");
 /// What changes nothing that this world can show; the README says why.
 pub const EQUIVALENT: &[&str] = &["unsent-ack-ignored", "wrong-host-served"];
 
-/// What no property has caught so far: a property or a world is missing for each.
-pub const UNCAUGHT: &[&str] = &[
-    "answer-under-lock",
-    "closer-takes-no-tenure",
-    "connect-without-lock",
-    "entry-kept-after-refusal",
-    "no-check-before-start",
-    "no-inode-check",
-    "no-lock-check-in-server",
-    "server-buries-after-removal",
-    "socket-unlinked",
-];
-
 /// How many worlds of a profile are searched for a mutant.
 const LIMIT: usize = 400_000;
 
@@ -64,14 +51,8 @@ pub struct Pin {
 }
 
 impl Wrong {
-    /// All that this build has, and that has to be caught.
+    /// All that this build has and that this world can show: all of it has to be caught.
     pub fn all() -> Vec<Self> {
-        let is_due = |wrong: &Self| !UNCAUGHT.contains(&wrong.name().as_str());
-        Self::every().into_iter().filter(is_due).collect()
-    }
-
-    /// All that this build has and that this world can show.
-    fn every() -> Vec<Self> {
         let all = Twist::ALL.iter().copied().map(Self::Twist);
         #[cfg(rejoin_mutants)]
         let all = Mutant::ALL.into_iter().map(Self::Machine).chain(all);
@@ -80,7 +61,7 @@ impl Wrong {
 
     /// The one of this name.
     pub fn named(name: &str) -> Option<Self> {
-        Self::every().into_iter().find(|wrong| wrong.name() == name)
+        Self::all().into_iter().find(|wrong| wrong.name() == name)
     }
 
     /// Its name on the command line.

@@ -15,6 +15,21 @@ const THREE: &[Role] = &[Role::Opener, Role::Claimant, Role::Claimant];
 /// Opened, welcomed, and nothing else yet.
 const ATTACHED: &[A] = &[A::Dial(0), A::ToClient(0), A::ToHost(0), A::ToClient(0)];
 
+/// Attached, then a server that is killed, and a client that asks for it.
+const KILLED: &[A] = &[
+    A::Dial(0),
+    A::ToClient(0),
+    A::ToHost(0),
+    A::ToClient(0),
+    A::KillServer(0),
+    A::ClientLearns(0),
+    A::Dial(0),
+];
+
+/// Two Opens of the same incarnation are on their way, the first on an abandoned link.
+const SENT_TWICE: &[A] =
+    &[A::Dial(0), A::ToClient(0), A::Cut(0), A::ClientLearns(0), A::Dial(0), A::ToClient(1)];
+
 const fn base(name: &'static str, about: &'static str) -> Profile {
     Profile { name, about, roles: ALONE, window: AMPLE, ..Profile::CALM }
 }
@@ -187,14 +202,14 @@ pub const CI: &[Profile] = &[
         is_stepwise: true,
         roles: RIVALS,
         on_loss: OnLoss::Respawn,
-        budget: Budget::of(&[(C::Join, 1), (C::ServerKill, 1)]),
+        budget: Budget::of(&[(C::Join, 1), (C::Cut, 1), (C::ServerKill, 1)]),
         prefix: ATTACHED,
         ..base("claim-steps", "a takeover of a living session, killed between any two steps")
     },
     Profile {
         is_stepwise: true,
         budget: Budget::of(&[
-            (C::Cut, 1),
+            (C::Cut, 2),
             (C::Exit, 1),
             (C::Retention, 1),
             (C::ServerKill, 1),
@@ -340,6 +355,18 @@ pub const HUNTS: &[Profile] = &[
         budget: Budget::of(&[(C::Cut, 2), (C::Day, 1), (C::Sweep, 1), (C::Exit, 1)]),
         ..base("hunt-sweeps", "steps of the sweep")
     },
+    Profile {
+        is_stepwise: true,
+        budget: Budget::of(&[(C::Silence, 1)]),
+        prefix: KILLED,
+        ..base("hunt-stuck", "an answer over a silent link, step by step")
+    },
+    Profile {
+        is_stepwise: true,
+        budget: Budget::of(&[(C::Wipe, 1)]),
+        prefix: SENT_TWICE,
+        ..base("hunt-wiped", "a registry that is removed while two attaches go on")
+    },
 ];
 
 /// Deeper ones, for a night.
@@ -428,7 +455,13 @@ pub const NIGHTLY: &[Profile] = &[
     Profile {
         is_stepwise: true,
         roles: RIVALS,
-        budget: Budget::of(&[(C::Join, 1), (C::Cut, 1), (C::ServerKill, 1), (C::Sweep, 1)]),
+        budget: Budget::of(&[
+            (C::Join, 1),
+            (C::Cut, 2),
+            (C::ServerKill, 1),
+            (C::AttachKill, 1),
+            (C::Sweep, 1),
+        ]),
         prefix: ATTACHED,
         ..base("night-claim-steps", "a takeover, killed and swept between any two steps")
     },
@@ -439,7 +472,10 @@ pub const NIGHTLY: &[Profile] = &[
             (C::Exit, 1),
             (C::Retention, 1),
             (C::ServerKill, 1),
+            (C::Leftover, 1),
+            (C::AttachKill, 1),
             (C::Close, 1),
+            (C::Sweep, 1),
         ]),
         prefix: ATTACHED,
         ..base("night-end-steps", "the end of a server, over links that are cut twice")

@@ -35,14 +35,13 @@ twists! {
     NoTombstone = 5, "no tombstone is written";
     ConnectWithoutLock = 15, "a refused connection is tried again without the lock";
     SocketUnlinked = 7, "a socket that refuses is taken for a dead server's, and removed";
-    NoInodeCheck = 5, "the lock is taken for the session's though its file was replaced";
-    NoCheckBeforeStart = 5, "the lock is not checked again before a server is started";
+    NoInodeCheck = 7, "the lock is taken for the session's though its file was replaced";
     NoReap = 7, "leftovers are not reaped before a server starts";
     ReapByEpoch = 7, "only what the record names is reaped";
     LateStart = 5, "an attach starts a server after its own deadline";
     AnswerUnderLock = 15, "an attach answers while it holds the lock";
     LockKeptByAttach = 9, "an attach keeps its copy of the lock after the fork";
-    NoLockCheckInServer = 5, "a server starts its process though its lock is not the session's";
+    LockNotCheckedAgain = 7, "neither attach nor server looks again whether the lock is the session's";
     ForkBeforeRecord = 5, "the process is started before the record says so";
     RemovedBeforeEnded = 7, "the entry is removed before the descendants have ended";
     ServerBuriesAfterRemoval = 5, "a server removes its entry before it writes the tombstone";

@@ -475,7 +475,7 @@ fn leaving_keeps_the_process() {
 }
 
 #[test]
-fn an_open_joins_an_earlier_process_that_lives_after_all() {
+fn an_open_joins_another_process_that_lives_after_all() {
     let mut drive = ClientDrive::open(OnLoss::Respawn).attached();
     drive.input(input("lost"));
     drive.cut();

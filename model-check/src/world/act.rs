@@ -395,6 +395,17 @@ impl World {
     /// Who was superseded and never told is as good as before where nobody remembers it.
     fn forget_all(&mut self, host: u8) {
         self.ghost.edit().forget(host);
+        self.forget_superseded(host);
+    }
+
+    /// Nobody remembers any more who was superseded.
+    pub(super) fn forget_superseded(&mut self, host: u8) {
+        self.ghost.edit().last = None;
+        for program in self.programs.iter_mut().flatten() {
+            if program.host == host && !program.is_listening() {
+                program.edit().is_outdated = true;
+            }
+        }
         for party in self.parties.iter_mut().flatten() {
             if party.past.is_superseded {
                 party.edit().past.is_superseded = false;

@@ -17,6 +17,8 @@ pub struct Ghost {
     pub last: Option<(u8, u8, Tenure)>,
     /// Whether a host was rolled back.
     pub is_rolled_back: bool,
+    /// Whether a registry or an entry was removed.
+    pub was_wiped: bool,
     /// How many servers have started.
     pub epochs: u8,
     /// The output that was acknowledged, of each of them.
@@ -58,7 +60,7 @@ impl Ghost {
         self.started[usize::from(host)] = 0;
         self.failed[usize::from(host)] = 0;
         self.tenure[usize::from(host)] = Tenure(0);
-        self.last = None;
+        self.was_wiped = true;
     }
 
     /// A client has acknowledged output.

@@ -19,7 +19,17 @@ pub struct Host {
     /// The session's entry.
     pub entry: Option<Entry>,
     /// Processes whose server is dead.
-    pub leftovers: Vec<Incarnation>,
+    pub leftovers: Vec<Leftover>,
+}
+
+/// A process whose server is dead.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Leftover {
+    /// Which process of the session.
+    pub incarnation: Incarnation,
+    /// Whether its start counted. Who came after a registry was removed cannot have known of a
+    /// start under the old one.
+    pub is_counted: bool,
 }
 
 /// A lock file, which is the tombstone's file too.
@@ -168,8 +178,13 @@ impl Host {
         }
     }
 
-    /// Lets go of the lock; with its file, if that remembers nothing and there is no entry.
+    /// Lets go of the lock; with an entry that says nothing, and with the lock file, if that
+    /// remembers nothing and there is no entry.
     pub fn withdraw(&mut self, at: u8) {
+        let is_silent = self.entry.as_ref().is_some_and(|entry| entry.record.is_none());
+        if is_silent && self.path == Some(at) {
+            self.entry = None;
+        }
         let is_blank = self.inode(at).is_some_and(|inode| inode.tombstone.is_none());
         if is_blank && self.entry.is_none() {
             self.remove_lock_file(at);

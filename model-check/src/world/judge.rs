@@ -106,6 +106,17 @@ impl World {
         }
     }
 
+    /// Who closes another's session has taken it over: its holder does not come back.
+    pub(super) fn check_closed(&mut self, s: u8, link: u64) {
+        let Some(wire) = self.wire_at_server(s, link) else { return };
+        let (party, heard) = (wire.party, wire.heard);
+        let Some(heard) = heard.filter(|_| self.has_place(s)) else { return };
+        let closer = (party, self.generation_of(party, heard.instance));
+        if let Some((p, g)) = self.ghost.owner.filter(|owner| *owner != closer) {
+            self.supersede(p, g);
+        }
+    }
+
     pub(super) fn check_answered(&mut self, s: u8, link: u64, attach: u64) {
         let heard = self.wire_at_server(s, link).and_then(|wire| wire.heard);
         if heard.is_some_and(|heard| heard.attach.0 < attach) {
@@ -138,7 +149,7 @@ impl World {
 
     /// Whether a process of the session lives on the host besides this server's.
     pub(super) fn other_processes(&self, s: u8, host: u8) -> bool {
-        let is_left = self.host(host).is_some_and(|host| !host.leftovers.is_empty());
+        let is_left = self.host(host).is_some_and(|host| host.leftovers.iter().any(|it| it.is_counted));
         let is_served = self.servers.iter().enumerate().any(|(at, server)| {
             at != usize::from(s) && server.as_ref().is_some_and(|it| it.host == host && it.serves())
         });

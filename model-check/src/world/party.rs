@@ -130,7 +130,9 @@ impl World {
             };
             let is_late = self.is_late(&event);
             let party = self.party_mut(p);
-            party.past.notice(&event);
+            if !is_late {
+                party.past.notice(&event);
+            }
             let was_ended = party.machine.is_ended();
             let generation = party.generation;
             let effects = party.machine.step(cx.config(p, generation), event);

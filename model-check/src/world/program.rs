@@ -11,7 +11,7 @@ use rejoin_protocol::{Frame, Incarnation, Link, Reason};
 use super::host::{Entry, Record};
 use super::serve::Serve;
 pub use super::step::{Program, Step, Task, Then};
-use super::wire::{Far, Heard};
+use super::wire::{Far, Fault, Heard};
 use super::{Cx, World};
 use crate::twist::Twist;
 use crate::witness::Witness;
@@ -112,7 +112,9 @@ impl World {
                 hello,
             )?)));
         };
-        self.program_mut(a).inode = Some(inode);
+        let program = self.program_mut(a);
+        program.inode = Some(inode);
+        program.is_outdated = false;
         if cx.is_twisted(Twist::ReadBeforeLock) && program.hello().is_some() {
             return Some(Step::Decide(self.read(self.program(a), None)));
         }
@@ -155,6 +157,7 @@ impl World {
             return true;
         }
         cx.seen.mark(Witness::AttachBlocked);
+        self.check_wait(program);
         if program.is_late {
             let answer = program.hello().map(|hello| refusal(hello, Reason::Unresponsive));
             self.close_lock_of(a);
@@ -164,6 +167,7 @@ impl World {
             return true;
         }
         if cx.is_twisted(Twist::ConnectWithoutLock) {
+            self.program_mut(a).has_waited = true;
             return false;
         }
         if cx.is_twisted(Twist::SocketUnlinked) {
@@ -174,6 +178,25 @@ impl World {
         self.program_mut(a).step = Step::Open;
         // In a world without interruptions, looking again at once would find the same.
         cx.profile.is_stepwise
+    }
+
+    /// Rule 15: who waits for a lock waits for somebody who gets on.
+    fn check_wait(&mut self, program: &Program) {
+        let holders = program.inode.and_then(|at| Some(self.host(program.host)?.inode(at)?.holders));
+        let is_stuck_holder = |other: &Program| {
+            let holds = other.has_lock && other.inode == program.inode;
+            holds && matches!(other.step, Step::Answer(_)) && self.is_on_silent_link(other)
+        };
+        if program.has_waited && holders == Some(0) {
+            self.violate(15, "an attach waits for a server that is gone");
+        } else if self.programs.iter().flatten().any(|other| is_stuck_holder(other)) {
+            self.violate(15, "an attach waits for a lock that waits for a dead link");
+        }
+    }
+
+    fn is_on_silent_link(&self, program: &Program) -> bool {
+        let wire = program.wire().and_then(|wire| self.wires[usize::from(wire)].as_ref());
+        wire.is_some_and(|wire| wire.fault == Fault::Silent)
     }
 
     fn is_current(&self, program: &Program) -> bool {
@@ -216,10 +239,12 @@ impl World {
     fn forget(&mut self, cx: &Cx, a: u8, program: &Program) -> Option<Step> {
         if let Some(inode) = program.inode {
             let host = self.host_mut(program.host);
-            if host.inode(inode).is_some_and(|inode| inode.tombstone.is_some()) {
-                cx.seen.mark(Witness::Swept);
-            }
+            let has_tombstone = host.inode(inode).is_some_and(|inode| inode.tombstone.is_some());
             host.remove_lock_file(inode);
+            if has_tombstone {
+                cx.seen.mark(Witness::Swept);
+                self.forget_superseded(program.host);
+            }
         }
         self.end_program(a);
         None
@@ -232,10 +257,10 @@ impl World {
         let recorded = recorded.map(|record| record.incarnation);
         let by_record = cx.is_twisted(Twist::ReapByEpoch);
         let is_ours = |incarnation: &Incarnation| !by_record || recorded == Some(*incarnation);
-        let mut found = host.leftovers.iter().copied().filter(is_ours).max();
+        let mut found = host.leftovers.iter().map(|it| it.incarnation).filter(is_ours).max();
         if found.is_some() {
             cx.seen.mark(Witness::Reaped);
-            self.host_mut(program.host).leftovers.retain(|it| !is_ours(it));
+            self.host_mut(program.host).leftovers.retain(|it| !is_ours(&it.incarnation));
         }
         for s in 0..self.servers.len() {
             let living = self.servers[s].as_ref().filter(|it| it.host == program.host);
@@ -245,6 +270,9 @@ impl World {
                 cx.seen.mark(Witness::Reaped);
                 if let Some(server) = &mut self.servers[s] {
                     server.edit().process_is_killed();
+                }
+                if !self.ghost.was_wiped {
+                    self.violate(7, "the process of a living server is reaped");
                 }
             }
         }
@@ -273,7 +301,7 @@ impl World {
             match effect {
                 Effect::Bury(past) => buried = Some(past),
                 Effect::Start { .. } => {
-                    let is_unchecked = cx.is_twisted(Twist::NoCheckBeforeStart);
+                    let is_unchecked = cx.is_twisted(Twist::LockNotCheckedAgain);
                     return Some(if is_unchecked {
                         start_step(past)
                     } else {
@@ -335,7 +363,9 @@ impl World {
         match then {
             Then::Answer(frame) => {
                 if !cx.is_twisted(Twist::AnswerUnderLock) {
+                    let is_current = self.is_current(self.program(a));
                     self.withdraw(a);
+                    self.check_refused(a, is_current);
                 }
                 Some(Step::Answer(frame))
             }
@@ -350,10 +380,7 @@ impl World {
 
     fn answer(&mut self, cx: &Cx, a: u8, program: &Program, frame: Frame) -> Option<Step> {
         let wire = program.wire()?;
-        let is_stuck = self.wires[usize::from(wire)]
-            .as_ref()
-            .is_some_and(|wire| wire.fault == super::wire::Fault::Silent);
-        if is_stuck {
+        if self.is_on_silent_link(program) {
             // The system's buffers are full: the program waits until the system gives the link up.
             return None;
         }
@@ -363,7 +390,9 @@ impl World {
         }
         let wish = program.hello().map(|hello| &hello.wish);
         if let (Frame::Closed { .. }, Some(Wish::Close { incarnation })) = (&frame, wish) {
-            self.ghost.edit().close(program.host, *incarnation);
+            if !program.is_outdated {
+                self.ghost.edit().close(program.host, *incarnation);
+            }
         }
         let keeps = cx.profile.has_late_reports;
         self.wire_mut(wire).send_to_client(frame, keeps);
@@ -420,6 +449,16 @@ impl World {
         if let Some(hello) = hello.filter(|_| is_there) {
             let event = Event::Frame(Link(u64::from(wire)), Frame::Hello(hello));
             self.step_server(cx, server, event);
+        }
+    }
+
+    /// Rule 9: what is left of a dead server is buried before anybody is told that it is gone. Who
+    /// goes by a registry that was removed meanwhile may still write an entry: that one is swept.
+    fn check_refused(&mut self, a: u8, is_current: bool) {
+        let host = self.host(self.program(a).host);
+        let has_entry = host.is_some_and(|host| host.entry.is_some());
+        if is_current && has_entry && !self.ghost.was_wiped {
+            self.violate(9, "an attach is refused, and the entry stays");
         }
     }
 

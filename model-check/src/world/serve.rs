@@ -10,7 +10,7 @@ use rejoin_protocol::reason::{SpawnError, SpawnErrorKind};
 use rejoin_protocol::server::{Effect, Event, Limits, Past, Server};
 use rejoin_protocol::{Epoch, Frame, Incarnation, Item, Link, Reason, Seq, Tenure, Timer};
 
-use super::host::{Entry, Record};
+use super::host::{Entry, Leftover, Record};
 use super::timers::Timers;
 use super::wire::Far;
 use super::{Cx, World};
@@ -201,7 +201,7 @@ impl World {
             Todo::Effect(effect) => self.carry_out_for_server(cx, s, effect),
             Todo::Bind => self.bind(s),
             Todo::Check => {
-                if !self.has_place(s) && !cx.is_twisted(Twist::NoLockCheckInServer) {
+                if !self.has_place(s) && !cx.is_twisted(Twist::LockNotCheckedAgain) {
                     cx.seen.mark(Witness::LockReplaced);
                     self.server_mut(s).todo = VecDeque::from([Todo::Stop]);
                 }
@@ -365,7 +365,7 @@ impl World {
         } else if self.has_place(s) {
             self.mend(cx, s);
         }
-        if !self.has_place(s) && !cx.is_twisted(Twist::NoLockCheckInServer) {
+        if !self.has_place(s) && !cx.is_twisted(Twist::LockNotCheckedAgain) {
             cx.seen.mark(Witness::LockReplaced);
             let server = self.server_mut(s);
             server.process_is_killed();
@@ -490,6 +490,7 @@ impl World {
                     self.violate(6, "a living process is said to be gone");
                 }
             }
+            Frame::Closed { .. } => self.check_closed(s, link),
             Frame::Ack { next } => {
                 let taken = self.server(s).process.as_ref().map(|process| process.taken);
                 if Some(*next) > taken {
@@ -546,7 +547,8 @@ impl World {
         let host = server.host;
         let living = server.process.take().filter(|process| process.is_alive);
         if let Some(process) = living.filter(|_| leaves_process) {
-            self.host_mut(host).leftovers.push(process.incarnation);
+            let Process { incarnation, is_counted, .. } = process;
+            self.host_mut(host).leftovers.push(Leftover { incarnation, is_counted });
         }
         self.end_server(s);
     }

@@ -5,6 +5,8 @@ use rejoin_protocol::server::Past;
 use rejoin_protocol::{Frame, Incarnation};
 
 /// A program that runs.
+// Each is a fact of its own.
+#[allow(clippy::struct_excessive_bools)]
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Program {
     /// Where it runs.
@@ -19,6 +21,10 @@ pub struct Program {
     pub has_lock: bool,
     /// Whether its own deadline has passed.
     pub is_late: bool,
+    /// History: whether it was refused by a socket, and has not looked at the lock since.
+    pub has_waited: bool,
+    /// History: whether what it goes by was removed since it opened the lock file.
+    pub is_outdated: bool,
 }
 
 /// What a program is there for.
@@ -88,14 +94,25 @@ pub enum Then {
 impl Program {
     /// An attach program that serves a link.
     pub fn attach(host: u8, wire: u8) -> Self {
-        let task = Task::Attach { wire, hello: None };
-        Self { host, task, step: Step::Listen, inode: None, has_lock: false, is_late: false }
+        Self::new(host, Task::Attach { wire, hello: None }, Step::Listen)
     }
 
     /// A sweep.
     pub fn sweep(host: u8) -> Self {
-        let (task, step) = (Task::Sweep, Step::Open);
-        Self { host, task, step, inode: None, has_lock: false, is_late: false }
+        Self::new(host, Task::Sweep, Step::Open)
+    }
+
+    fn new(host: u8, task: Task, step: Step) -> Self {
+        Self {
+            host,
+            task,
+            step,
+            inode: None,
+            has_lock: false,
+            is_late: false,
+            has_waited: false,
+            is_outdated: false,
+        }
     }
 
     /// Whether it waits for a Hello.

@@ -77,7 +77,8 @@ impl Client {
         match (self.epoch, &self.claim) {
             (Some(epoch), _) => self.resume_divergence(welcome, epoch),
             (None, Some(claim)) => claim_divergence(claim, welcome),
-            (None, None) => self.open_divergence(welcome),
+            // Nothing was sent to it before its first Welcome: what lives is joined where it stands.
+            (None, None) => (welcome.how != How::Opened).then_some(Divergence::Identity),
         }
     }
 
@@ -102,22 +103,6 @@ impl Client {
             Some(Divergence::OutputBehind)
         } else if welcome.next_output != self.output.accepted() {
             Some(Divergence::OutputAhead)
-        } else {
-            None
-        }
-    }
-
-    /// Nothing was sent to this incarnation before its first Welcome. An earlier one that lives
-    /// after all - its host had lost sight of it - is joined where it stands.
-    fn open_divergence(&self, welcome: &Welcome) -> Option<Divergence> {
-        if welcome.incarnation > self.incarnation || welcome.how != How::Opened {
-            Some(Divergence::Identity)
-        } else if welcome.incarnation < self.incarnation {
-            None
-        } else if welcome.accepted.0 > 0 {
-            Some(Divergence::InputAhead)
-        } else if welcome.next_output.0 > 0 {
-            Some(Divergence::OutputBehind)
         } else {
             None
         }

@@ -376,11 +376,13 @@ impl Serving {
         self.has_exited && self.output.sent() == self.output.next()
     }
 
+    /// The record may have the tenure of a takeover that is under way.
     fn past(&self) -> Past {
+        let claimed = self.takeover.as_ref().map(|takeover| takeover.owner.tenure);
         Past {
             is_known: true,
             used: Some(self.incarnation),
-            tenure: self.owner.tenure,
+            tenure: self.owner.tenure.max(claimed.unwrap_or_default()),
             failed: None,
         }
     }

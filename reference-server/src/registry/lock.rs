@@ -228,9 +228,13 @@ impl Lock {
         remove_entry(&self.registry.entry_path(self.session))
     }
 
-    /// Lets go of the lock; with its file, if that remembers nothing and there is no entry. For
-    /// who made the file and then did nothing with it.
+    /// Lets go of the lock; with an entry that has no record, which somebody left who had lost his
+    /// place, and with the lock file, if that remembers nothing and there is no entry. For who made
+    /// the file and then did nothing with it.
     pub fn withdraw(self) -> io::Result<()> {
+        if self.registry.read_record(self.session)? == Found::Nothing && self.is_current()? {
+            remove_entry(&self.registry.entry_path(self.session))?;
+        }
         let is_blank = tombstone::read(&self.file)? == Found::Nothing;
         if is_blank && !self.registry.has_entry(self.session)? {
             self.remove_file()?;
@@ -421,6 +425,20 @@ mod tests {
         held.withdraw().unwrap();
         assert_eq!(names(registry.dir()).len(), 1);
         assert!(!registry.is_alive(SESSION).unwrap());
+    }
+
+    #[test]
+    fn withdrawing_removes_an_entry_without_a_record_and_spares_one_with_a_record() {
+        let (_folder, registry) = registry();
+        let withdrawn = lock(&registry);
+        fs::create_dir(registry.entry_path(SESSION)).unwrap();
+        drop(UnixListener::bind(registry.socket_path(SESSION)).unwrap());
+        withdrawn.withdraw().unwrap();
+        assert!(names(registry.dir()).is_empty());
+        let withdrawn = lock(&registry);
+        withdrawn.write_record(&starting(4)).unwrap();
+        withdrawn.withdraw().unwrap();
+        assert_eq!(names(&registry.entry_path(SESSION)), ["record"]);
     }
 
     #[test]
