@@ -61,9 +61,13 @@ pub enum Chance {
     Ping,
     /// A client is killed, and starts again with what it had written down too early.
     StaleState,
+    /// An attach program may not use the registry.
+    NoRegistry,
+    /// The programs on a host are replaced by later ones.
+    Upgrade,
 }
 
-const COUNT: usize = Chance::StaleState as usize + 1;
+const COUNT: usize = Chance::Upgrade as usize + 1;
 
 /// What may still happen.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]

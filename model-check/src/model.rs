@@ -8,6 +8,7 @@ use crate::budget::Budget;
 use crate::profile::Profile;
 use crate::rules::{NAMES, Violation};
 use crate::settle;
+use crate::trace;
 use crate::world::{Action, Cx, World};
 
 /// The world within the bounds of a profile. Cheap to copy: the copies share what they have seen.
@@ -67,6 +68,14 @@ impl Model for Session {
         let mut next = world.clone();
         next.act(&self.cx, action);
         Some(next)
+    }
+
+    fn format_action(&self, action: &Action) -> String {
+        action.to_string()
+    }
+
+    fn format_step(&self, world: &World, action: Action) -> Option<String> {
+        Some(trace::step(self, world, action))
     }
 
     fn properties(&self) -> Vec<Property<Self>> {

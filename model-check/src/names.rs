@@ -1,10 +1,15 @@
 //! The ids and payloads of the model: small numbers that can be read back.
 
 use bytes::Bytes;
-use rejoin_protocol::{ClientInstance, Epoch, HostId, Item, Seq, SessionId, Stream};
+use rejoin_protocol::{
+    ClientInstance, Epoch, HostId, Item, Seq, SessionId, Stream, Version, VersionRange,
+};
 
 /// The one session that there is.
 pub const SESSION: SessionId = SessionId::from_bytes([0x5e; 16]);
+
+/// What a later server speaks, and no client here.
+pub const LATER: VersionRange = VersionRange { min: Version(60), max: Version(60) };
 
 /// A host in one of its boots.
 pub const fn host(machine: u8, boot: u8) -> HostId {

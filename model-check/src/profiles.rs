@@ -163,6 +163,11 @@ pub const CI: &[Profile] = &[
         ..base("hosts", "hosts that boot, and another host behind the same name")
     },
     Profile {
+        is_stepwise: true,
+        budget: Budget::of(&[(C::Cut, 2), (C::NoRegistry, 1), (C::Upgrade, 1)]),
+        ..base("refusals", "a registry that cannot be used, and programs of another version")
+    },
+    Profile {
         budget: Budget::of(&[
             (C::Input, 1),
             (C::Output, 2),

@@ -2,7 +2,7 @@
 //! sequence diagram.
 
 use std::cell::RefCell;
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 
 use crate::model::Session;
 use crate::rules::Violation;
@@ -101,13 +101,7 @@ impl Trace {
                 text.push_str("     -- from here on without faults --\n");
                 was_settling = true;
             }
-            let _ = writeln!(text, "{number:4} {}", line.title);
-            for note in &line.notes {
-                let _ = writeln!(text, "       {}: {}", note.who, note.what);
-            }
-            for state in &line.states {
-                let _ = writeln!(text, "       = {state}");
-            }
+            let _ = write!(text, "{number:4} {line}");
         }
         if let Some(violation) = self.violation {
             let _ = writeln!(text, "broken: {violation}\n        ({})", violation.rule_text());
@@ -173,6 +167,23 @@ fn line(
         states: states(before, after),
         is_settling,
     }
+}
+
+impl fmt::Display for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}", self.title)?;
+        for note in &self.notes {
+            writeln!(f, "       {}: {}", note.who, note.what)?;
+        }
+        self.states.iter().try_for_each(|state| writeln!(f, "       = {state}"))
+    }
+}
+
+/// One step from a world, and the world that it leads to, in full.
+pub fn step(session: &Session, world: &World, action: Action) -> String {
+    let mut after = world.clone();
+    let ((), notes) = record(|| after.act(&session.cx, action));
+    format!("{}\n{after:#?}", line(action, world, &after, notes, false))
 }
 
 /// What happens, with the frame that arrives.

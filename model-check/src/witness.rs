@@ -60,6 +60,8 @@ witnesses! {
     Held => "Held is answered",
     Superseded => "Superseded is told",
     Unresponsive => "Unresponsive is told",
+    Incompatible => "Incompatible is answered",
+    Forbidden => "Forbidden is answered",
     EndedExited => "a client ends with the exit status",
     EndedClosed => "a client ends with the session closed",
     EndedLost => "a client ends with the process lost",

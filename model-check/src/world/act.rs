@@ -67,6 +67,10 @@ impl World {
                 self.budget.spend(Chance::AttachKill);
                 self.kill_program(cx, a);
             }
+            A::ForbidProgram(a) => {
+                self.budget.spend(Chance::NoRegistry);
+                self.forbid_program(a);
+            }
             A::Late(a) => {
                 self.budget.spend(Chance::AttachDeadline);
                 self.program_mut(a).is_late = true;
@@ -361,6 +365,10 @@ impl World {
             A::Reboot(host) => {
                 self.budget.spend(Chance::Reboot);
                 self.reboot(host);
+            }
+            A::Upgrade(host) => {
+                self.budget.spend(Chance::Upgrade);
+                self.host_mut(host).is_upgraded = true;
             }
             A::OtherHost => {
                 self.budget.spend(Chance::OtherHost);

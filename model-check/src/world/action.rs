@@ -117,6 +117,8 @@ actions! {
     Program(u8) => "program {} goes on";
     /// A program is killed.
     KillProgram(u8) => "program {} is killed";
+    /// A program may not use the registry.
+    ForbidProgram(u8) => "program {} may not use the registry";
     /// A program's deadline passes.
     Late(u8) => "program {} is past its deadline";
     /// A server does its next step.
@@ -153,6 +155,8 @@ actions! {
     Day => "a day passes";
     /// A host boots.
     Reboot(u8) => "host {} boots";
+    /// The programs of a host are replaced by later ones.
+    Upgrade(u8) => "the programs of host {} are replaced by later ones";
     /// New links lead to the other host.
     OtherHost => "new links lead to the other host";
     /// A server is put by.

@@ -12,6 +12,8 @@ pub const INODES: usize = 4;
 pub struct Host {
     /// Its name, with its boot.
     pub id: HostId,
+    /// Whether its programs were replaced by later ones.
+    pub is_upgraded: bool,
     /// Which lock file has the session's name.
     pub path: Option<u8>,
     /// The lock files.
@@ -83,6 +85,7 @@ impl Host {
     pub fn new(id: HostId) -> Self {
         Self {
             id,
+            is_upgraded: false,
             path: None,
             inodes: [const { None }; INODES],
             entry: None,

@@ -149,7 +149,8 @@ impl World {
 
     /// Whether a process of the session lives on the host besides this server's.
     pub(super) fn other_processes(&self, s: u8, host: u8) -> bool {
-        let is_left = self.host(host).is_some_and(|host| host.leftovers.iter().any(|it| it.is_counted));
+        let is_left =
+            self.host(host).is_some_and(|host| host.leftovers.iter().any(|it| it.is_counted));
         let is_served = self.servers.iter().enumerate().any(|(at, server)| {
             at != usize::from(s) && server.as_ref().is_some_and(|it| it.host == host && it.serves())
         });

@@ -119,9 +119,16 @@ impl Cx {
         }
     }
 
+    /// The configuration of the attach programs of a host: they may be of a later version than a
+    /// server that still runs.
+    fn attach_config(&self, world: &World, host: u8) -> server::Config {
+        let is_upgraded = world.host(host).is_some_and(|host| host.is_upgraded);
+        let versions = if is_upgraded { names::LATER } else { VersionRange::SUPPORTED };
+        server::Config { versions, ..self.server_config(world, host) }
+    }
+
     fn greeting(&self, world: &World, host: u8) -> Frame {
-        let host = self.server_config(world, host).host;
-        let versions = VersionRange::SUPPORTED;
+        let server::Config { host, versions, .. } = self.attach_config(world, host);
         Frame::Greeting(Greeting { versions, host, host_name: String::new() })
     }
 
@@ -148,7 +155,8 @@ impl Cx {
             Reason::Superseded { .. } => Witness::Superseded,
             Reason::Unresponsive => Witness::Unresponsive,
             Reason::SpawnFailed(_) => Witness::SpawnFailed,
-            Reason::Incompatible { .. } | Reason::Forbidden { .. } => return,
+            Reason::Incompatible { .. } => Witness::Incompatible,
+            Reason::Forbidden { .. } => Witness::Forbidden,
         };
         self.seen.mark(witness);
     }

@@ -4,6 +4,7 @@ use rejoin_protocol::{Link, Timer};
 
 use super::action::{Action, Action as A};
 use super::party::Party;
+use super::program::Step;
 use super::wire::{Far, Fault};
 use super::{Cx, World};
 use crate::budget::Chance;
@@ -40,6 +41,9 @@ impl World {
                 self.chance(Chance::AttachDeadline, A::Late(a), out);
             }
             self.chance(Chance::AttachKill, A::KillProgram(a), out);
+            if program.step == Step::Open && program.hello().is_some() {
+                self.chance(Chance::NoRegistry, A::ForbidProgram(a), out);
+            }
         }
         for (s, server) in taken(&self.servers) {
             self.server_actions(s, server, out);
@@ -219,6 +223,7 @@ impl World {
             self.chance(Chance::EntryWipe, A::WipeEntry(0), out);
         }
         self.chance(Chance::Reboot, A::Reboot(0), out);
+        self.chance(Chance::Upgrade, A::Upgrade(0), out);
         self.chance(Chance::OtherHost, A::OtherHost, out);
         for (s, server) in taken(&self.servers) {
             if self.snapshot.is_none() {

@@ -29,7 +29,7 @@ impl World {
             }
             wire.heard = Some(Heard::of(&hello));
         }
-        let objection = cx.server_config(self, host).objection(&hello);
+        let objection = cx.attach_config(self, host).objection(&hello);
         let step = match objection {
             Some(reason) => Step::Answer(Box::new(refusal(&hello, reason))),
             None => Step::Open,
@@ -93,6 +93,14 @@ impl World {
         }
     }
 
+    /// The registry's folder cannot be used: the Hello is answered with that.
+    pub fn forbid_program(&mut self, a: u8) {
+        let reason = Reason::Forbidden { message: String::new() };
+        if let Some(answer) = self.program(a).hello().map(|hello| refusal(hello, reason)) {
+            self.program_mut(a).step = Step::Answer(Box::new(answer));
+        }
+    }
+
     fn open_lock(&mut self, cx: &Cx, a: u8, program: &Program) -> Option<Step> {
         let is_making = if let Some(hello) = program.hello() {
             matches!(hello.wish, Wish::Open { .. } | Wish::Close { .. })
@@ -123,7 +131,7 @@ impl World {
 
     /// Where nothing is known, nothing is made.
     fn answer_without_past(&self, cx: &Cx, host: u8, hello: &Hello) -> Option<Frame> {
-        let config = cx.server_config(self, host);
+        let config = cx.attach_config(self, host);
         let event = Event::Frame(Link(0), Frame::Hello(hello.clone()));
         let effects = Server::Absent(Past::default()).step(&config, event);
         effects.into_iter().find_map(|effect| match effect {
@@ -182,7 +190,8 @@ impl World {
 
     /// Rule 15: who waits for a lock waits for somebody who gets on.
     fn check_wait(&mut self, program: &Program) {
-        let holders = program.inode.and_then(|at| Some(self.host(program.host)?.inode(at)?.holders));
+        let holders =
+            program.inode.and_then(|at| Some(self.host(program.host)?.inode(at)?.holders));
         let is_stuck_holder = |other: &Program| {
             let holds = other.has_lock && other.inode == program.inode;
             holds && matches!(other.step, Step::Answer(_)) && self.is_on_silent_link(other)
@@ -294,7 +303,7 @@ impl World {
             self.program_mut(a).has_lock = has_lock;
             return Some(if has_lock { Step::Decide(past) } else { Step::Connect });
         }
-        let config = cx.server_config(self, program.host);
+        let config = cx.attach_config(self, program.host);
         let event = Event::Frame(Link(0), Frame::Hello(hello.clone()));
         let mut buried = None;
         for effect in Server::Absent(past.clone()).step(&config, event) {

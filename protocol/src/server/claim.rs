@@ -61,7 +61,8 @@ impl Serving {
         from: Seq,
         effects: &mut Effects,
     ) {
-        let owner = Owner { tenure: self.owner.tenure.max(hello.tenure).next(), ..Owner::of(hello) };
+        let owner =
+            Owner { tenure: self.owner.tenure.max(hello.tenure).next(), ..Owner::of(hello) };
         effects.push(Effect::RecordTenure(owner.tenure, owner.name.clone()));
         self.takeover = Some(Takeover { owner, link: Some(link), from });
     }
