@@ -45,6 +45,7 @@ fn hello(hello: &Hello) -> String {
             ),
             None => format!("Claim from whoever has it, output {from:?}"),
         },
+        Wish::Unreadable => "what cannot be read".to_owned(),
         Wish::Close { incarnation } => format!("Close incarnation={incarnation}"),
     };
     let who = hello.instance.as_bytes()[0];

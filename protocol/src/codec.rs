@@ -4,20 +4,20 @@
 //! slices payloads out of the buffer that was read into. Every length is judged before anything
 //! is allocated for it.
 
+mod hello;
+#[cfg(rejoin_next)]
+mod next;
+
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use bytes::{Buf, Bytes, BytesMut};
 use serde::{Deserialize, Serialize};
 
 use crate::error::FrameError;
-use crate::frame::{Bye, Frame, From, Hello, Wish};
-use crate::ident::{
-    AttachNumber, ClientInstance, ClientName, Holder, HostId, Incarnation, SessionId, Tenure,
-};
+use crate::frame::{Bye, Frame};
 use crate::item::{ExitStatus, Item, Signal, Stream, WindowSize};
 use crate::seq::Seq;
 use crate::spec::ProcessSpec;
-use crate::version::Version;
 
 /// What a server's stream starts with, behind whatever a login shell printed (SPEC section 3.1).
 pub const SERVER_MAGIC: [u8; 8] = *b"\xc1rejoin>";
@@ -62,25 +62,6 @@ mod kind {
 }
 
 #[derive(Serialize, Deserialize)]
-struct HelloHeader {
-    version: Version,
-    session: SessionId,
-    instance: ClientInstance,
-    name: ClientName,
-    attach: AttachNumber,
-    tenure: Tenure,
-    wish: WishHeader,
-}
-
-#[derive(Serialize, Deserialize)]
-enum WishHeader {
-    Open { incarnation: Incarnation, host: HostId },
-    Resume { incarnation: Incarnation, epoch: crate::ident::Epoch, next_output: Seq },
-    Claim { expected: Option<Holder>, from: From },
-    Close { incarnation: Incarnation },
-}
-
-#[derive(Serialize, Deserialize)]
 struct ItemHeader {
     seq: Seq,
     item: ItemKind,
@@ -114,7 +95,11 @@ pub struct Encoded {
 pub fn encode(frame: &Frame) -> Result<Encoded, FrameError> {
     match frame {
         Frame::Greeting(greeting) => finish(kind::GREETING, greeting, &Bytes::new()),
-        Frame::Hello(hello) => encode_hello(hello),
+        Frame::Hello(hello) => hello::encode(hello),
+        #[cfg(rejoin_next)]
+        Frame::Welcome(welcome) if next::is_spoken(welcome.version) => {
+            next::encode_welcome(welcome)
+        }
         Frame::Welcome(welcome) => finish(kind::WELCOME, welcome, &Bytes::new()),
         Frame::Refused(refused) => finish(kind::REFUSED, refused, &Bytes::new()),
         Frame::Item { seq, item } => encode_item(*seq, item),
@@ -127,38 +112,6 @@ pub fn encode(frame: &Frame) -> Result<Encoded, FrameError> {
         Frame::Closed { attach } => finish(kind::CLOSED, attach, &Bytes::new()),
         Frame::Bye(bye) => finish(kind::BYE, bye, &Bytes::new()),
     }
-}
-
-fn encode_hello(hello: &Hello) -> Result<Encoded, FrameError> {
-    let (wish, payload) = match &hello.wish {
-        Wish::Open { incarnation, host, spec } => {
-            (WishHeader::Open { incarnation: *incarnation, host: *host }, spec.clone())
-        }
-        Wish::Resume { incarnation, epoch, next_output } => (
-            WishHeader::Resume {
-                incarnation: *incarnation,
-                epoch: *epoch,
-                next_output: *next_output,
-            },
-            Bytes::new(),
-        ),
-        Wish::Claim { expected, from } => {
-            (WishHeader::Claim { expected: *expected, from: *from }, Bytes::new())
-        }
-        Wish::Close { incarnation } => {
-            (WishHeader::Close { incarnation: *incarnation }, Bytes::new())
-        }
-    };
-    let header = HelloHeader {
-        version: hello.version,
-        session: hello.session,
-        instance: hello.instance,
-        name: hello.name.clone(),
-        attach: hello.attach,
-        tenure: hello.tenure,
-        wish,
-    };
-    finish(kind::HELLO, &header, &payload)
 }
 
 fn encode_item(seq: Seq, item: &Item) -> Result<Encoded, FrameError> {
@@ -325,7 +278,10 @@ fn peek(buffer: &[u8]) -> Result<Option<(u8, usize)>, FrameError> {
 fn decode_body(kind: u8, body: &Bytes) -> Result<Option<Frame>, FrameError> {
     Ok(Some(match kind {
         kind::GREETING => Frame::Greeting(whole(kind, body)?),
-        kind::HELLO => decode_hello(body)?,
+        kind::HELLO => hello::decode(body)?,
+        #[cfg(rejoin_next)]
+        kind::WELCOME => next::decode_welcome(body)?,
+        #[cfg(not(rejoin_next))]
         kind::WELCOME => Frame::Welcome(whole(kind, body)?),
         kind::REFUSED => Frame::Refused(whole(kind, body)?),
         kind::ITEM => decode_item(body)?,
@@ -362,28 +318,6 @@ fn with_payload<'a, T: Deserialize<'a>>(
     let (header, rest) =
         postcard::take_from_bytes(body).map_err(|_| FrameError::BadHeader(kind))?;
     Ok((header, body.slice(body.len() - rest.len()..)))
-}
-
-fn decode_hello(body: &Bytes) -> Result<Frame, FrameError> {
-    let (header, payload): (HelloHeader, _) = with_payload(kind::HELLO, body)?;
-    let wish = match header.wish {
-        WishHeader::Open { incarnation, host } => Wish::Open { incarnation, host, spec: payload },
-        _ if !payload.is_empty() => return Err(FrameError::UnexpectedPayload(kind::HELLO)),
-        WishHeader::Resume { incarnation, epoch, next_output } => {
-            Wish::Resume { incarnation, epoch, next_output }
-        }
-        WishHeader::Claim { expected, from } => Wish::Claim { expected, from },
-        WishHeader::Close { incarnation } => Wish::Close { incarnation },
-    };
-    Ok(Frame::Hello(Hello {
-        version: header.version,
-        session: header.session,
-        instance: header.instance,
-        name: header.name,
-        attach: header.attach,
-        tenure: header.tenure,
-        wish,
-    }))
 }
 
 fn decode_item(body: &Bytes) -> Result<Frame, FrameError> {

@@ -133,6 +133,8 @@ pub enum Wish {
         /// No Open of this incarnation or a lower one may start anything afterwards.
         incarnation: Incarnation,
     },
+    /// What a later version made of it. Its Hello is answered with Incompatible; it cannot be sent.
+    Unreadable,
 }
 
 /// Where a claimant's output starts.

@@ -143,6 +143,17 @@ impl Client {
                 self.epoch = None;
                 self.ask(config, link, greeted, effects);
             }
+            // A server may be older than the attach program that greeted, or the other way round.
+            // Only downwards: two of them that have nothing in common would go on for ever.
+            Reason::Incompatible { supported }
+                if config
+                    .versions
+                    .newest_common(supported)
+                    .is_some_and(|common| common < self.version) =>
+            {
+                self.version = supported.max.min(config.versions.max);
+                self.ask(config, link, greeted, effects);
+            }
             Reason::DifferentHost { .. } | Reason::Unresponsive => {
                 effects.push(Effect::Close(link));
                 self.hindered(reason, effects);

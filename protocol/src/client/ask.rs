@@ -20,7 +20,10 @@ impl Client {
         if self.host.is_some_and(|known| !known.is_same_machine(&greeting.host)) {
             return self.different_host(link, greeting.host, effects);
         }
-        self.version = version;
+        // What was asked already was asked in the version that is spoken with the server itself.
+        if !is_asked {
+            self.version = version;
+        }
         self.phase = Phase::Attaching { link, greeted: Some(greeting.host), is_asked: true };
         if self.was_rebooted(greeting.host) {
             self.rebooted(config, link, greeting.host, effects);

@@ -52,7 +52,10 @@ pub(super) fn judge_absent(past: &Past, config: &Config, hello: &Hello) -> Absen
         Wish::Resume { .. } | Wish::Claim { .. } if past.is_known => {
             Absent::Refuse(Reason::ProcessGone)
         }
-        Wish::Resume { .. } | Wish::Claim { .. } => Absent::Refuse(Reason::Unknown),
+        // What cannot be read is of a version that was judged before.
+        Wish::Resume { .. } | Wish::Claim { .. } | Wish::Unreadable => {
+            Absent::Refuse(Reason::Unknown)
+        }
     }
 }
 
@@ -89,7 +92,7 @@ fn is_of_the_past(past: &Past, wish: &Wish) -> bool {
         Wish::Open { incarnation, .. } | Wish::Resume { incarnation, .. } => {
             is_used(past, *incarnation)
         }
-        Wish::Claim { .. } | Wish::Close { .. } => false,
+        Wish::Claim { .. } | Wish::Close { .. } | Wish::Unreadable => false,
     }
 }
 

@@ -193,6 +193,8 @@ impl Serving {
     /// Where the output of the owner's new attach starts.
     fn position(&self, hello: &Hello) -> Result<(Seq, How), Reason> {
         match hello.wish {
+            // Its version was judged before.
+            Wish::Unreadable => Err(Reason::Unknown),
             Wish::Open { .. } if mutated!(OpenNotIdempotent) => Err(Reason::ProcessGone),
             Wish::Open { .. } | Wish::Close { .. } => Ok((self.output.base(), How::Opened)),
             Wish::Claim { from, .. } => Ok((self.claim_position(from)?, How::Claimed)),

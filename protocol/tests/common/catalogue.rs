@@ -181,6 +181,7 @@ fn describe_wish(wish: &Wish) -> Value {
         Wish::Claim { expected, from } => json!({ "Claim": {
             "expected": plain(expected), "from": plain(from) }}),
         Wish::Close { incarnation } => json!({ "Close": { "incarnation": incarnation } }),
+        Wish::Unreadable => json!("Unreadable"),
     }
 }
 

@@ -42,6 +42,7 @@ fn wish(wish: &Wish) -> String {
             format!("Claim {} from {from:?}", expected.as_ref().map_or("?".into(), holder))
         }
         Wish::Close { incarnation } => format!("Close inc {incarnation}"),
+        Wish::Unreadable => "Unreadable".into(),
     }
 }
 

@@ -19,3 +19,4 @@ mod story;
 mod support;
 mod takeover;
 mod terminal;
+mod versions;

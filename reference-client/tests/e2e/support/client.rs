@@ -3,7 +3,7 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::io::{Read as _, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -22,6 +22,7 @@ pub(crate) struct Plan<'a> {
     host: &'a Host,
     options: Vec<OsString>,
     subcommand: Option<&'static str>,
+    program: PathBuf,
     server: OsString,
     is_read: bool,
     change: Option<Change<'a>>,
@@ -30,7 +31,15 @@ pub(crate) struct Plan<'a> {
 impl<'a> Plan<'a> {
     pub(super) fn new(host: &'a Host) -> Self {
         let server = rejoin_server().into();
-        Self { host, options: Vec::new(), subcommand: None, server, is_read: true, change: None }
+        Self {
+            host,
+            options: Vec::new(),
+            subcommand: None,
+            program: rejoin().to_owned(),
+            server,
+            is_read: true,
+            change: None,
+        }
     }
 
     /// Adds options of rejoin's or ssh's, in front of those for the host.
@@ -42,6 +51,12 @@ impl<'a> Plan<'a> {
     /// A subcommand, such as `attach`.
     pub(crate) fn subcommand(mut self, name: &'static str) -> Self {
         self.subcommand = Some(name);
+        self
+    }
+
+    /// Another program than the `rejoin` under test.
+    pub(crate) fn program(mut self, path: &Path) -> Self {
+        path.clone_into(&mut self.program);
         self
     }
 
@@ -72,7 +87,7 @@ impl<'a> Plan<'a> {
     pub(crate) fn run_words<S: AsRef<OsStr>>(self, words: impl IntoIterator<Item = S>) -> Client {
         let events = self.host.file_for_run("events");
         let errors = self.host.file_for_run("stderr");
-        let mut command = Command::new(rejoin());
+        let mut command = Command::new(self.program);
         command.args(self.subcommand).args(&self.options).args(self.host.options());
         command.arg("--server").arg(self.server);
         if !matches!(self.subcommand, Some("ls" | "kill")) {
