@@ -366,6 +366,7 @@ fn explore(profile: &str, address: &str) -> Outcome {
     Ok(true)
 }
 
+#[expect(clippy::disallowed_methods, reason = "any number is a seed")]
 fn simulate(seed: Option<u64>, seconds: u64, steps: usize) -> bool {
     let clock = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     let first = seed.unwrap_or_else(|| clock.map_or(0, |now| now.as_secs()));

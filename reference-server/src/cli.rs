@@ -2,6 +2,7 @@
 
 mod kill;
 mod list;
+mod prune;
 
 use std::ffi::OsString;
 use std::io::{self, Write};
@@ -37,6 +38,12 @@ enum Action {
     },
     /// List the sessions on this host
     Ls {
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Remove what dead servers left behind: entries, processes, old tombstones
+    Prune {
         /// As JSON
         #[arg(long)]
         json: bool,
@@ -95,6 +102,7 @@ fn act(arguments: Arguments, prefix: &[&str]) -> io::Result<ExitCode> {
             serve::run(&folder, session)?;
         }
         Action::Ls { json } => list::list(registry.as_deref(), json)?,
+        Action::Prune { json } => return prune::prune(registry.as_deref(), json),
         Action::Kill { sessions } => return kill::kill(&place()?, &sessions),
         Action::Version { json } => print_version(json)?,
     }

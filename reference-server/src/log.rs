@@ -41,6 +41,7 @@ impl BoundedLog {
 
     /// Writes a line with the time in front. Characters that could steer a terminal or break the
     /// line are escaped. A log that cannot be written keeps nothing from going on.
+    #[expect(clippy::disallowed_methods, reason = "it is read, and decides nothing")]
     pub fn line(&mut self, message: fmt::Arguments<'_>) {
         let time = rfc3339(SystemTime::now());
         let mut line = format!("{time} ");

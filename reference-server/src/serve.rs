@@ -4,6 +4,7 @@
 mod effects;
 mod guard;
 mod links;
+mod pulse;
 mod running;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -25,6 +26,7 @@ use crate::past::to_machine;
 use crate::process::{Inherited, become_server, stderr_to};
 use crate::registry::{Lock, Record, Registry, RegistryError};
 use links::{LiveLink, Report};
+use pulse::Pulse;
 use running::{Activity, Running};
 
 /// Nothing was sent on the attached link for this long: a Ping is.
@@ -84,6 +86,7 @@ struct Serve {
     log: Option<BoundedLog>,
     umask: u32,
     process: Option<Running>,
+    pulse: Pulse,
     ending: Option<Ending>,
     links: BTreeMap<Link, LiveLink>,
     next_link: u64,
@@ -123,6 +126,7 @@ impl Serve {
             log,
             umask: inherited.umask,
             process: None,
+            pulse: Pulse::default(),
             ending: None,
             links: BTreeMap::new(),
             next_link: 0,
@@ -165,7 +169,10 @@ impl Serve {
                     self.rearm(timer);
                 }
                 () = due(self.ending_due) => self.children_changed(),
-                _ = guard.tick() => self.guard_entry(),
+                _ = guard.tick() => {
+                    self.guard_entry();
+                    self.show_activity();
+                }
                 _ = sweep.tick() => self.sweep(),
             }
             self.check_abandoned();
@@ -238,6 +245,7 @@ impl Serve {
     }
 
     fn activity(&mut self, activity: Activity) {
+        self.pulse.beat();
         match activity {
             Activity::Output(stream, data) => self.step(Event::Output(stream, data)),
             Activity::InputTaken(next) => self.input_taken(next),

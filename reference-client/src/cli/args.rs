@@ -20,6 +20,7 @@ Examples:
   rejoin -p 2222 -J gate me@host tmux    ssh's options mean what they mean to ssh
   rejoin ls host                         what runs there
   rejoin attach host                     come back to it, from any machine
+  rejoin attach host 2                   the second one that ls shows
   rejoin kill host 1a2b3c4d              end it
   GIT_SSH_COMMAND=rejoin git fetch       in the place of ssh
   rsync -e rejoin -a big/ host:big/
@@ -44,7 +45,7 @@ the process running; on SIGINT, without a terminal, it ends the process.";
     long_about = LONG_ABOUT,
     after_help = EXAMPLES,
     override_usage = "rejoin [OPTIONS] DESTINATION [COMMAND]...\n       \
-        rejoin ls|attach|kill [OPTIONS] DESTINATION [SESSION]\n       rejoin demo",
+        rejoin ls|attach|kill|prune [OPTIONS] DESTINATION [SESSION]...\n       rejoin demo",
     args_conflicts_with_subcommands = true,
     disable_help_subcommand = true,
     disable_version_flag = true,
@@ -66,8 +67,10 @@ pub(crate) enum Action {
     Ls(List),
     /// Come back to a session, from this machine or another one
     Attach(Attach),
-    /// End a session and its process
+    /// End sessions and their processes
     Kill(Kill),
+    /// Remove what dead servers left behind on a host
+    Prune(Prune),
     /// Play the story of a lost connection on this machine; needs no ssh
     #[cfg(feature = "embedded-server")]
     Demo,
@@ -168,10 +171,16 @@ pub(crate) enum WhenLost {
 
 /// List sessions.
 #[derive(Args, Debug)]
+#[command(
+    long_about = "Lists the sessions of a host, the oldest first, with a number for rejoin attach.\n\n\
+    IDLE is how long nothing went in or out and nobody came or went, to a minute. ATTACHED BY is \
+    who has the session at the moment. With --json, ages are in seconds, and started in seconds \
+    since 1970."
+)]
 pub(crate) struct List {
     #[command(flatten)]
     pub(crate) link: LinkOptions,
-    /// Print what the server tells, as JSON
+    /// Print it as JSON
     #[arg(long)]
     pub(crate) json: bool,
     /// Where
@@ -195,19 +204,50 @@ pub(crate) struct Attach {
     pub(crate) take_over: bool,
     /// Where
     pub(crate) destination: OsString,
-    /// The first digits of its id, as ls shows them; may be left out if there is only one session
+    /// Its number in ls, or the first digits of its id; may be left out if there is only one
     pub(crate) session: Option<String>,
 }
 
 /// Kill.
 #[derive(Args, Debug)]
+#[command(
+    long_about = "Ends sessions, with everything that their processes have started, and has the \
+    host forget them.\n\n\
+    A session whose server does not answer - it may be stopped, or busy - is left alone, and that \
+    is told."
+)]
 pub(crate) struct Kill {
     #[command(flatten)]
     pub(crate) link: LinkOptions,
+    /// End all sessions of the host; asks first
+    #[arg(long, conflicts_with = "sessions")]
+    pub(crate) all: bool,
+    /// Do not ask
+    #[arg(long, requires = "all", conflicts_with = "sessions")]
+    pub(crate) yes: bool,
     /// Where
     pub(crate) destination: OsString,
-    /// The first digits of its id, as ls shows them
-    pub(crate) session: String,
+    /// The first digits of their ids, as ls shows them
+    #[arg(value_name = "SESSION", required_unless_present = "all")]
+    pub(crate) sessions: Vec<String>,
+}
+
+/// Prune.
+#[derive(Args, Debug)]
+#[command(
+    long_about = "Removes what dead servers left behind on a host: entries, processes, and what was \
+    remembered of sessions that ended more than a day ago. Other commands do so by the way; this one \
+    says what it removed.\n\n\
+    Dead is only what its lock shows to be dead, never what is stopped or busy."
+)]
+pub(crate) struct Prune {
+    #[command(flatten)]
+    pub(crate) link: LinkOptions,
+    /// Print it as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Where
+    pub(crate) destination: OsString,
 }
 
 /// Reads the command line, without the program's own name.

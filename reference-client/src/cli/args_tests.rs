@@ -235,6 +235,13 @@ fn a_subcommands_own_options_may_stand_in_front_of_it() {
     assert_eq!(attach.session.as_deref(), Some("1a2b"));
     assert!(parse(words(&["--retention", "1d", "ls", "host"])).is_err());
     assert!(parse(words(&["kill", "host"])).is_err());
+    assert!(parse(words(&["kill", "--all", "host", "1a2b"])).is_err());
+    assert!(parse(words(&["kill", "--yes", "host", "1a2b"])).is_err());
+    let Some(Action::Kill(kill)) = cli(&["kill", "host", "1a2b", "3c4d"]).action else {
+        panic!("no kill")
+    };
+    assert_eq!(kill.sessions, ["1a2b", "3c4d"]);
+    assert!(matches!(cli(&["prune", "-p22", "host"]).action, Some(Action::Prune(_))));
 }
 
 #[test]

@@ -38,6 +38,7 @@ impl EventLog {
     }
 
     /// Writes an event, soon.
+    #[expect(clippy::disallowed_methods, reason = "it is read, and decides nothing")]
     pub(crate) fn write(&self, event: &impl Serialize) {
         if let Some(line) = line(event, SystemTime::now()) {
             // An application that closed its end does not care any more.

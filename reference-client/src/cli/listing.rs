@@ -1,6 +1,9 @@
 //! What a host says about its sessions, and the table that a person sees.
 
+use std::time::Duration;
+
 use rejoin_client::{Holder, Incarnation, SessionId, Tenure};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use unicode_width::UnicodeWidthStr as _;
 
@@ -22,10 +25,23 @@ pub(crate) struct Row {
     /// In seconds since 1970.
     pub(crate) started: Option<u64>,
     #[serde(default)]
+    pub(crate) age_seconds: Option<u64>,
+    #[serde(default)]
+    pub(crate) idle_seconds: Option<u64>,
+    #[serde(default)]
     pub(crate) client: String,
 }
 
 impl Row {
+    /// The same without what could steer a terminal: JSON is looked at, too.
+    pub(crate) fn printable(mut self) -> Self {
+        let texts = [&mut self.session, &mut self.state, &mut self.command, &mut self.client];
+        for text in texts.into_iter().chain(&mut self.epoch) {
+            *text = shown(text);
+        }
+        self
+    }
+
     pub(crate) fn id(&self) -> Result<SessionId, Ending> {
         let told = format!("{}: the host tells an id that is none", shown(&self.session));
         self.session.parse().map_err(|_| Ending::failed(told))
@@ -49,13 +65,114 @@ impl Row {
     }
 }
 
+/// What `rejoin-server prune --json` tells.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, PartialEq, Eq)]
+pub(crate) struct Pruned {
+    /// The sessions whose server was dead.
+    #[serde(default)]
+    dead: Vec<String>,
+    /// How many processes of theirs were ended.
+    killed: u64,
+    /// The sessions that ended long ago.
+    #[serde(default)]
+    tombstones: Vec<String>,
+    /// What could not be removed.
+    #[serde(default)]
+    problems: Vec<Problem>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
+struct Problem {
+    session: String,
+    error: String,
+}
+
+impl Pruned {
+    /// The same without what could steer a terminal.
+    pub(crate) fn printable(mut self) -> Self {
+        let problems = self.problems.iter_mut().flat_map(|it| [&mut it.session, &mut it.error]);
+        for text in self.dead.iter_mut().chain(&mut self.tombstones).chain(problems) {
+            *text = shown(text);
+        }
+        self
+    }
+
+    /// Whatever could not be removed is a failure.
+    pub(crate) fn ending(&self) -> Ending {
+        let Some(Problem { session, error }) = self.problems.first() else {
+            return Ending::silent(0);
+        };
+        let count = self.problems.len();
+        Ending::failed(format!("{count} could not be removed, such as {session}: {error}"))
+    }
+}
+
 /// Reads the answer, behind whatever the login shell printed.
-pub(crate) fn parse(answer: &str) -> Option<Vec<Row>> {
+pub(crate) fn parse<T: DeserializeOwned>(answer: &str) -> Option<T> {
     answer.lines().rev().find_map(|line| serde_json::from_str(line).ok())
 }
 
-/// The one session that the beginning of an id names; without it, the only one there is.
-pub(crate) fn find<'a>(rows: &'a [Row], prefix: Option<&str>) -> Result<&'a Row, Ending> {
+/// What a person is told of it.
+pub(crate) fn pruned(pruned: &Pruned) -> String {
+    let removed = [
+        (pruned.dead.len() as u64, "dead session"),
+        (pruned.killed, "leftover process"),
+        (pruned.tombstones.len() as u64, "old tombstone"),
+    ];
+    let words: Vec<_> = removed.into_iter().filter(|(count, _)| *count > 0).map(counted).collect();
+    match words.as_slice() {
+        [] => "nothing was there to be removed\n".to_owned(),
+        words => format!("removed: {}\n", words.join(", ")),
+    }
+}
+
+fn counted((count, what): (u64, &str)) -> String {
+    let plural = match what.strip_suffix('s') {
+        _ if count == 1 => "",
+        Some(_) => "es",
+        None => "s",
+    };
+    format!("{count} {what}{plural}")
+}
+
+/// The one session that a row's number or the beginning of an id names; without either, the only
+/// one there is.
+pub(crate) fn find<'a>(rows: &'a [Row], name: Option<&str>) -> Result<&'a Row, Ending> {
+    match name.and_then(row_number) {
+        Some(number) => number.checked_sub(1).and_then(|index| rows.get(index)).ok_or_else(|| {
+            let count = rows.len();
+            Ending::failed(format!("there is no row {number}: rejoin ls shows {count}"))
+        }),
+        None => by_digits(rows, name),
+    }
+}
+
+/// The sessions that the beginnings of ids name, once each. None is named by its number: what is
+/// in a row may be another session by now, and what is ended stays ended.
+pub(crate) fn named<'a>(rows: &'a [Row], names: &[String]) -> Result<Vec<&'a Row>, Ending> {
+    let mut found: Vec<&Row> = Vec::new();
+    for name in names {
+        if row_number(name).is_some() {
+            return Err(Ending::failed(format!(
+                "{name} is the number of a row, which may be another session by now: kill takes \
+                 the first digits of an id"
+            )));
+        }
+        let row = by_digits(rows, Some(name))?;
+        if !found.contains(&row) {
+            found.push(row);
+        }
+    }
+    Ok(found)
+}
+
+/// No host shows a thousand sessions, and no id is given with so few digits.
+fn row_number(name: &str) -> Option<usize> {
+    let is_short = (1..=3).contains(&name.len()) && name.bytes().all(|byte| byte.is_ascii_digit());
+    is_short.then(|| name.parse().ok()).flatten()
+}
+
+fn by_digits<'a>(rows: &'a [Row], prefix: Option<&str>) -> Result<&'a Row, Ending> {
     let prefix = prefix.map(str::to_ascii_lowercase).unwrap_or_default();
     let found: Vec<&Row> = rows.iter().filter(|row| row.session.starts_with(&prefix)).collect();
     match (found.as_slice(), prefix.as_str()) {
@@ -80,39 +197,45 @@ fn names(rows: &[&Row]) -> String {
     names.join(", ")
 }
 
-/// The table, with lines of this width at most, at this time.
-pub(crate) fn table(rows: &[Row], now: u64, width: Option<usize>) -> String {
+/// The table, with lines of this width at most.
+pub(crate) fn table(rows: &[Row], width: Option<usize>) -> String {
     let length = distinct(rows);
-    let header = ["SESSION", "STATE", "AGE", "ATTACHED BY", "COMMAND"].map(str::to_owned);
-    let mut cells = vec![header];
-    cells.extend(rows.iter().map(|row| cells_of(row, now, length)));
-    let widths: Vec<usize> = (0..4)
+    let mut cells = vec![HEADER.map(str::to_owned)];
+    cells.extend(rows.iter().zip(1..).map(|(row, number)| cells_of(row, number, length)));
+    let widths: Vec<usize> = (0..HEADER.len() - 1)
         .map(|column| cells.iter().map(|row| row[column].width()).max().unwrap_or(0))
         .collect();
     cells.iter().map(|row| line(row, &widths, width)).collect()
 }
 
-fn cells_of(row: &Row, now: u64, length: usize) -> [String; 5] {
+const HEADER: [&str; 7] = ["#", "SESSION", "STATE", "AGE", "IDLE", "ATTACHED BY", "COMMAND"];
+
+fn cells_of(row: &Row, number: usize, length: usize) -> [String; HEADER.len()] {
     let by = if row.is_attached() { shown(&row.client) } else { String::new() };
-    let age = row.started.map(|started| {
-        super::status::round(std::time::Duration::from_secs(now.saturating_sub(started)))
-    });
+    let rounded = |seconds| super::status::round(Duration::from_secs(seconds));
+    let idle = match row.idle_seconds {
+        // It is known to a minute.
+        Some(0..120) => "<2m".to_owned(),
+        idle => idle.map(rounded).unwrap_or_default(),
+    };
     [
+        number.to_string(),
         digits(&row.session, length),
         shown(&row.state),
-        age.unwrap_or_default(),
+        row.age_seconds.map(rounded).unwrap_or_default(),
+        idle,
         by,
         shown(&row.command),
     ]
 }
 
-fn line(cells: &[String; 5], widths: &[usize], width: Option<usize>) -> String {
+fn line(cells: &[String; HEADER.len()], widths: &[usize], width: Option<usize>) -> String {
     let mut line = String::new();
     for (cell, width) in cells.iter().zip(widths) {
         line.push_str(cell);
         line.extend(std::iter::repeat_n(' ', width - cell.width() + 2));
     }
-    line.push_str(&cells[4]);
+    line.push_str(&cells[HEADER.len() - 1]);
     let line = width.map_or(line.clone(), |width| cut(&line, width));
     line.trim_end().to_owned() + "\n"
 }
@@ -141,85 +264,5 @@ fn digits(session: &str, length: usize) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn row(session: &str, state: &str, command: &str) -> Row {
-        Row {
-            session: session.to_owned(),
-            state: state.to_owned(),
-            incarnation: Some(1),
-            epoch: Some("00112233445566778899aabbccddeeff".to_owned()),
-            tenure: Some(2),
-            command: command.to_owned(),
-            terminal: true,
-            started: Some(1000),
-            client: "me@desk:42".to_owned(),
-        }
-    }
-
-    const FIRST: &str = "1a2b3c4d000000000000000000000000";
-    const SECOND: &str = "1a2bffff000000000000000000000000";
-
-    #[test]
-    fn an_answer_is_found_behind_what_a_login_shell_prints() {
-        let rows = vec![row(FIRST, "attached", "bash")];
-        let json = serde_json::to_string(&rows).unwrap();
-        assert_eq!(parse(&format!("Welcome!\n[1] 42\n{json}\n")), Some(rows));
-        assert_eq!(parse("[]\n"), Some(vec![]));
-        assert_eq!(parse("Welcome!\n"), None);
-        assert_eq!(parse(""), None);
-    }
-
-    #[test]
-    fn an_answer_may_say_more_and_less_than_this_version_knows() {
-        let json = r#"[{"session":"ab","state":"starting","incarnation":null,"epoch":null,
-            "tenure":null,"started":null,"mood":"good"}]"#
-            .replace('\n', " ");
-        let rows = parse(&json).unwrap();
-        assert_eq!((rows[0].holder(), rows[0].terminal), (None, false));
-        assert!(rows[0].id().is_err());
-    }
-
-    #[test]
-    fn a_session_is_found_by_its_first_digits_or_by_being_the_only_one() {
-        let rows = [row(FIRST, "attached", "bash"), row(SECOND, "detached", "vim")];
-        assert_eq!(find(&rows, Some("1a2b3")).unwrap().session, FIRST);
-        assert_eq!(find(&rows, Some("1A2BF")).unwrap().session, SECOND);
-        assert_eq!(find(&rows[..1], None).unwrap().session, FIRST);
-        let line = |found: Result<&Row, Ending>| found.unwrap_err().line.unwrap();
-        assert_eq!(line(find(&rows, None)), "which one? 1a2b3c4d (bash), 1a2bffff (vim)");
-        assert!(line(find(&rows, Some("1a2b"))).starts_with("several sessions begin with 1a2b"));
-        assert!(line(find(&rows, Some("9"))).contains("no session begins with 9"));
-        assert!(line(find(&[], None)).contains("no sessions"));
-    }
-
-    #[test]
-    fn the_table_is_aligned_and_cut_to_the_terminal() {
-        let rows = [row(FIRST, "attached", "make -j8"), row(SECOND, "detached", "bash")];
-        assert_eq!(
-            table(&rows, 4661, None),
-            "SESSION   STATE     AGE    ATTACHED BY  COMMAND\n\
-             1a2b3c4d  attached  1h01m  me@desk:42   make -j8\n\
-             1a2bffff  detached  1h01m               bash\n"
-        );
-        assert_eq!(
-            table(&rows[..1], 1003, Some(45)),
-            "SESSION   STATE     AGE  ATTACHED BY  COMMAND\n\
-             1a2b3c4d  attached  3s   me@desk:42   make -…\n"
-        );
-    }
-
-    #[test]
-    fn ids_get_as_many_digits_as_tell_them_apart() {
-        let rows = [row("1a2b3c4d1", "dead", ""), row("1a2b3c4d2", "dead", "")];
-        assert!(table(&rows, 0, None).contains("1a2b3c4d1  dead"));
-    }
-
-    #[test]
-    fn a_hosts_words_cannot_steer_the_terminal() {
-        let mut evil = row("\x1b[2J1", "at\x1btached", "rm\r\x1b]0;x\x07");
-        evil.client = "a\nb".to_owned();
-        assert!(!table(&[evil], 0, None).replace('\n', "").contains(char::is_control));
-    }
-}
+#[path = "listing_tests.rs"]
+mod tests;

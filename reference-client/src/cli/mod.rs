@@ -10,6 +10,7 @@ mod events;
 mod input;
 mod job;
 mod keyboard;
+mod kill;
 mod listing;
 mod output;
 mod pages;
@@ -50,7 +51,8 @@ fn act(cli: Cli) -> ExitCode {
         None => start(cli.run),
         Some(Action::Ls(list)) => block_on(remote::ls(list)),
         Some(Action::Attach(attach)) => block_on(remote::attach(attach)),
-        Some(Action::Kill(kill)) => block_on(remote::kill(kill)),
+        Some(Action::Kill(kill)) => block_on(kill::kill(kill)),
+        Some(Action::Prune(prune)) => block_on(remote::prune(prune)),
         #[cfg(feature = "embedded-server")]
         Some(Action::Demo) => return demo::run(),
         Some(Action::Completions { shell }) => pages::completions(shell),

@@ -1,17 +1,18 @@
-//! The subcommands that act on sessions that there are: `ls`, `attach`, `kill`.
+//! The subcommands that ask a host about its sessions: `ls`, `attach`, `prune`.
 
 use std::ffi::OsStr;
 use std::io::{ErrorKind, IsTerminal as _, Write as _};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
-use rejoin_client::{ClaimFrom, Incarnation, Session, Target, Tenure};
-use rejoin_ssh::{Attempt, Connect as _, LinkError, LinkErrorKind};
+use rejoin_client::{ClaimFrom, Session, Target};
+use rejoin_ssh::{Attempt, Connect, LinkError, LinkErrorKind};
+use serde::de::DeserializeOwned;
 use tokio::io::AsyncReadExt as _;
 
-use super::args::{Attach, Kill, LinkOptions, List, SessionOptions};
+use super::args::{Attach, LinkOptions, List, Prune};
 use super::job::{self, SshLines};
-use super::listing::{self, Row};
+use super::listing::{self, Pruned, Row};
 use super::run::{self, Fallible};
 use super::setting::Setting;
 use super::terminal::{self, Standard};
@@ -19,6 +20,8 @@ use super::words::{self, Ending};
 
 /// No host has so many sessions.
 const MAX_ANSWER: u64 = 16 * 1024 * 1024;
+/// How long an answer may take: somebody may have to be found who knows the password.
+const PATIENCE: Duration = Duration::from_mins(3);
 /// How long ssh's words wait for the failure that they announce.
 const HELD_BACK: Duration = Duration::from_millis(700);
 
@@ -31,13 +34,17 @@ pub(crate) async fn ls(list: List) -> Ending {
 }
 
 fn show(rows: &[Row], is_json: bool) -> Ending {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs());
     let is_terminal = std::io::stdout().is_terminal();
     let text = match serde_json::to_string(rows) {
         Ok(json) if is_json => json + "\n",
         _ if rows.is_empty() => "no sessions\n".to_owned(),
-        _ => listing::table(rows, now, is_terminal.then(|| usize::from(terminal::size().cols))),
+        _ => listing::table(rows, is_terminal.then(|| usize::from(terminal::size().cols))),
     };
+    print(&text)
+}
+
+/// Prints what a command is for.
+pub(crate) fn print(text: &str) -> Ending {
     match std::io::stdout().write_all(text.as_bytes()) {
         Ok(()) => Ending::silent(0),
         // As a program that the signal ends: whoever read has seen enough.
@@ -85,50 +92,57 @@ fn is_claimable(row: &Row, take_over: bool) -> Fallible<()> {
     Ok(())
 }
 
-/// `rejoin kill`.
-pub(crate) async fn kill(kill: Kill) -> Ending {
-    match close(kill).await {
-        Ok(ending) | Err(ending) => ending,
+/// `rejoin prune`.
+pub(crate) async fn prune(prune: Prune) -> Ending {
+    let Prune { link, json, destination } = prune;
+    let answer = ask(&link, &destination, "prune --json").await;
+    let pruned = match answer.map(Pruned::printable) {
+        Ok(pruned) => pruned,
+        Err(ending) => return ending,
+    };
+    let text = match serde_json::to_string(&pruned) {
+        Ok(text) if json => text + "\n",
+        _ => listing::pruned(&pruned),
+    };
+    match print(&text) {
+        Ending { code: 0, .. } => pruned.ending(),
+        failed => failed,
     }
-}
-
-async fn close(kill: Kill) -> Fallible<Ending> {
-    let Kill { link, destination, session } = kill;
-    let rows = rows(&link, &destination).await?;
-    let row = listing::find(&rows, Some(&session))?;
-    let mut options = run::options(&SessionOptions { events: None, give_up: None })?;
-    options.session = row.id()?;
-    let incarnation = Incarnation(row.incarnation.unwrap_or(0));
-    let tenure = Tenure(row.tenure.unwrap_or(0));
-    let (ssh, lines) = run::connector(&link, &destination, "attach");
-    let chatter = tokio::spawn(pass_on(lines, link.ssh_options.has('v')));
-    let mut session = Session::kill(Arc::new(ssh), incarnation, tenure, options)
-        .map_err(|error| Ending::failed(error.to_string()))?;
-    let mut ending = None;
-    while let Some(event) = session.events.recv().await {
-        ending = Ending::of(&event, "rejoin ls").or(ending);
-    }
-    chatter.abort();
-    Ok(ending.unwrap_or_else(|| Ending::failed("it is unknown whether the session was ended")))
 }
 
 /// Asks a host for its sessions.
-async fn rows(link: &LinkOptions, destination: &OsStr) -> Fallible<Vec<Row>> {
-    let (ssh, lines) = run::connector(link, destination, "ls --json");
+pub(crate) async fn rows(link: &LinkOptions, destination: &OsStr) -> Fallible<Vec<Row>> {
+    let rows: Vec<Row> = ask(link, destination, "ls --json").await?;
+    Ok(rows.into_iter().map(Row::printable).collect())
+}
+
+/// Runs the server program with these words, and reads its answer.
+async fn ask<T: DeserializeOwned>(
+    link: &LinkOptions,
+    destination: &OsStr,
+    words: &str,
+) -> Fallible<T> {
+    let (ssh, lines) = run::connector(link, destination, words);
     let chatter = tokio::spawn(pass_on(lines, link.ssh_options.has('v')));
-    let (answer, error) = match ssh.connect(Attempt::First).await {
-        Err(error) => (String::new(), error),
-        Ok(link) => {
-            let (reader, writer, guard) = link.into_parts();
-            drop(writer);
-            let mut answer = Vec::new();
-            // What is missing at the end shows when it is read.
-            let _ = reader.take(MAX_ANSWER).read_to_end(&mut answer).await;
-            (String::from_utf8_lossy(&answer).into_owned(), guard.post_mortem().await)
-        }
-    };
+    let answered = tokio::time::timeout(PATIENCE, answer(&ssh)).await;
     chatter.abort();
+    let Ok((answer, error)) = answered else {
+        return Err(Ending::failed("the host did not answer in time"));
+    };
     listing::parse(&answer).ok_or_else(|| no_answer(&error))
+}
+
+async fn answer(ssh: &impl Connect) -> (String, LinkError) {
+    let link = match ssh.connect(Attempt::First).await {
+        Err(error) => return (String::new(), error),
+        Ok(link) => link,
+    };
+    let (reader, writer, guard) = link.into_parts();
+    drop(writer);
+    let mut answer = Vec::new();
+    // What is missing at the end shows when it is read.
+    let _ = reader.take(MAX_ANSWER).read_to_end(&mut answer).await;
+    (String::from_utf8_lossy(&answer).into_owned(), guard.post_mortem().await)
 }
 
 fn no_answer(error: &LinkError) -> Ending {
@@ -136,13 +150,13 @@ fn no_answer(error: &LinkError) -> Ending {
         LinkErrorKind::ServerMissing => {
             Ending::failed(words::gave_up("server_missing", &error.message))
         }
-        LinkErrorKind::Closed => Ending::failed("the host did not list its sessions"),
+        LinkErrorKind::Closed => Ending::failed("the host did not say a word about its sessions"),
         _ => Ending::failed(&error.message),
     }
 }
 
 /// Shows what ssh says, unless it ends at once: then its failure says it all.
-async fn pass_on(mut lines: SshLines, is_verbose: bool) {
+pub(crate) async fn pass_on(mut lines: SshLines, is_verbose: bool) {
     while let Some((_, line)) = lines.recv().await {
         if !is_verbose {
             tokio::time::sleep(HELD_BACK).await;

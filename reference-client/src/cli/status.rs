@@ -1,7 +1,8 @@
 //! The status line: what it says while there is no connection, and the bytes that draw it.
 
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
+use rustix::time::{ClockId, clock_gettime};
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
 use super::quote::shown;
@@ -16,8 +17,8 @@ const SOON: Duration = Duration::from_millis(200);
 #[derive(Clone, Debug)]
 pub(crate) struct Outage {
     destination: String,
-    /// By the wall clock: it is to count the time asleep.
-    since: SystemTime,
+    /// Since boot: that counts the time asleep, and does not jump as the clock on the wall may.
+    since: Duration,
     began: Instant,
     why: String,
     next: Option<Instant>,
@@ -28,11 +29,17 @@ pub(crate) struct Outage {
     pub(crate) is_told: bool,
 }
 
+fn since_boot() -> Duration {
+    let now = clock_gettime(ClockId::Boottime);
+    // Never negative on this clock, and the nanoseconds stay below a second.
+    Duration::new(now.tv_sec.try_into().unwrap_or(0), now.tv_nsec.try_into().unwrap_or(0))
+}
+
 impl Outage {
     pub(crate) fn new(destination: &str, why: &str) -> Self {
         Self {
             destination: shown(destination),
-            since: SystemTime::now(),
+            since: since_boot(),
             began: Instant::now(),
             why: shown(why),
             next: None,
@@ -72,7 +79,7 @@ impl Outage {
 
     /// How long it has been.
     pub(crate) fn length(&self) -> Duration {
-        self.since.elapsed().unwrap_or_default()
+        since_boot().saturating_sub(self.since)
     }
 
     /// For somebody without keys to press.

@@ -9,6 +9,7 @@
 
 mod environment;
 mod frames;
+mod housekeeping;
 mod input;
 mod life;
 mod output;

@@ -2,10 +2,10 @@
 
 use std::io::{self, Write};
 use std::path::Path;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
 
+use crate::host;
 use crate::registry::{Listed, Phase, Record, Registry, sweep};
 
 /// A session as `ls --json` shows it.
@@ -21,13 +21,18 @@ struct Row {
     terminal: bool,
     /// When its first server started, in seconds since 1970.
     started: Option<u64>,
+    /// How long ago that is, in seconds, whatever became of the clock on the wall since.
+    age_seconds: Option<u64>,
+    /// For how many seconds nothing went in or out and nobody came or went, to a minute.
+    idle_seconds: Option<u64>,
     /// Who holds it.
     client: String,
 }
 
-impl From<Listed> for Row {
-    fn from(listed: Listed) -> Self {
-        let state = state(&listed);
+impl Row {
+    /// As it is at this time since boot.
+    fn of(listed: &Listed, now: u64) -> Self {
+        let state = state(listed);
         let record = listed.record.as_ref();
         let text = |of: fn(&Record) -> &String| record.map(of).cloned().unwrap_or_default();
         Self {
@@ -39,6 +44,8 @@ impl From<Listed> for Row {
             command: text(|record| &record.command),
             terminal: record.is_some_and(|record| record.has_terminal),
             started: record.map(|record| record.started.unix),
+            age_seconds: record.map(|record| now.saturating_sub(record.started.boottime)),
+            idle_seconds: record.map(|record| now.saturating_sub(record.active)),
             client: text(|record| &record.client),
         }
     }
@@ -69,31 +76,31 @@ fn rows(registry: Option<&Path>) -> io::Result<Vec<Row>> {
         return Ok(Vec::new());
     };
     sweep(&registry)?;
-    Ok(registry.list()?.into_iter().map(Row::from).collect())
+    let mut listed = registry.list()?;
+    // The oldest first: what is started later moves no row.
+    listed.sort_by_key(|listed| {
+        let started = listed.record.as_ref().map(|record| record.started.boottime);
+        (started.unwrap_or(u64::MAX), listed.session)
+    });
+    let now = host::boottime().as_secs();
+    Ok(listed.iter().map(|listed| Row::of(listed, now)).collect())
 }
 
 fn print(out: &mut impl Write, rows: &[Row]) -> io::Result<()> {
     if rows.is_empty() {
         return writeln!(out, "no sessions");
     }
-    writeln!(out, "{:<34}{:<10}{:>8}  {:<24}COMMAND", "SESSION", "STATE", "AGE", "HELD BY")?;
-    for row in rows {
-        writeln!(
-            out,
-            "{:<34}{:<10}{:>8}  {:<24}{}",
-            row.session,
-            row.state,
-            row.started.map_or_else(String::new, age),
-            row.client,
-            row.command
-        )?;
+    let [session, state, age, idle, client] = ["SESSION", "STATE", "AGE", "IDLE", "HELD BY"];
+    writeln!(out, "{session:<34}{state:<10}{age:>8}{idle:>8}  {client:<24}COMMAND")?;
+    for Row { session, state, age_seconds, idle_seconds, client, command, .. } in rows {
+        let [age, idle] =
+            [age_seconds, idle_seconds].map(|seconds| seconds.map_or_else(String::new, rounded));
+        writeln!(out, "{session:<34}{state:<10}{age:>8}{idle:>8}  {client:<24}{command}")?;
     }
     Ok(())
 }
 
-fn age(started: u64) -> String {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
-    let seconds = now.as_secs().saturating_sub(started);
+fn rounded(seconds: u64) -> String {
     match seconds {
         0..=119 => format!("{seconds}s"),
         120..=7199 => format!("{}m", seconds / 60),

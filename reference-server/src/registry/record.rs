@@ -43,12 +43,16 @@ pub struct Record {
     pub has_terminal: bool,
     /// Whether a client is attached. For display only.
     pub is_attached: bool,
+    /// When a byte last went in or out, or a client came or went, in seconds since boot: to a minute,
+    /// and for display only.
+    pub active: u64,
 }
 
 impl Record {
     /// A record for an incarnation that a server is about to be started for. Texts are made
     /// printable and cut to length.
     pub fn reserved(incarnation: Incarnation, tenure: Tenure, command: &str, client: &str) -> Self {
+        let started = Stamp::now();
         Self {
             phase: Phase::Reserved,
             incarnation,
@@ -56,10 +60,11 @@ impl Record {
             epoch: None,
             command: rejoin_protocol::error::printable(command, MAX_TEXT),
             client: rejoin_protocol::error::printable(client, MAX_TEXT),
-            started: Stamp::now(),
+            started,
             server: None,
             has_terminal: false,
             is_attached: false,
+            active: started.boottime,
         }
     }
 
@@ -100,6 +105,7 @@ pub struct Stamp {
 
 impl Stamp {
     /// This moment.
+    #[expect(clippy::disallowed_methods, reason = "`unix` is read, and decides nothing")]
     pub fn now() -> Self {
         let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Self { unix: since_1970.as_secs(), boottime: host::boottime().as_secs() }

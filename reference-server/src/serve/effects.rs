@@ -158,11 +158,28 @@ impl Serve {
     pub(super) fn show_attachment(&mut self) {
         let is_attached = self.machine.attached().is_some();
         if self.record.as_ref().is_some_and(|record| record.is_attached != is_attached)
-            && self.ending.is_none()
-            && !self.machine.is_gone()
+            && self.is_shown()
         {
-            let _ = self.rewrite_record(|record| record.is_attached = is_attached);
+            let now = crate::host::boottime().as_secs();
+            self.pulse.written(now);
+            let _ = self.rewrite_record(|record| {
+                record.is_attached = is_attached;
+                record.active = now;
+            });
         }
+    }
+
+    /// For `ls` only, as well.
+    pub(super) fn show_activity(&mut self) {
+        let now = crate::host::boottime().as_secs();
+        if let Some(active) = self.pulse.look(now).filter(|_| self.is_shown()) {
+            let _ = self.rewrite_record(|record| record.active = active);
+        }
+    }
+
+    /// Whether the entry is still this server's to write in.
+    fn is_shown(&self) -> bool {
+        self.ending.is_none() && !self.machine.is_gone()
     }
 
     fn end_process(&mut self) {

@@ -90,7 +90,7 @@ impl<'a> Plan<'a> {
         let mut command = Command::new(self.program);
         command.args(self.subcommand).args(&self.options).args(self.host.options());
         command.arg("--server").arg(self.server);
-        if !matches!(self.subcommand, Some("ls" | "kill")) {
+        if !matches!(self.subcommand, Some("ls" | "kill" | "prune")) {
             command.arg("--events").arg(&events);
         }
         command.arg(self.host.name()).args(words);

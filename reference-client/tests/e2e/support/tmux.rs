@@ -31,6 +31,15 @@ impl Tmux {
         Self::start(host, events, &line)
     }
 
+    /// Runs a subcommand of rejoin in the terminal, with these options in front of the host's name.
+    pub(crate) fn subcommand(host: &Host, words: &[&str]) -> Self {
+        let mut line: Vec<OsString> = vec![rejoin().into()];
+        line.extend(words.iter().map(OsString::from));
+        line.extend(host.options());
+        line.extend(["--server".into(), rejoin_server().into(), host.name().into()]);
+        Self::start(host, host.file_for_run("none"), &line)
+    }
+
     /// Runs the command in the terminal without rejoin: what it must look like.
     pub(crate) fn plain(host: &Host, command: &str) -> Self {
         let line = ["sh", "-c", command].map(OsString::from);

@@ -1,0 +1,85 @@
+//! `rejoin kill`.
+
+use std::ffi::OsStr;
+use std::io::IsTerminal as _;
+use std::sync::Arc;
+
+use rejoin_client::{Incarnation, Session, Tenure};
+
+use super::args::{Kill, LinkOptions, SessionOptions};
+use super::listing::{self, Row};
+use super::remote::{pass_on, print, rows};
+use super::run::{self, Fallible};
+use super::words::{self, Ending};
+
+/// `rejoin kill`.
+pub(crate) async fn kill(kill: Kill) -> Ending {
+    match end(kill).await {
+        Ok(ending) | Err(ending) => ending,
+    }
+}
+
+async fn end(kill: Kill) -> Fallible<Ending> {
+    let Kill { link, all, yes, destination, sessions } = kill;
+    if all && !yes && !is_somebody_there() {
+        return Err(Ending::failed("--all asks first, and there is no terminal: add --yes"));
+    }
+    let rows = rows(&link, &destination).await?;
+    let doomed = if all { rows.iter().collect() } else { listing::named(&rows, &sessions)? };
+    if doomed.is_empty() {
+        return Ok(print("no sessions\n"));
+    }
+    if all && !yes && !is_wanted(&rows, &destination.to_string_lossy()) {
+        return Err(Ending::failed("nothing was ended"));
+    }
+    let mut ending = Ending::silent(0);
+    for row in doomed {
+        let ended = close(&link, &destination, row).await.unwrap_or_else(|failed| failed);
+        ending = told(row, &ended, ending);
+    }
+    Ok(ending)
+}
+
+/// Says how one of them ended. Of several failures each is said, and the last one is the end.
+fn told(row: &Row, ended: &Ending, before: Ending) -> Ending {
+    let id = words::short(&row.session);
+    let Some(line) = &ended.line else {
+        let printed = print(&format!("{id} ended\n"));
+        return if before.code == 0 { printed } else { before };
+    };
+    if let Some(line) = before.line {
+        eprintln!("rejoin: {line}");
+    }
+    Ending::told(ended.code, format!("{id}: {line}"))
+}
+
+fn is_somebody_there() -> bool {
+    std::io::stdin().is_terminal() && std::io::stderr().is_terminal()
+}
+
+fn is_wanted(rows: &[Row], destination: &str) -> bool {
+    let destination = super::quote::shown(destination);
+    eprint!("{}", listing::table(rows, None));
+    eprint!("End all of this on {destination}, with everything that it has started? [y/N] ");
+    let mut answer = String::new();
+    // Without an answer, it is no.
+    let _ = std::io::stdin().read_line(&mut answer);
+    ["y", "yes"].contains(&answer.trim().to_ascii_lowercase().as_str())
+}
+
+async fn close(link: &LinkOptions, destination: &OsStr, row: &Row) -> Fallible<Ending> {
+    let mut options = run::options(&SessionOptions { events: None, give_up: None })?;
+    options.session = row.id()?;
+    let incarnation = Incarnation(row.incarnation.unwrap_or(0));
+    let tenure = Tenure(row.tenure.unwrap_or(0));
+    let (ssh, lines) = run::connector(link, destination, "attach");
+    let chatter = tokio::spawn(pass_on(lines, link.ssh_options.has('v')));
+    let mut session = Session::kill(Arc::new(ssh), incarnation, tenure, options)
+        .map_err(|error| Ending::failed(error.to_string()))?;
+    let mut ending = None;
+    while let Some(event) = session.events.recv().await {
+        ending = Ending::of(&event, "rejoin ls").or(ending);
+    }
+    chatter.abort();
+    Ok(ending.unwrap_or_else(|| Ending::failed("it is unknown whether the session was ended")))
+}

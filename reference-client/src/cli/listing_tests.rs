@@ -1,0 +1,131 @@
+use super::*;
+
+fn row(session: &str, state: &str, command: &str) -> Row {
+    Row {
+        session: session.to_owned(),
+        state: state.to_owned(),
+        incarnation: Some(1),
+        epoch: Some("00112233445566778899aabbccddeeff".to_owned()),
+        tenure: Some(2),
+        command: command.to_owned(),
+        terminal: true,
+        started: Some(1000),
+        age_seconds: Some(3661),
+        idle_seconds: Some(150),
+        client: "me@desk:42".to_owned(),
+    }
+}
+
+const FIRST: &str = "1a2b3c4d000000000000000000000000";
+const SECOND: &str = "1a2bffff000000000000000000000000";
+
+fn told<T: std::fmt::Debug>(found: Result<T, Ending>) -> String {
+    found.unwrap_err().line.unwrap()
+}
+
+#[test]
+fn an_answer_is_found_behind_what_a_login_shell_prints() {
+    let rows = vec![row(FIRST, "attached", "bash")];
+    let json = serde_json::to_string(&rows).unwrap();
+    assert_eq!(parse(&format!("Welcome!\n[1] 42\n{json}\n")), Some(rows));
+    assert_eq!(parse::<Vec<Row>>("[]\n"), Some(vec![]));
+    assert_eq!(parse::<Vec<Row>>("Welcome!\n"), None);
+    assert_eq!(parse::<Vec<Row>>(""), None);
+}
+
+#[test]
+fn an_answer_may_say_more_and_less_than_this_version_knows() {
+    let json = r#"[{"session":"ab","state":"starting","incarnation":null,"epoch":null,
+            "tenure":null,"started":null,"mood":"good"}]"#
+        .replace('\n', " ");
+    let rows: Vec<Row> = parse(&json).unwrap();
+    assert_eq!((rows[0].holder(), rows[0].terminal), (None, false));
+    assert!(rows[0].id().is_err());
+    let pruned: Pruned = parse(r#"{"killed":1,"mood":"good"}"#).unwrap();
+    assert_eq!(pruned, Pruned { killed: 1, ..Pruned::default() });
+}
+
+#[test]
+fn a_session_is_found_by_its_first_digits_or_by_being_the_only_one() {
+    let rows = [row(FIRST, "attached", "bash"), row(SECOND, "detached", "vim")];
+    assert_eq!(find(&rows, Some("1a2b3")).unwrap().session, FIRST);
+    assert_eq!(find(&rows, Some("1A2BF")).unwrap().session, SECOND);
+    assert_eq!(find(&rows[..1], None).unwrap().session, FIRST);
+    assert_eq!(told(find(&rows, None)), "which one? 1a2b3c4d (bash), 1a2bffff (vim)");
+    assert!(told(find(&rows, Some("1a2b"))).starts_with("several sessions begin with 1a2b"));
+    assert!(told(find(&rows, Some("9999"))).contains("no session begins with 9999"));
+    assert!(told(find(&[], None)).contains("no sessions"));
+}
+
+#[test]
+fn a_session_is_found_by_its_row() {
+    let rows = [row(FIRST, "attached", "bash"), row(SECOND, "detached", "vim")];
+    assert_eq!(find(&rows, Some("1")).unwrap().session, FIRST);
+    assert_eq!(find(&rows, Some("02")).unwrap().session, SECOND);
+    for none in ["0", "3", "999"] {
+        assert!(told(find(&rows, Some(none))).starts_with("there is no row"), "{none}");
+    }
+    let four = [row("1234567890abcdef1234567890abcdef", "detached", "four digits are an id")];
+    assert!(find(&four, Some("1234")).is_ok());
+}
+
+#[test]
+fn what_is_to_be_ended_is_named_by_digits_only_and_once() {
+    let rows = [row(FIRST, "attached", "bash"), row(SECOND, "detached", "vim")];
+    let names = |names: &[&str]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let found = named(&rows, &names(&["1a2bf", "1a2b3c4d", "1a2bffff"])).unwrap();
+    assert_eq!(found, [&rows[1], &rows[0]]);
+    assert!(told(named(&rows, &names(&["1a2bf", "1"]))).contains("number of a row"));
+    assert!(told(named(&rows, &names(&["1a2bf", "ffff"]))).contains("no session begins with"));
+}
+
+#[test]
+fn the_table_is_aligned_and_cut_to_the_terminal() {
+    let mut rows = [row(FIRST, "attached", "make -j8"), row(SECOND, "detached", "bash")];
+    rows[1].idle_seconds = Some(119);
+    assert_eq!(
+        table(&rows, None),
+        "#  SESSION   STATE     AGE    IDLE   ATTACHED BY  COMMAND\n\
+         1  1a2b3c4d  attached  1h01m  2m30s  me@desk:42   make -j8\n\
+         2  1a2bffff  detached  1h01m  <2m                 bash\n"
+    );
+    assert_eq!(
+        table(&rows[..1], Some(57)),
+        "#  SESSION   STATE     AGE    IDLE   ATTACHED BY  COMMAND\n\
+         1  1a2b3c4d  attached  1h01m  2m30s  me@desk:42   make -…\n"
+    );
+}
+
+#[test]
+fn ids_get_as_many_digits_as_tell_them_apart() {
+    let rows = [row("1a2b3c4d1", "dead", ""), row("1a2b3c4d2", "dead", "")];
+    assert!(table(&rows, None).contains("1a2b3c4d1  dead"));
+}
+
+#[test]
+fn a_hosts_words_cannot_steer_the_terminal() {
+    let mut evil = row("\x1b[2J1", "at\x1btached", "rm\r\x1b]0;x\x07");
+    evil.client = "a\nb\u{9b}2J".to_owned();
+    evil.epoch = Some("\u{9b}2J".to_owned());
+    let evil = [evil];
+    assert!(!table(&evil, None).replace('\n', "").contains(char::is_control));
+    let json = serde_json::to_string(&evil.map(Row::printable)).unwrap();
+    assert!(!json.contains(char::is_control) && !json.contains("\\u001b"), "{json}");
+}
+
+#[test]
+fn what_was_removed_is_counted_and_what_was_not_is_a_failure() {
+    let session = |digit: u8| format!("0{digit}").repeat(16);
+    assert_eq!(pruned(&Pruned::default()), "nothing was there to be removed\n");
+    let mut all = Pruned { dead: vec![session(1)], killed: 2, ..Pruned::default() };
+    assert_eq!(pruned(&all), "removed: 1 dead session, 2 leftover processes\n");
+    all.tombstones = vec![session(2), session(3)];
+    assert!(pruned(&all).ends_with(", 2 old tombstones\n"));
+    assert_eq!(all.ending(), Ending::silent(0));
+    all.problems = vec![Problem { session: session(4), error: "no\x1b[2J".to_owned() }];
+    let all = all.printable();
+    assert!(!serde_json::to_string(&all).unwrap().contains("\\u001b"));
+    let ending = all.ending();
+    assert!(ending.line.unwrap().contains("0404: no[2J"));
+    assert_eq!(ending.code, 255);
+}

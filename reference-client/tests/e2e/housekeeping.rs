@@ -1,0 +1,194 @@
+//! What runs on a host is listed, found again, ended and cleaned up; and what lives is never taken
+//! for dead.
+
+use rejoin_ssh::testing::Signal;
+use serde_json::Value;
+
+use crate::life::assert_one_line;
+use crate::support::{Client, Host, Tmux, is_alive, kill, until};
+
+const ECHO: &str = "echo $$; while read line; do echo \"$$ $line\"; done";
+
+/// A subcommand's status and what it printed.
+fn told(host: &Host, name: &'static str, options: &[&str], words: &[&str]) -> (i32, String) {
+    let mut client = host.plan().subcommand(name).with(options).run_words(words);
+    let (status, output) = client.finish();
+    (status, String::from_utf8(output).unwrap() + &client.stderr())
+}
+
+fn listed(host: &Host) -> Vec<Value> {
+    let (status, output) = told(host, "ls", &["--json"], &[]);
+    assert_eq!(status, 0, "{output}");
+    serde_json::from_str(&output).unwrap()
+}
+
+/// A client that has left its session behind, and the process in it.
+fn left_behind(host: &Host) -> (Client, i32) {
+    let mut client = host.plan().run(ECHO);
+    let pid = client.number(1);
+    client.signal(Signal::TERM);
+    assert_eq!(client.status(), 128 + 15);
+    (client, pid)
+}
+
+#[test]
+fn ls_numbers_the_sessions_from_the_oldest_on_and_says_who_has_them() {
+    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    let host = Host::start();
+    let (old, _) = left_behind(&host);
+    // Sessions of one second are in no order that a person would see.
+    until("the first one is older", || host.sessions()[0]["age_seconds"].as_u64() >= Some(2));
+    let mut new = host.plan().run("echo $$; cat");
+    new.line(1);
+    let rows = until_states(&host, &["detached", "attached"]);
+    assert_eq!([&rows[0]["session"], &rows[1]["session"]], [&old.session(), &new.session()]);
+    assert!(rows[0]["command"].as_str().unwrap().contains("while read line"), "{rows:?}");
+    assert!(rows[1]["client"].as_str().unwrap().ends_with(&format!(":{}", new.pid())));
+    let (status, table) = told(&host, "ls", &[], &[]);
+    assert_eq!(status, 0);
+    let lines: Vec<_> = table.lines().collect();
+    let words = |line: usize| lines[line].split_whitespace().collect::<Vec<_>>();
+    assert_eq!(words(0)[..5], ["#", "SESSION", "STATE", "AGE", "IDLE"]);
+    assert_eq!(words(1)[..3], ["1", &old.session()[..8], "detached"]);
+    assert_eq!(words(2)[..3], ["2", &new.session()[..8], "attached"]);
+    assert!(lines[2].contains(&format!(":{} ", new.pid())) && lines[2].ends_with("cat"), "{table}");
+    assert_eq!(new.finish().0, 0);
+    host.end_sessions();
+}
+
+fn until_states(host: &Host, states: &[&str]) -> Vec<Value> {
+    let mut rows = Vec::new();
+    until(&format!("sessions are {states:?}"), || {
+        rows = listed(host);
+        rows.iter().map(|row| row["state"].as_str().unwrap()).eq(states.iter().copied())
+    });
+    rows
+}
+
+#[test]
+fn ls_says_for_how_long_nothing_happened() {
+    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    let host = Host::start();
+    let (client, _) = left_behind(&host);
+    let idle = || host.sessions()[0]["idle_seconds"].as_u64().unwrap();
+    until("it is idle", || idle() >= 3);
+    let mut back = host.plan().subcommand("attach").run_words([&client.session()[..8]]);
+    back.event("attached");
+    until("it is not idle", || idle() < 3);
+    back.write("word\n");
+    until("an answer", || back.output().contains(" word\n"));
+    assert_eq!(back.finish().0, 0);
+}
+
+#[test]
+fn a_session_is_attached_to_by_its_number_its_digits_or_by_being_the_only_one() {
+    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    let host = Host::start();
+    let (first, pid) = left_behind(&host);
+    for words in [&[][..], &["1"], &[&first.session()[..6]]] {
+        let mut back = host.plan().subcommand("attach").run_words(words);
+        back.event("attached");
+        back.write("word\n");
+        until("an answer", || back.output().contains(&format!("{pid} word\n")));
+        back.signal(Signal::TERM);
+        assert_eq!(back.status(), 128 + 15);
+        host.until_session_is("detached");
+    }
+    let (_second, _) = left_behind(&host);
+    let (status, line) = told(&host, "attach", &[], &["3"]);
+    assert_eq!((status, line.as_str()), (255, "rejoin: there is no row 3: rejoin ls shows 2\n"));
+    let (status, line) = told(&host, "attach", &[], &[]);
+    assert!(status == 255 && line.starts_with("rejoin: which one?"), "{line}");
+    host.end_sessions();
+}
+
+#[test]
+fn several_sessions_are_ended_at_once_and_none_if_one_of_them_is_not_there() {
+    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    let host = Host::start();
+    let sessions: Vec<_> = (0..3).map(|_| left_behind(&host)).collect();
+    let ids: Vec<_> = sessions.iter().map(|(client, _)| client.session()[..8].to_owned()).collect();
+    for (wrong, why) in [("12345678", "no session begins with"), ("1", "number of a row")] {
+        let (status, line) = told(&host, "kill", &[], &[&ids[0], wrong]);
+        assert!(status == 255 && line.contains(why), "{line}");
+    }
+    assert!(sessions.iter().all(|(_, pid)| is_alive(*pid)));
+    let (status, output) = told(&host, "kill", &[], &[&ids[0], &ids[2]]);
+    assert_eq!((status, output), (0, format!("{} ended\n{} ended\n", ids[0], ids[2])));
+    let alive: Vec<_> = sessions.iter().map(|(_, pid)| is_alive(*pid)).collect();
+    assert_eq!(alive, [false, true, false]);
+    host.end_sessions();
+}
+
+#[test]
+fn all_sessions_are_ended_only_when_that_was_confirmed() {
+    rejoin_ssh::needs!("ssh", "sshd", "ps", "tmux");
+    let host = Host::start();
+    let (_client, pid) = left_behind(&host);
+    let refused = told(&host, "kill", &["--all"], &[]);
+    let line = "rejoin: --all asks first, and there is no terminal: add --yes\n";
+    assert_eq!(refused, (255, line.to_owned()));
+    let asked = Tmux::subcommand(&host, &["kill", "--all"]);
+    asked.until_seen("[y/N]");
+    asked.keys(&["Enter"]);
+    asked.until_ended_with(255);
+    asked.until_seen("nothing was ended");
+    assert!(is_alive(pid));
+    let asked = Tmux::subcommand(&host, &["kill", "--all"]);
+    asked.until_seen("[y/N]");
+    assert!(asked.screen().contains("while read line"), "{}", asked.screen());
+    asked.keys(&["y", "Enter"]);
+    asked.until_ended_with(0);
+    assert!(!is_alive(pid));
+    let pids = [left_behind(&host).1, left_behind(&host).1];
+    let (status, output) = told(&host, "kill", &["--all", "--yes"], &[]);
+    assert!(status == 0 && output.lines().count() == 2, "{output}");
+    assert!(!pids.into_iter().any(is_alive));
+    assert_eq!(told(&host, "kill", &["--all", "--yes"], &[]), (0, "no sessions\n".to_owned()));
+}
+
+#[test]
+fn prune_removes_what_a_dead_server_left_and_says_so() {
+    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    let host = Host::start();
+    let nothing = (0, "nothing was there to be removed\n".to_owned());
+    assert_eq!(told(&host, "prune", &[], &[]), nothing);
+    // Out of its terminal's and its parent's reach: nothing but the sweep ends it.
+    let mut client = host.plan().run("setsid sh -c 'echo $$; exec sleep 1000' & wait");
+    let (leftover, session) = (client.number(1), client.session());
+    client.signal(Signal::STOP);
+    host.kill_server();
+    let entry = host.registry().join(&session);
+    assert!(entry.exists() && is_alive(leftover));
+    let (status, output) = told(&host, "prune", &["--json"], &[]);
+    assert_eq!(status, 0, "{output}");
+    let pruned: Value = serde_json::from_str(&output).unwrap();
+    assert_eq!((&pruned["dead"][0], &pruned["killed"]), (&session.as_str().into(), &1.into()));
+    assert!(!entry.exists() && !is_alive(leftover));
+    assert_eq!(told(&host, "prune", &[], &[]), nothing);
+    client.signal(Signal::CONT);
+    assert_eq!(client.event("lost")["reason"], "process_gone");
+    assert_eq!(client.status(), 255);
+}
+
+#[test]
+fn a_stopped_server_is_not_dead_to_any_command() {
+    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    let host = Host::start();
+    let (client, pid) = left_behind(&host);
+    host.until_session_is("detached");
+    let (server, id) = (host.server_pid(), client.session()[..8].to_owned());
+    kill(server, Signal::STOP);
+    assert_eq!(listed(&host)[0]["state"], "detached");
+    assert_eq!(told(&host, "prune", &[], &[]).1, "nothing was there to be removed\n");
+    let mut killing = host.plan().subcommand("kill").run(&id);
+    assert_eq!(killing.finish(), (255, Vec::new()));
+    assert_one_line(&killing, "did not answer in time");
+    assert!(is_alive(server) && is_alive(pid));
+    kill(server, Signal::CONT);
+    // What it was asked while it was stopped, it may do now.
+    until("it has woken up", || {
+        host.sessions().is_empty() || { told(&host, "kill", &[], &[&id]).0 == 0 }
+    });
+    until("the process is gone", || !is_alive(pid));
+}
