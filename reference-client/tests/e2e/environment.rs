@@ -3,14 +3,12 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixListener;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use rejoin_ssh::testing::Signal;
 
 use crate::life::assert_one_line;
-use crate::output::{assert_same, numbers};
-use crate::support::{Client, Host, is_alive, kill, needed, rejoin, rejoin_server, until, within};
+use crate::support::{Client, Host, is_alive, kill, rejoin_server, until, within};
 
 /// Answers every line with its pid.
 const ECHO: &str = "echo $$; while read line; do echo \"$$ $line\"; done";
@@ -256,73 +254,4 @@ fn ls_shows_what_runs_and_nothing_else() {
     assert_eq!(client.finish().0, 0);
     let mut empty = host.plan().subcommand("ls").run_words::<&str>([]);
     assert_eq!(empty.finish(), (0, b"no sessions\n".to_vec()));
-}
-
-/// A program that stands in for ssh, with what leads to the host.
-fn stand_in(host: &Host) -> std::path::PathBuf {
-    let options = host.options();
-    let words = [rejoin().as_os_str()].into_iter().chain(options.iter().map(AsRef::as_ref));
-    let quoted = |word: &std::ffi::OsStr| format!("'{}'", word.to_str().unwrap());
-    let line: Vec<_> = words.map(quoted).collect();
-    let server = rejoin_server().display();
-    let script = format!("#!/bin/sh\nexec {} --server '{server}' \"$@\"\n", line.join(" "));
-    let path = host.home().join("stand-in");
-    fs::write(&path, script).unwrap();
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
-    path
-}
-
-fn run(command: &mut Command) {
-    let output = command.output().unwrap();
-    let told = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{command:?}: {told}");
-}
-
-#[test]
-fn git_clones_and_pushes_over_it_while_connections_are_cut() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps");
-    needed("git");
-    let host = Host::start();
-    let git = |words: &[&str]| {
-        let mut command = Command::new("git");
-        command.current_dir(host.home()).env("HOME", host.home()).args(words);
-        command.env("GIT_SSH_COMMAND", stand_in(&host)).env("GIT_CONFIG_NOSYSTEM", "1");
-        for role in ["AUTHOR", "COMMITTER"] {
-            command.env(format!("GIT_{role}_NAME"), "a").env(format!("GIT_{role}_EMAIL"), "a@b");
-        }
-        run(&mut command);
-    };
-    let mut random = rejoin_ssh::testing::Random::from_env();
-    let data: Vec<u8> = (0..200_000).flat_map(|_| random.next_u64().to_le_bytes()).collect();
-    git(&["init", "-q", "--initial-branch=main", "source"]);
-    fs::write(host.home().join("source/data"), &data).unwrap();
-    git(&["-C", "source", "add", "data"]);
-    git(&["-C", "source", "commit", "-q", "-m", "data"]);
-    git(&["clone", "-q", "--bare", "source", "bare.git"]);
-    host.relay().cut_plan(|link| (link < 2).then_some(400_000));
-    git(&["clone", "-q", "127.0.0.1:bare.git", "copy"]);
-    assert_eq!(host.relay().resets(), 2);
-    assert_same(&fs::read(host.home().join("copy/data")).unwrap(), &data);
-    fs::write(host.home().join("copy/more"), "more").unwrap();
-    git(&["-C", "copy", "add", "more"]);
-    git(&["-C", "copy", "commit", "-q", "-m", "more"]);
-    git(&["-C", "copy", "push", "-q", "origin", "main"]);
-    git(&["-C", "source", "pull", "-q", "../bare.git", "main"]);
-    assert!(host.home().join("source/more").exists());
-}
-
-#[test]
-fn sftp_copies_over_it_while_connections_are_cut() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps");
-    needed("sftp");
-    let host = Host::start();
-    fs::write(host.home().join("there"), numbers(300_000)).unwrap();
-    let batch = host.home().join("batch");
-    let [from, to] = ["there", "here"].map(|name| host.home().join(name).display().to_string());
-    fs::write(&batch, format!("get {from} {to}\n")).unwrap();
-    host.relay().cut_plan(|link| (link < 2).then_some(400_000));
-    let mut sftp = Command::new("sftp");
-    run(sftp.arg("-q").arg("-S").arg(stand_in(&host)).arg("-b").arg(&batch).arg(host.name()));
-    assert_eq!(host.relay().resets(), 2);
-    assert_same(&fs::read(host.home().join("here")).unwrap(), numbers(300_000).as_bytes());
 }

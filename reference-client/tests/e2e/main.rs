@@ -4,9 +4,10 @@
 //! networks do, and an empty registry. When the test ends, nothing but tombstones may be left of
 //! it. Random choices are printed as `REJOIN_SEED`, which repeats them.
 //!
-//! Needed: openssh-server, procps, tmux, vim, less and git.
+//! Needed: openssh-server, procps, tmux, vim, less, git and rsync.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
+mod dropin;
 mod environment;
 mod frames;
 mod housekeeping;
