@@ -3,8 +3,8 @@
 use std::io;
 use std::pin::Pin;
 use std::process::{ExitStatus, Stdio};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::Attempt;
-use crate::error::{LinkError, LinkErrorKind};
+use crate::error::{LinkError, LinkErrorKind, printable};
 use crate::link::Link;
 use crate::stderr::{LineSink, OnStderr, Tail, drain};
 
@@ -35,6 +35,8 @@ pub(crate) struct Evidence {
     pub(crate) status: Option<ExitStatus>,
     /// Its last words.
     pub(crate) lines: Vec<String>,
+    /// How its stdout begins, where that is text: what serves nobody says so there.
+    pub(crate) greeting: Vec<String>,
     /// Bytes have arrived, so there was somebody at the other end.
     pub(crate) was_open: bool,
 }
@@ -54,14 +56,35 @@ pub(crate) struct Supervised {
     abandon: oneshot::Sender<()>,
     ended: oneshot::Receiver<ExitStatus>,
     tail: Tail,
-    was_open: Arc<AtomicBool>,
+    heard: Arc<Heard>,
     judge: Judge,
 }
 
-/// The child's stdout, which notes that something has arrived.
+/// How much of the start of a child's stdout is kept.
+const MAX_GREETING: usize = 512;
+
+/// What has arrived on a child's stdout.
+#[derive(Default)]
+struct Heard {
+    was_open: AtomicBool,
+    start: Mutex<Vec<u8>>,
+}
+
+impl Heard {
+    /// The lines that its start holds. None where that is no text, or not all of it.
+    fn greeting(&self) -> Vec<String> {
+        let start = self.start.lock().unwrap_or_else(PoisonError::into_inner);
+        let text = std::str::from_utf8(&start).unwrap_or_default();
+        text.lines().map(printable).filter(|line| !line.is_empty()).collect()
+    }
+}
+
+/// The child's stdout, which notes what arrives first.
 struct NotedStdout {
     stdout: ChildStdout,
-    was_open: Arc<AtomicBool>,
+    heard: Arc<Heard>,
+    /// How much of the start is still to be kept.
+    wanted: usize,
 }
 
 impl Launch {
@@ -76,19 +99,19 @@ impl Launch {
         };
         tracing::debug!(pid = child.id(), attempt = ?self.attempt, "link started");
         enlarge(&stdout);
-        let was_open = Arc::default();
-        let stdout = NotedStdout { stdout, was_open: Arc::clone(&was_open) };
-        Ok(Link::of_child(stdout, stdin, self.supervise(child, stderr, was_open)))
+        let heard = Arc::default();
+        let stdout = NotedStdout { stdout, heard: Arc::clone(&heard), wanted: MAX_GREETING };
+        Ok(Link::of_child(stdout, stdin, self.supervise(child, stderr, heard)))
     }
 
-    fn supervise(self, child: Child, stderr: ChildStderr, was_open: Arc<AtomicBool>) -> Supervised {
+    fn supervise(self, child: Child, stderr: ChildStderr, heard: Arc<Heard>) -> Supervised {
         let tail = Tail::default();
         let sink = LineSink::new(self.attempt, tail.clone(), self.on_stderr);
         let drained = tokio::spawn(drain(stderr, sink));
         let (abandon, abandoned) = oneshot::channel();
         let (report, ended) = oneshot::channel();
         tokio::spawn(supervise(child, self.owns_group, drained, abandoned, report));
-        Supervised { abandon, ended, tail, was_open, judge: self.judge }
+        Supervised { abandon, ended, tail, heard, judge: self.judge }
     }
 
     fn cannot_start(&self, error: &io::Error) -> LinkError {
@@ -109,7 +132,7 @@ impl Launch {
 
 impl Supervised {
     pub(crate) async fn post_mortem(self) -> LinkError {
-        let Self { abandon, mut ended, tail, was_open, judge } = self;
+        let Self { abandon, mut ended, tail, heard, judge } = self;
         let mut status = timeout(GRACE, &mut ended).await.ok();
         if status.is_none() {
             drop(abandon);
@@ -118,8 +141,9 @@ impl Supervised {
             let _ = timeout(GRACE * 2, ended).await;
         }
         let status = status.take().and_then(Result::ok);
-        let was_open = was_open.load(Ordering::Relaxed);
-        let error = judge(&Evidence { status, lines: tail.lines(), was_open });
+        let was_open = heard.was_open.load(Ordering::Relaxed);
+        let greeting = heard.greeting();
+        let error = judge(&Evidence { status, lines: tail.lines(), greeting, was_open });
         tracing::debug!(?status, kind = ?error.kind, "link ended");
         error
     }
@@ -133,8 +157,14 @@ impl AsyncRead for NotedStdout {
     ) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         let polled = Pin::new(&mut self.stdout).poll_read(cx, buf);
-        if buf.filled().len() > before {
-            self.was_open.store(true, Ordering::Relaxed);
+        let arrived = &buf.filled()[before..];
+        if !arrived.is_empty() && self.wanted > 0 {
+            let kept = &arrived[..arrived.len().min(self.wanted)];
+            self.heard.was_open.store(true, Ordering::Relaxed);
+            let mut start = self.heard.start.lock().unwrap_or_else(PoisonError::into_inner);
+            start.extend_from_slice(kept);
+            drop(start);
+            self.wanted -= kept.len();
         }
         polled
     }

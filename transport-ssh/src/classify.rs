@@ -91,9 +91,18 @@ const REMOTE_SAYS: &[(LinkErrorKind, &[&str])] = &[
             "This service allows sftp connections only",
             "fatal: unrecognized command",
             "You appear to be using ssh to clone a git:// URL",
+            // bash and zsh, of what a restricted shell does not run.
+            ": restricted",
         ],
     ),
 ];
+
+impl Evidence {
+    /// All that was said, the last words last: those on stderr say more.
+    fn words(&self) -> Vec<String> {
+        [&self.greeting[..], &self.lines].concat()
+    }
+}
 
 /// Judges the end of an `ssh` process.
 pub(crate) fn ssh(evidence: &Evidence) -> LinkError {
@@ -104,14 +113,14 @@ pub(crate) fn ssh(evidence: &Evidence) -> LinkError {
         None if !evidence.was_open && find(lines, &["Confirm user presence"]).is_some() => {
             needs_user("a hardware key waits for its touch")
         }
-        status => ended(status, lines, "ssh", "the remote command"),
+        status => ended(status, &evidence.words(), "ssh", "the remote command"),
     }
     .with_detail(lines.clone())
 }
 
 /// Judges the end of a local command that was the link.
 pub(crate) fn command(evidence: &Evidence) -> LinkError {
-    ended(evidence.status, &evidence.lines, "the command", "the command")
+    ended(evidence.status, &evidence.words(), "the command", "the command")
         .with_detail(evidence.lines.clone())
 }
 

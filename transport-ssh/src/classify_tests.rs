@@ -8,7 +8,7 @@ fn exited(code: i32) -> ExitStatus {
 
 fn judged(code: i32, stderr: &str) -> LinkError {
     let lines = stderr.lines().map(str::to_owned).collect();
-    ssh(&Evidence { status: Some(exited(code)), lines, was_open: false })
+    ssh(&Evidence { status: Some(exited(code)), lines, greeting: Vec::new(), was_open: false })
 }
 
 const CHANGED_KEY: &str = "\
@@ -123,7 +123,12 @@ fn a_remote_command_that_cannot_run_is_known_by_its_status_or_its_shell() {
 fn after_bytes_have_arrived_no_message_says_that_the_host_was_not_reached() {
     for stderr in ["Connection reset by 192.0.2.1 port 22", "Host key verification failed.", ""] {
         let lines = stderr.lines().map(str::to_owned).collect();
-        let evidence = Evidence { status: Some(exited(SSH_FAILED)), lines, was_open: true };
+        let evidence = Evidence {
+            status: Some(exited(SSH_FAILED)),
+            lines,
+            greeting: Vec::new(),
+            was_open: true,
+        };
         assert_eq!(ssh(&evidence).kind, Closed, "{stderr}");
     }
 }
@@ -149,7 +154,8 @@ fn an_unknown_failure_has_the_last_line_as_its_message_and_all_as_detail() {
 #[test]
 fn a_signal_and_an_ssh_that_had_to_be_stopped_are_a_closed_link() {
     for status in [Some(ExitStatus::from_raw(9)), None] {
-        let evidence = Evidence { status, lines: Vec::new(), was_open: false };
+        let evidence =
+            Evidence { status, lines: Vec::new(), greeting: Vec::new(), was_open: false };
         assert_eq!(ssh(&evidence).kind, Closed);
     }
 }
@@ -157,12 +163,37 @@ fn a_signal_and_an_ssh_that_had_to_be_stopped_are_a_closed_link() {
 #[test]
 fn a_hardware_key_that_waits_for_a_touch_needs_the_user() {
     let lines = vec!["Confirm user presence for key ED25519-SK SHA256:abc".to_owned()];
-    assert_eq!(ssh(&Evidence { status: None, lines, was_open: false }).kind, NeedsUser);
+    assert_eq!(
+        ssh(&Evidence { status: None, lines, greeting: Vec::new(), was_open: false }).kind,
+        NeedsUser
+    );
 }
 
 #[test]
 fn a_local_command_has_no_failures_of_ssh() {
     let lines = vec!["Host key verification failed.".to_owned()];
-    let evidence = Evidence { status: Some(exited(SSH_FAILED)), lines, was_open: false };
+    let evidence =
+        Evidence { status: Some(exited(SSH_FAILED)), lines, greeting: Vec::new(), was_open: false };
     assert_eq!(command(&evidence).kind, Other);
+}
+
+#[test]
+fn what_serves_nobody_may_say_so_on_stdout() {
+    let judged = |greeting: &str, stderr: &str| {
+        let [greeting, lines] = [greeting, stderr].map(|text| text.lines().map(str::to_owned));
+        let (greeting, lines) = (greeting.collect(), lines.collect());
+        ssh(&Evidence { status: Some(exited(1)), lines, greeting, was_open: true })
+    };
+    for told in
+        ["This account is currently not available.", "This service allows sftp connections only."]
+    {
+        let error = judged(told, "");
+        let message = format!("this account may not run the server program: {told}");
+        assert_eq!((error.kind, error.message), (Refused, message));
+    }
+    let message = |greeting, stderr| judged(greeting, stderr).message;
+    assert!(message("Welcome!", "").ends_with("status 1 (Welcome!)"));
+    assert!(message("Welcome!", "no").ends_with("status 1 (no)"));
+    let restricted = "rbash: line 1: /a/b: restricted: cannot specify `/' in command names";
+    assert_eq!(judged("", restricted).kind, Refused);
 }
