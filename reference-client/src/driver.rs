@@ -1,6 +1,7 @@
 //! Drives the client machine: carries out its effects, brings it its events.
 
 mod effects;
+mod hindrance;
 mod tell;
 #[cfg(test)]
 mod tests;
@@ -23,6 +24,7 @@ use crate::session::{Command, InputItem, Output, Taken};
 use crate::state::SessionState;
 use crate::timers::{Backoff, Timers};
 use crate::wake::{self, Wake};
+use hindrance::Hindrance;
 
 /// How long the items are that input is cut into. Of an item that did not arrive whole nothing
 /// counts: on a link that is cut often, long ones would be sent again and again.
@@ -82,6 +84,12 @@ struct Driver {
     last_kind: &'static str,
     needs_user: bool,
     detached_since: Instant,
+    /// Since when the host was out of reach: one that waits for a person is not.
+    unreachable_since: Instant,
+    /// What keeps the client from its process on a host that can be reached.
+    hindrance: Option<Hindrance>,
+    /// The name of the host that the session is on.
+    session_host: Option<String>,
     /// When the patience for an Open ends, on the clock that runs while the machine sleeps.
     open_ends: Option<Duration>,
     /// The last words of the link that was closed last.
@@ -162,6 +170,9 @@ impl Driver {
             last_kind: "other",
             needs_user: false,
             detached_since: Instant::now(),
+            unreachable_since: Instant::now(),
+            hindrance: None,
+            session_host: None,
             open_ends: None,
             farewell: None,
         }

@@ -98,7 +98,8 @@ pub enum Event {
     /// The client ended without knowing the outcome.
     GaveUp {
         /// One word for programs: `unreachable`, `host_key`, `needs_user`, `program_missing`,
-        /// `server_missing`, `refused`, `closed`, `timeout` or `other`.
+        /// `server_missing`, `refused`, `closed`, `timeout` or `other`; `different_host` or
+        /// `unresponsive` where the host could be reached, and the session could not.
         reason: String,
         /// One line for people.
         message: String,
@@ -206,7 +207,7 @@ fn last_before(next: Seq) -> Option<u64> {
 }
 
 /// The reason's name for programs, as SPEC section 8.1 lists it.
-fn word(reason: &Reason) -> &'static str {
+pub(crate) fn word(reason: &Reason) -> &'static str {
     match reason {
         Reason::ProcessGone => "process_gone",
         Reason::Unknown => "unknown",

@@ -56,7 +56,8 @@ pub struct Timing {
     pub close: Duration,
     /// For an end to a refusal that is for now.
     pub hindrance: Duration,
-    /// For a link, since the last one was lost; without end if none is given.
+    /// For a link, since the last one was lost; without end if none is given. Time in which a host
+    /// only waits for a person does not count.
     pub give_up: Option<Duration>,
 }
 

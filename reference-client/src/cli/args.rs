@@ -155,7 +155,8 @@ pub(crate) struct SessionOptions {
     /// Write events as lines of JSON to a file, or to a descriptor as fd:N
     #[arg(long, value_name = "FILE|fd:N")]
     pub(crate) events: Option<OsString>,
-    /// Give up when the host was out of reach for so long; the process stays [default: never]
+    /// Give up when the host was out of reach for so long; the process stays [default: never].
+    /// A host that only waits for you, for a passphrase or a second factor, is not out of reach
     #[arg(long, value_name = "DURATION", value_parser = values::duration)]
     pub(crate) give_up: Option<Duration>,
 }

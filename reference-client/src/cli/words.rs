@@ -57,10 +57,13 @@ impl Ending {
 
 /// What the transport says is mostly complete; what cannot be known from there is added.
 pub(crate) fn gave_up(reason: &str, message: &str) -> String {
-    if reason == "server_missing" {
-        return format!("{message}: install rejoin-server on the host, or name it with --server");
+    match reason {
+        "server_missing" => {
+            format!("{message}: install rejoin-server on the host, or name it with --server")
+        }
+        "different_host" | "unresponsive" => format!("{message}: {}", advice(reason, "")),
+        _ => message.to_owned(),
     }
-    message.to_owned()
 }
 
 /// What to do about a refusal.

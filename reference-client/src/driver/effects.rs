@@ -101,11 +101,12 @@ impl Driver {
     pub(super) fn plan_attempt(&mut self) {
         self.drop_link();
         let delay = if self.needs_user {
+            self.unreachable_since = Instant::now();
             self.timing.needs_user
         } else {
             self.backoff.next_delay(&self.timing)
         };
-        if self.timing.give_up.is_some_and(|limit| self.detached_since.elapsed() >= limit) {
+        if self.timing.give_up.is_some_and(|limit| self.unreachable_since.elapsed() >= limit) {
             return self.abandon("timeout", "no connection came about in time");
         }
         self.tell_attempt(delay);

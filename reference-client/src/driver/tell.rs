@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use rejoin_protocol::client::Notice;
+use rejoin_protocol::client::{Notice, Patience};
 use rejoin_protocol::codec::Noise;
 use rejoin_protocol::{ClientName, Tenure};
 use rejoin_ssh::{LinkError, LinkErrorKind};
@@ -23,6 +23,7 @@ impl Driver {
             Notice::Attached { .. } => self.attached(&notice),
             Notice::Detached(loss) => {
                 self.detached_since = Instant::now();
+                self.unreachable_since = self.detached_since;
                 if self.last_loss.is_empty() {
                     self.last_loss = loss.to_string();
                 }
@@ -36,15 +37,15 @@ impl Driver {
                 self.tell(Event::lost(&reason, unacknowledged_input, next_output));
             }
             Notice::Refused(reason) => self.tell(Event::refused(&reason)),
-            Notice::Hindered(reason) => {
-                self.last_loss = reason.to_string();
-                self.tell(Event::Notice { message: self.last_loss.clone() });
-            }
+            Notice::Hindered(reason) => self.hindered(&reason),
             Notice::Superseded { by, name } => self.superseded(by, &name),
             Notice::Exited { status, unacknowledged_input } => {
                 self.tell(Event::exited(status, unacknowledged_input));
             }
             Notice::Closed => self.tell(Event::Closed),
+            Notice::GaveUp(Patience::Hindrance) if self.hindrance.is_some() => {
+                self.hindered_for_good()
+            }
             Notice::GaveUp(patience) => self.tell(Event::gave_up(patience)),
         }
     }
@@ -53,6 +54,8 @@ impl Driver {
         let Notice::Attached { how, epoch, incarnation, host, .. } = notice else { return };
         self.needs_user = false;
         self.open_ends = None;
+        self.hindrance = None;
+        self.session_host.clone_from(&self.host_name);
         self.last_loss.clear();
         self.backoff.attached();
         self.publish_state();

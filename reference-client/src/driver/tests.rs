@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use rejoin_protocol::client::{Notice, Patience};
 use rejoin_protocol::spec::{Command, ProcessSpec};
 use rejoin_ssh::{MemoryListener, memory};
 
@@ -39,9 +40,12 @@ impl Stage {
         self.driver.report(link, report);
     }
 
+    fn told(&mut self) -> Vec<Event> {
+        std::iter::from_fn(|| self.told.try_recv().ok()).collect()
+    }
+
     fn has_given_up(&mut self) -> bool {
-        let mut told = std::iter::from_fn(|| self.told.try_recv().ok());
-        told.any(|event| matches!(event, Event::GaveUp { .. }))
+        self.told().iter().any(|event| matches!(event, Event::GaveUp { .. }))
     }
 }
 
@@ -71,4 +75,46 @@ async fn a_first_attempt_that_fails_while_awake_is_the_end() {
     stage.report().await;
     stage.report().await;
     assert!(stage.has_given_up());
+}
+
+#[tokio::test(start_paused = true)]
+async fn time_in_which_a_host_waits_for_a_person_is_not_spent() {
+    let mut stage = Stage::new();
+    stage.driver.timing.give_up = Some(Duration::from_secs(60));
+    stage.driver.needs_user = true;
+    for _ in 0..10 {
+        tokio::time::advance(Duration::from_secs(50)).await;
+        stage.driver.plan_attempt();
+    }
+    assert!(!stage.has_given_up());
+    stage.driver.needs_user = false;
+    tokio::time::advance(Duration::from_secs(50)).await;
+    stage.driver.plan_attempt();
+    assert!(!stage.has_given_up());
+    tokio::time::advance(Duration::from_secs(50)).await;
+    stage.driver.plan_attempt();
+    assert!(stage.has_given_up());
+}
+
+#[tokio::test]
+async fn another_host_is_told_with_both_names_and_at_last_with_how_often_it_answered() {
+    use rejoin_protocol::{HostId, Reason};
+    let mut stage = Stage::new();
+    stage.driver.session_host = Some("mine".to_owned());
+    stage.driver.greeted("other\x1b[2J");
+    let reason = Reason::DifferentHost { host: HostId { machine: [0xab; 16], boot: [0; 16] } };
+    stage.told();
+    for _ in 0..3 {
+        stage.driver.hindered(&reason);
+    }
+    let told = stage.told();
+    let [Event::Notice { message }, _, _] = &told[..] else { panic!("{told:?}") };
+    assert!(message.ends_with(
+        "leads to a different host: other[2J (machine abababab), while the session is on mine"
+    ));
+    stage.driver.notice(Notice::GaveUp(Patience::Hindrance));
+    let told = stage.told();
+    let [Event::GaveUp { reason, message }] = &told[..] else { panic!("{told:?}") };
+    assert_eq!(reason, "different_host");
+    assert!(message.ends_with("on mine (so it was in 3 attempts within 60 s)"), "{message}");
 }

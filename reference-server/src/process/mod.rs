@@ -1,6 +1,7 @@
 //! Starting the user's process, and the server that keeps it.
 
 mod child;
+mod logout;
 mod program;
 mod server;
 mod terminal;
@@ -22,6 +23,7 @@ use crate::marks::{self, Mark};
 use child::Setup;
 use terminal::Pair;
 
+pub use logout::Logout;
 pub use server::{Inherited, NotStarted, become_server, start_server, stderr_to};
 pub use terminal::{redraw, set_window, signal_foreground};
 pub(crate) use watch::watch;

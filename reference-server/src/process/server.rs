@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::fmt;
 use std::fs::{self, OpenOptions};
-use std::io;
+use std::io::{self, Write as _};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -14,6 +14,7 @@ use rustix::io::fcntl_dupfd_cloexec;
 use rustix::process::Signal;
 
 use super::child::{Setup, close_unowned, ignore, restore_signals};
+use super::logout::Launch;
 use super::remove_marks;
 use crate::registry::Lock;
 
@@ -22,7 +23,8 @@ const FIRST_OWN: RawFd = 3;
 
 /// Starts `program` with `arguments` as a server: with the opener's `stream` as its standard
 /// input and the session's `lock` as its standard output ([`become_server`] takes both), in a
-/// session of its own, without marks of an outer session. It is not waited for.
+/// session of its own, without marks of an outer session. It is not waited for. Where the host
+/// ends all processes at logout, it is started in a scope that stays, or the user is told.
 ///
 /// When this returns, the caller has neither stream nor lock any more: nothing but the server
 /// keeps the session alive. When it fails, the caller has the lock back.
@@ -37,8 +39,19 @@ pub fn start_server<A: AsRef<OsStr>>(
         Ok(copy) => copy,
         Err(error) => return Err(NotStarted { error, lock }),
     };
-    let mut command = Command::new(program);
-    command.args(arguments).stdin(OwnedFd::from(stream)).stdout(copy).stderr(Stdio::null());
+    let launch = Launch::look();
+    if let Some(warning) = launch.warning {
+        // Whoever has started this shows it to the user, or has nobody to show it to.
+        let _ = writeln!(io::stderr(), "rejoin-server: {warning}");
+    }
+    let mut words = launch.prefix.into_iter().map(OsStr::new).chain([program.as_os_str()]);
+    let mut command = Command::new(words.next().unwrap_or(program.as_os_str()));
+    command
+        .args(words)
+        .args(arguments)
+        .stdin(OwnedFd::from(stream))
+        .stdout(copy)
+        .stderr(Stdio::null());
     remove_marks(&mut command);
     Setup::Server.attach_to(&mut command);
     match command.spawn() {

@@ -1,0 +1,202 @@
+//! Hosts that end what a login leaves running (systemd-logind with `KillUserProcesses=yes`): whether
+//! this is one, and how a server is started so that it stays nevertheless.
+//!
+//! What logind ends is the scope that it made for the login, with every process in it. A process
+//! that is in no such scope is not concerned. The user's own service manager has scopes, too, and
+//! they last as long as that manager does: for good if the user lingers, else until the last login
+//! of the user ends.
+
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// How long a question to systemd may take. A start waits for it.
+const PATIENCE: Duration = Duration::from_secs(2);
+const NAP: Duration = Duration::from_millis(5);
+
+/// Where logind's settings are, the first the strongest.
+const FOLDERS: [&str; 4] =
+    ["etc/systemd", "run/systemd", "usr/local/lib/systemd", "usr/lib/systemd"];
+
+/// What logind keeps about users that linger.
+const LINGERING: &str = "var/lib/systemd/linger";
+
+const SETTINGS: [&str; 3] = ["KillUserProcesses", "KillOnlyUsers", "KillExcludeUsers"];
+
+/// Starts a program in a scope of the user's own service manager.
+const SCOPE: [&str; 5] = ["systemd-run", "--user", "--scope", "--quiet", "--"];
+
+/// What becomes of processes when the login that they belong to ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Logout {
+    /// They stay: nobody ends them, or they belong to no login.
+    Stays,
+    /// They are ended.
+    Ends {
+        /// Whether the user lingers, so that a scope of the user's service manager lasts.
+        is_lingering: bool,
+    },
+    /// It cannot be told.
+    Unknown,
+}
+
+impl Logout {
+    /// For the calling process.
+    pub fn look() -> Self {
+        let cgroup = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+        let user = ["USER", "LOGNAME"].into_iter().find_map(|name| std::env::var(name).ok());
+        Self::of(Path::new("/"), &cgroup, &user.unwrap_or_default(), &ask_logind)
+    }
+
+    /// For a process in these control groups (`/proc/self/cgroup`) of this user, on the host whose
+    /// files are below `root`. `ask` is what knows logind's settings as they are in force; where it
+    /// does not, its files do, as far as they say anything.
+    pub fn of(root: &Path, cgroup: &str, user: &str, ask: &dyn Fn() -> Option<String>) -> Self {
+        if !is_in_login_scope(cgroup) {
+            return Self::Stays;
+        }
+        let told = ask().map(|told| Settings::default().with(&told));
+        let settings = told.unwrap_or_else(|| Settings::in_files(root));
+        match settings.kills(user) {
+            Some(true) => Self::Ends { is_lingering: root.join(LINGERING).join(user).exists() },
+            Some(false) => Self::Stays,
+            None => Self::Unknown,
+        }
+    }
+}
+
+/// logind's scopes are named after their logins: `session-4.scope`.
+fn is_in_login_scope(cgroup: &str) -> bool {
+    let mut parts = cgroup.lines().flat_map(|line| line.split('/'));
+    parts.any(|part| part.strip_suffix(".scope").is_some_and(|name| name.starts_with("session-")))
+}
+
+/// The settings that decide, as far as somebody made them.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Settings(BTreeMap<String, String>);
+
+impl Settings {
+    /// The same, overridden by the lines `Name=value` of a text.
+    fn with(mut self, text: &str) -> Self {
+        for (name, value) in text.lines().filter_map(|line| line.split_once('=')) {
+            if SETTINGS.contains(&name.trim()) {
+                self.0.insert(name.trim().to_owned(), value.trim().to_owned());
+            }
+        }
+        self
+    }
+
+    /// The main file of the strongest folder that has one; then all drop-ins in the order of their
+    /// names, of each name the strongest.
+    fn in_files(root: &Path) -> Self {
+        let folders = FOLDERS.map(|folder| root.join(folder));
+        let mut main = folders.iter().map(|folder| folder.join("logind.conf"));
+        let main = main.find_map(|file| fs::read_to_string(file).ok()).unwrap_or_default();
+        let mut drop_ins: BTreeMap<OsString, PathBuf> = BTreeMap::new();
+        for folder in folders.iter().rev() {
+            let listed = fs::read_dir(folder.join("logind.conf.d")).into_iter().flatten();
+            let files = listed.flatten().map(|entry| (entry.file_name(), entry.path()));
+            drop_ins.extend(files.filter(|(_, path)| path.extension() == Some(OsStr::new("conf"))));
+        }
+        let texts = drop_ins.values().map(|path| fs::read_to_string(path).unwrap_or_default());
+        texts.fold(Self::default().with(&main), |settings, text| settings.with(&text))
+    }
+
+    /// Whether this user's processes are ended, as logind decides it; nothing where the default is
+    /// in force, which every distribution sets for itself.
+    fn kills(&self, user: &str) -> Option<bool> {
+        let is_listed = |name: &str, default: &str| {
+            let list = self.0.get(name).map_or(default, String::as_str);
+            (!list.is_empty()).then(|| list.split_whitespace().any(|listed| listed == user))
+        };
+        if is_listed("KillExcludeUsers", "root") == Some(true) {
+            return Some(false);
+        }
+        is_listed("KillOnlyUsers", "").or_else(|| {
+            let kills = self.0.get("KillUserProcesses")?.to_ascii_lowercase();
+            match kills.as_str() {
+                "yes" | "true" | "on" | "1" | "y" | "t" => Some(true),
+                "no" | "false" | "off" | "0" | "n" | "f" => Some(false),
+                _ => None,
+            }
+        })
+    }
+}
+
+/// What logind says of its settings.
+fn ask_logind() -> Option<String> {
+    let mut command = Command::new("loginctl");
+    command.arg("show-session");
+    command.args(SETTINGS.map(|name| format!("--property={name}")));
+    output_in_time(command).filter(|told| told.contains(SETTINGS[0]))
+}
+
+/// What a program prints, if it succeeds, and in time.
+fn output_in_time(mut command: Command) -> Option<String> {
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut child = command.spawn().ok()?;
+    let deadline = Instant::now() + PATIENCE;
+    while child.try_wait().ok()?.is_none() {
+        if Instant::now() >= deadline {
+            // It may have ended in the meantime.
+            let _ = child.kill();
+            let _ = child.wait();
+            return None;
+        }
+        std::thread::sleep(NAP);
+    }
+    // It has ended, and its few lines are in the pipe.
+    let output = child.wait_with_output().ok().filter(|output| output.status.success())?;
+    Some(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// What stands in front of the server's command line, and what its user has to know.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Launch {
+    pub(super) prefix: Vec<&'static str>,
+    pub(super) warning: Option<&'static str>,
+}
+
+impl Launch {
+    /// For a server that the calling process starts.
+    pub(super) fn look() -> Self {
+        let has_scopes = || {
+            let mut command = Command::new(SCOPE[0]);
+            command.args(&SCOPE[1..]).arg("true");
+            output_in_time(command).is_some()
+        };
+        Self::of(Logout::look(), &has_scopes)
+    }
+
+    /// Where the user's service manager does not outlast the login either, its scopes are of no
+    /// use.
+    fn of(logout: Logout, has_scopes: &dyn Fn() -> bool) -> Self {
+        match logout {
+            Logout::Stays | Logout::Unknown => Self::default(),
+            Logout::Ends { is_lingering: true } if has_scopes() => {
+                Self { prefix: SCOPE.to_vec(), warning: None }
+            }
+            Logout::Ends { is_lingering: true } => Self {
+                warning: Some(
+                    "this host ends all processes at logout (KillUserProcesses), and systemd-run \
+                     --user does not work: the process will not survive a lost connection",
+                ),
+                ..Self::default()
+            },
+            Logout::Ends { is_lingering: false } => Self {
+                warning: Some(
+                    "this host ends all processes at logout (KillUserProcesses): run loginctl \
+                     enable-linger there once, or the process will not survive a lost connection",
+                ),
+                ..Self::default()
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "logout_tests.rs"]
+mod tests;
