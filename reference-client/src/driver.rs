@@ -12,7 +12,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use rejoin_protocol::client::{Client, Config, Effect, Ending, Event as MachineEvent};
 use rejoin_protocol::error::Misbehaviour;
-use rejoin_protocol::{Frame, Item, Link, Timer};
+use rejoin_protocol::{Frame, HostId, Item, Link, Timer};
 use rejoin_ssh::{BoxFuture, Connect, LinkError, LinkErrorKind};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
@@ -88,6 +88,8 @@ struct Driver {
     unreachable_since: Instant,
     /// What keeps the client from its process on a host that can be reached.
     hindrance: Option<Hindrance>,
+    /// Whether the host that answers has booted since the process was there.
+    has_booted: bool,
     /// The name of the host that the session is on.
     session_host: Option<String>,
     /// When the patience for an Open ends, on the clock that runs while the machine sleeps.
@@ -172,6 +174,7 @@ impl Driver {
             detached_since: Instant::now(),
             unreachable_since: Instant::now(),
             hindrance: None,
+            has_booted: false,
             session_host: None,
             open_ends: None,
             farewell: None,
@@ -236,7 +239,7 @@ impl Driver {
     fn frames(&mut self, link: Link, frames: Vec<Frame>) {
         for frame in frames {
             match &frame {
-                Frame::Greeting(greeting) => self.greeted(&greeting.host_name),
+                Frame::Greeting(greeting) => self.greeted(&greeting.host_name, greeting.host),
                 Frame::Bye(bye) => tracing::debug!(?bye, "the server closes the link"),
                 _ => {}
             }
@@ -244,7 +247,9 @@ impl Driver {
         }
     }
 
-    fn greeted(&mut self, host_name: &str) {
+    fn greeted(&mut self, host_name: &str, host: HostId) {
+        let known = self.machine.host().filter(|known| known.machine == host.machine);
+        self.has_booted = known.is_some_and(|known| known.boot != host.boot);
         self.host_name = Some(rejoin_protocol::error::printable(host_name, 255));
     }
 

@@ -96,7 +96,8 @@ impl Outage {
         let text = Text {
             destination: &self.destination,
             length: self.length(),
-            why: self.advice.as_deref().unwrap_or(&self.why),
+            why: &self.why,
+            advice: self.advice.as_deref(),
             next: self.next.map(|next| next.saturating_duration_since(Instant::now())),
             escape,
         };
@@ -108,6 +109,7 @@ struct Text<'a> {
     destination: &'a str,
     length: Duration,
     why: &'a str,
+    advice: Option<&'a str>,
     next: Option<Duration>,
     escape: Option<u8>,
 }
@@ -124,7 +126,14 @@ impl Text<'_> {
         };
         let keys = self.escape.map(key).map(|key| format!(" [{key}r now, {key}. leave]"));
         let keys = keys.unwrap_or_default();
-        format!(" {destination}: no connection for {length}, {next}{keys} ({why}) ")
+        match self.advice {
+            // It may begin with the same name.
+            Some(advice) => {
+                let advice = advice.strip_prefix(*destination).unwrap_or(advice).trim_start();
+                format!(" {destination}{keys} {advice}; no connection for {length}, {next} ")
+            }
+            None => format!(" {destination}: no connection for {length}, {next}{keys} ({why}) "),
+        }
     }
 }
 
@@ -209,6 +218,7 @@ mod tests {
             destination: "me@host",
             length: Duration::from_secs(seconds),
             why: "Connection reset by peer",
+            advice: None,
             next: next.map(Duration::from_millis),
             escape,
         }
@@ -227,6 +237,18 @@ mod tests {
             " me@host: no connection for 0s, connecting (Connection reset by peer) "
         );
         assert!(text(5, Some(900), Some(0x1d)).contains(", connecting [^]r now, ^]. leave]"));
+    }
+
+    #[test]
+    fn what_only_a_person_can_mend_is_not_cut_off() {
+        let mut outage = Outage::new("me@host", "lost");
+        outage.advised("me@host needs you: unlock the key, or be there to be asked (no)");
+        outage.planned(Duration::from_secs(30), "no", true);
+        let line = outage.line(Some(b'~'));
+        let expected = " me@host [~r now, ~. leave] needs you: unlock the key";
+        assert!(line.starts_with(expected), "{line}");
+        outage.advised("another thing to know");
+        assert!(outage.line(None).starts_with(" me@host another thing to know; no connection for"));
     }
 
     #[test]

@@ -55,9 +55,8 @@ fn named(name: Option<&str>, host: Option<HostId>) -> String {
     let name = name.filter(|name| !name.is_empty()).unwrap_or("a host without a name");
     match host {
         Some(host) => {
-            let machine: String =
-                host.machine[..4].iter().map(|byte| format!("{byte:02x}")).collect();
-            format!("{name} (machine {machine})")
+            let [a, b, c, d, ..] = host.machine;
+            format!("{name} (machine {:08x})", u32::from_be_bytes([a, b, c, d]))
         }
         None => name.to_owned(),
     }

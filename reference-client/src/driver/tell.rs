@@ -31,10 +31,20 @@ impl Driver {
             }
             Notice::Replaced { old, new, reason, unacknowledged_input, next_output } => {
                 self.open_ends = None;
+                if self.has_booted {
+                    let message = format!("{} has booted since", self.connect.destination());
+                    self.tell(Event::Notice { message });
+                }
                 self.tell(Event::replaced((old, new), &reason, unacknowledged_input, next_output));
             }
             Notice::Lost { reason, unacknowledged_input, next_output } => {
-                self.tell(Event::lost(&reason, unacknowledged_input, next_output));
+                let mut lost = Event::lost(&reason, unacknowledged_input, next_output);
+                if let Event::Lost { message, .. } = &mut lost
+                    && self.has_booted
+                {
+                    message.push_str(", which has booted since");
+                }
+                self.tell(lost);
             }
             Notice::Refused(reason) => self.tell(Event::refused(&reason)),
             Notice::Hindered(reason) => self.hindered(&reason),
@@ -44,7 +54,7 @@ impl Driver {
             }
             Notice::Closed => self.tell(Event::Closed),
             Notice::GaveUp(Patience::Hindrance) if self.hindrance.is_some() => {
-                self.hindered_for_good()
+                self.hindered_for_good();
             }
             Notice::GaveUp(patience) => self.tell(Event::gave_up(patience)),
         }
@@ -104,6 +114,7 @@ impl Driver {
         let advice = match error.kind {
             LinkErrorKind::NeedsUser => "needs you: unlock the key, or be there to be asked",
             LinkErrorKind::HostKey => "needs you: look at the host's key with ssh",
+            LinkErrorKind::Refused => "needs you: the account may not run the server any more",
             LinkErrorKind::ServerMissing => "needs you: the server program is missing on the host",
             _ => return,
         };

@@ -80,7 +80,7 @@ async fn a_first_attempt_that_fails_while_awake_is_the_end() {
 #[tokio::test(start_paused = true)]
 async fn time_in_which_a_host_waits_for_a_person_is_not_spent() {
     let mut stage = Stage::new();
-    stage.driver.timing.give_up = Some(Duration::from_secs(60));
+    stage.driver.timing.give_up = Some(Duration::from_mins(1));
     stage.driver.needs_user = true;
     for _ in 0..10 {
         tokio::time::advance(Duration::from_secs(50)).await;
@@ -98,11 +98,12 @@ async fn time_in_which_a_host_waits_for_a_person_is_not_spent() {
 
 #[tokio::test]
 async fn another_host_is_told_with_both_names_and_at_last_with_how_often_it_answered() {
-    use rejoin_protocol::{HostId, Reason};
+    use rejoin_protocol::Reason;
     let mut stage = Stage::new();
     stage.driver.session_host = Some("mine".to_owned());
-    stage.driver.greeted("other\x1b[2J");
-    let reason = Reason::DifferentHost { host: HostId { machine: [0xab; 16], boot: [0; 16] } };
+    let host = HostId { machine: [0xab; 16], boot: [0; 16] };
+    stage.driver.greeted("other\x1b[2J", host);
+    let reason = Reason::DifferentHost { host };
     stage.told();
     for _ in 0..3 {
         stage.driver.hindered(&reason);

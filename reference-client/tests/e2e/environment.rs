@@ -11,18 +11,18 @@ use crate::life::assert_one_line;
 use crate::support::{Client, Host, is_alive, kill, rejoin_server, until, within};
 
 /// Answers every line with its pid.
-const ECHO: &str = "echo $$; while read line; do echo \"$$ $line\"; done";
+pub(crate) const ECHO: &str = "echo $$; while read line; do echo \"$$ $line\"; done";
 
 /// Another line goes to the same process and back.
 #[track_caller]
-fn assert_answers(client: &mut Client, line: usize) {
+pub(crate) fn assert_answers(client: &mut Client, line: usize) {
     let pid = client.line(1);
     client.write(format!("word {line}\n"));
     assert_eq!(client.line(line), format!("{pid} word {line}"));
 }
 
 #[track_caller]
-fn until_notice(client: &Client, text: &str) {
+pub(crate) fn until_notice(client: &Client, text: &str) {
     until(&format!("a notice of \"{text}\""), || {
         let notices = client.events_named("notice");
         notices.iter().any(|notice| notice["message"].as_str().unwrap().contains(text))
@@ -171,13 +171,21 @@ fn another_machine_behind_the_same_name_is_told_and_not_used() {
         )
     });
     let machine = |name: &str| fs::write(host.home().join("machine"), name).unwrap();
-    machine("one");
+    machine(&"1".repeat(32));
     let mut client = host.plan().with(["--on-loss", "respawn"]).run(ECHO);
     client.line(1);
-    machine("two");
+    machine(&"2".repeat(32));
     host.cut();
-    until_notice(&client, "different host");
-    machine("one");
+    // Machines of one name are told apart by their ids.
+    let name = client.event("attached")["host"].as_str().unwrap().to_owned();
+    until_notice(
+        &client,
+        &format!(
+            "leads to a different host: {name} (machine 22222222), while the session is on {name} \
+             (machine 11111111)"
+        ),
+    );
+    machine(&"1".repeat(32));
     client.nth_event("attached", 2);
     assert_answers(&mut client, 2);
     assert_eq!(client.count("replaced"), 0);
@@ -190,8 +198,7 @@ fn a_login_that_is_refused_on_reconnect_is_told_as_needing_a_person() {
     let host = Host::start();
     let mut client = host.plan().run(ECHO);
     let pid = client.number(1);
-    let keys = host.sshd().home().with_file_name("authorized_keys");
-    fs::write(&keys, "").unwrap();
+    fs::write(host.sshd_file("authorized_keys"), "").unwrap();
     host.cut();
     until_notice(&client, "needs you");
     assert!(is_alive(pid));
@@ -254,4 +261,20 @@ fn ls_shows_what_runs_and_nothing_else() {
     assert_eq!(client.finish().0, 0);
     let mut empty = host.plan().subcommand("ls").run_words::<&str>([]);
     assert_eq!(empty.finish(), (0, b"no sessions\n".to_vec()));
+}
+
+#[test]
+fn a_home_where_nothing_can_be_written_and_locks_mean_nothing_will_do() {
+    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    // A file system of its own, where not even root makes a file.
+    let host =
+        Host::with(|sshd| sshd.force_command("HOME=/proc exec sh -c \"$SSH_ORIGINAL_COMMAND\""));
+    let mut client = host.plan().run(&format!("pwd; {ECHO}"));
+    assert_eq!(client.line(1), "/proc");
+    host.cut();
+    client.nth_event("attached", 2);
+    let pid = client.line(2);
+    client.write("word\n");
+    assert_eq!(client.line(3), format!("{pid} word"));
+    assert_eq!(client.finish().0, 0);
 }

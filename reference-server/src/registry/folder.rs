@@ -255,6 +255,14 @@ mod tests {
     }
 
     #[test]
+    fn unless_it_is_named_the_folder_is_on_this_host_and_not_in_the_home() {
+        if std::env::var_os(FOLDER_VARIABLE).is_none() {
+            let dir = locate(None).unwrap();
+            assert_eq!(dir, PathBuf::from(format!("/tmp/rejoin-{}", geteuid().as_raw())));
+        }
+    }
+
+    #[test]
     fn a_file_in_the_way_is_refused() {
         let file = tempfile::NamedTempFile::new().unwrap();
         let error = Registry::open(Some(file.path())).unwrap_err();

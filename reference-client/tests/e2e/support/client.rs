@@ -24,19 +24,20 @@ pub(crate) struct Plan<'a> {
     subcommand: Option<&'static str>,
     program: PathBuf,
     server: OsString,
+    way: (Vec<OsString>, OsString),
     is_read: bool,
     change: Option<Change<'a>>,
 }
 
 impl<'a> Plan<'a> {
     pub(super) fn new(host: &'a Host) -> Self {
-        let server = rejoin_server().into();
         Self {
             host,
             options: Vec::new(),
             subcommand: None,
             program: rejoin().to_owned(),
-            server,
+            server: rejoin_server().into(),
+            way: (host.options(), host.name().into()),
             is_read: true,
             change: None,
         }
@@ -57,6 +58,12 @@ impl<'a> Plan<'a> {
     /// Another program than the `rejoin` under test.
     pub(crate) fn program(mut self, path: &Path) -> Self {
         path.clone_into(&mut self.program);
+        self
+    }
+
+    /// Goes to a host of this configuration file, in the place of the options that lead to this one.
+    pub(crate) fn configured(mut self, file: &Path, name: &str) -> Self {
+        self.way = (vec!["-F".into(), file.into()], name.into());
         self
     }
 
@@ -88,12 +95,12 @@ impl<'a> Plan<'a> {
         let events = self.host.file_for_run("events");
         let errors = self.host.file_for_run("stderr");
         let mut command = Command::new(self.program);
-        command.args(self.subcommand).args(&self.options).args(self.host.options());
+        command.args(self.subcommand).args(&self.options).args(&self.way.0);
         command.arg("--server").arg(self.server);
         if !matches!(self.subcommand, Some("ls" | "kill" | "prune")) {
             command.arg("--events").arg(&events);
         }
-        command.arg(self.host.name()).args(words);
+        command.arg(&self.way.1).args(words);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(File::create(&errors).unwrap());
         command.env("HOME", self.host.home()).env_remove("SSH_AUTH_SOCK");
         command.envs(self.host.recordings().map(|folder| ("REJOIN_RECORD", folder)));

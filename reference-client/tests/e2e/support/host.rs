@@ -102,6 +102,11 @@ impl Host {
         self.dir.path().join("home")
     }
 
+    /// A file of its sshd's: keys, `known_hosts`, `authorized_keys`, `sshd_config`.
+    pub(crate) fn sshd_file(&self, name: &str) -> PathBuf {
+        self.sshd().home().with_file_name(name)
+    }
+
     pub(crate) fn registry(&self) -> PathBuf {
         self.dir.path().join("registry")
     }
@@ -194,7 +199,7 @@ impl Host {
 
     /// The processes of clients that connect to this host: ssh, with its key.
     pub(crate) fn connections(&self) -> Vec<i32> {
-        let key = self.sshd().home().with_file_name("user_key").display().to_string();
+        let key = self.sshd_file("user_key").display().to_string();
         let is_ssh =
             |found: &Found| found.command.starts_with("ssh ") && found.command.contains(&key);
         processes().into_iter().filter(is_ssh).map(|found| found.pid).collect()

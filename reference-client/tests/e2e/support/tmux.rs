@@ -22,8 +22,14 @@ pub(crate) struct Tmux {
 impl Tmux {
     /// Runs `rejoin -t` in the terminal, with these words behind the host's name.
     pub(crate) fn rejoin(host: &Host, words: &[&str]) -> Self {
+        Self::rejoin_with(host, &[], words)
+    }
+
+    /// The same, with more options in front of those for the host.
+    pub(crate) fn rejoin_with(host: &Host, options: &[&str], words: &[&str]) -> Self {
         let events = host.file_for_run("events");
         let mut line: Vec<OsString> = vec![rejoin().into(), "-t".into()];
+        line.extend(options.iter().map(OsString::from));
         line.extend(host.options());
         line.extend(["--server".into(), rejoin_server().into()]);
         line.extend(["--events".into(), events.clone().into(), host.name().into()]);
