@@ -13,7 +13,7 @@ use crate::life::assert_one_line;
 use crate::support::{Client, Host, Tmux, is_alive, until, within};
 
 /// Longer than the pause between two attempts while a person is needed.
-const NEXT_ATTEMPT: Duration = Duration::from_secs(60);
+const NEXT_ATTEMPT: Duration = Duration::from_mins(1);
 
 #[track_caller]
 fn keygen(words: &[&str], file: &Path) {
