@@ -52,7 +52,7 @@ impl Master {
     fn start(config: &Path, socket: &Path) -> Self {
         let mut command = Command::new("ssh");
         command.arg("-F").arg(config).args(["-o", "ControlMaster=yes", "-N", "inner"]);
-        let child = command.stdin(Stdio::null()).spawn().unwrap();
+        let child = command.stdin(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         until("the master listens", || socket.exists());
         Self { child, config: config.into() }
     }
