@@ -37,6 +37,29 @@ The exit status is the process's (128 + n after signal n), 126 or 127 if it coul
 255 if rejoin itself failed. When rejoin gets SIGHUP or SIGTERM - its terminal was closed - it leaves \
 the process running; on SIGINT, without a terminal, it ends the process.";
 
+const ABOUT_LS: &str = "\
+Lists the sessions of a host, the oldest first, with a number for rejoin attach.\n\n\
+IDLE is how long nothing went in or out and nobody came or went, to a minute. ATTACHED BY is \
+who has the session at the moment. With --json, ages are in seconds, and started in seconds \
+since 1970.";
+
+const ABOUT_ATTACH: &str = "\
+Comes back to a session. Output that nobody has taken yet follows first.\n\n\
+A session that another client is attached to is taken over, and that client told, if this one \
+has a terminal; without one only with --take-over.";
+
+const ABOUT_KILL: &str = "\
+Ends sessions, with everything that their processes have started, and has the host forget \
+them.\n\n\
+A server that does not answer - it may be stopped, or busy - is not ended by force: it is told that \
+the outcome is unknown.";
+
+const ABOUT_PRUNE: &str = "\
+Removes what dead servers left behind on a host: entries, processes, and what was \
+remembered of sessions that ended more than a day ago. Other commands do so by the way; this one \
+says what it removed.\n\n\
+Dead is only what its lock shows to be dead, never what is stopped or busy.";
+
 /// A remote process that outlives its connection.
 #[derive(Parser, Debug)]
 #[command(
@@ -64,12 +87,16 @@ pub(crate) struct Cli {
 #[derive(Subcommand, Debug)]
 pub(crate) enum Action {
     /// List the sessions of a host
+    #[command(long_about = ABOUT_LS)]
     Ls(List),
     /// Come back to a session, from this machine or another one
+    #[command(long_about = ABOUT_ATTACH)]
     Attach(Attach),
     /// End sessions and their processes
+    #[command(long_about = ABOUT_KILL)]
     Kill(Kill),
     /// Remove what dead servers left behind on a host
+    #[command(long_about = ABOUT_PRUNE)]
     Prune(Prune),
     /// Play the story of a lost connection on this machine; needs no ssh
     #[cfg(feature = "embedded-server")]
@@ -155,8 +182,9 @@ pub(crate) struct SessionOptions {
     /// Write events as lines of JSON to a file, or to a descriptor as fd:N
     #[arg(long, value_name = "FILE|fd:N")]
     pub(crate) events: Option<OsString>,
-    /// Give up when the host was out of reach for so long; the process stays [default: never].
-    /// A host that only waits for you, for a passphrase or a second factor, is not out of reach
+    /// Give up when the host was out of reach for so long; the process stays [default: never]
+    ///
+    /// A host that only waits for you, for a passphrase or a second factor, is not out of reach.
     #[arg(long, value_name = "DURATION", value_parser = values::duration)]
     pub(crate) give_up: Option<Duration>,
 }
@@ -172,12 +200,6 @@ pub(crate) enum WhenLost {
 
 /// List sessions.
 #[derive(Args, Debug)]
-#[command(
-    long_about = "Lists the sessions of a host, the oldest first, with a number for rejoin attach.\n\n\
-    IDLE is how long nothing went in or out and nobody came or went, to a minute. ATTACHED BY is \
-    who has the session at the moment. With --json, ages are in seconds, and started in seconds \
-    since 1970."
-)]
 pub(crate) struct List {
     #[command(flatten)]
     pub(crate) link: LinkOptions,
@@ -190,11 +212,6 @@ pub(crate) struct List {
 
 /// Attach.
 #[derive(Args, Debug)]
-#[command(
-    long_about = "Comes back to a session. Output that nobody has taken yet follows first.\n\n\
-    A session that another client is attached to is taken over, and that client told, if this one \
-    has a terminal; without one only with --take-over."
-)]
 pub(crate) struct Attach {
     #[command(flatten)]
     pub(crate) link: LinkOptions,
@@ -211,12 +228,6 @@ pub(crate) struct Attach {
 
 /// Kill.
 #[derive(Args, Debug)]
-#[command(
-    long_about = "Ends sessions, with everything that their processes have started, and has the \
-    host forget them.\n\n\
-    A session whose server does not answer - it may be stopped, or busy - is left alone, and that \
-    is told."
-)]
 pub(crate) struct Kill {
     #[command(flatten)]
     pub(crate) link: LinkOptions,
@@ -235,12 +246,6 @@ pub(crate) struct Kill {
 
 /// Prune.
 #[derive(Args, Debug)]
-#[command(
-    long_about = "Removes what dead servers left behind on a host: entries, processes, and what was \
-    remembered of sessions that ended more than a day ago. Other commands do so by the way; this one \
-    says what it removed.\n\n\
-    Dead is only what its lock shows to be dead, never what is stopped or busy."
-)]
 pub(crate) struct Prune {
     #[command(flatten)]
     pub(crate) link: LinkOptions,

@@ -261,6 +261,18 @@ fn bytes_that_are_no_text_pass() {
 }
 
 #[test]
+fn the_help_of_a_subcommand_says_more_than_its_line_in_the_list() {
+    use clap::CommandFactory as _;
+    let command = Cli::command();
+    for name in ["ls", "attach", "kill", "prune"] {
+        let subcommand = command.find_subcommand(name).unwrap();
+        let [about, long] = [subcommand.get_about(), subcommand.get_long_about()]
+            .map(|text| text.map(ToString::to_string).unwrap_or_default());
+        assert!(!about.is_empty() && long.len() > about.len(), "{name}: {about:?}, {long:?}");
+    }
+}
+
+#[test]
 fn the_command_line_describes_itself_without_contradictions() {
     use clap::CommandFactory as _;
     Cli::command().debug_assert();
