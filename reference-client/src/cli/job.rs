@@ -134,6 +134,10 @@ impl Job {
         if self.ending.is_none() {
             self.ending = Ending::of(event, &self.again());
         }
+        if matches!(event, Event::Detached { .. } | Event::Reconnecting { .. }) {
+            // What ssh said last announced this, and is its reason.
+            self.held_back.clear();
+        }
         match event {
             Event::Attached { session, .. } => self.attached(session),
             Event::Detached { reason } => self.detached(reason),
@@ -145,6 +149,7 @@ impl Job {
                     self.retry();
                 }
             }
+            Event::Exited { .. } => self.release_lines(),
             Event::Notice { message } => self.outage(message).advised(message),
             Event::Replaced { reason, unacked_input_bytes, .. } => {
                 self.paint(Paint::Undo);
@@ -158,7 +163,10 @@ impl Job {
     fn attached(&mut self, session: &str) {
         self.reclaim();
         self.is_away.store(false, Ordering::Relaxed);
-        self.release_lines();
+        if self.setting.has_terminal {
+            // Later it would stand in the middle of what the program draws.
+            self.release_lines();
+        }
         self.wants_retry = false;
         let was_attached = self.session.replace(session.to_owned()).is_some();
         if !was_attached && let Err(line) = self.keyboard.start(&self.setting, &self.is_away) {
@@ -172,7 +180,8 @@ impl Job {
             // The size that it has already asks the program to draw itself anew.
             self.control.resize(terminal::size());
         }
-        self.due = self.leave_by;
+        let held_back = (!self.held_back.is_empty()).then(|| Instant::now() + HELD_BACK);
+        self.due = [held_back, self.leave_by].into_iter().flatten().min();
     }
 
     fn reclaim(&mut self) {

@@ -278,3 +278,17 @@ fn a_home_where_nothing_can_be_written_and_locks_mean_nothing_will_do() {
     assert_eq!(client.line(3), format!("{pid} word"));
     assert_eq!(client.finish().0, 0);
 }
+
+#[test]
+fn what_ssh_says_of_a_login_that_works_is_shown_also_when_the_process_ends_at_once() {
+    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    let host = Host::start();
+    let known_hosts = format!("UserKnownHostsFile={}", host.home().join("known").display());
+    let options = ["-o", "StrictHostKeyChecking=accept-new", "-o", &known_hosts];
+    let mut client = host.plan().with(options).run("true");
+    assert_eq!(client.finish().0, 0);
+    assert!(client.stderr().starts_with("Warning: Permanently added"), "{}", client.stderr());
+    assert_eq!(client.stderr().lines().count(), 1, "{}", client.stderr());
+    let mut again = host.plan().with(options).run("true");
+    assert_eq!((again.finish().0, again.stderr().as_str()), (0, ""));
+}
