@@ -1,7 +1,7 @@
 //! What an application is told, as types and as JSON.
 
 use rejoin_protocol::client::Patience;
-use rejoin_protocol::{ExitStatus, Incarnation, Reason, Seq};
+use rejoin_protocol::{ExitStatus, Incarnation, Reason, Seq, VersionRange};
 use rejoin_ssh::LinkErrorKind;
 use serde::Serialize;
 
@@ -163,7 +163,13 @@ impl Event {
             Reason::SpawnFailed(error) => Some(error.shell_code()),
             _ => None,
         };
-        Self::Refused { reason: word(reason).to_owned(), message: reason.to_string(), status }
+        let message = match reason {
+            Reason::Incompatible { supported } => {
+                incompatible(VersionRange::SUPPORTED, *supported)
+            }
+            reason => reason.to_string(),
+        };
+        Self::Refused { reason: word(reason).to_owned(), message, status }
     }
 
     pub(crate) fn exited(status: ExitStatus, unacked_input_bytes: u64) -> Self {
@@ -202,6 +208,19 @@ pub(crate) fn link_word(kind: LinkErrorKind) -> &'static str {
     }
 }
 
+/// Which side is the older one, and by how much.
+fn incompatible(own: VersionRange, servers: VersionRange) -> String {
+    let (old, new, older, newer) = if servers.max < own.min {
+        ("the server on the host", "this rejoin", servers, own)
+    } else if own.max < servers.min {
+        ("this rejoin", "the server on the host", own, servers)
+    } else {
+        // What answers there and what keeps the session understand nothing in common.
+        return "the programs on the host are of versions that do not work together".to_owned();
+    };
+    format!("{old} is older than {new}: it speaks protocol {older}, the other one {newer}")
+}
+
 fn last_before(next: Seq) -> Option<u64> {
     next.0.checked_sub(1)
 }
@@ -222,5 +241,27 @@ pub(crate) fn word(reason: &Reason) -> &'static str {
         Reason::Incompatible { .. } => "incompatible",
         Reason::Unresponsive => "unresponsive",
         Reason::Forbidden { .. } => "forbidden",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rejoin_protocol::Version;
+
+    use super::*;
+
+    fn range(min: u16, max: u16) -> VersionRange {
+        VersionRange { min: Version(min), max: Version(max) }
+    }
+
+    #[test]
+    fn of_two_that_do_not_understand_each_other_the_older_is_named() {
+        let server = "the server on the host is older than this rejoin: it speaks protocol v1 to \
+                      v2, the other one v3 to v4";
+        assert_eq!(incompatible(range(3, 4), range(1, 2)), server);
+        let client = "this rejoin is older than the server on the host: it speaks protocol v1 to \
+                      v2, the other one v3 to v4";
+        assert_eq!(incompatible(range(1, 2), range(3, 4)), client);
+        assert!(incompatible(range(1, 2), range(2, 2)).contains("do not work together"));
     }
 }

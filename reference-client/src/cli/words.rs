@@ -74,7 +74,7 @@ fn advice(reason: &str, again: &str) -> String {
         }
         "different_host" => "find out which machines share this name".to_owned(),
         "held" => format!("{again} --take-over takes it"),
-        "incompatible" => "install the same version on both machines".to_owned(),
+        "incompatible" => "upgrade the older of the two".to_owned(),
         "unresponsive" => "it may be stopped or overloaded; look at the host".to_owned(),
         "forbidden" => "ask whoever runs the host".to_owned(),
         "superseded" | "stale" | "gap" | "diverged" => format!("{again} begins anew"),

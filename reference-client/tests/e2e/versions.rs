@@ -2,12 +2,16 @@
 //! same in other bytes (`--cfg rejoin_next`), run against each other.
 
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 
+use rejoin_protocol::codec::SERVER_MAGIC;
+use rejoin_protocol::frame::Greeting;
+use rejoin_protocol::{Frame, HostId, Version, VersionRange};
 use rejoin_ssh::testing::Signal;
 
-use crate::support::{Client, Host, Plan, next_version, rejoin, rejoin_server};
+use crate::life::assert_one_line;
+use crate::support::{Client, Host, Plan, frame_bytes, next_version, rejoin, rejoin_server};
 
 /// Sends lines back, with what it counted.
 const COUNT: &str = "i=0; while read -r line; do i=$((i+1)); echo \"$i $line\"; done";
@@ -117,4 +121,31 @@ fn a_session_of_a_server_of_this_version_stays_reachable_after_an_upgrade() {
 #[test]
 fn a_session_of_a_server_of_the_next_version_stays_reachable_after_a_step_back() {
     survives_a_replacement(next(), present());
+}
+
+/// A server that speaks only what has not been written yet.
+fn of_the_future(host: &Host) -> PathBuf {
+    let only = Version(60);
+    let greeting = Greeting {
+        versions: VersionRange { min: only, max: only },
+        host: HostId { machine: [7; 16], boot: [7; 16] },
+        host_name: "tomorrow".to_owned(),
+    };
+    let said = [&SERVER_MAGIC[..], &frame_bytes(&Frame::Greeting(greeting))].concat();
+    fs::write(host.home().join("greeting"), said).unwrap();
+    let program = host.home().join("future-server");
+    fs::write(&program, "#!/bin/sh\ncat ~/greeting -\n").unwrap();
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    program
+}
+
+#[test]
+fn a_host_without_a_common_version_is_told_with_the_side_that_is_older() {
+    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    let host = Host::start();
+    let program = of_the_future(&host);
+    let mut client = host.plan().server(program.to_str().unwrap()).run("true");
+    assert_eq!(client.status(), 255);
+    assert_one_line(&client, "this rejoin is older than the server on the host");
+    assert_eq!(client.event("refused")["reason"], "incompatible");
 }
