@@ -13,6 +13,7 @@ pub mod host;
 pub mod log;
 pub mod marks;
 mod past;
+mod peer;
 pub mod process;
 mod procfs;
 pub mod reap;

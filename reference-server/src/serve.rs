@@ -23,6 +23,7 @@ use crate::attach::config;
 use crate::ending::{Ending, Step};
 use crate::log::BoundedLog;
 use crate::past::to_machine;
+use crate::peer::require_own;
 use crate::process::{Inherited, become_server, stderr_to};
 use crate::registry::{Lock, Record, Registry, RegistryError};
 use links::{LiveLink, Report};
@@ -155,7 +156,10 @@ impl Serve {
             tokio::select! {
                 Some((link, report)) = self.reported.recv() => self.report(link, report),
                 accepted = accept(self.listener.as_ref(), self.accept_after) => match accepted {
-                    Ok(stream) => self.accept(stream),
+                    Ok(stream) => match require_own(&stream) {
+                        Ok(()) => self.accept(stream),
+                        Err(error) => self.note(format_args!("not let in: {error}")),
+                    },
                     Err(error) => {
                         self.note(format_args!("cannot accept: {error}"));
                         self.accept_after = Some(Instant::now() + ACCEPT_PAUSE);

@@ -20,6 +20,7 @@ use rejoin_protocol::{
 
 use crate::host;
 use crate::past::{from_machine, to_machine};
+use crate::peer::require_own;
 use crate::process::{self, start_server};
 use crate::reap::reap;
 use crate::registry::{self, Lock, Record, Registry, RegistryError, Tried};
@@ -138,7 +139,8 @@ impl Attempt<'_> {
     /// A socket that refuses while the lock is held means that the server is starting or ending:
     /// try both again, never remove it, never kill on that ground.
     fn connect(&self) -> Look {
-        match UnixStream::connect(self.registry.socket_path(self.hello.session)) {
+        let server = UnixStream::connect(self.registry.socket_path(self.hello.session));
+        match server.and_then(|server| require_own(&server).map(|()| server)) {
             Ok(server) => Look::Decided(Decision::Join(server)),
             Err(_) => Look::Again,
         }

@@ -1,0 +1,79 @@
+//! Who is at the other end of a Unix socket.
+//!
+//! The registry's folder lets nobody else in. Should that ever fail - somebody changed its mode - the
+//! socket itself still serves its owner only.
+
+use std::io;
+use std::os::fd::AsFd;
+
+use rustix::net::sockopt::socket_peercred;
+use rustix::process::geteuid;
+
+/// Refuses the process at the other end if it is another user's.
+///
+/// # Errors
+/// `PermissionDenied` with that user's number, or what the system says.
+pub(crate) fn require_own(socket: impl AsFd) -> io::Result<()> {
+    let uid = socket_peercred(socket)?.uid;
+    if uid == geteuid() {
+        return Ok(());
+    }
+    let message = format!("the process at the other end is user {}'s", uid.as_raw());
+    Err(io::Error::new(io::ErrorKind::PermissionDenied, message))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt as _;
+    use std::os::unix::net::{UnixListener, UnixStream};
+    use std::os::unix::process::CommandExt as _;
+    use std::path::PathBuf;
+    use std::process::Command;
+
+    use super::*;
+
+    const SOCKET: &str = "REJOIN_TEST_SOCKET";
+    const NOBODY: u32 = 65534;
+
+    #[test]
+    fn the_same_user_is_let_in() {
+        let (here, _there) = UnixStream::pair().unwrap();
+        require_own(&here).unwrap();
+    }
+
+    /// Run by [`another_user_is_refused`] as that user.
+    #[test]
+    fn connects_if_it_is_told_to() {
+        let Some(path) = std::env::var_os(SOCKET).map(PathBuf::from) else { return };
+        drop(UnixStream::connect(path).unwrap());
+    }
+
+    #[test]
+    fn another_user_is_refused() {
+        if !geteuid().is_root() {
+            eprintln!("passed over: only root can act as another user");
+            return;
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let anybody = fs::Permissions::from_mode(0o777);
+        fs::set_permissions(folder.path(), anybody.clone()).unwrap();
+        let path = folder.path().join("socket");
+        let listener = UnixListener::bind(&path).unwrap();
+        fs::set_permissions(&path, anybody).unwrap();
+        let program = folder.path().join("connects");
+        fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
+        let connected = Command::new(program)
+            .args(["--exact", "peer::tests::connects_if_it_is_told_to"])
+            .env(SOCKET, &path)
+            .current_dir("/")
+            .uid(NOBODY)
+            .gid(NOBODY)
+            .status()
+            .unwrap();
+        assert!(connected.success());
+        let error = require_own(listener.accept().unwrap().0).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::PermissionDenied);
+        assert!(error.to_string().contains("65534"), "{error}");
+    }
+}
