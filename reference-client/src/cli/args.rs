@@ -161,8 +161,8 @@ pub(crate) struct ProcessOptions {
     /// The folder to start in [default: home]
     #[arg(long, value_name = "DIR")]
     pub(crate) directory: Option<OsString>,
-    /// A variable for the process; may be repeated
-    #[arg(long, value_name = "NAME=VALUE",
+    /// A variable for the process, with its value from here if none is given; may be repeated
+    #[arg(long, value_name = "NAME[=VALUE]",
         value_parser = OsStringValueParser::new().try_map(|text| values::variable(&text)))]
     pub(crate) env: Vec<Variable>,
     /// How long the process is kept without a client: 90s, 15m, 12h, 7d

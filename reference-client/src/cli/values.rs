@@ -1,7 +1,7 @@
 //! The values of options: durations, sizes, variables, the escape character.
 
 use std::ffi::OsStr;
-use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::time::Duration;
 
 use rejoin_client::spec::ProcessSpec;
@@ -35,12 +35,22 @@ pub(crate) struct Variable {
     pub(crate) value: Vec<u8>,
 }
 
-/// `NAME=VALUE`.
+/// `NAME=VALUE`, or `NAME` for the value that it has here: a command line can be read by every
+/// user of a machine, an environment cannot.
 pub(crate) fn variable(text: &OsStr) -> Result<Variable, &'static str> {
     let bytes = text.as_bytes();
-    let equals = bytes.iter().position(|&byte| byte == b'=').filter(|&at| at > 0);
-    let at = equals.ok_or("a variable is given as NAME=VALUE")?;
-    Ok(Variable { name: bytes[..at].to_vec(), value: bytes[at + 1..].to_vec() })
+    let (name, value) = match bytes.iter().position(|&byte| byte == b'=') {
+        Some(at) => (&bytes[..at], bytes[at + 1..].to_vec()),
+        None if bytes.is_empty() => (bytes, Vec::new()),
+        None => {
+            let value = std::env::var_os(text).ok_or("no variable of this name is set here")?;
+            (bytes, value.into_vec())
+        }
+    };
+    if name.is_empty() {
+        return Err("a variable is given as NAME=VALUE, or as NAME for its value here");
+    }
+    Ok(Variable { name: name.to_vec(), value })
 }
 
 /// The escape character: one character, `^` and a letter, or `none`.
@@ -93,7 +103,10 @@ mod tests {
         assert_eq!(variable(text("A=")), parsed(b"A", b""));
         assert_eq!(variable(text("A=b=c")), parsed(b"A", b"b=c"));
         assert!(variable(text("=b")).is_err());
-        assert!(variable(text("A")).is_err());
+        assert!(variable(text("")).is_err());
+        let home = std::env::var_os("HOME").unwrap().into_vec();
+        assert_eq!(variable(text("HOME")), parsed(b"HOME", &home));
+        assert!(variable(text("REJOIN_HAS_NO_SUCH_VARIABLE")).is_err());
     }
 
     #[test]

@@ -18,6 +18,7 @@ mod output;
 mod reboot;
 mod recorded;
 mod route;
+mod security;
 mod slow;
 mod start;
 mod story;

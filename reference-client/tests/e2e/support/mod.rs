@@ -12,7 +12,7 @@ mod wait;
 pub(crate) use client::{Client, Plan};
 pub(crate) use host::Host;
 pub(crate) use judge::judge;
-pub(crate) use processes::{is_alive, kill, memory};
+pub(crate) use processes::{command_lines, is_alive, kill, memory};
 pub(crate) use programs::{needed, next_version, rejoin, rejoin_server};
 pub(crate) use raw::{Raw, Wishes, frame_bytes};
 pub(crate) use tmux::Tmux;

@@ -28,6 +28,11 @@ pub(crate) fn processes() -> Vec<Found> {
     pids.filter_map(look).collect()
 }
 
+/// Every command line that a user of this machine can read.
+pub(crate) fn command_lines() -> Vec<String> {
+    processes().into_iter().map(|process| process.command).collect()
+}
+
 fn look(pid: i32) -> Option<Found> {
     let command = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
     let environment = fs::read(format!("/proc/{pid}/environ")).ok()?;
