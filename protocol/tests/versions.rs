@@ -1,11 +1,13 @@
 //! Two versions side by side: what a client makes of peers that speak others (SPEC section 9).
 
+#![allow(clippy::unwrap_used)]
+
 mod common;
 
-use bytes::BytesMut;
+use bytes::{Buf, BytesMut};
 use common::drive::{ClientDrive, sent_by_client};
 use common::{HOST, input, refused};
-use rejoin_protocol::client::{Effect, Notice, OnLoss};
+use rejoin_protocol::client::{Effect, Effects, Notice, OnLoss};
 use rejoin_protocol::codec::{CLIENT_MAGIC, Decoder, WriteQueue};
 use rejoin_protocol::error::FrameError;
 use rejoin_protocol::frame::{Greeting, Hello, Wish};
@@ -29,8 +31,8 @@ fn greet(drive: &mut ClientDrive, versions: VersionRange) -> Vec<Frame> {
     sent_by_client(&effects, drive.link)
 }
 
-fn refuse(drive: &mut ClientDrive, supported: VersionRange) -> Vec<Effect> {
-    drive.frame(refused(drive.attach_number(), Reason::Incompatible { supported })).to_vec()
+fn refuse(drive: &mut ClientDrive, supported: VersionRange) -> Effects {
+    drive.frame(refused(drive.attach_number(), Reason::Incompatible { supported }))
 }
 
 fn hello(frames: &[Frame]) -> &Hello {
@@ -75,7 +77,7 @@ fn a_session_keeps_the_version_of_its_server_whatever_greets() {
 
 #[test]
 fn who_speaks_no_common_version_is_told_and_nothing_is_tried_in_circles() {
-    let ends = |effects: Vec<Effect>, supported| {
+    let ends = |effects: Effects, supported| {
         let told = Effect::Tell(Notice::Refused(Reason::Incompatible { supported }));
         assert!(effects.contains(&told), "{effects:?}");
     };
@@ -92,18 +94,16 @@ fn who_speaks_no_common_version_is_told_and_nothing_is_tried_in_circles() {
     assert!(drive.client.is_ended());
 }
 
-fn sent_as(version: u16, wish_byte: Option<u8>) -> Result<Option<Frame>, FrameError> {
+fn sent_as(version: u8, wish_byte: Option<u8>) -> Result<Option<Frame>, FrameError> {
     let mut drive = dialing();
     let mut hello = hello(&greet(&mut drive, BOTH)).clone();
     hello.version = Version(1);
     hello.wish = Wish::Close { incarnation: rejoin_protocol::Incarnation(0) };
     let mut queue = WriteQueue::starting_with(CLIENT_MAGIC);
     queue.push(&Frame::Hello(hello)).unwrap();
-    let mut bytes = BytesMut::from(
-        &bytes::Buf::copy_to_bytes(&mut queue.clone(), bytes::Buf::remaining(&queue))[..],
-    );
+    let mut bytes = BytesMut::from(&queue.copy_to_bytes(queue.remaining())[..]);
     // The version is the first field; the wish, here of two bytes, the last.
-    bytes[13] = u8::try_from(version).unwrap();
+    bytes[13] = version;
     let wish_at = bytes.len() - 2;
     bytes[wish_at] = wish_byte.unwrap_or(bytes[wish_at]);
     Decoder::of_client().decode(&mut bytes)

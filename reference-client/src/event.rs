@@ -164,9 +164,7 @@ impl Event {
             _ => None,
         };
         let message = match reason {
-            Reason::Incompatible { supported } => {
-                incompatible(VersionRange::SUPPORTED, *supported)
-            }
+            Reason::Incompatible { supported } => incompatible(VersionRange::SUPPORTED, *supported),
             reason => reason.to_string(),
         };
         Self::Refused { reason: word(reason).to_owned(), message, status }

@@ -398,10 +398,10 @@ impl World {
             cx.mark_reason(&refused.reason);
         }
         let wish = program.hello().map(|hello| &hello.wish);
-        if let (Frame::Closed { .. }, Some(Wish::Close { incarnation })) = (&frame, wish) {
-            if !program.is_outdated {
-                self.ghost.edit().close(program.host, *incarnation);
-            }
+        if let (Frame::Closed { .. }, Some(Wish::Close { incarnation })) = (&frame, wish)
+            && !program.is_outdated
+        {
+            self.ghost.edit().close(program.host, *incarnation);
         }
         let keeps = cx.profile.has_late_reports;
         self.wire_mut(wire).send_to_client(frame, keeps);

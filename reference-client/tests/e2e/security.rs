@@ -73,8 +73,11 @@ fn a_listing_cannot_steer_the_terminal() {
     let listing = host.home().join("listing");
     fs::write(&listing, listed.to_string()).unwrap();
     let program = host.home().join("lists");
-    fs::write(&program, format!("#!/bin/sh\nprintf 'noise\\033[2J\\n'\ncat {}\n", listing.display()))
-        .unwrap();
+    fs::write(
+        &program,
+        format!("#!/bin/sh\nprintf 'noise\\033[2J\\n'\ncat {}\n", listing.display()),
+    )
+    .unwrap();
     fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
     let plan = host.plan().program(rejoin()).subcommand("ls");
     let (status, output) = plan.server(program.to_str().unwrap()).run_words::<&str>([]).finish();
