@@ -1,5 +1,6 @@
 //! The program `rejoin-server`.
 
+mod doctor;
 mod kill;
 mod list;
 mod prune;
@@ -48,6 +49,8 @@ enum Action {
         #[arg(long)]
         json: bool,
     },
+    /// Say what of this host matters to sessions, as JSON
+    Doctor,
     /// End sessions: their processes are ended, and the host forgets them
     Kill {
         /// Their ids, or the first digits of each
@@ -103,6 +106,7 @@ fn act(arguments: Arguments, prefix: &[&str]) -> io::Result<ExitCode> {
         }
         Action::Ls { json } => list::list(registry.as_deref(), json)?,
         Action::Prune { json } => return prune::prune(registry.as_deref(), json),
+        Action::Doctor => doctor::report(registry.as_deref())?,
         Action::Kill { sessions } => return kill::kill(&place()?, &sessions),
         Action::Version { json } => print_version(json)?,
     }

@@ -197,6 +197,31 @@ impl Launch {
     }
 }
 
+/// What becomes of a session when the login that starts it ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Persistence {
+    /// It stays.
+    Stays,
+    /// It stays, in a scope of the user's own service manager.
+    InScope,
+    /// It is ended; what its user can do.
+    Ends(&'static str),
+    /// It cannot be told.
+    Unknown,
+}
+
+impl Persistence {
+    /// For a session that the calling process starts.
+    pub(crate) fn look() -> Self {
+        match (Logout::look(), Launch::look()) {
+            (Logout::Stays, _) => Self::Stays,
+            (Logout::Unknown, _) => Self::Unknown,
+            (Logout::Ends { .. }, Launch { warning: Some(warning), .. }) => Self::Ends(warning),
+            (Logout::Ends { .. }, _) => Self::InScope,
+        }
+    }
+}
+
 #[cfg(test)]
 #[path = "logout_tests.rs"]
 mod tests;
