@@ -13,7 +13,7 @@ use clap::{Parser, Subcommand};
 use rejoin_protocol::{SessionId, VersionRange};
 
 use crate::attach::{self, Place};
-use crate::serve;
+use crate::{mux, serve};
 
 /// Keeps remote processes whole through anything that happens to the connection.
 #[derive(Debug, Parser)]
@@ -30,6 +30,8 @@ struct Arguments {
 enum Action {
     /// Speak for one session on standard input and output: what a connection runs
     Attach,
+    /// Speak for many sessions on standard input and output: what a connection runs that they share
+    Mux,
     /// Keep one process: what `attach` starts
     #[command(hide = true)]
     Serve {
@@ -97,6 +99,7 @@ fn act(arguments: Arguments, prefix: &[&str]) -> io::Result<ExitCode> {
     };
     match action {
         Action::Attach => attach::run(&place()?)?,
+        Action::Mux => mux::run(place()?)?,
         Action::Serve { session } => {
             let folder = registry.clone().ok_or_else(|| io::Error::other("no --registry given"))?;
             serve::run(&folder, session)?;
