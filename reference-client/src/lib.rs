@@ -27,6 +27,7 @@
 
 mod driver;
 mod event;
+mod host;
 mod link;
 mod options;
 #[cfg(feature = "record")]
@@ -37,6 +38,7 @@ mod timers;
 mod wake;
 
 pub use event::{Event, How};
+pub use host::Host;
 pub use options::{Options, Timing};
 pub use rejoin_protocol::client::OnLoss;
 pub use rejoin_protocol::frame::From as ClaimFrom;

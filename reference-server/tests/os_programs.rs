@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use rejoin_protocol::spec::Command as Wanted;
 use rejoin_protocol::{Epoch, Incarnation, SessionId};
-use rejoin_server::ending::{Ending, Step, end_descendants, reap_children};
+use rejoin_server::ending::{Ending, Step, end_descendants};
 use rejoin_server::marks::{INCARNATION_VARIABLE, Mark, SESSION_VARIABLE};
 use rejoin_server::process::{Io, Start, become_server, spawn, start_server};
 use rejoin_server::reap::reap;
