@@ -19,6 +19,7 @@ mod reboot;
 mod recorded;
 mod route;
 mod security;
+mod sharing;
 mod slow;
 mod start;
 mod story;
