@@ -11,6 +11,7 @@ use rejoin_protocol::mux::MAX_STREAMS;
 use rejoin_ssh::{Attempt, Connect, LinkError, LinkErrorKind};
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::time::{Instant, sleep_until, timeout};
+use yamux::ConnectionError;
 
 use super::silence::Silence;
 use super::stream::{self, Life};
@@ -217,7 +218,9 @@ impl Carrier {
         loop {
             let was_used = is_used();
             tokio::select! {
-                () = poll_fn(|cx| poll(carried, &mut self.waiting, &places, cx)) => return Ending::Lost,
+                error = poll_fn(|cx| poll(carried, &mut self.waiting, &places, cx)) => {
+                    return carried.ending(error);
+                }
                 wish = self.wishes.recv() => match self.take(wish) {
                     Ok(_) if !was_used => silence.begin(),
                     Ok(_) => {}
@@ -234,22 +237,29 @@ impl Carrier {
     }
 }
 
+impl Carried {
+    /// A link that ended knows more than yamux does of why.
+    fn ending(&self, error: Option<ConnectionError>) -> Ending {
+        match (&*self.life.borrow(), error) {
+            (Life::Alive, Some(error)) => Ending::Failed(no_streams(&error)),
+            _ => Ending::Lost,
+        }
+    }
+}
+
 /// Moves bytes, and gives streams to those who wait. Ready when the connection has ended.
 fn poll(
     carried: &mut Carried,
     waiting: &mut VecDeque<Waiter>,
     places: &Arc<Semaphore>,
     cx: &mut Context<'_>,
-) -> Poll<()> {
+) -> Poll<Option<ConnectionError>> {
     loop {
         match carried.connection.poll_next_inbound(cx) {
             // A host opens none: it is reset.
             Poll::Ready(Some(Ok(_))) => continue,
-            Poll::Ready(Some(Err(error))) => {
-                tracing::debug!(%error, "yamux");
-                return Poll::Ready(());
-            }
-            Poll::Ready(None) => return Poll::Ready(()),
+            Poll::Ready(Some(Err(error))) => return Poll::Ready(Some(error)),
+            Poll::Ready(None) => return Poll::Ready(None),
             Poll::Pending => {}
         }
         let Some(waiter) = waiting.pop_front() else { return Poll::Pending };
@@ -266,9 +276,9 @@ fn poll(
                 let link = stream::link(stream, (place, host), carried.life.subscribe(), cx);
                 let _ = reply.send(Ok(link));
             }
-            Poll::Ready(Err(_)) => {
+            Poll::Ready(Err(error)) => {
                 waiting.push_front(waiter);
-                return Poll::Ready(());
+                return Poll::Ready(Some(error));
             }
             // The host has to answer to earlier ones first.
             Poll::Pending => {
@@ -294,6 +304,11 @@ fn no_answer() -> LinkError {
 
 fn silent() -> LinkError {
     LinkError::new(LinkErrorKind::Unreachable, "nothing was heard from the host for too long")
+}
+
+fn no_streams(error: &ConnectionError) -> LinkError {
+    let message = format!("the host does not carry streams as it should: {error}");
+    LinkError::new(LinkErrorKind::Other, message)
 }
 
 fn too_many() -> LinkError {

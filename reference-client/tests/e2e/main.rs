@@ -20,6 +20,7 @@ mod recorded;
 mod route;
 mod security;
 mod sharing;
+mod sharing_faults;
 mod slow;
 mod start;
 mod story;

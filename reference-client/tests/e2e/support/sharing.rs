@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::Bytes;
 use rejoin_client::spec::{Command, ProcessSpec};
 use rejoin_client::{
-    ClaimFrom, Control, Event, ExitStatus, How, Input, Options, Output, Session, Target,
+    ClaimFrom, Control, Event, ExitStatus, How, Input, Options, Output, Session, SessionId, Target,
 };
 use rejoin_ssh::{Connect, SshConnect};
 use tokio::runtime::{Builder, Runtime};
@@ -46,10 +46,20 @@ impl Sharing {
         self.open_unread(line).reading()
     }
 
+    /// The same as a session with this id.
+    pub(crate) fn open_as(&self, session: SessionId, line: &str) -> Talk {
+        let mut options = Options::new().unwrap();
+        options.session = session;
+        self.start(options, line).reading()
+    }
+
     /// The same, with its output left unread.
     pub(crate) fn open_unread(&self, line: &str) -> Talk {
+        self.start(Options::new().unwrap(), line)
+    }
+
+    fn start(&self, mut options: Options, line: &str) -> Talk {
         let _within = self.runtime.enter();
-        let mut options = Options::new().unwrap();
         options.may_ask = false;
         let spec = ProcessSpec::new(Command::Shell(line.into()));
         Talk::new(self.host.open(&spec, options).unwrap(), &self.runtime)
