@@ -3,6 +3,8 @@
 mod carrier;
 mod silence;
 mod stream;
+#[cfg(test)]
+mod tests;
 mod transport;
 
 use std::fmt;

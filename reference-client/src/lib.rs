@@ -24,6 +24,10 @@
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! Each session has a connection of its own that way. An application with many sessions on one
+//! host opens them through a [`Host`]: they share one connection, and are back together after it
+//! was lost. `examples/fifty_sessions.rs` is such an application.
 
 mod driver;
 mod event;

@@ -86,8 +86,12 @@ impl Carrier {
     /// A connection; none if the dial failed, or if nobody waits for it any more.
     async fn dial_when_due(&mut self) -> Result<Option<Carried>, Deserted> {
         while self.waiting.is_empty() {
-            let wish = self.wishes.recv().await;
-            self.take(wish)?;
+            tokio::select! {
+                wish = self.wishes.recv() => if self.take(wish)? {
+                    self.reset();
+                },
+                _ = self.woken.recv() => self.reset(),
+            }
         }
         self.pace().await?;
         let attempt = if self.is_asked_for() { Attempt::First } else { Attempt::Reconnect };
@@ -121,22 +125,21 @@ impl Carrier {
     /// Waits until the next dial is due, or asked for.
     async fn pace(&mut self) -> Result<(), Deserted> {
         while let Some(due) = self.due.filter(|_| !self.is_asked_for()) {
-            let is_now = tokio::select! {
-                () = sleep_until(due) => true,
-                wish = self.wishes.recv() => self.take(wish)? && self.reset(),
+            tokio::select! {
+                () = sleep_until(due) => self.due = None,
+                wish = self.wishes.recv() => if self.take(wish)? {
+                    self.reset();
+                },
                 _ = self.woken.recv() => self.reset(),
-            };
-            if is_now {
-                self.due = None;
             }
         }
         Ok(())
     }
 
     /// Something changed that makes a dial worthwhile.
-    fn reset(&mut self) -> bool {
+    fn reset(&mut self) {
         self.backoff.reset();
-        true
+        self.due = None;
     }
 
     /// Dials, once, for everybody who waits and who comes meanwhile. None when they have all gone.

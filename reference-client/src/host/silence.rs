@@ -81,3 +81,39 @@ impl Silence {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn lasted(silence: &mut Silence, is_expected: bool) -> Option<Duration> {
+        let since = Instant::now();
+        let limit = Duration::from_hours(1);
+        tokio::time::timeout(limit, silence.too_long(|| is_expected)).await.ok()?;
+        Some(since.elapsed())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn silence_is_too_long_only_where_something_is_expected() {
+        let timing = Timing::default();
+        let mut silence = Silence::new(Heard::now(), timing);
+        assert_eq!(lasted(&mut silence, false).await, None);
+        silence.begin();
+        let lasted = lasted(&mut silence, true).await.expect("it is noticed");
+        assert!(lasted >= timing.silent / 2 && lasted <= timing.silent, "{lasted:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn after_a_suspicion_a_sign_of_life_is_waited_for_as_before() {
+        let timing = Timing::default();
+        let heard = Heard::now();
+        let mut silence = Silence::new(heard.clone(), timing);
+        tokio::time::advance(Duration::from_secs(1)).await;
+        silence.suspect();
+        assert_eq!(lasted(&mut silence, true).await, Some(timing.suspicious));
+        silence.suspect();
+        tokio::time::advance(Duration::from_secs(1)).await;
+        heard.note();
+        assert_eq!(lasted(&mut silence, true).await, Some(timing.silent));
+    }
+}
