@@ -18,7 +18,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, BufStream};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tokio_util::compat::{Compat, TokioAsyncReadCompatExt};
 use yamux::{Config, Connection, Mode, Stream};
 
@@ -30,6 +30,8 @@ const READ: usize = 64 * 1024;
 const WRITE: usize = 16 * 1024;
 /// How long streams may take to hand over what had come before the connection ended.
 const FAREWELL: Duration = Duration::from_secs(1);
+/// How long to stay without a stream: a client that went without a word is never heard of again.
+const IDLE: Duration = Duration::from_mins(10);
 /// What a thread that decides needs; there may be as many as there are streams.
 const STACK: usize = 512 * 1024;
 
@@ -119,6 +121,7 @@ impl Mux {
                 Some(_) = self.streams.join_next() => {}
                 Some(server) = self.started.recv() => self.servers.push(server),
                 _ = self.children.recv() => self.reap(),
+                () = sleep(IDLE), if self.streams.is_empty() => break Ok(()),
             }
         };
         drop(self.connection);
