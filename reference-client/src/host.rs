@@ -24,8 +24,12 @@ use carrier::Carrier;
 ///
 /// Each session is a stream within one exec channel, on which `rejoin-server mux` runs: one login,
 /// one `ssh`, and sshd's `MaxSessions` is no limit. Streams have a flow control of their own, and
-/// take turns: a session that floods, or that nobody reads, holds up no other. What one has on its
-/// way is bounded (256 KiB), so that one session alone moves at most that much per round trip.
+/// take turns by 4 KiB: a session that floods, or that nobody reads, holds up no other. What one has
+/// on its way is bounded (256 KiB), so that one session alone moves at most that much per round trip;
+/// where that is too little, it is better off with a connection of its own.
+///
+/// Of memory each session can take up 256 KiB for what has come and was not taken yet, and about
+/// 50 KiB for what waits to be sent; while it is quiet, it takes next to none of that.
 ///
 /// When the connection is lost, it is made again once for all: the first session that asks has it
 /// dialled, the others wait for the same dial, and all resume as soon as it succeeds. Where it fails,
