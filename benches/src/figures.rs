@@ -123,7 +123,7 @@ fn not_found() -> io::Error {
     io::Error::other("the program's memory could not be read")
 }
 
-fn print(name: &str, times: &mut [Duration]) -> Duration {
+pub(crate) fn print(name: &str, times: &mut [Duration]) -> Duration {
     times.sort_unstable();
     let at = |share: usize| times[(times.len() - 1) * share / 100];
     println!(
@@ -136,11 +136,11 @@ fn print(name: &str, times: &mut [Duration]) -> Duration {
     at(50)
 }
 
-fn millis(time: Duration) -> f64 {
+pub(crate) fn millis(time: Duration) -> f64 {
     time.as_secs_f64() * 1000.0
 }
 
 #[allow(clippy::cast_precision_loss)]
-fn kib(bytes: u64) -> f64 {
+pub(crate) fn kib(bytes: u64) -> f64 {
     bytes as f64 / 1024.0
 }

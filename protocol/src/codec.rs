@@ -16,6 +16,8 @@ use serde::{Deserialize, Serialize};
 use crate::error::FrameError;
 use crate::frame::{Bye, Frame};
 use crate::item::{ExitStatus, Item, Signal, Stream, WindowSize};
+use crate::preamble::Preamble;
+pub use crate::preamble::{MAX_NOISE, MAX_NOISE_KEPT, Noise};
 use crate::seq::Seq;
 use crate::spec::ProcessSpec;
 
@@ -23,10 +25,6 @@ use crate::spec::ProcessSpec;
 pub const SERVER_MAGIC: [u8; 8] = *b"\xc1rejoin>";
 /// What a client's stream starts with.
 pub const CLIENT_MAGIC: [u8; 8] = *b"\xc1rejoin<";
-/// The most noise skipped before the server's magic, in bytes.
-pub const MAX_NOISE: usize = 64 * 1024;
-/// How much of the noise is kept for a report, in bytes.
-pub const MAX_NOISE_KEPT: usize = 1024;
 
 /// The longest frame without a payload, in bytes behind the length field.
 pub const MAX_CONTROL: u32 = 4096;
@@ -159,48 +157,28 @@ fn check_length(kind: u8, length: u32) -> Result<(), FrameError> {
 /// frame of the kind at hand, and an error is final: the link is to be closed.
 #[derive(Clone, Debug)]
 pub struct Decoder {
-    magic: Option<Magic>,
-    noise: Noise,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Magic {
-    bytes: [u8; 8],
-    allowed_noise: usize,
-}
-
-/// What stood before the magic.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Noise {
-    /// How many bytes there were.
-    pub skipped: usize,
-    /// The first of them, at most [`MAX_NOISE_KEPT`].
-    pub start: Vec<u8>,
+    preamble: Preamble,
 }
 
 impl Decoder {
     /// For a server's stream, as a client reads it: noise before the magic is skipped.
     pub fn of_server() -> Self {
-        Self::new(SERVER_MAGIC, MAX_NOISE)
+        Self { preamble: Preamble::of_host(SERVER_MAGIC) }
     }
 
     /// For a client's stream, as a server reads it: it starts with the magic.
     pub fn of_client() -> Self {
-        Self::new(CLIENT_MAGIC, 0)
-    }
-
-    fn new(bytes: [u8; 8], allowed_noise: usize) -> Self {
-        Self { magic: Some(Magic { bytes, allowed_noise }), noise: Noise::default() }
+        Self { preamble: Preamble::of_client(CLIENT_MAGIC) }
     }
 
     /// What was skipped before the magic so far.
     pub fn noise(&self) -> &Noise {
-        &self.noise
+        self.preamble.noise()
     }
 
     /// Whether the magic was seen.
     pub fn is_started(&self) -> bool {
-        self.magic.is_none()
+        self.preamble.is_found()
     }
 
     /// The next frame, if all of it is there. Its bytes are taken out of `buffer`.
@@ -208,7 +186,7 @@ impl Decoder {
     /// # Errors
     /// [`FrameError`] if the bytes are no frame, as early as that can be known.
     pub fn decode(&mut self, buffer: &mut BytesMut) -> Result<Option<Frame>, FrameError> {
-        if !self.find_magic(buffer)? {
+        if !self.preamble.find(buffer)? {
             return Ok(None);
         }
         while let Some((kind, length)) = peek(buffer)? {
@@ -225,36 +203,6 @@ impl Decoder {
         }
         Ok(None)
     }
-
-    fn find_magic(&mut self, buffer: &mut BytesMut) -> Result<bool, FrameError> {
-        let Some(magic) = self.magic else { return Ok(true) };
-        if let Some(at) = position(buffer, &magic.bytes) {
-            self.skip(buffer, at, magic)?;
-            buffer.advance(magic.bytes.len());
-            self.magic = None;
-            return Ok(true);
-        }
-        let start = buffer.len() - partial_len(buffer, &magic.bytes);
-        self.skip(buffer, start, magic)?;
-        Ok(false)
-    }
-
-    fn skip(&mut self, buffer: &mut BytesMut, len: usize, magic: Magic) -> Result<(), FrameError> {
-        let keep = len.min(MAX_NOISE_KEPT.saturating_sub(self.noise.start.len()));
-        self.noise.start.extend_from_slice(&buffer[..keep]);
-        self.noise.skipped += len;
-        buffer.advance(len);
-        if self.noise.skipped > magic.allowed_noise { Err(FrameError::NoMagic) } else { Ok(()) }
-    }
-}
-
-fn position(haystack: &[u8], needle: &[u8]) -> Option<usize> {
-    haystack.windows(needle.len()).position(|window| window == needle)
-}
-
-/// How many bytes at the end of `buffer` may be the start of `needle`.
-fn partial_len(buffer: &[u8], needle: &[u8]) -> usize {
-    (1..needle.len()).rev().find(|&len| buffer.ends_with(&needle[..len])).unwrap_or(0)
 }
 
 /// Kind and length of the frame at hand, both judged.

@@ -35,6 +35,8 @@ pub mod item;
 pub mod machine;
 #[cfg(rejoin_mutants)]
 pub mod mutant;
+pub mod mux;
+pub mod preamble;
 pub mod reason;
 pub mod receive;
 #[cfg(feature = "record")]

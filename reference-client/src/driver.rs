@@ -94,6 +94,8 @@ struct Driver {
     session_host: Option<String>,
     /// When the patience for an Open ends, on the clock that runs while the machine sleeps.
     open_ends: Option<Duration>,
+    /// Completes when an attempt that is planned for later is worthwhile now.
+    revived: Option<BoxFuture<'static, ()>>,
     /// The last words of the link that was closed last.
     farewell: Option<BoxFuture<'static, ()>>,
 }
@@ -129,7 +131,8 @@ pub(crate) async fn run(
                 Err(_) => driver.step(MachineEvent::Detach),
             },
             timer = driver.timers.next() => driver.timer(timer),
-            Some(wake) = woken.recv() => driver.woken(wake),
+            wake = woken.recv() => driver.woken(wake),
+            () = revived(&mut driver.revived) => driver.attempt_now(),
             () = until(driver.asking_until) => driver.nobody_answered(),
         }
         driver.push_pending();
@@ -177,6 +180,7 @@ impl Driver {
             has_booted: false,
             session_host: None,
             open_ends: None,
+            revived: None,
             farewell: None,
         }
     }
@@ -286,6 +290,7 @@ impl Driver {
             Command::Item(item) => self.step(MachineEvent::Input(item)),
             Command::Retry { may_ask } => {
                 self.may_ask = may_ask;
+                self.connect.hurry();
                 self.attempt_now();
                 // A question belongs to the attempt that a person asked for, or to none.
                 self.may_ask = false;
@@ -387,6 +392,7 @@ impl Driver {
 
     fn attempt_now(&mut self) {
         self.needs_user = false;
+        self.revived = None;
         if self.timers.is_armed(Timer::Reconnect) {
             self.timers.disarm(Timer::Reconnect);
             self.step(MachineEvent::Timer(Timer::Reconnect));
@@ -420,6 +426,13 @@ impl Driver {
         if let Some(farewell) = self.farewell.filter(|_| !is_answered) {
             farewell.await;
         }
+    }
+}
+
+async fn revived(revived: &mut Option<BoxFuture<'static, ()>>) {
+    match revived {
+        Some(revived) => revived.await,
+        None => std::future::pending().await,
     }
 }
 

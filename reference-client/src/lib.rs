@@ -24,9 +24,14 @@
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! Each session has a connection of its own that way. An application with many sessions on one
+//! host opens them through a [`Host`]: they share one connection, and are back together after it
+//! was lost. `examples/fifty_sessions.rs` is such an application.
 
 mod driver;
 mod event;
+mod host;
 mod link;
 mod options;
 #[cfg(feature = "record")]
@@ -37,6 +42,7 @@ mod timers;
 mod wake;
 
 pub use event::{Event, How};
+pub use host::Host;
 pub use options::{Options, Timing};
 pub use rejoin_protocol::client::OnLoss;
 pub use rejoin_protocol::frame::From as ClaimFrom;

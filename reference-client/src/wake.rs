@@ -1,10 +1,12 @@
 //! Notices that the machine woke up or changed its network.
 
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use n0_watcher::Watcher;
 use rustix::time::{ClockId, clock_gettime};
-use tokio::sync::mpsc;
+use tokio::sync::broadcast;
+use tokio::sync::broadcast::error::RecvError;
 
 /// How often the clocks are compared.
 const TICK: Duration = Duration::from_secs(1);
@@ -32,45 +34,74 @@ fn since_boot(clock: ClockId) -> Duration {
     Duration::new(now.tv_sec.try_into().unwrap_or(0), now.tv_nsec.try_into().unwrap_or(0))
 }
 
-/// Sends a word for every wake-up and every change of the network, for as long as it is listened
-/// to.
-pub(crate) fn watch() -> mpsc::Receiver<Wake> {
-    let (sender, receiver) = mpsc::channel(1);
-    tokio::spawn(watch_clock(sender.clone()));
-    tokio::spawn(watch_network(sender));
-    receiver
+/// What is told to whoever wants to know, by one watch for the whole program: each session would
+/// otherwise hold a socket and a clock of its own. Nobody keeps it but its own tasks.
+static TOLD: Mutex<Weak<broadcast::Sender<Wake>>> = Mutex::new(Weak::new());
+/// Words that wait already say the same as any further one.
+const UNREAD: usize = 4;
+
+/// A word for every wake-up and every change of the network.
+#[derive(Debug)]
+pub(crate) struct Woken(broadcast::Receiver<Wake>);
+
+impl Woken {
+    /// The next word.
+    pub(crate) async fn recv(&mut self) -> Wake {
+        loop {
+            match self.0.recv().await {
+                Ok(wake) => return wake,
+                Err(RecvError::Lagged(_)) => {}
+                // The runtime that it ran on is gone, or its last listener was for a moment.
+                Err(RecvError::Closed) => self.0 = watch().0,
+            }
+        }
+    }
 }
 
-async fn watch_clock(sender: mpsc::Sender<Wake>) {
+/// Listens from now on.
+pub(crate) fn watch() -> Woken {
+    let mut told = TOLD.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(sender) = told.upgrade() {
+        return Woken(sender.subscribe());
+    }
+    let (sender, receiver) = broadcast::channel(UNREAD);
+    let sender = Arc::new(sender);
+    *told = Arc::downgrade(&sender);
+    tokio::spawn(async move {
+        tokio::select! {
+            () = watch_clock(&sender) => {}
+            () = watch_network(&sender) => {}
+            () = sender.closed() => {}
+        }
+    });
+    Woken(receiver)
+}
+
+async fn watch_clock(sender: &broadcast::Sender<Wake>) {
     let mut before = boottime();
-    while !sender.is_closed() {
+    loop {
         tokio::time::sleep(TICK).await;
         let now = boottime();
         if now.saturating_sub(before) > TICK + JUMP {
-            // A word that waits already says the same.
-            let _ = sender.try_send(Wake::Slept);
+            // Nobody has to listen.
+            let _ = sender.send(Wake::Slept);
         }
         before = now;
     }
 }
 
 /// Where the system cannot be watched, the clock and the back-off have to do.
-async fn watch_network(sender: mpsc::Sender<Wake>) {
+async fn watch_network(sender: &broadcast::Sender<Wake>) {
     let monitor = match netwatch::netmon::Monitor::new().await {
         Ok(monitor) => monitor,
         Err(error) => {
             tracing::debug!(%error, "the network is not watched");
-            return;
+            return std::future::pending().await;
         }
     };
     let mut state = monitor.interface_state();
-    loop {
-        tokio::select! {
-            updated = state.updated() => match updated {
-                Ok(_) => { let _ = sender.try_send(Wake::NetworkChanged); }
-                Err(_) => return,
-            },
-            () = sender.closed() => return,
-        }
+    while state.updated().await.is_ok() {
+        let _ = sender.send(Wake::NetworkChanged);
     }
+    std::future::pending::<()>().await;
 }

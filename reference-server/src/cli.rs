@@ -14,7 +14,7 @@ use clap::{Parser, Subcommand};
 use rejoin_protocol::{SessionId, VersionRange};
 
 use crate::attach::{self, Place};
-use crate::serve;
+use crate::{mux, serve};
 
 /// Keeps remote processes whole through anything that happens to the connection.
 #[derive(Debug, Parser)]
@@ -31,6 +31,8 @@ struct Arguments {
 enum Action {
     /// Speak for one session on standard input and output: what a connection runs
     Attach,
+    /// Speak for many sessions on standard input and output: what a connection runs that they share
+    Mux,
     /// Keep one process: what `attach` starts
     #[command(hide = true)]
     Serve {
@@ -100,6 +102,7 @@ fn act(arguments: Arguments, prefix: &[&str]) -> io::Result<ExitCode> {
     };
     match action {
         Action::Attach => attach::run(&place()?)?,
+        Action::Mux => mux::run(place()?)?,
         Action::Serve { session } => {
             let folder = registry.clone().ok_or_else(|| io::Error::other("no --registry given"))?;
             serve::run(&folder, session)?;

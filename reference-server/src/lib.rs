@@ -12,6 +12,7 @@ mod fnv;
 pub mod host;
 pub mod log;
 pub mod marks;
+mod mux;
 mod past;
 mod peer;
 pub mod process;

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use rejoin_protocol::spec::Command as Wanted;
 use rejoin_protocol::{Epoch, Incarnation, SessionId};
-use rejoin_server::ending::{Ending, Step, end_descendants, reap_children};
+use rejoin_server::ending::{Ending, Step, end_descendants};
 use rejoin_server::marks::{INCARNATION_VARIABLE, Mark, SESSION_VARIABLE};
 use rejoin_server::process::{Io, Start, become_server, spawn, start_server};
 use rejoin_server::reap::reap;
@@ -175,7 +175,7 @@ fn a_server_is_on_its_own_and_holds_the_lock_until_it_ends() {
         program.into_os_string(),
         registry.dir().as_os_str().to_owned(),
     ];
-    start_server(through_env, arguments, theirs, lock).unwrap();
+    let mut started = start_server(through_env, arguments, theirs, lock).unwrap();
     assert!(registry.is_alive(session()).unwrap());
     let mut line = String::new();
     BufReader::new(ours.try_clone().unwrap()).read_line(&mut line).unwrap();
@@ -192,7 +192,7 @@ fn a_server_is_on_its_own_and_holds_the_lock_until_it_ends() {
     assert!(!registry.is_alive(session()).unwrap());
     let lock = self::lock(&registry);
     assert_eq!(lock.read_past(None).unwrap().used, Some(Incarnation(1)));
-    reap_children(&mut |_, _| {}).unwrap();
+    started.wait().unwrap();
 }
 
 fn a_server_that_cannot_be_started_leaves_the_lock() {

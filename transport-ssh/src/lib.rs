@@ -63,6 +63,17 @@ pub trait Connect: Send + Sync + 'static {
 
     /// Where the links lead, for messages.
     fn destination(&self) -> String;
+
+    /// Says that whoever waits for a link wants it now: a person asked, or something changed.
+    ///
+    /// A connector that waits before it tries again waits no longer. By default there is none.
+    fn hurry(&self) {}
+
+    /// Completes when a link can be had at once that could not when this was called: where links
+    /// share a connection, and it is there again. By default, never.
+    fn revived(&self) -> BoxFuture<'static, ()> {
+        Box::pin(std::future::pending())
+    }
 }
 
 /// Whether a person is there to be asked.

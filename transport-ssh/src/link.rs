@@ -7,6 +7,7 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use crate::BoxFuture;
 use crate::child::Supervised;
 use crate::error::{LinkError, LinkErrorKind};
 
@@ -27,7 +28,17 @@ impl Link {
         reader: impl AsyncRead + Send + Unpin + 'static,
         writer: impl AsyncWrite + Send + Unpin + 'static,
     ) -> Self {
-        Self::with_guard(reader, writer, LinkGuard { child: None })
+        Self::with_guard(reader, writer, LinkGuard(Cause::Unknown))
+    }
+
+    /// A link over any pair of streams, of whose end `why` tells the reason. That is asked once the
+    /// stream has ended, and dropped with the link otherwise.
+    pub fn explained(
+        reader: impl AsyncRead + Send + Unpin + 'static,
+        writer: impl AsyncWrite + Send + Unpin + 'static,
+        why: impl Future<Output = LinkError> + Send + 'static,
+    ) -> Self {
+        Self::with_guard(reader, writer, LinkGuard(Cause::Told(Box::pin(why))))
     }
 
     pub(crate) fn of_child(
@@ -35,7 +46,7 @@ impl Link {
         writer: impl AsyncWrite + Send + Unpin + 'static,
         child: Supervised,
     ) -> Self {
-        Self::with_guard(reader, writer, LinkGuard { child: Some(child) })
+        Self::with_guard(reader, writer, LinkGuard(Cause::Child(child)))
     }
 
     fn with_guard(
@@ -62,8 +73,13 @@ pub struct LinkWriter(Option<Box<dyn AsyncWrite + Send + Unpin>>);
 
 /// Keeps a link alive, and knows why it ended. Dropping it ends the link: a child process behind it is
 /// stopped and reaped in the background, as long as the runtime lives, and killed otherwise.
-pub struct LinkGuard {
-    child: Option<Supervised>,
+pub struct LinkGuard(Cause);
+
+/// What knows why a link ended.
+enum Cause {
+    Child(Supervised),
+    Told(BoxFuture<'static, LinkError>),
+    Unknown,
 }
 
 impl LinkGuard {
@@ -73,9 +89,10 @@ impl LinkGuard {
     /// It is reaped in either case. Drop the link's two halves first, since an open pipe can keep a
     /// child alive.
     pub async fn post_mortem(self) -> LinkError {
-        match self.child {
-            Some(child) => child.post_mortem().await,
-            None => LinkError::new(LinkErrorKind::Closed, "the link was closed"),
+        match self.0 {
+            Cause::Child(child) => child.post_mortem().await,
+            Cause::Told(why) => why.await,
+            Cause::Unknown => LinkError::new(LinkErrorKind::Closed, "the link was closed"),
         }
     }
 }
@@ -153,7 +170,7 @@ impl fmt::Debug for LinkWriter {
 
 impl fmt::Debug for LinkGuard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let has_child = self.child.is_some();
+        let has_child = matches!(self.0, Cause::Child(_));
         f.debug_struct("LinkGuard").field("has_child", &has_child).finish_non_exhaustive()
     }
 }

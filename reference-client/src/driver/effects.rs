@@ -111,6 +111,7 @@ impl Driver {
         }
         self.tell_attempt(delay);
         self.timers.arm(Timer::Reconnect, delay);
+        self.revived = Some(self.connect.revived());
     }
 
     pub(super) fn drop_link(&mut self) {

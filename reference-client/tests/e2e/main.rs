@@ -19,6 +19,8 @@ mod reboot;
 mod recorded;
 mod route;
 mod security;
+mod sharing;
+mod sharing_faults;
 mod slow;
 mod start;
 mod story;

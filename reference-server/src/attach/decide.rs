@@ -8,6 +8,7 @@ use std::ffi::OsString;
 use std::io;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
+use std::process::Child;
 use std::time::{Duration, Instant};
 
 use rejoin_protocol::frame::{Hello, Refused, Wish};
@@ -51,9 +52,18 @@ pub(crate) enum Decision {
     /// It is answered here. No server has seen it.
     Answer(Frame),
     /// It is for this server, which has not seen it yet.
-    Join(UnixStream),
+    Join(Joined),
     /// Nobody waits for the answer any more.
     TooLate,
+}
+
+/// A server that a Hello is for.
+#[derive(Debug)]
+pub(crate) struct Joined {
+    /// The stream to it.
+    pub(crate) server: UnixStream,
+    /// Its process, if it was started just now: whoever stays has to wait for it some day.
+    pub(crate) started: Option<Child>,
 }
 
 /// What a look at the lock led to.
@@ -141,7 +151,7 @@ impl Attempt<'_> {
     fn connect(&self) -> Look {
         let server = UnixStream::connect(self.registry.socket_path(self.hello.session));
         match server.and_then(|server| require_own(&server).map(|()| server)) {
-            Ok(server) => Look::Decided(Decision::Join(server)),
+            Ok(server) => Look::Decided(Decision::Join(Joined { server, started: None })),
             Err(_) => Look::Again,
         }
     }
@@ -188,7 +198,10 @@ impl Attempt<'_> {
         }
         let (ours, theirs) = UnixStream::pair()?;
         match start_server(&self.place.program, self.arguments(), theirs, lock) {
-            Ok(()) => Ok(Look::Decided(Decision::Join(ours))),
+            Ok(child) => {
+                let joined = Joined { server: ours, started: Some(child) };
+                Ok(Look::Decided(Decision::Join(joined)))
+            }
             Err(failed) => {
                 failed.lock.bury(past)?;
                 failed.lock.withdraw()?;

@@ -1,10 +1,11 @@
-//! The client's end of an exec channel, read with a deadline.
+//! The client's end of a stream: what is read of it and what is said on it, whatever carries it,
+//! and the exec channel's own.
 
 use std::io;
 use std::os::fd::BorrowedFd;
 use std::time::Instant;
 
-use bytes::{Buf, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 use rejoin_protocol::Frame;
 use rejoin_protocol::codec::{Decoder, SERVER_MAGIC, WriteQueue};
 use rejoin_protocol::frame::{Greeting, Hello};
@@ -13,31 +14,30 @@ use rustix::io::Errno;
 
 const READ: usize = 16 * 1024;
 
-/// Standard input as the client's half of a link.
-pub(crate) struct ClientStream {
+/// What a client says until its stream is joined to a server.
+pub(crate) struct Hellos {
     decoder: Decoder,
     buffer: BytesMut,
-    deadline: Instant,
 }
 
-impl ClientStream {
-    pub(crate) fn standard(deadline: Instant) -> Self {
-        Self { decoder: Decoder::of_client(), buffer: BytesMut::new(), deadline }
+impl Hellos {
+    pub(crate) fn new() -> Self {
+        Self { decoder: Decoder::of_client(), buffer: BytesMut::new() }
     }
 
-    pub(crate) fn deadline(&self) -> Instant {
-        self.deadline
+    /// Takes what was read.
+    pub(crate) fn push(&mut self, bytes: &[u8]) {
+        self.buffer.extend_from_slice(bytes);
     }
 
-    /// The next Hello. Everything else is what a client sent right behind a Hello that was
-    /// refused, and goes by. None at the end of the stream, or when the deadline has passed.
-    pub(crate) fn next_hello(&mut self) -> io::Result<Option<Hello>> {
+    /// The next Hello, if all of it is there. Everything else is what a client sent right behind a
+    /// Hello that was refused, and goes by.
+    pub(crate) fn next(&mut self) -> io::Result<Option<Hello>> {
         loop {
-            match self.decoder.decode(&mut self.buffer) {
-                Ok(Some(Frame::Hello(hello))) => return Ok(Some(hello)),
-                Ok(None) if !self.read()? => return Ok(None),
-                Ok(Some(_) | None) => {}
-                Err(error) => return Err(io::Error::new(io::ErrorKind::InvalidData, error)),
+            match self.decoder.decode(&mut self.buffer).map_err(invalid)? {
+                Some(Frame::Hello(hello)) => return Ok(Some(hello)),
+                Some(_) => {}
+                None => return Ok(None),
             }
         }
     }
@@ -45,6 +45,56 @@ impl ClientStream {
     /// What was read behind the last frame.
     pub(crate) fn into_unread(self) -> BytesMut {
         self.buffer
+    }
+}
+
+/// The first word to a client, said unasked.
+pub(crate) fn first_word(greeting: Greeting) -> io::Result<Bytes> {
+    in_one_piece(WriteQueue::starting_with(SERVER_MAGIC), &Frame::Greeting(greeting))
+}
+
+/// An answer in bytes.
+pub(crate) fn word(frame: &Frame) -> io::Result<Bytes> {
+    in_one_piece(WriteQueue::default(), frame)
+}
+
+/// So that it can leave in one packet.
+fn in_one_piece(mut queue: WriteQueue, frame: &Frame) -> io::Result<Bytes> {
+    queue.push(frame).map_err(invalid)?;
+    Ok(queue.copy_to_bytes(queue.remaining()))
+}
+
+pub(crate) fn invalid(error: impl std::error::Error + Send + Sync + 'static) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, error)
+}
+
+/// Standard input as the client's half of a link.
+pub(super) struct Standard {
+    hellos: Hellos,
+    deadline: Instant,
+}
+
+impl Standard {
+    pub(super) fn new(deadline: Instant) -> Self {
+        Self { hellos: Hellos::new(), deadline }
+    }
+
+    pub(super) fn deadline(&self) -> Instant {
+        self.deadline
+    }
+
+    /// The next Hello. None at the end of the stream, or when the deadline has passed.
+    pub(super) fn next_hello(&mut self) -> io::Result<Option<Hello>> {
+        loop {
+            let hello = self.hellos.next()?;
+            if hello.is_some() || !self.read()? {
+                return Ok(hello);
+            }
+        }
+    }
+
+    pub(super) fn into_unread(self) -> BytesMut {
+        self.hellos.into_unread()
     }
 
     fn read(&mut self) -> io::Result<bool> {
@@ -54,25 +104,14 @@ impl ClientStream {
         }
         let mut chunk = [0; READ];
         let count = retry(|| rustix::io::read(stdin, &mut chunk))?;
-        self.buffer.extend_from_slice(&chunk[..count]);
+        self.hellos.push(&chunk[..count]);
         Ok(count > 0)
     }
 }
 
-/// Says the first word, unasked.
-pub(super) fn greet(greeting: Greeting) -> io::Result<()> {
-    write(WriteQueue::starting_with(SERVER_MAGIC), &Frame::Greeting(greeting))
-}
-
-pub(super) fn send(frame: &Frame) -> io::Result<()> {
-    write(WriteQueue::default(), frame)
-}
-
-fn write(mut queue: WriteQueue, frame: &Frame) -> io::Result<()> {
-    queue.push(frame).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
-    // In one piece, so that it can leave in one packet.
-    let bytes = queue.copy_to_bytes(queue.remaining());
-    let mut rest = &bytes[..];
+/// Says something on standard output.
+pub(super) fn say(bytes: &[u8]) -> io::Result<()> {
+    let mut rest = bytes;
     while !rest.is_empty() {
         let written = retry(|| rustix::io::write(rustix::stdio::stdout(), rest))?;
         rest = &rest[written..];

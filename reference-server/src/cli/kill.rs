@@ -12,7 +12,7 @@ use rejoin_protocol::{
     AttachNumber, ClientInstance, ClientName, Frame, Incarnation, SessionId, Tenure, Version,
 };
 
-use crate::attach::{Decision, Place, decide, first_bytes};
+use crate::attach::{Decision, Joined, Place, decide, first_bytes};
 use crate::registry::{Listed, Registry};
 
 /// How long a session may take to end.
@@ -57,7 +57,7 @@ fn end(place: &Place, listed: &Listed) -> Result<SessionId, String> {
     let hello = close(session, incarnation, tenure).map_err(|error| error.to_string())?;
     let answer = match decide(place, &hello, Instant::now() + PATIENCE) {
         Decision::Answer(frame) => frame,
-        Decision::Join(server) => {
+        Decision::Join(Joined { server, .. }) => {
             ask(server, &hello).map_err(|error| format!("{session} did not answer: {error}"))?
         }
         Decision::TooLate => return Err(format!("{session} did not end in time")),

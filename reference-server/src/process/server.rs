@@ -7,7 +7,7 @@ use std::io::{self, Write as _};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use rustix::fs::{FileType, Mode, fstat};
 use rustix::io::fcntl_dupfd_cloexec;
@@ -23,17 +23,22 @@ const FIRST_OWN: RawFd = 3;
 
 /// Starts `program` with `arguments` as a server: with the opener's `stream` as its standard
 /// input and the session's `lock` as its standard output ([`become_server`] takes both), in a
-/// session of its own, without marks of an outer session. It is not waited for. Where the host
-/// ends all processes at logout, it is started in a scope that stays, or the user is told.
+/// session of its own, without marks of an outer session. It is not waited for: a caller that
+/// stays has to, once it has ended. Where the host ends all processes at logout, it is started in
+/// a scope that stays, or the user is told.
 ///
 /// When this returns, the caller has neither stream nor lock any more: nothing but the server
 /// keeps the session alive. When it fails, the caller has the lock back.
+///
+/// Any number of threads may do so at once. What one of them has open is closed when another
+/// one's server is executed; between its fork and that, a lock of theirs is held for a moment
+/// longer, which makes whoever tries it look again.
 pub fn start_server<A: AsRef<OsStr>>(
     program: &Path,
     arguments: impl IntoIterator<Item = A>,
     stream: UnixStream,
     lock: Lock,
-) -> Result<(), NotStarted> {
+) -> Result<Child, NotStarted> {
     // Locked open files are shared by their copies: what the child gets is the lock itself.
     let copy = match lock.as_fd().try_clone_to_owned() {
         Ok(copy) => copy,
@@ -54,10 +59,7 @@ pub fn start_server<A: AsRef<OsStr>>(
         .stderr(Stdio::null());
     remove_marks(&mut command);
     Setup::Server.attach_to(&mut command);
-    match command.spawn() {
-        Ok(_not_waited_for) => Ok(()),
-        Err(error) => Err(NotStarted { error, lock }),
-    }
+    command.spawn().map_err(|error| NotStarted { error, lock })
 }
 
 /// A server could not be started.

@@ -192,7 +192,16 @@ impl Host {
 
     /// The attach programs that live.
     pub(crate) fn attaches(&self) -> Vec<i32> {
-        let mark = format!("{} attach", rejoin_server().display());
+        self.running("attach")
+    }
+
+    /// The programs that live which carry several links.
+    pub(crate) fn muxes(&self) -> Vec<i32> {
+        self.running("mux")
+    }
+
+    fn running(&self, action: &str) -> Vec<i32> {
+        let mark = format!("{} {action}", rejoin_server().display());
         let attaches = self.processes().into_iter().filter(|found| found.command == mark);
         attaches.map(|found| found.pid).collect()
     }

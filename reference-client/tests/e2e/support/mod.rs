@@ -6,6 +6,7 @@ mod judge;
 mod processes;
 mod programs;
 mod raw;
+mod sharing;
 mod tmux;
 mod wait;
 
@@ -15,5 +16,6 @@ pub(crate) use judge::judge;
 pub(crate) use processes::{command_lines, is_alive, kill, memory};
 pub(crate) use programs::{needed, next_version, rejoin, rejoin_server};
 pub(crate) use raw::{Raw, Wishes, frame_bytes};
+pub(crate) use sharing::{Sharing, Talk};
 pub(crate) use tmux::Tmux;
 pub(crate) use wait::{until, within};

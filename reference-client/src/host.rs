@@ -1,0 +1,198 @@
+//! Many sessions over one connection.
+
+mod carrier;
+mod silence;
+mod stream;
+#[cfg(test)]
+mod tests;
+mod transport;
+
+use std::fmt;
+use std::sync::Arc;
+
+use rejoin_protocol::spec::{ProcessSpec, SpecError};
+use rejoin_protocol::{Incarnation, Tenure};
+use rejoin_ssh::{Attempt, BoxFuture, Connect, Link, LinkError, LinkErrorKind};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::options::{Options, Timing};
+use crate::session::{Session, Target};
+use crate::state::SessionState;
+use carrier::Carrier;
+
+/// A host to which any number of sessions share one connection, up to [`Host::MAX_SESSIONS`].
+///
+/// Each session is a stream within one exec channel, on which `rejoin-server mux` runs: one login,
+/// one `ssh`, and sshd's `MaxSessions` is no limit. Streams have a flow control of their own, and
+/// take turns by 4 KiB: a session that floods, or that nobody reads, holds up no other. What one has
+/// on its way is bounded (256 KiB), so that one session alone moves at most that much per round trip;
+/// where that is too little, it is better off with a connection of its own.
+///
+/// Of memory each session can take up 256 KiB for what has come and was not taken yet, and about
+/// 50 KiB for what waits to be sent; while it is quiet, it takes next to none of that.
+///
+/// When the connection is lost, it is made again once for all: the first session that asks has it
+/// dialled, the others wait for the same dial, and all resume as soon as it succeeds. Where it fails,
+/// they are told why, each plans its next attempt as ever, and the connection is not dialled more
+/// often for it: attempts that come too early wait for the next dial that is due. A retry of one
+/// session ([`Control::retry_now`](crate::Control::retry_now)) dials at once.
+///
+/// The connection is made when the first session needs it, and ends when this, its clones and the
+/// sessions have ended. While there are sessions it counts as lost when nothing came for
+/// [`Timing::silent`]; the sessions' own heartbeats, which they keep, see to it that something does.
+///
+/// ```no_run
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// use std::sync::Arc;
+/// use rejoin_client::{Host, Options};
+/// use rejoin_client::spec::{Command, ProcessSpec};
+/// use rejoin_ssh::SshConnect;
+///
+/// let host = Host::new(Arc::new(SshConnect::new("user@host", "rejoin-server mux")));
+/// let build = ProcessSpec::new(Command::Shell(b"make -j".to_vec()));
+/// let watch = ProcessSpec::new(Command::Shell(b"tail -F build.log".to_vec()));
+/// let (build, watch) = (host.open(&build, Options::new()?)?, host.open(&watch, Options::new()?)?);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Host(Arc<Shared>);
+
+/// What is left of a host keeps its connection.
+struct Shared {
+    connect: Arc<dyn Connect>,
+    wishes: mpsc::UnboundedSender<Wish>,
+    revivals: watch::Receiver<u64>,
+}
+
+/// What is wanted of the connection.
+enum Wish {
+    /// A stream.
+    Stream(Waiter),
+    /// Whatever is waited for, now.
+    Hurry,
+}
+
+/// Who waits for a stream.
+struct Waiter {
+    attempt: Attempt,
+    reply: oneshot::Sender<Result<Link, LinkError>>,
+    /// Keeps the connection from before it is there until the stream has ended.
+    host: Arc<Shared>,
+}
+
+impl Host {
+    /// How many sessions can be attached at once.
+    pub const MAX_SESSIONS: usize = rejoin_protocol::mux::MAX_STREAMS;
+
+    /// A host that `connect` leads to, whose links have to run `rejoin-server mux`. Nothing is
+    /// connected yet. Must be called within a tokio runtime, which carries the connection.
+    pub fn new(connect: Arc<dyn Connect>) -> Self {
+        Self::with_timing(connect, Timing::default())
+    }
+
+    /// The same with other times for the connection. Of `timing` count `login`, `asking`, `silent`,
+    /// `suspicious`, `needs_user`, `stable` and what `backoff` says.
+    pub fn with_timing(connect: Arc<dyn Connect>, timing: Timing) -> Self {
+        let (sender, wishes) = mpsc::unbounded_channel();
+        let revivals = watch::Sender::new(0);
+        let shared = Shared {
+            connect: Arc::clone(&connect),
+            wishes: sender,
+            revivals: revivals.subscribe(),
+        };
+        tokio::spawn(Carrier::new(connect, timing, wishes, revivals).run());
+        Self(Arc::new(shared))
+    }
+
+    /// As [`Session::open`].
+    ///
+    /// # Errors
+    /// [`SpecError`] if the command line and the environment are too long.
+    pub fn open(&self, spec: &ProcessSpec, options: Options) -> Result<Session, SpecError> {
+        Session::open(self.connector(), spec, options)
+    }
+
+    /// As [`Session::claim`].
+    ///
+    /// # Errors
+    /// [`SpecError`] if the command line and the environment are too long.
+    pub fn claim(
+        &self,
+        target: Target,
+        spec: Option<&ProcessSpec>,
+        options: Options,
+    ) -> Result<Session, SpecError> {
+        Session::claim(self.connector(), target, spec, options)
+    }
+
+    /// As [`Session::resume`].
+    ///
+    /// # Errors
+    /// [`SpecError`] if the command line and the environment are too long.
+    pub fn resume(
+        &self,
+        state: &SessionState,
+        spec: Option<&ProcessSpec>,
+        options: Options,
+    ) -> Result<Session, SpecError> {
+        Session::resume(self.connector(), state, spec, options)
+    }
+
+    /// As [`Session::kill`].
+    ///
+    /// # Errors
+    /// [`SpecError`] if the command line and the environment are too long.
+    pub fn kill(
+        &self,
+        incarnation: Incarnation,
+        tenure: Tenure,
+        options: Options,
+    ) -> Result<Session, SpecError> {
+        Session::kill(self.connector(), incarnation, tenure, options)
+    }
+
+    fn connector(&self) -> Arc<dyn Connect> {
+        Arc::new(self.clone())
+    }
+}
+
+/// Links are streams of the connection, which is made when there is none.
+impl Connect for Host {
+    fn connect(&self, attempt: Attempt) -> BoxFuture<'_, Result<Link, LinkError>> {
+        Box::pin(async move {
+            let (reply, answer) = oneshot::channel();
+            let waiter = Waiter { attempt, reply, host: Arc::clone(&self.0) };
+            let _ = self.0.wishes.send(Wish::Stream(waiter));
+            answer.await.unwrap_or_else(|_| Err(without_carrier()))
+        })
+    }
+
+    fn destination(&self) -> String {
+        self.0.connect.destination()
+    }
+
+    fn hurry(&self) {
+        let _ = self.0.wishes.send(Wish::Hurry);
+    }
+
+    fn revived(&self) -> BoxFuture<'static, ()> {
+        let mut revivals = self.0.revivals.clone();
+        revivals.mark_unchanged();
+        Box::pin(async move {
+            if revivals.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        })
+    }
+}
+
+fn without_carrier() -> LinkError {
+    LinkError::new(LinkErrorKind::Other, "the runtime that carried the connection has ended")
+}
+
+impl fmt::Debug for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Host").field("destination", &self.destination()).finish_non_exhaustive()
+    }
+}

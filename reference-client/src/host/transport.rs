@@ -1,0 +1,167 @@
+//! The link that carries the streams.
+
+use std::io::{self, Cursor};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::{Bytes, BytesMut};
+use rejoin_protocol::error::printable;
+use rejoin_protocol::mux::{CLIENT_MAGIC, HOST_MAGIC, MAX_FRAME, MAX_STREAMS, WINDOW};
+use rejoin_protocol::preamble::{Noise, Preamble};
+use rejoin_ssh::{Attempt, Connect, LinkError, LinkErrorKind, LinkGuard, LinkReader, LinkWriter};
+use tokio::io::ReadBuf;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, BufStream, Chain};
+use tokio::sync::watch;
+use tokio_util::compat::{Compat, TokioAsyncReadCompatExt as _};
+use yamux::{Config, Connection, Mode};
+
+use super::silence::Heard;
+use super::stream::Life;
+
+/// How much is read from the link at once, and written to it.
+const READ: usize = 64 * 1024;
+const WRITE: usize = 16 * 1024;
+
+/// A connection that is there.
+pub(super) struct Carried {
+    pub(super) connection: Connection<Compat<BufStream<Transport>>>,
+    pub(super) guard: LinkGuard,
+    pub(super) life: watch::Sender<Life>,
+    pub(super) heard: Heard,
+}
+
+/// Opens a link, and returns once the host has said that it carries streams.
+pub(super) async fn open(
+    connect: Arc<dyn Connect>,
+    attempt: Attempt,
+) -> Result<Carried, LinkError> {
+    let (mut reader, mut writer, guard) = connect.connect(attempt).await?.into_parts();
+    let unread = match meet(&mut reader, &mut writer).await {
+        Ok(unread) => unread,
+        Err(Some(error)) => return Err(error),
+        Err(None) => {
+            drop((reader, writer));
+            return Err(guard.post_mortem().await);
+        }
+    };
+    let (life, heard) = (watch::Sender::new(Life::Alive), Heard::now());
+    let transport = Transport {
+        reader: Cursor::new(unread).chain(reader),
+        writer,
+        is_broken: false,
+        life: life.clone(),
+        heard: heard.clone(),
+    };
+    let stream = BufStream::with_capacity(READ, WRITE, transport).compat();
+    let connection = Connection::new(stream, config(), Mode::Client);
+    Ok(Carried { connection, guard, life, heard })
+}
+
+/// What came behind the host's magic. Without an error of its own, the link has ended.
+async fn meet(
+    reader: &mut LinkReader,
+    writer: &mut LinkWriter,
+) -> Result<Bytes, Option<LinkError>> {
+    // A link that has ended says so when it is read.
+    let _ = writer.write_all(&CLIENT_MAGIC).await;
+    let _ = writer.flush().await;
+    let (mut preamble, mut buffer) = (Preamble::of_host(HOST_MAGIC), BytesMut::new());
+    while reader.read_buf(&mut buffer).await.is_ok_and(|count| count > 0) {
+        match preamble.find(&mut buffer) {
+            Ok(true) => {
+                let Noise { skipped, start } = preamble.noise();
+                tracing::debug!(skipped, start = shown(start), "the host carries streams");
+                return Ok(buffer.freeze());
+            }
+            Ok(false) => {}
+            Err(_) => return Err(Some(not_a_mux(preamble.noise()))),
+        }
+    }
+    Err(None)
+}
+
+fn not_a_mux(noise: &Noise) -> LinkError {
+    let start = shown(&noise.start);
+    let message =
+        format!("the host does not answer as `rejoin-server mux` does, but says: {start}");
+    LinkError::new(LinkErrorKind::Other, message)
+}
+
+fn shown(noise: &[u8]) -> String {
+    printable(&String::from_utf8_lossy(noise), 80)
+}
+
+/// A window that does not grow, since a total is given that leaves no room for that. Twice as many
+/// streams as are opened: those that have ended count until the connection has noticed.
+fn config() -> Config {
+    let mut config = Config::default();
+    config.set_max_connection_receive_window(Some(2 * MAX_STREAMS * WINDOW));
+    config.set_max_num_streams(2 * MAX_STREAMS);
+    config.set_split_send_size(MAX_FRAME);
+    config
+}
+
+/// The link, which notes what it is used for.
+///
+/// What is written to a link that takes nothing more is dropped: what it had brought is still
+/// read, and then its end.
+pub(super) struct Transport {
+    reader: Chain<Cursor<Bytes>, LinkReader>,
+    writer: LinkWriter,
+    is_broken: bool,
+    /// Told before a stream can notice, so that each can tell its end from the connection's.
+    life: watch::Sender<Life>,
+    heard: Heard,
+}
+
+impl Transport {
+    fn broken(&mut self) {
+        self.is_broken = true;
+        self.life.send_replace(Life::Ending);
+    }
+}
+
+impl AsyncRead for Transport {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        let polled = Pin::new(&mut self.reader).poll_read(cx, buf);
+        match &polled {
+            Poll::Ready(Ok(())) if buf.filled().len() > before => self.heard.note(),
+            Poll::Ready(_) => self.broken(),
+            Poll::Pending => {}
+        }
+        polled
+    }
+}
+
+impl AsyncWrite for Transport {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        data: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        if !self.is_broken {
+            match Pin::new(&mut self.writer).poll_write(cx, data) {
+                Poll::Ready(Err(_)) => self.broken(),
+                other => return other,
+            }
+        }
+        Poll::Ready(Ok(data.len()))
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.is_broken {
+            return Poll::Ready(Ok(()));
+        }
+        Pin::new(&mut self.writer).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.writer).poll_shutdown(cx)
+    }
+}
