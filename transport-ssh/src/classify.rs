@@ -124,6 +124,12 @@ pub(crate) fn command(evidence: &Evidence) -> LinkError {
         .with_detail(evidence.lines.clone())
 }
 
+/// Whether a host that does not let this account run commands says so here.
+pub(crate) fn is_refusal(text: &str) -> bool {
+    let says = REMOTE_SAYS.iter().filter(|(kind, _)| *kind == Refused);
+    says.flat_map(|(_, phrases)| *phrases).any(|phrase| text.contains(phrase))
+}
+
 /// The host was reached and had let the user in, whatever the words are: newer versions say the same
 /// about a connection that breaks early and late, and a server can write what it likes to its stderr.
 fn lost(lines: &[String]) -> LinkError {

@@ -35,6 +35,8 @@ pub enum LinkErrorKind {
     ProgramMissing,
     /// The host was reached, but has no such server program or cannot run it.
     ServerMissing,
+    /// The host was reached, has no server program, and none could be put there.
+    Undeployable,
     /// The host was reached, and does not let this account run the command.
     Refused,
     /// The stream ended, and there is nothing more to know.

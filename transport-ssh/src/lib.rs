@@ -1,9 +1,10 @@
 //! Byte streams between a client and its server, and nothing else.
 //!
 //! A [`Link`] is one ordered, reliable byte stream that can be cut at any time. A [`Connect`] starts
-//! links: [`SshConnect`] through the system's own `ssh` program, [`CommandConnect`] through a local
-//! command, [`UnixConnect`] through a Unix socket, and [`memory()`] within one program. Nothing in this
-//! crate knows what the bytes mean or what a session is.
+//! links: [`SshConnect`] through the system's own `ssh` program, [`DeployConnect`] in the same way to a
+//! program that it puts on the host first, [`CommandConnect`] through a local command, [`UnixConnect`]
+//! through a Unix socket, and [`memory()`] within one program. Nothing in this crate knows what the bytes
+//! mean or what a session is.
 //!
 //! ```no_run
 //! # async fn example() {
@@ -28,6 +29,7 @@
 mod child;
 mod classify;
 mod command;
+mod deploy;
 mod error;
 mod link;
 mod memory;
@@ -41,6 +43,7 @@ use std::future::Future;
 use std::pin::Pin;
 
 pub use command::CommandConnect;
+pub use deploy::{DeployConnect, DeployNews, Deployment, Patience, Platform, ServerFile, Servers};
 pub use error::{LinkError, LinkErrorKind};
 pub use link::{Link, LinkGuard, LinkReader, LinkWriter};
 pub use memory::{MemoryConnect, MemoryListener, memory};
@@ -56,7 +59,8 @@ pub trait Connect: Send + Sync + 'static {
     ///
     /// `Ok` means that the link was started, not that the other side has answered: an `ssh` that cannot
     /// reach its host is a link that ends early, and [`LinkGuard::post_mortem`] says why. The caller
-    /// keeps the timer for a link on which nothing arrives.
+    /// keeps the timer for a link on which nothing arrives. A connector that waits for the other side
+    /// before the link has started keeps a deadline of its own for that.
     ///
     /// Cancel-safe: dropping the future leaves nothing behind.
     fn connect(&self, attempt: Attempt) -> BoxFuture<'_, Result<Link, LinkError>>;

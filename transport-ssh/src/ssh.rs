@@ -104,7 +104,12 @@ impl SshConnect {
         self
     }
 
-    fn start(&self, attempt: Attempt) -> Result<Link, LinkError> {
+    /// The same host with another command.
+    pub(crate) fn with_command(&self, command: impl Into<OsString>) -> Self {
+        Self { command: command.into(), ..self.clone() }
+    }
+
+    pub(crate) fn start(&self, attempt: Attempt) -> Result<Link, LinkError> {
         let mut command = Command::new(&self.program);
         command.args(self.arguments(attempt));
         let owns_group = attempt == Attempt::Reconnect;

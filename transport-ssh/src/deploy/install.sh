@@ -1,0 +1,113 @@
+# Sent to a host that has said what it needs; runs in the shell that bootstrap.sh has prepared.
+rj_n='@NAME@' rj_s='@SUM@' rj_w='@PREFIX@'
+# How many bytes come, what unpacks them, and which version a program from PATH must have.
+rj_k='@LENGTH@' rj_z='@UNPACK@' rj_v='@VERSION@'
+
+rj_m=$(umask)
+umask 077
+rj_t=
+trap '[ -z "$rj_t" ] || rm -f "$rj_t"' EXIT
+trap 'exit 1' HUP INT TERM PIPE
+
+# Removes what was written, and says why the folder will not do.
+rj_no() {
+  [ -z "$rj_t" ] || rm -f "$rj_t"
+  rj_t=
+  rj_why=${rj_why##*: }
+  rj_say no "$rj_d: ${rj_why:-unknown}"
+}
+
+# Whether programs can be written to the folder rj_d and run there.
+rj_can_hold() {
+  if [ -h "$rj_d" ]; then rj_why='it is a symbolic link'; return 1; fi
+  if [ ! -d "$rj_d" ]; then rj_why=$(LC_ALL=C mkdir -p "$rj_d" 2>&1) || return 1; fi
+  if [ ! -O "$rj_d" ]; then rj_why='it belongs to another user'; return 1; fi
+  case $(LC_ALL=C ls -ld "$rj_d") in
+  d????-??-?*) ;;
+  *) rj_why='other users may write there'; return 1 ;;
+  esac
+  if [ -d "$rj_d/$rj_n" ]; then rj_why="$rj_n is a folder there"; return 1; fi
+  rj_t=$rj_d/.rejoin-$$-$rj_a$rj_b
+  rj_why=$( (set -C; echo '#!/bin/sh' >"$rj_t" && chmod 700 "$rj_t") 2>&1) || return 1
+  rj_why='programs cannot be run from there (noexec)'
+  "$rj_t" >/dev/null 2>&1 </dev/null
+}
+
+# Says once a second how much has arrived.
+rj_count() {
+  while sleep 1 >/dev/null 2>&1; do
+    rj_say at "$(wc -c <"$rj_t")"
+  done
+}
+
+# Takes the upload. All of it is read, whatever becomes of it: nothing else is to be taken for it.
+rj_take() {
+  rj_say send "$rj_d"
+  rj_count 2>/dev/null &
+  rj_p=$!
+  rj_why=$(head -c "$rj_k" | { LC_ALL=C $rj_z 2>&1 >"$rj_t"; rj_e=$?; cat >/dev/null; exit $rj_e; })
+  rj_e=$?
+  kill "$rj_p" 2>/dev/null
+  wait "$rj_p" 2>/dev/null
+  [ "$rj_e" -eq 0 ] || return 1
+  rj_why='what arrived is damaged'
+  rj_sum "$rj_t" && [ "$rj_x" = "$rj_s" ]
+}
+
+# Removes what nobody needs any more: programs that do not run and were not used for a day, and what
+# deployments that were killed have left.
+rj_sweep() {
+  rj_l=$(LC_ALL=C ls -l /proc/[0-9]*/exe 2>/dev/null)
+  for rj_f in "$rj_d"/rejoin-server-*; do
+    case $rj_l in *"/${rj_f##*/}"*) continue ;; esac
+    rj_old "$rj_f" -mtime +0
+  done
+  for rj_f in "$rj_d"/.rejoin-*; do rj_old "$rj_f" -mmin +60; done
+}
+
+rj_old() {
+  if [ -f "$1" ] && [ ! -h "$1" ] && [ "$1" != "$rj_d/$rj_n" ] && [ -n "$(find "$@")" ]; then
+    rm -f "$1"
+  fi
+}
+
+# Leaves no trace in what is started.
+rj_restore() {
+  rj_t=
+  trap - EXIT HUP INT TERM PIPE
+  umask "$rj_m"
+}
+
+rj_c=0
+for rj_d; do
+  case $rj_n:$rj_d in
+  ?*:/*)
+    if rj_can_hold && rj_take; then
+      chmod 700 "$rj_t"
+      if ! rj_why=$("$rj_t" $rj_w version 2>&1 >/dev/null </dev/null); then
+        rj_say broken "$rj_why"
+        exit 126
+      fi
+      if rj_why=$(LC_ALL=C mv -f "$rj_t" "$rj_d/$rj_n" 2>&1 </dev/null); then
+        rj_sweep >/dev/null 2>&1
+        rj_restore
+        rj_say ready "$rj_c" "$rj_i"
+        exec "$rj_d/$rj_n" $rj_w @WORDS@
+      fi
+    fi
+    rj_no
+    ;;
+  esac
+  rj_c=$((rj_c+1))
+done
+
+rj_f=$(command -v rejoin-server 2>/dev/null) &&
+case $("$rj_f" version --json 2>/dev/null </dev/null) in
+*"\"version\":\"$rj_v\""*)
+  rj_restore
+  rj_say ready path "$rj_i"
+  exec "$rj_f" @WORDS@
+  ;;
+esac
+rj_say none
+exit 127

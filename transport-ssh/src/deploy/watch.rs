@@ -1,0 +1,123 @@
+//! Whether a server spoke on a link, and what its end then says about the server program.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead, ReadBuf};
+
+use super::Deployment;
+use crate::error::LinkErrorKind;
+
+/// Notes when the bytes have come that a server begins with.
+pub(super) struct Watched<R> {
+    reader: R,
+    expected: Vec<u8>,
+    /// The last bytes that came, one fewer than are expected.
+    tail: Vec<u8>,
+    is_heard: Arc<AtomicBool>,
+}
+
+impl<R> Watched<R> {
+    /// Without anything that is expected, any byte counts.
+    pub(super) fn new(reader: R, expected: Vec<u8>, is_heard: Arc<AtomicBool>) -> Self {
+        Self { reader, expected, tail: Vec::new(), is_heard }
+    }
+
+    fn look(&mut self, bytes: &[u8]) {
+        if bytes.is_empty() || self.is_heard.load(Ordering::Relaxed) {
+            return;
+        }
+        self.tail.extend_from_slice(bytes);
+        let length = self.expected.len();
+        if length == 0 || self.tail.windows(length).any(|window| window == self.expected) {
+            self.is_heard.store(true, Ordering::Relaxed);
+            self.tail = Vec::new();
+        } else {
+            let surplus = self.tail.len().saturating_sub(length - 1);
+            self.tail.drain(..surplus);
+        }
+    }
+}
+
+impl<R: AsyncRead + Unpin> AsyncRead for Watched<R> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        let polled = Pin::new(&mut self.reader).poll_read(cx, buf);
+        self.look(&buf.filled()[before..]);
+        polled
+    }
+}
+
+/// A link on which a server was started by its name alone. If nothing was heard of it, the next link
+/// looks at the file first.
+pub(super) struct Trial {
+    deployment: Arc<Deployment>,
+    is_heard: Arc<AtomicBool>,
+}
+
+impl Trial {
+    pub(super) fn new(deployment: Arc<Deployment>, is_heard: Arc<AtomicBool>) -> Self {
+        Self { deployment, is_heard }
+    }
+
+    /// Its end was told. Where no session came about, nothing was learnt.
+    pub(super) fn judge(self, kind: LinkErrorKind) {
+        use LinkErrorKind::{HostKey, NeedsUser, ProgramMissing, Unreachable};
+        if matches!(kind, HostKey | NeedsUser | ProgramMissing | Unreachable) {
+            self.is_heard.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Drop for Trial {
+    fn drop(&mut self) {
+        if !self.is_heard.load(Ordering::Relaxed) {
+            self.deployment.distrust();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncReadExt as _;
+
+    use super::*;
+
+    async fn is_heard(expected: &[u8], chunks: &[&[u8]]) -> bool {
+        let heard = Arc::new(AtomicBool::new(false));
+        let mut tester = tokio_chunks(chunks);
+        let mut watched = Watched::new(&mut tester, expected.to_vec(), Arc::clone(&heard));
+        let mut all = Vec::new();
+        watched.read_to_end(&mut all).await.unwrap();
+        assert_eq!(all, chunks.concat());
+        heard.load(Ordering::Relaxed)
+    }
+
+    /// Each read brings one of the chunks.
+    fn tokio_chunks(chunks: &[&[u8]]) -> impl AsyncRead + Unpin + use<> {
+        let chunks: Vec<_> = chunks.iter().map(|chunk| chunk.to_vec()).collect();
+        let mut joined: Box<dyn AsyncRead + Unpin> = Box::new(tokio::io::empty());
+        for chunk in chunks {
+            joined = Box::new(joined.chain(io::Cursor::new(chunk)));
+        }
+        joined
+    }
+
+    #[tokio::test]
+    async fn the_first_words_are_found_in_any_pieces_and_behind_noise() {
+        assert!(is_heard(b"MAGIC", &[b"MAGIC and more"]).await);
+        assert!(is_heard(b"MAGIC", &[b"noise MA", b"G", b"IC", b"x"]).await);
+        assert!(is_heard(b"MAGIC", &[b"MMAGI", b"MAGIC"]).await);
+        assert!(!is_heard(b"MAGIC", &[b"MAG", b"-IC", b"MAGI"]).await);
+        assert!(!is_heard(b"MAGIC", &[]).await);
+        assert!(is_heard(b"", &[b"x"]).await);
+        assert!(!is_heard(b"", &[]).await);
+    }
+}
