@@ -55,7 +55,8 @@ pub(super) struct Answers<R> {
 impl<R: AsyncRead + Unpin> Answers<R> {
     pub(super) fn new(reader: R, mark: &Mark) -> Self {
         let start_of_line = mark.start_of_line();
-        Self { reader, start_of_line, buffer: Vec::new(), skipped: 0, noise: Vec::new() }
+        let buffer = Vec::with_capacity(MAX_LINE);
+        Self { reader, start_of_line, buffer, skipped: 0, noise: Vec::new() }
     }
 
     /// The next answer; none at the end of the stream. Cancel-safe.
@@ -188,7 +189,9 @@ mod tests {
         let ready = Answer::Ready { place: Place::Folder(2), platform: linux() };
         assert_eq!(heard, [need, Answer::At(77), ready]);
         assert!(answers.noise().starts_with("Welcome[2J to / rejoin-0123"), "{}", answers.noise());
-        assert_eq!(answers.into_parts().0, b"\nrejoin\n server's own");
+        let (mut rest, mut reader) = answers.into_parts();
+        reader.read_to_end(&mut rest).await.unwrap();
+        assert_eq!(rest, b"\nrejoin\n server's own");
     }
 
     #[tokio::test]

@@ -4,6 +4,8 @@
 #![allow(dead_code, missing_docs, unreachable_pub)]
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
+pub mod deploy;
+
 use std::future::Future;
 use std::time::Duration;
 
@@ -106,14 +108,19 @@ pub fn is_gone(pid: Pid) -> bool {
     test_kill_process(pid).is_err()
 }
 
-/// Waits until a child of this process is reaped, which no event tells.
+/// Waits until a child of this process is reaped.
 pub async fn until_gone(pid: Pid) {
-    let gone = async {
-        while !is_gone(pid) {
+    until("the reaping of the child", || is_gone(pid)).await;
+}
+
+/// Waits until something is so, which no event tells.
+pub async fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let so = async {
+        while !is_so() {
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
     };
-    in_time("the reaping of the child", gone).await;
+    in_time(what, so).await;
 }
 
 /// A process id that something wrote, in decimal.
