@@ -215,8 +215,10 @@ impl Driver {
         self.timers.restart(Timer::LinkSilent, self.timing.silent);
         match report {
             // `ssh` may be asking its user for a password: the deadline for that is a longer one.
-            Report::Opened if self.asking_until.is_none() => self.link_opened(link),
-            Report::Opened => {}
+            Report::Opened if self.is_asking_allowed => {
+                self.asking_until = Some(Instant::now() + self.timing.asking);
+            }
+            Report::Opened => self.link_opened(link),
             Report::Started(noise) => {
                 self.asking_until = None;
                 self.tell_noise(&noise);
@@ -373,7 +375,8 @@ impl Driver {
     /// then: it is made again as it was.
     fn drop_attempt(&mut self, wake: Wake) {
         let link = self.link.as_ref().map(|live| live.link);
-        if let Some(link) = link.filter(|_| wake == Wake::Slept && self.asking_until.is_none()) {
+        let is_asking = self.is_asking_allowed && !self.is_link_opened;
+        if let Some(link) = link.filter(|_| wake == Wake::Slept && !is_asking) {
             self.last_loss = String::from("the machine was asleep");
             self.may_ask = self.is_asking_allowed;
             self.drop_dead(link, MachineEvent::LinkLost(link));

@@ -200,6 +200,7 @@ pub(crate) fn link_word(kind: LinkErrorKind) -> &'static str {
         LinkErrorKind::NeedsUser => "needs_user",
         LinkErrorKind::ProgramMissing => "program_missing",
         LinkErrorKind::ServerMissing => "server_missing",
+        LinkErrorKind::Undeployable => "undeployable",
         LinkErrorKind::Refused => "refused",
         LinkErrorKind::Closed => "closed",
         LinkErrorKind::Other => "other",

@@ -77,6 +77,12 @@ impl SshConnect {
         }
     }
 
+    /// Another command than the one that it was made with.
+    pub fn command(mut self, command: impl Into<OsString>) -> Self {
+        self.command = command.into();
+        self
+    }
+
     /// Another program than `ssh`, which takes the same arguments.
     pub fn program(mut self, program: impl Into<OsString>) -> Self {
         self.program = program.into();
@@ -102,11 +108,6 @@ impl SshConnect {
     pub fn on_stderr(mut self, told: impl Fn(Attempt, &str) + Send + Sync + 'static) -> Self {
         self.on_stderr = Some(Arc::new(told));
         self
-    }
-
-    /// The same host with another command.
-    pub(crate) fn with_command(&self, command: impl Into<OsString>) -> Self {
-        Self { command: command.into(), ..self.clone() }
     }
 
     pub(crate) fn start(&self, attempt: Attempt) -> Result<Link, LinkError> {

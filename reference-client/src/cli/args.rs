@@ -31,7 +31,10 @@ A host whose name is a subcommand's is reached as user@ls, or as rejoin -- ls.";
 
 const LONG_ABOUT: &str = "\
 Runs a process on another machine over SSH, and keeps it, its input and its output whole through \
-anything that happens to the connection. Needs the program rejoin-server on the host.
+anything that happens to the connection. The first connection puts its server program on the host \
+(a Linux one), below the home folder; the programs for other kinds of machines than this one are looked \
+for in the folder that REJOIN_SERVERS names and in ~/.local/share/rejoin/servers, as \
+rejoin-server-linux-aarch64 and the like.
 
 The exit status is the process's (128 + n after signal n), 126 or 127 if it could not be started, and \
 255 if rejoin itself failed. When rejoin gets SIGHUP or SIGTERM - its terminal was closed - it leaves \
@@ -144,9 +147,9 @@ pub(crate) struct Run {
 pub(crate) struct LinkOptions {
     #[command(flatten)]
     pub(crate) ssh_options: SshOptions,
-    /// The server program on the host
-    #[arg(long, value_name = "PATH", default_value = "rejoin-server")]
-    pub(crate) server: OsString,
+    /// The server program on the host [default: one that is put there]
+    #[arg(long, value_name = "PATH")]
+    pub(crate) server: Option<OsString>,
     /// The program that connects: the system's ssh, or one that takes the same arguments
     #[arg(long, value_name = "PROGRAM", default_value = "ssh")]
     pub(crate) ssh: OsString,

@@ -7,13 +7,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use rejoin_client::{Control, Event, Session};
-use rejoin_ssh::Attempt;
+use rejoin_ssh::{Attempt, DeployNews};
 use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinHandle};
 use tokio::time::Instant;
 
+use super::deploying::{Deploying, Show};
 use super::escape::{HELP, Request};
 use super::events::EventLog;
+use super::host::{Chatter, Said};
 use super::input::Heard;
 use super::keyboard::Keyboard;
 use super::painter::{Brush, Paint, Painter, Trouble};
@@ -28,15 +30,12 @@ const LEAVING: Duration = Duration::from_secs(2);
 /// How long ssh's words wait for the failure that they announce, which then says it all.
 const HELD_BACK: Duration = Duration::from_millis(700);
 
-/// What ssh says.
-pub(crate) type SshLines = mpsc::UnboundedReceiver<(Attempt, String)>;
-
 /// Runs a session to its end.
 pub(crate) async fn run(
     session: Session,
     setting: Setting,
     log: Option<EventLog>,
-    mut lines: SshLines,
+    mut chatter: Chatter,
 ) -> Ending {
     let mut signals = match Signals::listen() {
         Ok(signals) => signals,
@@ -57,7 +56,10 @@ pub(crate) async fn run(
             },
             Some(heard) = heard.recv() => job.heard(&heard),
             Some(trouble) = troubles.recv() => job.trouble(trouble),
-            Some((attempt, line)) = lines.recv() => job.ssh_says(attempt, line),
+            Some(said) = chatter.recv() => match said {
+                Said::Ssh(attempt, line) => job.ssh_says(attempt, line),
+                Said::News(news) => job.deploys(&news),
+            },
             told = signals.next() => job.told(told),
             () = at(job.due) => job.tick(),
         }
@@ -277,6 +279,17 @@ impl Job {
         } else if attempt == Attempt::First && is_for_user && self.setting.volume > Volume::Quiet {
             self.held_back.push(line);
             self.due.get_or_insert_with(|| Instant::now() + HELD_BACK);
+        }
+    }
+
+    /// Shown in its place only while there is nothing else on the screen.
+    fn deploys(&self, news: &DeployNews) {
+        let Setting { destination, volume, is_live, .. } = &self.setting;
+        let is_live = *is_live && self.session.is_none();
+        match Deploying::new(destination, *volume, is_live).show(news) {
+            Show::Line(line) => self.paint(Paint::Line(line)),
+            Show::Moving(line) => self.paint(Paint::Moving(line)),
+            Show::Nothing => {}
         }
     }
 

@@ -1,14 +1,13 @@
 //! `rejoin kill`.
 
-use std::ffi::OsStr;
 use std::io::IsTerminal as _;
-use std::sync::Arc;
 
 use rejoin_client::{Incarnation, Session, Tenure};
 
-use super::args::{Kill, LinkOptions, SessionOptions};
+use super::args::{Kill, SessionOptions};
+use super::aside::Aside;
 use super::listing::{self, Row};
-use super::remote::{pass_on, print, rows};
+use super::remote::{print, rows};
 use super::run::{self, Fallible};
 use super::words::{self, Ending};
 
@@ -24,7 +23,8 @@ async fn end(kill: Kill) -> Fallible<Ending> {
     if all && !yes && !is_somebody_there() {
         return Err(Ending::failed("--all asks first, and there is no terminal: add --yes"));
     }
-    let rows = rows(&link, &destination).await?;
+    let mut aside = Aside::new(&link, &destination);
+    let rows = rows(&mut aside).await?;
     let doomed = if all { rows.iter().collect() } else { listing::named(&rows, &sessions)? };
     if doomed.is_empty() {
         return Ok(print("no sessions\n"));
@@ -34,7 +34,7 @@ async fn end(kill: Kill) -> Fallible<Ending> {
     }
     let mut ending = Ending::silent(0);
     for row in doomed {
-        let ended = close(&link, &destination, row).await.unwrap_or_else(|failed| failed);
+        let ended = close(&mut aside, row).await.unwrap_or_else(|failed| failed);
         ending = told(row, &ended, ending);
     }
     Ok(ending)
@@ -67,19 +67,20 @@ fn is_wanted(rows: &[Row], destination: &str) -> bool {
     ["y", "yes"].contains(&answer.trim().to_ascii_lowercase().as_str())
 }
 
-async fn close(link: &LinkOptions, destination: &OsStr, row: &Row) -> Fallible<Ending> {
+async fn close(aside: &mut Aside, row: &Row) -> Fallible<Ending> {
     let mut options = run::options(&SessionOptions { events: None, give_up: None })?;
     options.session = row.id()?;
     let incarnation = Incarnation(row.incarnation.unwrap_or(0));
     let tenure = Tenure(row.tenure.unwrap_or(0));
-    let (ssh, lines) = run::connector(link, destination, "attach");
-    let chatter = tokio::spawn(pass_on(lines, link.ssh_options.has('v')));
-    let mut session = Session::kill(Arc::new(ssh), incarnation, tenure, options)
+    let mut session = Session::kill(aside.attach(), incarnation, tenure, options)
         .map_err(|error| Ending::failed(error.to_string()))?;
-    let mut ending = None;
-    while let Some(event) = session.events.recv().await {
-        ending = Ending::of(&event, "rejoin ls").or(ending);
-    }
-    chatter.abort();
+    let ended = async {
+        let mut ending = None;
+        while let Some(event) = session.events.recv().await {
+            ending = Ending::of(&event, "rejoin ls").or(ending);
+        }
+        ending
+    };
+    let ending = aside.while_waiting(ended).await;
     Ok(ending.unwrap_or_else(|| Ending::failed("it is unknown whether the session was ended")))
 }

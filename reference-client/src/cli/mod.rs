@@ -3,10 +3,14 @@
 mod args;
 #[cfg(test)]
 mod args_tests;
+mod aside;
 #[cfg(feature = "embedded-server")]
 mod demo;
+mod deploying;
+mod elf;
 mod escape;
 mod events;
+mod host;
 mod input;
 mod job;
 mod keyboard;
@@ -19,6 +23,7 @@ mod quote;
 mod remote;
 mod run;
 mod screen;
+mod servers;
 mod setting;
 mod signals;
 mod ssh_options;

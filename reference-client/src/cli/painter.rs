@@ -16,6 +16,8 @@ use super::{output, terminal};
 pub(crate) enum Paint {
     /// The status line, or none.
     Status(Option<String>),
+    /// A line on stderr that the next one takes the place of, or none.
+    Moving(Option<String>),
     /// A line of rejoin's own, or of the ssh that carries the link.
     Line(String),
     /// The program is gone: undo what it made of the terminal.
@@ -54,6 +56,8 @@ pub(crate) struct Painter {
     screen: Screen,
     /// Where the status line stands.
     drawn: Option<Place>,
+    /// Whether a line that moves stands on stderr.
+    is_moving: bool,
     is_raw: bool,
     trouble: mpsc::UnboundedSender<Trouble>,
     is_stopped: bool,
@@ -62,7 +66,15 @@ pub(crate) struct Painter {
 impl Painter {
     pub(crate) fn new(style: Style, trouble: mpsc::UnboundedSender<Trouble>) -> Self {
         let screen = Screen::default();
-        Self { style, screen, drawn: None, is_raw: false, trouble, is_stopped: false }
+        Self {
+            style,
+            screen,
+            drawn: None,
+            is_moving: false,
+            is_raw: false,
+            trouble,
+            is_stopped: false,
+        }
     }
 
     /// Writes until there is no more output and nobody has anything else to write. The terminal is left
@@ -127,7 +139,12 @@ impl Painter {
     async fn paint(&mut self, paint: Paint) {
         match paint {
             Paint::Status(Some(line)) => self.status(&line).await,
-            Paint::Status(None) => self.erase().await,
+            Paint::Status(None) | Paint::Moving(None) => self.erase().await,
+            Paint::Moving(Some(line)) => {
+                self.is_moving = true;
+                let line = status::moving(&line, terminal::size().cols);
+                let _ = output::write_all(Stream::Stderr, line.into()).await;
+            }
             Paint::Line(line) => self.line(&line).await,
             Paint::Undo => self.undo().await,
             Paint::Stop => self.is_stopped = true,
@@ -156,6 +173,9 @@ impl Painter {
     async fn erase(&mut self) {
         if let Some(place) = self.drawn.take() {
             self.draw(status::erase(place).into()).await;
+        }
+        if std::mem::take(&mut self.is_moving) {
+            let _ = output::write_all(Stream::Stderr, status::MOVED.into()).await;
         }
     }
 

@@ -57,7 +57,7 @@ pub(crate) fn joined(words: &[OsString]) -> Vec<u8> {
 
 /// What a peer or a file wrote, for one line on a terminal.
 pub(crate) fn shown(text: &str) -> String {
-    rejoin_protocol::error::printable(text, 500)
+    rejoin_protocol::error::printable(text, 2000)
 }
 
 #[cfg(test)]

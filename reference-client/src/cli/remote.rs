@@ -1,8 +1,6 @@
 //! The subcommands that ask a host about its sessions: `ls`, `attach`, `prune`.
 
-use std::ffi::OsStr;
 use std::io::{ErrorKind, IsTerminal as _, Write as _};
-use std::sync::Arc;
 use std::time::Duration;
 
 use rejoin_client::{ClaimFrom, Session, Target};
@@ -10,8 +8,9 @@ use rejoin_ssh::{Attempt, Connect, LinkError, LinkErrorKind};
 use serde::de::DeserializeOwned;
 use tokio::io::AsyncReadExt as _;
 
-use super::args::{Attach, LinkOptions, List, Prune};
-use super::job::{self, SshLines};
+use super::args::{Attach, List, Prune};
+use super::aside::Aside;
+use super::job;
 use super::listing::{self, Pruned, Row};
 use super::run::{self, Fallible};
 use super::setting::Setting;
@@ -22,12 +21,10 @@ use super::words::{self, Ending};
 const MAX_ANSWER: u64 = 16 * 1024 * 1024;
 /// How long an answer may take: somebody may have to be found who knows the password.
 const PATIENCE: Duration = Duration::from_mins(3);
-/// How long ssh's words wait for the failure that they announce.
-const HELD_BACK: Duration = Duration::from_millis(700);
 
 /// `rejoin ls`.
 pub(crate) async fn ls(list: List) -> Ending {
-    match rows(&list.link, &list.destination).await {
+    match rows(&mut Aside::new(&list.link, &list.destination)).await {
         Ok(rows) => show(&rows, list.json),
         Err(ending) => ending,
     }
@@ -62,7 +59,8 @@ pub(crate) async fn attach(attach: Attach) -> Ending {
 
 async fn claim(attach: Attach) -> Fallible<Ending> {
     let Attach { link, session_options, take_over, destination, session } = attach;
-    let rows = rows(&link, &destination).await?;
+    let mut aside = Aside::new(&link, &destination);
+    let rows = rows(&mut aside).await?;
     let row = listing::find(&rows, session.as_deref())?;
     let standard = Standard::look();
     let take_over = take_over || standard.stdin;
@@ -74,10 +72,9 @@ async fn claim(attach: Attach) -> Fallible<Ending> {
     options.session = row.id()?;
     options.take_over = take_over;
     let target = Target { expected: row.holder(), from: ClaimFrom::FirstHeld };
-    let (ssh, lines) = run::connector(&link, &destination, "attach");
-    let session = Session::claim(Arc::new(ssh), target, None, options)
+    let session = Session::claim(aside.attach(), target, None, options)
         .map_err(|error| Ending::failed(error.to_string()))?;
-    Ok(job::run(session, setting, log, lines).await)
+    Ok(job::run(session, setting, log, aside.into_chatter()).await)
 }
 
 fn is_claimable(row: &Row, take_over: bool) -> Fallible<()> {
@@ -95,7 +92,7 @@ fn is_claimable(row: &Row, take_over: bool) -> Fallible<()> {
 /// `rejoin prune`.
 pub(crate) async fn prune(prune: Prune) -> Ending {
     let Prune { link, json, destination } = prune;
-    let answer = ask(&link, &destination, "prune --json").await;
+    let answer = ask(&mut Aside::new(&link, &destination), "prune --json").await;
     let pruned = match answer.map(Pruned::printable) {
         Ok(pruned) => pruned,
         Err(ending) => return ending,
@@ -111,38 +108,34 @@ pub(crate) async fn prune(prune: Prune) -> Ending {
 }
 
 /// Asks a host for its sessions.
-pub(crate) async fn rows(link: &LinkOptions, destination: &OsStr) -> Fallible<Vec<Row>> {
-    let rows: Vec<Row> = ask(link, destination, "ls --json").await?;
+pub(crate) async fn rows(aside: &mut Aside) -> Fallible<Vec<Row>> {
+    let rows: Vec<Row> = ask(aside, "ls --json").await?;
     Ok(rows.into_iter().map(Row::printable).collect())
 }
 
 /// Runs the server program with these words, and reads its answer.
-async fn ask<T: DeserializeOwned>(
-    link: &LinkOptions,
-    destination: &OsStr,
-    words: &str,
-) -> Fallible<T> {
-    let (ssh, lines) = run::connector(link, destination, words);
-    let chatter = tokio::spawn(pass_on(lines, link.ssh_options.has('v')));
-    let answered = tokio::time::timeout(PATIENCE, answer(&ssh)).await;
-    chatter.abort();
-    let Ok((answer, error)) = answered else {
-        return Err(Ending::failed("the host did not answer in time"));
-    };
+async fn ask<T: DeserializeOwned>(aside: &mut Aside, words: &str) -> Fallible<T> {
+    let connect = aside.asking(words);
+    let (answer, error) = aside.while_waiting(answer(&*connect)).await?;
     listing::parse(&answer).ok_or_else(|| no_answer(&error))
 }
 
-async fn answer(ssh: &impl Connect) -> (String, LinkError) {
-    let link = match ssh.connect(Attempt::First).await {
-        Err(error) => return (String::new(), error),
+async fn answer(connect: &dyn Connect) -> Fallible<(String, LinkError)> {
+    let link = match connect.connect(Attempt::First).await {
+        Err(error) => return Ok((String::new(), error)),
         Ok(link) => link,
     };
     let (reader, writer, guard) = link.into_parts();
     drop(writer);
     let mut answer = Vec::new();
     // What is missing at the end shows when it is read.
-    let _ = reader.take(MAX_ANSWER).read_to_end(&mut answer).await;
-    (String::from_utf8_lossy(&answer).into_owned(), guard.post_mortem().await)
+    let mut reader = reader.take(MAX_ANSWER);
+    let read = reader.read_to_end(&mut answer);
+    // Not counting what was put on the host before the link was there.
+    if tokio::time::timeout(PATIENCE, read).await.is_err() {
+        return Err(Ending::failed("the host did not answer in time"));
+    }
+    Ok((String::from_utf8_lossy(&answer).into_owned(), guard.post_mortem().await))
 }
 
 fn no_answer(error: &LinkError) -> Ending {
@@ -152,15 +145,5 @@ fn no_answer(error: &LinkError) -> Ending {
         }
         LinkErrorKind::Closed => Ending::failed("the host did not say a word about its sessions"),
         _ => Ending::failed(&error.message),
-    }
-}
-
-/// Shows what ssh says, unless it ends at once: then its failure says it all.
-pub(crate) async fn pass_on(mut lines: SshLines, is_verbose: bool) {
-    while let Some((_, line)) = lines.recv().await {
-        if !is_verbose {
-            tokio::time::sleep(HELD_BACK).await;
-        }
-        eprintln!("{line}");
     }
 }

@@ -1,19 +1,17 @@
 //! Starts a session as the command line asks for it.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::process::Command as Program;
-use std::sync::Arc;
 
 use rejoin_client::spec::{Command, Overflow, ProcessSpec, Terminal};
 use rejoin_client::{ClientName, OnLoss, Options, Session};
-use rejoin_ssh::SshConnect;
-use tokio::sync::mpsc;
 
-use super::args::{LinkOptions, ProcessOptions, Run, SessionOptions, WhenLost};
+use super::args::{ProcessOptions, Run, SessionOptions, WhenLost};
 use super::events::EventLog;
-use super::job::{self, SshLines};
+use super::host::Host;
+use super::job;
 use super::quote;
 use super::setting::Setting;
 use super::ssh_options::{SshOptions, TerminalWish};
@@ -46,10 +44,10 @@ async fn start(run: Run) -> Fallible<Ending> {
         None if spec.terminal.is_some() => OnLoss::Respawn,
         Some(WhenLost::Fail) | None => OnLoss::Fail,
     };
-    let (ssh, lines) = connector(&link, &destination, "attach");
-    let session = Session::open(Arc::new(ssh), &spec, options)
+    let (host, chatter) = Host::new(&link, &destination);
+    let session = Session::open(host.attach(), &spec, options)
         .map_err(|error| Ending::failed(error.to_string()))?;
-    Ok(job::run(session, setting, log, lines).await)
+    Ok(job::run(session, setting, log, chatter).await)
 }
 
 /// What is to be run: rejoin's words, as ssh understands them.
@@ -126,24 +124,6 @@ pub(crate) fn own_name() -> ClientName {
     let system = rustix::system::uname();
     let machine = system.nodename().to_string_lossy();
     ClientName::new(&format!("{user}@{machine}:{}", std::process::id()))
-}
-
-/// What opens links that run the server program with these words; and what ssh says meanwhile.
-pub(crate) fn connector(
-    link: &LinkOptions,
-    destination: &OsStr,
-    words: &str,
-) -> (SshConnect, SshLines) {
-    let (sender, lines) = mpsc::unbounded_channel();
-    let command = quote::server_command(&link.server, &[words]);
-    let ssh = SshConnect::new(destination, command)
-        .program(&link.ssh)
-        .options(link.ssh_options.handed_on())
-        .on_stderr(move |attempt, line| {
-            // After the end of the session nobody listens.
-            let _ = sender.send((attempt, line.to_owned()));
-        });
-    (ssh, lines)
 }
 
 /// Has the system's ssh do the whole of it. Comes back only if that cannot be run.

@@ -5,6 +5,7 @@ use std::ffi::{OsStr, OsString};
 use super::args::LinkOptions;
 use super::painter::Style;
 use super::run::Fallible;
+use super::ssh_options::SshOptions;
 use super::terminal::{self, Standard};
 use super::words::Ending;
 use super::{quote, values};
@@ -23,6 +24,8 @@ pub(crate) struct Setting {
     pub(crate) volume: Volume,
     pub(crate) escape: Option<u8>,
     pub(crate) style: Style,
+    /// Whether a line on stderr can change in its place.
+    pub(crate) is_live: bool,
 }
 
 /// Where input comes from.
@@ -49,6 +52,17 @@ pub(crate) enum Volume {
     Verbose,
 }
 
+impl Volume {
+    pub(crate) fn of(options: &SshOptions, is_stderr_terminal: bool) -> Self {
+        match (options.has('v'), options.has('q'), is_stderr_terminal) {
+            (true, ..) => Self::Verbose,
+            (false, true, _) => Self::Quiet,
+            (false, false, true) => Self::Normal,
+            (false, false, false) => Self::Unread,
+        }
+    }
+}
+
 impl Setting {
     /// For a process with a terminal or without.
     pub(crate) fn new(
@@ -64,12 +78,7 @@ impl Setting {
             (false, true) => Source::Keys,
             (false, false) => Source::Pipe,
         };
-        let volume = match (options.has('v'), options.has('q'), standard.stderr) {
-            (true, ..) => Volume::Verbose,
-            (false, true, _) => Volume::Quiet,
-            (false, false, true) => Volume::Normal,
-            (false, false, false) => Volume::Unread,
-        };
+        let volume = Volume::of(options, standard.stderr);
         let is_screen = has_terminal && standard.stdout;
         let can_draw = source == Source::Keys && terminal::kind() != "dumb";
         let style = Style {
@@ -86,6 +95,7 @@ impl Setting {
             volume,
             escape: escape.filter(|_| source == Source::Keys),
             style,
+            is_live: standard.stderr && terminal::kind() != "dumb",
         })
     }
 }
@@ -94,11 +104,9 @@ impl Setting {
 fn attach_command(link: &LinkOptions, destination: &OsStr) -> String {
     let mut words = vec![OsString::from("rejoin"), "attach".into()];
     words.extend(link.ssh_options.handed_on());
-    let defaults = [(&link.server, "--server", "rejoin-server"), (&link.ssh, "--ssh", "ssh")];
-    for (value, name, default) in defaults {
-        if value != default {
-            words.extend([name.into(), value.clone()]);
-        }
+    let ssh = Some(&link.ssh).filter(|ssh| *ssh != "ssh");
+    for (value, name) in [(link.server.as_ref(), "--server"), (ssh, "--ssh")] {
+        words.extend(value.into_iter().flat_map(|value| [name.into(), value.clone()]));
     }
     words.push(destination.to_owned());
     let words: Vec<_> = words.iter().map(|word| quote::word(word)).collect();

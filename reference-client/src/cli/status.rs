@@ -197,6 +197,14 @@ fn go(place: Place) -> String {
 }
 
 /// As much of a text as fits.
+/// A line that changes in its place, before anything else is on the screen.
+pub(crate) fn moving(text: &str, width: u16) -> String {
+    format!("\r{}\x1b[K", cut(text, usize::from(width.saturating_sub(1))))
+}
+
+/// Takes such a line away.
+pub(crate) const MOVED: &str = "\r\x1b[K";
+
 pub(crate) fn cut(text: &str, width: usize) -> String {
     if text.width() <= width {
         return text.to_owned();

@@ -34,7 +34,8 @@ impl Driver {
         self.links += 1;
         // Once: at the start, and whenever a person pressed a key to be asked.
         let attempt = if self.may_ask { Attempt::First } else { Attempt::Reconnect };
-        self.asking_until = self.may_ask.then(|| Instant::now() + self.timing.asking);
+        // Until the link is there, whoever opens it keeps the time: it may have much to send first.
+        self.asking_until = None;
         self.is_asking_allowed = std::mem::take(&mut self.may_ask);
         self.is_link_opened = false;
         let link = Link(self.links);

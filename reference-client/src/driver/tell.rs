@@ -116,6 +116,7 @@ impl Driver {
             LinkErrorKind::HostKey => "needs you: look at the host's key with ssh",
             LinkErrorKind::Refused => "needs you: the account may not run the server any more",
             LinkErrorKind::ServerMissing => "needs you: the server program is missing on the host",
+            LinkErrorKind::Undeployable => "needs you: no server program can be put on the host",
             _ => return,
         };
         if self.machine.has_asked() {

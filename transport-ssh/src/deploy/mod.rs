@@ -226,7 +226,8 @@ impl DeployConnect {
             Found::Folder(folder, server) => script::direct(server, *folder, &self.words),
             Found::Path => script::installed(&self.words),
         };
-        let (reader, writer, guard) = self.ssh.with_command(command).start(attempt)?.into_parts();
+        let (reader, writer, guard) =
+            self.ssh.clone().command(command).start(attempt)?.into_parts();
         let is_heard = Arc::new(AtomicBool::new(false));
         let trial = Trial::new(Arc::clone(&self.deployment), Arc::clone(&is_heard));
         let reader = Watched::new(reader, self.first_words.clone(), is_heard);
@@ -244,7 +245,8 @@ impl DeployConnect {
             LinkError::new(LinkErrorKind::Other, format!("the system has no randomness: {error}"))
         })?;
         let command = script::bootstrap(&files, &mark, &self.words);
-        let (reader, writer, guard) = self.ssh.with_command(command).start(attempt)?.into_parts();
+        let (reader, writer, guard) =
+            self.ssh.clone().command(command).start(attempt)?.into_parts();
         let mut talk = Talk::new(&self.deployment, &files, reader, writer, &mark, &self.words);
         let fault = match talk.until_ready(attempt).await {
             Ok(Ready { found }) => {

@@ -1,0 +1,109 @@
+//! A host that is asked something; what is said meanwhile is shown on the side.
+
+use std::convert::Infallible;
+use std::ffi::OsStr;
+use std::io::IsTerminal as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rejoin_ssh::Connect;
+
+use super::args::LinkOptions;
+use super::deploying::{Deploying, Show};
+use super::host::{Chatter, Host, Said};
+use super::setting::Volume;
+use super::{status, terminal};
+
+/// How long ssh's words wait for the failure that they announce.
+const HELD_BACK: Duration = Duration::from_millis(700);
+
+/// A host that is asked something.
+pub(crate) struct Aside {
+    host: Host,
+    chatter: Chatter,
+    shown: Shown,
+}
+
+/// What is on stderr.
+struct Shown {
+    is_verbose: bool,
+    deploying: Deploying,
+    /// Whether a line stands there that moves.
+    is_moving: bool,
+}
+
+impl Aside {
+    /// Nothing is connected yet.
+    pub(crate) fn new(link: &LinkOptions, destination: &OsStr) -> Self {
+        let (host, chatter) = Host::new(link, destination);
+        let volume = Volume::of(&link.ssh_options, std::io::stderr().is_terminal());
+        let is_live = volume >= Volume::Normal && std::io::stderr().is_terminal();
+        let deploying = Deploying::new(&destination.to_string_lossy(), volume, is_live);
+        let is_verbose = volume == Volume::Verbose;
+        Self { host, chatter, shown: Shown { is_verbose, deploying, is_moving: false } }
+    }
+
+    /// Opens links on which the server program does something with these words.
+    pub(crate) fn asking(&self, words: &str) -> Arc<dyn Connect> {
+        self.host.asking(words)
+    }
+
+    /// Opens links for one session.
+    pub(crate) fn attach(&self) -> Arc<dyn Connect> {
+        self.host.attach()
+    }
+
+    /// Where the chatter is read from here on.
+    pub(crate) fn into_chatter(self) -> Chatter {
+        self.chatter
+    }
+
+    /// Shows what is said until the work is done.
+    pub(crate) async fn while_waiting<T>(&mut self, work: impl Future<Output = T>) -> T {
+        let done = tokio::select! {
+            done = work => done,
+            never = self.shown.pass_on(&mut self.chatter) => match never {},
+        };
+        self.shown.erase();
+        done
+    }
+}
+
+impl Shown {
+    /// Shows what ssh says, unless it ends at once: then its failure says it all.
+    async fn pass_on(&mut self, chatter: &mut Chatter) -> Infallible {
+        while let Some(said) = chatter.recv().await {
+            match said {
+                Said::News(news) => self.show(self.deploying.show(&news)),
+                Said::Ssh(_, line) => {
+                    if !self.is_verbose {
+                        tokio::time::sleep(HELD_BACK).await;
+                    }
+                    self.show(Show::Line(line));
+                }
+            }
+        }
+        std::future::pending().await
+    }
+
+    fn show(&mut self, show: Show) {
+        match show {
+            Show::Line(line) => {
+                self.erase();
+                eprintln!("{line}");
+            }
+            Show::Moving(Some(line)) => {
+                eprint!("{}", status::moving(&line, terminal::size().cols));
+                self.is_moving = true;
+            }
+            Show::Moving(None) => self.erase(),
+            Show::Nothing => {}
+        }
+    }
+
+    fn erase(&mut self) {
+        if std::mem::take(&mut self.is_moving) {
+            eprint!("{}", status::MOVED);
+        }
+    }
+}
