@@ -84,7 +84,7 @@ impl Shelf {
         match check(path, &platform, prefix) {
             Ok(server) => servers.push(server),
             Err(why) => {
-                self.unusable().push((platform, shown(&format!("{}: {why}", path.display()))))
+                self.unusable().push((platform, shown(&format!("{}: {why}", path.display()))));
             }
         }
     }

@@ -119,3 +119,35 @@ async fn another_host_is_told_with_both_names_and_at_last_with_how_often_it_answ
     assert_eq!(reason, "different_host");
     assert!(message.ends_with("on mine (so it was in 3 attempts within 60 s)"), "{message}");
 }
+
+/// Has much to do before a link is there.
+struct Slow(rejoin_ssh::MemoryConnect);
+
+impl Connect for Slow {
+    fn connect(
+        &self,
+        attempt: rejoin_ssh::Attempt,
+    ) -> BoxFuture<'_, Result<rejoin_ssh::Link, LinkError>> {
+        Box::pin(async move {
+            tokio::time::sleep(Duration::from_mins(20)).await;
+            self.0.connect(attempt).await
+        })
+    }
+
+    fn destination(&self) -> String {
+        self.0.destination()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_link_that_takes_long_to_open_is_waited_for_and_then_its_first_word() {
+    let (connect, mut listener) = memory();
+    let spec = ProcessSpec::new(Command::Shell(b"true".to_vec()));
+    let began = Instant::now();
+    let options = Options::new().unwrap();
+    let asking = options.timing.asking;
+    let mut session = crate::Session::open(Arc::new(Slow(connect)), &spec, options).unwrap();
+    let _silent = listener.accept().await.unwrap();
+    while !matches!(session.events.recv().await, Some(Event::GaveUp { .. })) {}
+    assert!(began.elapsed() >= Duration::from_mins(20) + asking);
+}

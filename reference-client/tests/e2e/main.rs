@@ -7,6 +7,7 @@
 //! Needed: openssh-server, procps, tmux, vim, less, git and rsync.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
+mod deploy;
 mod dropin;
 mod environment;
 mod frames;

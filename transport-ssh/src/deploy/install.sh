@@ -57,9 +57,11 @@ rj_take() {
 # Removes what nobody needs any more: programs that do not run and were not used for a day, and what
 # deployments that were killed have left.
 rj_sweep() {
+  # As the system names what runs: without the symbolic links on the way.
+  rj_p=$(cd "$rj_d" && pwd -P)
   rj_l=$(LC_ALL=C ls -l /proc/[0-9]*/exe 2>/dev/null)
   for rj_f in "$rj_d"/rejoin-server-*; do
-    case $rj_l in *"/${rj_f##*/}"*) continue ;; esac
+    case $rj_l in *"-> $rj_p/${rj_f##*/}"*) continue ;; esac
     rj_old "$rj_f" -mtime +0
   done
   for rj_f in "$rj_d"/.rejoin-*; do rj_old "$rj_f" -mmin +60; done

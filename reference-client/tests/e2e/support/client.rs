@@ -23,7 +23,9 @@ pub(crate) struct Plan<'a> {
     options: Vec<OsString>,
     subcommand: Option<&'static str>,
     program: PathBuf,
-    server: OsString,
+    server: Option<OsString>,
+    /// Where rejoin finds programs to put on the host.
+    servers: Option<&'a Path>,
     way: (Vec<OsString>, OsString),
     is_read: bool,
     change: Option<Change<'a>>,
@@ -36,7 +38,8 @@ impl<'a> Plan<'a> {
             options: Vec::new(),
             subcommand: None,
             program: rejoin().to_owned(),
-            server: rejoin_server().into(),
+            server: Some(rejoin_server().into()),
+            servers: None,
             way: (host.options(), host.name().into()),
             is_read: true,
             change: None,
@@ -69,7 +72,14 @@ impl<'a> Plan<'a> {
 
     /// Another server program.
     pub(crate) fn server(mut self, path: &str) -> Self {
-        self.server = path.into();
+        self.server = Some(path.into());
+        self
+    }
+
+    /// No word about the server program: rejoin puts one on the host, from this folder.
+    pub(crate) fn deploying(mut self, servers: &'a Path) -> Self {
+        self.server = None;
+        self.servers = Some(servers);
         self
     }
 
@@ -96,7 +106,10 @@ impl<'a> Plan<'a> {
         let errors = self.host.file_for_run("stderr");
         let mut command = Command::new(self.program);
         command.args(self.subcommand).args(&self.options).args(&self.way.0);
-        command.arg("--server").arg(self.server);
+        if let Some(server) = self.server {
+            command.arg("--server").arg(server);
+        }
+        command.envs(self.servers.map(|folder| ("REJOIN_SERVERS", folder)));
         if !matches!(self.subcommand, Some("ls" | "kill" | "prune")) {
             command.arg("--events").arg(&events);
         }

@@ -37,6 +37,14 @@ fn build_next_version() -> (PathBuf, PathBuf) {
     (target.join("debug/rejoin"), target.join("debug/rejoin-server"))
 }
 
+/// Makes a program shorter by what only a debugger reads.
+pub(crate) fn stripped(program: &Path, to: &Path) {
+    let made = Command::new("strip").arg("-o").arg(to).arg(program).status();
+    if !made.is_ok_and(|made| made.success()) {
+        std::fs::copy(program, to).expect("the program can be copied");
+    }
+}
+
 /// Into the folder where the client is, with its profile.
 fn build_server() -> PathBuf {
     let folder = rejoin().parent().expect("programs stand in a folder");
