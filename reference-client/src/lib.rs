@@ -4,6 +4,9 @@
 //! reconnects by itself; what the application sees is a gapless stream, or a clear word about what
 //! was lost.
 //!
+//! Where the links come from is rejoin-ssh's part; its `DeployConnect` brings the server program along
+//! to hosts that lack it.
+//!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
 //! use std::sync::Arc;

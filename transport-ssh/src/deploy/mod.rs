@@ -231,11 +231,7 @@ impl DeployConnect {
         let is_heard = Arc::new(AtomicBool::new(false));
         let trial = Trial::new(Arc::clone(&self.deployment), Arc::clone(&is_heard));
         let reader = Watched::new(reader, self.first_words.clone(), is_heard);
-        let why = async move {
-            let error = guard.post_mortem().await;
-            trial.judge(error.kind);
-            error
-        };
+        let why = async move { trial.judge(guard.post_mortem().await) };
         Ok(Link::explained(reader, writer, why))
     }
 

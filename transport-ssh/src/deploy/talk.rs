@@ -130,11 +130,10 @@ impl<'a> Talk<'a> {
                     self.deployment.tell(news);
                     return self.ready(place, &platform);
                 }
-                Answer::No { what } => {
+                Answer::No { what } if self.refused.len() < MOST_FOLDERS => {
                     self.refuse(&what);
                     self.hear(self.deployment.patience.quiet).await?
                 }
-                Answer::At(_) => self.hear(self.deployment.patience.quiet).await?,
                 Answer::Broken { why } => return Err(self.broken(platform, &why)),
                 Answer::NoFolder => return Err(self.nowhere(platform, server.is_some())),
                 other => return Err(out_of_turn(&other)),
@@ -159,10 +158,10 @@ impl<'a> Talk<'a> {
                     match understood(heard.map_err(|_| Fault::Silent(quiet))?)? {
                         // Only what has arrived proves that the link works: ssh takes far more
                         // than it has sent.
-                        Answer::At(sent) if sent > most => {
+                        Answer::At(sent) if sent > most && sent <= total => {
                             most = sent;
                             deadline = Instant::now() + quiet;
-                            self.deployment.tell(DeployNews::Progress { sent: sent.min(total), total });
+                            self.deployment.tell(DeployNews::Progress { sent, total });
                         }
                         Answer::At(_) => {}
                         answer => return Ok(answer),
@@ -174,9 +173,7 @@ impl<'a> Talk<'a> {
 
     fn refuse(&mut self, what: &str) {
         let what: String = what.chars().take(MAX_REASON).collect();
-        if self.refused.len() < MOST_FOLDERS {
-            self.refused.push(what.clone());
-        }
+        self.refused.push(what.clone());
         self.deployment.tell(DeployNews::Refused { what });
     }
 

@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, ReadBuf};
 
 use super::Deployment;
-use crate::error::LinkErrorKind;
+use crate::error::{LinkError, LinkErrorKind};
 
 /// Notes when the bytes have come that a server begins with.
 pub(super) struct Watched<R> {
@@ -67,11 +67,22 @@ impl Trial {
         Self { deployment, is_heard }
     }
 
-    /// Its end was told. Where no session came about, nothing was learnt.
-    pub(super) fn judge(self, kind: LinkErrorKind) {
-        use LinkErrorKind::{HostKey, NeedsUser, ProgramMissing, Unreachable};
-        if matches!(kind, HostKey | NeedsUser | ProgramMissing | Unreachable) {
-            self.is_heard.store(true, Ordering::Relaxed);
+    /// What its end is told as. Where no session came about, nothing was learnt of the program; where
+    /// it was missing, nobody has to do anything about it.
+    pub(super) fn judge(self, error: LinkError) -> LinkError {
+        use LinkErrorKind::{
+            Closed, HostKey, NeedsUser, ProgramMissing, ServerMissing, Unreachable,
+        };
+        match error.kind {
+            HostKey | NeedsUser | ProgramMissing | Unreachable => {
+                self.is_heard.store(true, Ordering::Relaxed);
+                error
+            }
+            ServerMissing => {
+                let message = format!("{}; the next connection brings it again", error.message);
+                LinkError::new(Closed, message).with_detail(error.detail)
+            }
+            _ => error,
         }
     }
 }
