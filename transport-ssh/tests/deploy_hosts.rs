@@ -77,6 +77,27 @@ async fn a_file_in_the_folders_place_is_passed_over() {
 }
 
 #[tokio::test]
+async fn folders_outside_of_home_will_do_and_are_found_again() {
+    needs!("ssh", "sshd", "ps", "unshare");
+    if !can_mount() {
+        return;
+    }
+    // Of a folder that every session sees: what is mounted there goes with its session.
+    let setup = "mount --bind ~/tmp /var/tmp; mkdir -p ~/none; \
+                 mount -t tmpfs -o ro tmpfs ~/none; export HOME=$HOME/none";
+    let host = Deployed::forced(&in_namespace(setup));
+    fs::create_dir(host.sshd.home().join("tmp")).unwrap();
+    let uid = rustix::process::geteuid().as_raw();
+    let deployment = host.deployment();
+    let connector = host.connector(&deployment);
+    let place = runs(&connector, Attempt::First).await;
+    assert!(place.starts_with(&format!("/var/tmp/rejoin-{uid}/rejoin-server-")), "{place}");
+    assert_eq!(runs(&connector, Attempt::Reconnect).await, place);
+    assert_eq!(host.first().await, place);
+    assert_eq!(host.uploads(), 1);
+}
+
+#[tokio::test]
 async fn where_no_folder_will_do_each_is_named_with_its_reason() {
     needs!("ssh", "sshd", "ps", "unshare");
     if !can_mount() {

@@ -17,12 +17,11 @@ rj_i=$(uname -sm);
 case $rj_i in
   @TABLE@
 esac;
-set -- @FOLDERS@;
 rj_c=0;
-if [ "$rj_n" ]; then
+rj_look() {
   for rj_d; do
     rj_f=$rj_d/$rj_n;
-    if rj_is_ours && rj_sum "$rj_f" && [ "$rj_x" = "$rj_s" ] &&
+    if [ "$rj_n" ] && rj_is_ours && rj_sum "$rj_f" && [ "$rj_x" = "$rj_s" ] &&
     "$rj_f" $rj_w version </dev/null >/dev/null 2>&1; then
       # So that a later version can tell when this one was used last.
       touch "$rj_f" 2>/dev/null;
@@ -31,7 +30,11 @@ if [ "$rj_n" ]; then
     fi;
     rj_c=$((rj_c+1));
   done;
-fi;
+};
+rj_look @AT_HOME@;
+rj_u=$(id -u);
+rj_look @ELSEWHERE@;
+set -- @AT_HOME@ @ELSEWHERE@;
 rj_t=;
 rj_sum /dev/null && rj_t="$rj_t+sum";
 command -v gzip >/dev/null 2>&1 && rj_t="$rj_t+gzip";

@@ -4,7 +4,9 @@ rj_look() {
     rj_is_ours && exec "$rj_f" @WORDS@;
   done;
 };
+rj_u=@UID@;
 rj_look @FIRST@;
+rj_u=$(id -u);
 rj_look @REST@;
 echo "@NAME@ is not there" >&2;
 exit 127

@@ -19,9 +19,11 @@ const FOLDERS: [&str; 6] = [
     r#""${XDG_CACHE_HOME:-$rj_h/.cache}/rejoin""#,
     r#""$rj_h/.rejoin""#,
     r#""${XDG_RUNTIME_DIR:--}/rejoin""#,
-    r#""/var/tmp/rejoin-$(id -u)""#,
-    r#""/tmp/rejoin-$(id -u)-bin""#,
+    r#""/var/tmp/rejoin-$rj_u""#,
+    r#""/tmp/rejoin-$rj_u-bin""#,
 ];
+/// The first of them that needs the user's number, which takes a process to find out.
+const FIRST_WITH_UID: usize = 4;
 /// How many folders there are to try.
 pub(super) const MOST_FOLDERS: usize = FOLDERS.len();
 
@@ -35,6 +37,7 @@ pub(super) fn direct(server: &ServerFile, folder: usize, words: &str) -> String 
     let script = DIRECT
         .replace("@NAME@", server.name())
         .replace("@WORDS@", server.with_prefix(words).trim())
+        .replace("@UID@", if folder < FIRST_WITH_UID { "" } else { "$(id -u)" })
         .replace("@FIRST@", &joined(first))
         .replace("@REST@", &joined(rest));
     command(&[COMMON, &script])
@@ -49,11 +52,13 @@ pub(super) fn installed(words: &str) -> String {
 pub(super) fn bootstrap(servers: &[ServerFile], mark: &Mark, words: &str) -> String {
     let table: String = servers.iter().map(row).collect();
     let (first, second) = mark.halves();
+    let (at_home, elsewhere) = FOLDERS.split_at(FIRST_WITH_UID);
     let script = BOOTSTRAP
         .replace("@MARK_A@", first)
         .replace("@MARK_B@", second)
         .replace("@TABLE@", &table)
-        .replace("@FOLDERS@", &FOLDERS.join(" "))
+        .replace("@AT_HOME@", &at_home.join(" "))
+        .replace("@ELSEWHERE@", &elsewhere.join(" "))
         .replace("@WORDS@", words);
     command(&[COMMON, &script])
 }
