@@ -233,7 +233,7 @@ async fn other_versions_are_removed_unless_they_run_or_were_used_lately() {
     let aged = |name: &str, hours: u64| {
         let path = host.folder().join(name);
         fs::copy("/bin/sleep", &path).unwrap();
-        let then = SystemTime::now() - Duration::from_secs(hours * 3600);
+        let then = SystemTime::now() - Duration::from_hours(hours);
         let file = File::options().write(true).open(&path).unwrap();
         file.set_times(FileTimes::new().set_modified(then)).unwrap();
         path

@@ -170,7 +170,7 @@ fn a_session_outlives_a_new_version_of_the_server() {
     let old = host.plan().deploying(&shelf.0).run(ECHO);
     let pid = old.number(1);
     let file = File::open(&deployed(&host)[0]).unwrap();
-    let then = SystemTime::now() - Duration::from_secs(100 * 3600);
+    let then = SystemTime::now() - Duration::from_hours(100);
     file.set_times(FileTimes::new().set_modified(then)).unwrap();
     shelf.renew();
     let mut new = host.plan().deploying(&shelf.0).run(ECHO);
