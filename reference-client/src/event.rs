@@ -98,7 +98,7 @@ pub enum Event {
     /// The client ended without knowing the outcome.
     GaveUp {
         /// One word for programs: `unreachable`, `host_key`, `needs_user`, `program_missing`,
-        /// `server_missing`, `refused`, `closed`, `timeout` or `other`; `different_host` or
+        /// `server_missing`, `undeployable`, `refused`, `closed`, `timeout` or `other`; `different_host` or
         /// `unresponsive` where the host could be reached, and the session could not.
         reason: String,
         /// One line for people.
