@@ -6,7 +6,7 @@ mod common;
 
 use std::fs::{self, File, FileTimes};
 use std::process::Command;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use common::deploy::{Deployed, Programs, assert_private, runs};
 use common::in_time;
@@ -233,8 +233,8 @@ async fn other_versions_are_removed_unless_they_run_or_were_used_lately() {
     let aged = |name: &str, hours: u64| {
         let path = host.folder().join(name);
         fs::copy("/bin/sleep", &path).unwrap();
-        let then = SystemTime::now() - Duration::from_hours(hours);
         let file = File::options().write(true).open(&path).unwrap();
+        let then = file.metadata().unwrap().modified().unwrap() - Duration::from_hours(hours);
         file.set_times(FileTimes::new().set_modified(then)).unwrap();
         path
     };

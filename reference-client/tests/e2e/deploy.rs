@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use rejoin_ssh::testing::Signal;
 
@@ -170,7 +170,7 @@ fn a_session_outlives_a_new_version_of_the_server() {
     let old = host.plan().deploying(&shelf.0).run(ECHO);
     let pid = old.number(1);
     let file = File::open(&deployed(&host)[0]).unwrap();
-    let then = SystemTime::now() - Duration::from_hours(100);
+    let then = file.metadata().unwrap().modified().unwrap() - Duration::from_hours(100);
     file.set_times(FileTimes::new().set_modified(then)).unwrap();
     shelf.renew();
     let mut new = host.plan().deploying(&shelf.0).run(ECHO);
