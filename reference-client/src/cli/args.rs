@@ -57,6 +57,11 @@ them.\n\n\
 A server that does not answer - it may be stopped, or busy - is not ended by force: it is told that \
 the outcome is unknown.";
 
+const ABOUT_DOCTOR: &str = "\
+Connects, puts the server program on the host if it is missing, starts a process, cuts the connection, \
+and comes back: then says what works and what does not. The exit status is 0 if rejoin works there, and \
+255 if not. Nothing is left behind but the server program.";
+
 const ABOUT_PRUNE: &str = "\
 Removes what dead servers left behind on a host: entries, processes, and what was \
 remembered of sessions that ended more than a day ago. Other commands do so by the way; this one \
@@ -71,7 +76,7 @@ Dead is only what its lock shows to be dead, never what is stopped or busy.";
     long_about = LONG_ABOUT,
     after_help = EXAMPLES,
     override_usage = "rejoin [OPTIONS] DESTINATION [COMMAND]...\n       \
-        rejoin ls|attach|kill|prune [OPTIONS] DESTINATION [SESSION]...\n       rejoin demo",
+        rejoin ls|attach|kill|prune|doctor [OPTIONS] DESTINATION [SESSION]...\n       rejoin demo",
     args_conflicts_with_subcommands = true,
     disable_help_subcommand = true,
     disable_version_flag = true,
@@ -101,6 +106,9 @@ pub(crate) enum Action {
     /// Remove what dead servers left behind on a host
     #[command(long_about = ABOUT_PRUNE)]
     Prune(Prune),
+    /// Find out whether rejoin works on a host
+    #[command(long_about = ABOUT_DOCTOR)]
+    Doctor(Doctor),
     /// Play the story of a lost connection on this machine; needs no ssh
     #[cfg(feature = "embedded-server")]
     Demo,
@@ -245,6 +253,18 @@ pub(crate) struct Kill {
     /// The first digits of their ids, as ls shows them
     #[arg(value_name = "SESSION", required_unless_present = "all")]
     pub(crate) sessions: Vec<String>,
+}
+
+/// Doctor.
+#[derive(Args, Debug)]
+pub(crate) struct Doctor {
+    #[command(flatten)]
+    pub(crate) link: LinkOptions,
+    /// Print what was found as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Where
+    pub(crate) destination: OsString,
 }
 
 /// Prune.

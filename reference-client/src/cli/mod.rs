@@ -7,6 +7,7 @@ mod aside;
 #[cfg(feature = "embedded-server")]
 mod demo;
 mod deploying;
+mod doctor;
 mod elf;
 mod escape;
 mod events;
@@ -58,6 +59,7 @@ fn act(cli: Cli) -> ExitCode {
         Some(Action::Attach(attach)) => block_on(remote::attach(attach)),
         Some(Action::Kill(kill)) => block_on(kill::kill(kill)),
         Some(Action::Prune(prune)) => block_on(remote::prune(prune)),
+        Some(Action::Doctor(doctor)) => block_on(doctor::doctor(doctor)),
         #[cfg(feature = "embedded-server")]
         Some(Action::Demo) => return demo::run(),
         Some(Action::Completions { shell }) => pages::completions(shell),

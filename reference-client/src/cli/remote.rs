@@ -120,7 +120,8 @@ async fn ask<T: DeserializeOwned>(aside: &mut Aside, words: &str) -> Fallible<T>
     listing::parse(&answer).ok_or_else(|| no_answer(&error))
 }
 
-async fn answer(connect: &dyn Connect) -> Fallible<(String, LinkError)> {
+/// What the server program says to its end, and how its link ended.
+pub(crate) async fn answer(connect: &dyn Connect) -> Fallible<(String, LinkError)> {
     let link = match connect.connect(Attempt::First).await {
         Err(error) => return Ok((String::new(), error)),
         Ok(link) => link,

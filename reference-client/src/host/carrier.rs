@@ -151,20 +151,19 @@ impl Carrier {
             Attempt::First => self.timing.asking,
             Attempt::Reconnect => self.timing.login,
         };
-        let mut deadline = Instant::now() + limit;
-        let mut opening = pin!(transport::open(Arc::clone(&self.connect), attempt));
+        let connect = Arc::clone(&self.connect);
+        let open = || transport::open(Arc::clone(&connect), attempt, limit);
+        let mut opening = pin!(open());
         loop {
             tokio::select! {
                 opened = &mut opening => return Ok(Some(opened)),
-                () = sleep_until(deadline) => return Ok(Some(Err(no_answer()))),
                 () = all_gone(&mut self.waiting) => return Ok(None),
                 wish = self.wishes.recv() => {
                     self.take(wish)?;
                 }
                 // A dial from before a sleep leads nowhere; somebody who is being asked still is.
                 wake = self.woken.recv() => if wake == Wake::Slept && attempt == Attempt::Reconnect {
-                    opening.set(transport::open(Arc::clone(&self.connect), attempt));
-                    deadline = Instant::now() + limit;
+                    opening.set(open());
                 },
             }
         }
@@ -299,10 +298,6 @@ async fn all_gone(waiting: &mut VecDeque<Waiter>) {
         if waiting.is_empty() { Poll::Ready(()) } else { Poll::Pending }
     })
     .await;
-}
-
-fn no_answer() -> LinkError {
-    LinkError::new(LinkErrorKind::Unreachable, "the host did not answer in time")
 }
 
 fn silent() -> LinkError {

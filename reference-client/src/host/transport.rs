@@ -4,6 +4,7 @@ use std::io::{self, Cursor};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use rejoin_protocol::error::printable;
@@ -13,6 +14,7 @@ use rejoin_ssh::{Attempt, Connect, LinkError, LinkErrorKind, LinkGuard, LinkRead
 use tokio::io::ReadBuf;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, BufStream, Chain};
 use tokio::sync::watch;
+use tokio::time::timeout;
 use tokio_util::compat::{Compat, TokioAsyncReadCompatExt as _};
 use yamux::{Config, Connection, Mode};
 
@@ -31,13 +33,16 @@ pub(super) struct Carried {
     pub(super) heard: Heard,
 }
 
-/// Opens a link, and returns once the host has said that it carries streams.
+/// Opens a link, and returns once the host has said that it carries streams. It has so long for that
+/// from when the link is open: before that, a server program may be put on the host.
 pub(super) async fn open(
     connect: Arc<dyn Connect>,
     attempt: Attempt,
+    limit: Duration,
 ) -> Result<Carried, LinkError> {
     let (mut reader, mut writer, guard) = connect.connect(attempt).await?.into_parts();
-    let unread = match meet(&mut reader, &mut writer).await {
+    let met = timeout(limit, meet(&mut reader, &mut writer)).await;
+    let unread = match met.unwrap_or_else(|_| Err(Some(no_answer()))) {
         Ok(unread) => unread,
         Err(Some(error)) => return Err(error),
         Err(None) => {
@@ -79,6 +84,10 @@ async fn meet(
         }
     }
     Err(None)
+}
+
+fn no_answer() -> LinkError {
+    LinkError::new(LinkErrorKind::Unreachable, "the host did not answer in time")
 }
 
 fn not_a_mux(noise: &Noise) -> LinkError {

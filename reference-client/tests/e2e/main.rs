@@ -8,6 +8,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 mod deploy;
+mod doctor;
 mod dropin;
 mod environment;
 mod frames;

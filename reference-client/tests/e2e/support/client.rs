@@ -110,7 +110,7 @@ impl<'a> Plan<'a> {
             command.arg("--server").arg(server);
         }
         command.envs(self.servers.map(|folder| ("REJOIN_SERVERS", folder)));
-        if !matches!(self.subcommand, Some("ls" | "kill" | "prune")) {
+        if !matches!(self.subcommand, Some("ls" | "kill" | "prune" | "doctor")) {
             command.arg("--events").arg(&events);
         }
         command.arg(&self.way.1).args(words);

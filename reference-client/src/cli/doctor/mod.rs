@@ -1,0 +1,103 @@
+//! `rejoin doctor`: whether rejoin works on a host, tried out for real.
+
+mod cutting;
+mod findings;
+mod trial;
+
+use std::time::{Duration, Instant};
+
+use rejoin_ssh::{LinkError, LinkErrorKind};
+
+use findings::{Findings, Report, Verdict};
+
+use super::args::{Doctor, SessionOptions};
+use super::aside::Aside;
+use super::quote::shown;
+use super::remote::{answer, print};
+use super::words::{Ending, FAILED};
+use super::{listing, run};
+
+/// `rejoin doctor`.
+pub(crate) async fn doctor(doctor: Doctor) -> Ending {
+    let Doctor { link, json, destination } = doctor;
+    let name = shown(&destination.to_string_lossy());
+    let mut aside = Aside::new(&link, &destination);
+    let mut findings = Findings::default();
+    match ask(&mut aside).await {
+        Ok((report, took)) => {
+            let text = format!("logged in, and the server program ran, in {}", millis(took));
+            findings.add("ssh", Verdict::Works, text);
+            findings.add_report(&report, &name);
+            if !findings.has_failed() {
+                try_out(&mut aside, &mut findings).await;
+            }
+        }
+        Err(error) => findings.add(check_of(error.kind), Verdict::Fails, shown(&error.message)),
+    }
+    findings.works = !findings.has_failed();
+    let text = match serde_json::to_string(&findings) {
+        Ok(text) if json => text + "\n",
+        _ => findings.text(&name),
+    };
+    match print(&text) {
+        Ending { code: 0, .. } if !findings.works => Ending::silent(FAILED),
+        ending => ending,
+    }
+}
+
+/// What the host's server program reports, and how long it took to hear that.
+async fn ask(aside: &mut Aside) -> Result<(Report, Duration), LinkError> {
+    let other = |message: String| LinkError::new(LinkErrorKind::Other, message);
+    let connect = aside.asking("doctor");
+    let began = Instant::now();
+    let answered = aside.while_waiting(answer(&*connect)).await;
+    let (text, error) = answered.map_err(|ending| other(ending.line.unwrap_or_default()))?;
+    match listing::parse(&text) {
+        Some(report) => Ok((report, began.elapsed())),
+        None if error.kind == LinkErrorKind::Closed => {
+            Err(other("the server program there does not know this question".to_owned()))
+        }
+        None => Err(error),
+    }
+}
+
+/// Which part of the way a connection did not get over.
+fn check_of(kind: LinkErrorKind) -> &'static str {
+    match kind {
+        LinkErrorKind::ServerMissing | LinkErrorKind::Undeployable | LinkErrorKind::Other => {
+            "server"
+        }
+        _ => "ssh",
+    }
+}
+
+async fn try_out(aside: &mut Aside, findings: &mut Findings) {
+    let options = match run::options(&SessionOptions { events: None, give_up: None }) {
+        Ok(options) => options,
+        Err(ending) => {
+            return findings.add("session", Verdict::Fails, ending.line.unwrap_or_default());
+        }
+    };
+    let connect = aside.attach();
+    match aside.while_waiting(trial::run(connect, options)).await {
+        Ok(trial) => {
+            let [connect, reconnect] = [trial.connect, trial.reconnect].map(millis);
+            let round_trip = trial.round_trip.as_micros();
+            let (whole, tenths) = (round_trip / 1000, round_trip % 1000 / 100);
+            let text =
+                format!("attached after {connect}; {whole}.{tenths} ms to a process and back");
+            findings.add("session", Verdict::Works, text);
+            let text = format!("connection cut, and back after {reconnect} with nothing lost");
+            findings.add("resume", Verdict::Works, text);
+            let count = |time: Duration| u64::try_from(time.as_millis()).ok();
+            findings.connect_millis = count(trial.connect);
+            findings.reconnect_millis = count(trial.reconnect);
+            findings.round_trip_micros = u64::try_from(round_trip).ok();
+        }
+        Err(trial::Failure(why)) => findings.add("session", Verdict::Fails, shown(&why)),
+    }
+}
+
+fn millis(time: Duration) -> String {
+    format!("{} ms", time.as_millis())
+}

@@ -1,0 +1,137 @@
+//! A session that the doctor starts, cuts and ends.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rejoin_client::spec::{Command, ProcessSpec};
+use rejoin_client::{Event, Options, Output, Session};
+use rejoin_ssh::Connect;
+
+use super::cutting::Cutting;
+
+/// How long any part of the trial may take.
+const PATIENCE: Duration = Duration::from_mins(3);
+/// How long the process may stay if the doctor does not come to end it.
+const RETENTION: Duration = Duration::from_mins(2);
+const ECHOES: usize = 9;
+
+/// How the trial went.
+#[derive(Debug)]
+pub(super) struct Trial {
+    /// From the start to an attached session.
+    pub(super) connect: Duration,
+    /// For one byte to the process and back, in the middle of several.
+    pub(super) round_trip: Duration,
+    /// From the cut to the first byte behind it.
+    pub(super) reconnect: Duration,
+}
+
+/// Why it did not go well; a sentence.
+pub(super) struct Failure(pub(super) String);
+
+struct Running {
+    session: Session,
+    expected: Vec<u8>,
+    read: Vec<u8>,
+}
+
+/// Starts a process that sends back what it gets, measures, cuts the connection, sends on, and looks
+/// whether every byte comes back once and in order; then ends it.
+pub(super) async fn run(connect: Arc<dyn Connect>, mut options: Options) -> Result<Trial, Failure> {
+    options.timing.give_up = Some(PATIENCE);
+    let spec = ProcessSpec {
+        retention: RETENTION.as_secs(),
+        ..ProcessSpec::new(Command::Exec(vec![b"cat".to_vec()]))
+    };
+    let cutting = Cutting::new(connect);
+    let began = Instant::now();
+    let session = Session::open(Arc::clone(&cutting) as Arc<dyn Connect>, &spec, options)
+        .map_err(|error| Failure(error.to_string()))?;
+    let mut running = Running { session, expected: Vec::new(), read: Vec::new() };
+    running.until_attached().await?;
+    let connect = began.elapsed();
+    let mut echoes = Vec::new();
+    for _ in 0..ECHOES {
+        echoes.push(running.echo().await?);
+    }
+    echoes.sort_unstable();
+    let cut = Instant::now();
+    cutting.cut();
+    running.echo().await?;
+    let reconnect = cut.elapsed();
+    running.end().await?;
+    Ok(Trial { connect, round_trip: echoes[ECHOES / 2], reconnect })
+}
+
+impl Running {
+    async fn until_attached(&mut self) -> Result<(), Failure> {
+        self.until(|event| matches!(event, Event::Attached { .. })).await
+    }
+
+    async fn until(&mut self, is_it: impl Fn(&Event) -> bool) -> Result<(), Failure> {
+        let events = &mut self.session.events;
+        let wait = async {
+            while let Some(event) = events.recv().await {
+                if is_it(&event) {
+                    return Ok(());
+                }
+                check(&event)?;
+            }
+            Err(Failure("the session ended without a word".to_owned()))
+        };
+        in_time(wait).await
+    }
+
+    /// Sends a byte that tells its place, and waits until it comes back.
+    async fn echo(&mut self) -> Result<Duration, Failure> {
+        let byte = b'a' + u8::try_from(self.expected.len() % 26).unwrap_or_default();
+        self.expected.push(byte);
+        let began = Instant::now();
+        let sent = self.session.input.send(vec![byte].into()).await;
+        sent.map_err(|ended| Failure(ended.to_string()))?;
+        let Self { session, expected, read } = self;
+        let wait = async {
+            while read.len() < expected.len() {
+                tokio::select! {
+                    output = session.output.recv() => match output {
+                        Some(Output::Data { data, .. }) => read.extend_from_slice(&data),
+                        Some(_) => {}
+                        None => return Err(Failure("the session ended too early".to_owned())),
+                    },
+                    Some(event) = session.events.recv() => check(&event)?,
+                }
+            }
+            Ok(())
+        };
+        in_time(wait).await?;
+        if self.read != self.expected {
+            return Err(Failure("bytes were lost, repeated or changed".to_owned()));
+        }
+        Ok(began.elapsed())
+    }
+
+    async fn end(&mut self) -> Result<(), Failure> {
+        self.session.control.close();
+        self.until(|event| matches!(event, Event::Closed)).await
+    }
+}
+
+/// What no session should be told while all is well.
+fn check(event: &Event) -> Result<(), Failure> {
+    let message = match event {
+        Event::Lost { message, .. }
+        | Event::Refused { message, .. }
+        | Event::GaveUp { message, .. } => message.clone(),
+        Event::Superseded { by } => format!("{by} took the session over"),
+        Event::Replaced { .. } => "the process was lost".to_owned(),
+        _ => return Ok(()),
+    };
+    Err(Failure(message))
+}
+
+async fn in_time<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    match tokio::time::timeout(PATIENCE, work).await {
+        Ok(done) => done,
+        Err(_) => Err(Failure(format!("nothing happened for {} s", PATIENCE.as_secs()))),
+    }
+}
