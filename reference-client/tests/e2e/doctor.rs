@@ -17,7 +17,7 @@ fn examine(host: &Host, server: &str) -> (Value, i32) {
 }
 
 fn finding<'a>(found: &'a Value, check: &str) -> &'a Value {
-    let findings = found["findings"].as_array().unwrap();
+    let findings = found["checks"].as_array().unwrap();
     let one = findings.iter().find(|finding| finding["check"] == check);
     one.unwrap_or_else(|| panic!("nothing about {check}: {found}"))
 }

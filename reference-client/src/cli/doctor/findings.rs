@@ -31,7 +31,7 @@ pub(crate) struct Finding {
 #[derive(Debug, Default, Serialize)]
 pub(crate) struct Findings {
     pub(crate) works: bool,
-    pub(crate) findings: Vec<Finding>,
+    pub(crate) checks: Vec<Finding>,
     /// From the start of a connection to an attached session.
     pub(crate) connect_millis: Option<u64>,
     /// For one byte to a process and back.
@@ -63,11 +63,11 @@ struct Registry {
 
 impl Findings {
     pub(crate) fn add(&mut self, check: &'static str, verdict: Verdict, text: impl Into<String>) {
-        self.findings.push(Finding { check, verdict, text: text.into() });
+        self.checks.push(Finding { check, verdict, text: text.into() });
     }
 
     pub(crate) fn has_failed(&self) -> bool {
-        self.findings.iter().any(|finding| finding.verdict == Verdict::Fails)
+        self.checks.iter().any(|finding| finding.verdict == Verdict::Fails)
     }
 
     /// What follows from the host's own words, which are shown without control characters.
@@ -121,7 +121,7 @@ impl Findings {
     /// For people: a line for each check, then the outcome.
     pub(crate) fn text(&self, destination: &str) -> String {
         let mut text = String::new();
-        for Finding { check, verdict, text: found } in &self.findings {
+        for Finding { check, verdict, text: found } in &self.checks {
             let verdict = match verdict {
                 Verdict::Works => "ok",
                 Verdict::Note => "note",
@@ -147,7 +147,7 @@ mod tests {
     }
 
     fn verdict(findings: &Findings, check: &str) -> (Verdict, String) {
-        let found = findings.findings.iter().find(|finding| finding.check == check).unwrap();
+        let found = findings.checks.iter().find(|finding| finding.check == check).unwrap();
         (found.verdict, found.text.clone())
     }
 
