@@ -2,10 +2,12 @@
 
 mod effects;
 mod hindrance;
+mod spare;
 mod tell;
 #[cfg(test)]
 mod tests;
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,6 +27,7 @@ use crate::state::SessionState;
 use crate::timers::{Backoff, Timers};
 use crate::wake::{self, Wake};
 use hindrance::Hindrance;
+use spare::{Pulse, Spare};
 
 /// How long the items are that input is cut into. Of an item that did not arrive whole nothing
 /// counts: on a link that is cut often, long ones would be sent again and again.
@@ -67,6 +70,16 @@ struct Driver {
     link: Option<LiveLink>,
     /// Whether the machine knows of `link`.
     is_link_opened: bool,
+    /// Whether the host has begun to speak on `link`.
+    is_link_started: bool,
+    pulse: Pulse,
+    /// Whether a link is to stand by.
+    standby: bool,
+    spare: Option<Spare>,
+    /// When to look again whether a spare is needed.
+    look_due: Option<Instant>,
+    /// What a spare had reported that is used now.
+    replayed: VecDeque<(Link, Report)>,
     reports: mpsc::Sender<(Link, Report)>,
     /// Input that was taken from the application and waits for room.
     pending: Option<InputItem>,
@@ -134,8 +147,13 @@ pub(crate) async fn run(
             wake = woken.recv() => driver.woken(wake),
             () = revived(&mut driver.revived) => driver.attempt_now(),
             () = until(driver.asking_until) => driver.nobody_answered(),
+            () = until(driver.look_due) => driver.look_at_spare(),
+        }
+        while let Some((link, report)) = driver.replayed.pop_front() {
+            driver.report(link, report);
         }
         driver.push_pending();
+        driver.plan_look();
     }
     driver.finish().await;
 }
@@ -163,6 +181,12 @@ impl Driver {
             links: 0,
             link: None,
             is_link_opened: false,
+            is_link_started: false,
+            pulse: Pulse::new(),
+            standby: options.standby,
+            spare: None,
+            look_due: None,
+            replayed: VecDeque::new(),
             reports,
             pending: None,
             returned: Vec::new(),
@@ -210,8 +234,9 @@ impl Driver {
 
     fn report(&mut self, link: Link, report: Report) {
         if self.link.as_ref().is_none_or(|live| live.link != link) {
-            return;
+            return self.spare_reports(link, report);
         }
+        self.pulse.heard();
         self.timers.restart(Timer::LinkSilent, self.timing.silent);
         match report {
             // `ssh` may be asking its user for a password: the deadline for that is a longer one.
@@ -221,6 +246,8 @@ impl Driver {
             Report::Opened => self.link_opened(link),
             Report::Started(noise) => {
                 self.asking_until = None;
+                self.is_link_started = true;
+                self.pulse.started();
                 self.tell_noise(&noise);
                 self.link_opened(link);
                 self.timers.restart(Timer::Handshake, self.timing.handshake);
@@ -244,6 +271,9 @@ impl Driver {
 
     fn frames(&mut self, link: Link, frames: Vec<Frame>) {
         for frame in frames {
+            if matches!(frame, Frame::Item { .. }) {
+                self.pulse.busy();
+            }
             match &frame {
                 Frame::Greeting(greeting) => self.greeted(&greeting.host_name, greeting.host),
                 Frame::Bye(bye) => tracing::debug!(?bye, "the server closes the link"),
@@ -364,6 +394,7 @@ impl Driver {
         if self.machine.is_attached() {
             self.step(MachineEvent::Timer(Timer::Heartbeat));
             self.timers.restart(Timer::LinkSilent, self.timing.suspicious);
+            self.suspect();
         } else {
             self.drop_attempt(wake);
             self.attempt_now();
@@ -423,6 +454,7 @@ impl Driver {
     /// it has ended, they were answered.
     async fn finish(mut self) {
         self.publish_state();
+        self.drop_spare();
         self.drop_link();
         let is_answered =
             matches!(self.machine.ending(), Some(Ending::Exited | Ending::Closed | Ending::Lost));

@@ -176,6 +176,10 @@ impl Connect for Host {
         let _ = self.0.wishes.send(Wish::Hurry);
     }
 
+    fn is_exclusive(&self) -> bool {
+        false
+    }
+
     fn revived(&self) -> BoxFuture<'static, ()> {
         let mut revivals = self.0.revivals.clone();
         revivals.mark_unchanged();

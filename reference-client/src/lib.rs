@@ -37,6 +37,7 @@ mod event;
 mod host;
 mod link;
 mod options;
+mod power;
 #[cfg(feature = "record")]
 mod record;
 mod session;

@@ -20,6 +20,11 @@ pub struct Options {
     /// Whether a person may be asked when the first link is opened: for a password, or about a
     /// host key. By default.
     pub may_ask: bool,
+    /// Whether a second link is kept ready while the first one is used, so that its loss costs one
+    /// round trip instead of a login. Not by default: it is a second login on the host, and a second
+    /// connection to keep. None stands by for a session that was idle for 15 minutes, on a machine
+    /// that runs on its battery, or where links share a connection.
+    pub standby: bool,
     /// How long to wait for what.
     pub timing: Timing,
     instance: ClientInstance,
@@ -38,7 +43,10 @@ pub struct Timing {
     pub heartbeat: Duration,
     /// Nothing came: the link counts as lost.
     pub silent: Duration,
-    /// The same when the machine has just woken up or changed its network.
+    /// Nothing came: a second link is opened beside the one that is used, and the first one that is
+    /// heard wins. Longer than [`Timing::heartbeat`], by what an answer may take.
+    pub doubt: Duration,
+    /// Like [`Timing::silent`] when the machine has just woken up or changed its network.
     pub suspicious: Duration,
     /// The second attempt to reconnect; the first one is made at once. Doubled with each attempt.
     pub backoff_start: Duration,
@@ -69,6 +77,7 @@ impl Default for Timing {
             asking: Duration::from_mins(3),
             heartbeat: Duration::from_secs(3),
             silent: Duration::from_secs(10),
+            doubt: Duration::from_secs(4),
             suspicious: Duration::from_secs(2),
             backoff_start: Duration::from_millis(50),
             backoff_cap: Duration::from_secs(2),
@@ -94,6 +103,7 @@ impl Options {
             on_loss: OnLoss::Fail,
             take_over: false,
             may_ask: true,
+            standby: false,
             timing: Timing::default(),
             instance: ClientInstance::from_bytes(random()?),
         })

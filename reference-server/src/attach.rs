@@ -13,7 +13,7 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use rejoin_protocol::codec::{self, CLIENT_MAGIC};
-use rejoin_protocol::frame::{Greeting, Hello};
+use rejoin_protocol::frame::{Greeting, Hello, Wish};
 use rejoin_protocol::{Frame, VersionRange};
 
 pub(crate) use decide::{Decision, Joined, Place, config, decide};
@@ -22,8 +22,9 @@ pub(crate) use stream::{Hellos, first_word, invalid, word};
 
 use crate::host;
 
-/// How long an attach may look for its session, counted from its Greeting: a client has given up
-/// long before, and an Open that comes later than that must start nothing.
+/// How long an attach may look for its session: a client has given up long before. For what starts or
+/// ends something it is counted from the Greeting, since an Open that comes later than that must
+/// start nothing; for the rest, from the Hello, which may be long in coming on a link that stands by.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Serves one exec channel on standard input and output. A channel that ends is no error,
@@ -44,10 +45,12 @@ pub(crate) fn is_end(error: &io::Error) -> bool {
 }
 
 fn serve(place: &Place) -> io::Result<()> {
-    let mut client = Standard::new(Instant::now() + PATIENCE);
+    let greeted = Instant::now();
+    let mut client = Standard::new();
     stream::say(&first_word(greeting()?)?)?;
     while let Some(hello) = client.next_hello()? {
-        match decide(place, &hello, client.deadline()) {
+        let since = if is_effect(&hello) { greeted } else { Instant::now() };
+        match decide(place, &hello, since + PATIENCE) {
             Decision::Answer(frame) => stream::say(&word(&frame)?)?,
             Decision::Join(Joined { server, .. }) => {
                 return splice::splice(server, &first_bytes(&hello, client.into_unread())?);
@@ -56,6 +59,10 @@ fn serve(place: &Place) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+fn is_effect(hello: &Hello) -> bool {
+    matches!(hello.wish, Wish::Open { .. } | Wish::Close { .. })
 }
 
 pub(crate) fn greeting() -> io::Result<Greeting> {

@@ -73,6 +73,12 @@ pub trait Connect: Send + Sync + 'static {
     /// A connector that waits before it tries again waits no longer. By default there is none.
     fn hurry(&self) {}
 
+    /// Whether each link has a connection of its own, so that a second one may work where the first
+    /// does not. By default, it has.
+    fn is_exclusive(&self) -> bool {
+        true
+    }
+
     /// Completes when a link can be had at once that could not when this was called: where links
     /// share a connection, and it is there again. By default, never.
     fn revived(&self) -> BoxFuture<'static, ()> {

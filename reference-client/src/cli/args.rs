@@ -193,6 +193,9 @@ pub(crate) struct SessionOptions {
     /// Write events as lines of JSON to a file, or to a descriptor as fd:N
     #[arg(long, value_name = "FILE|fd:N")]
     pub(crate) events: Option<OsString>,
+    /// Keep a second connection ready: a lost one costs one round trip then, instead of a login
+    #[arg(long)]
+    pub(crate) standby: bool,
     /// Give up when the host was out of reach for so long; the process stays [default: never]
     ///
     /// A host that only waits for you, for a passphrase or a second factor, is not out of reach.

@@ -68,7 +68,8 @@ fn is_wanted(rows: &[Row], destination: &str) -> bool {
 }
 
 async fn close(aside: &mut Aside, row: &Row) -> Fallible<Ending> {
-    let mut options = run::options(&SessionOptions { events: None, give_up: None })?;
+    let mut options =
+        run::options(&SessionOptions { events: None, standby: false, give_up: None })?;
     options.session = row.id()?;
     let incarnation = Incarnation(row.incarnation.unwrap_or(0));
     let tenure = Tenure(row.tenure.unwrap_or(0));

@@ -114,6 +114,7 @@ pub(crate) fn options(given: &SessionOptions) -> Fallible<Options> {
         .map_err(|error| Ending::failed(format!("the system has no randomness: {error}")))?;
     options.name = own_name();
     options.timing.give_up = given.give_up;
+    options.standby = given.standby;
     Ok(options)
 }
 

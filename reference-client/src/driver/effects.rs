@@ -31,13 +31,18 @@ impl Driver {
     }
 
     pub(super) fn open_link(&mut self) {
+        self.is_link_opened = false;
+        self.is_link_started = false;
+        if self.use_spare() {
+            return;
+        }
         self.links += 1;
+        self.pulse.opened();
         // Once: at the start, and whenever a person pressed a key to be asked.
         let attempt = if self.may_ask { Attempt::First } else { Attempt::Reconnect };
         // Until the link is there, whoever opens it keeps the time: it may have much to send first.
         self.asking_until = None;
         self.is_asking_allowed = std::mem::take(&mut self.may_ask);
-        self.is_link_opened = false;
         let link = Link(self.links);
         let reports = self.reports.clone();
         self.link = Some(LiveLink::open(link, Arc::clone(&self.connect), attempt, reports));
@@ -56,6 +61,9 @@ impl Driver {
 
     pub(super) fn send(&mut self, link: Link, frame: Frame) {
         if let Some(live) = self.link.as_ref().filter(|live| live.link == link) {
+            if matches!(frame, Frame::Item { .. }) {
+                self.pulse.busy();
+            }
             live.send(frame);
             self.timers.restart(Timer::Heartbeat, self.timing.heartbeat);
         }
@@ -104,6 +112,8 @@ impl Driver {
         let delay = if self.needs_user {
             self.unreachable_since = Instant::now();
             self.timing.needs_user
+        } else if self.has_ready_spare() {
+            Duration::ZERO
         } else {
             self.backoff.next_delay(&self.timing)
         };

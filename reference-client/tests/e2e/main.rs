@@ -24,6 +24,7 @@ mod security;
 mod sharing;
 mod sharing_faults;
 mod slow;
+mod spare;
 mod start;
 mod story;
 mod support;

@@ -5,9 +5,10 @@ use std::fs;
 use std::time::Duration;
 
 use rejoin_protocol::Reason;
+use rejoin_ssh::testing::Signal;
 
 use crate::life::assert_one_line;
-use crate::support::{Client, Host, Raw, Wishes, is_alive, until, within};
+use crate::support::{Client, Host, Raw, Wishes, is_alive, kill, until, within};
 
 /// Leaves a mark for every process that is started.
 const MARKED: &str = "echo started >> ~/starts; echo $$; cat";
@@ -81,8 +82,10 @@ fn step_3_a_missing_process_is_answered_at_once_and_nothing_is_made() {
     client.event("detached");
     let session = client.session();
     let server = host.server_pid();
+    // A server that runs would put back what is removed.
+    kill(server, Signal::STOP);
     fs::remove_dir_all(host.registry()).unwrap();
-    crate::support::kill(server, rejoin_ssh::testing::Signal::KILL);
+    kill(server, Signal::KILL);
     host.relay().refuse(false);
     assert_eq!(client.event("lost")["reason"], "unknown");
     assert_eq!(client.status(), 255);

@@ -12,6 +12,8 @@ use rejoin_protocol::frame::{Greeting, Hello};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
+use super::PATIENCE;
+
 const READ: usize = 16 * 1024;
 
 /// What a client says until its stream is joined to a server.
@@ -71,20 +73,19 @@ pub(crate) fn invalid(error: impl std::error::Error + Send + Sync + 'static) -> 
 /// Standard input as the client's half of a link.
 pub(super) struct Standard {
     hellos: Hellos,
-    deadline: Instant,
+    /// For the rest of a Hello that has begun.
+    deadline: Option<Instant>,
 }
 
 impl Standard {
-    pub(super) fn new(deadline: Instant) -> Self {
-        Self { hellos: Hellos::new(), deadline }
+    pub(super) fn new() -> Self {
+        Self { hellos: Hellos::new(), deadline: None }
     }
 
-    pub(super) fn deadline(&self) -> Instant {
-        self.deadline
-    }
-
-    /// The next Hello. None at the end of the stream, or when the deadline has passed.
+    /// The next Hello. None at the end of the stream, or when one is not whole in time. A client may
+    /// take its time to begin: the link may stand by for another one.
     pub(super) fn next_hello(&mut self) -> io::Result<Option<Hello>> {
+        self.deadline = None;
         loop {
             let hello = self.hellos.next()?;
             if hello.is_some() || !self.read()? {
@@ -105,6 +106,7 @@ impl Standard {
         let mut chunk = [0; READ];
         let count = retry(|| rustix::io::read(stdin, &mut chunk))?;
         self.hellos.push(&chunk[..count]);
+        self.deadline.get_or_insert_with(|| Instant::now() + PATIENCE);
         Ok(count > 0)
     }
 }
@@ -119,11 +121,11 @@ pub(super) fn say(bytes: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
-fn wait_readable(fd: BorrowedFd<'_>, deadline: Instant) -> io::Result<bool> {
-    let left = deadline.saturating_duration_since(Instant::now());
-    let left = Timespec::try_from(left).map_err(|_| io::ErrorKind::InvalidInput)?;
+fn wait_readable(fd: BorrowedFd<'_>, deadline: Option<Instant>) -> io::Result<bool> {
+    let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+    let left = left.map(Timespec::try_from).transpose().map_err(|_| io::ErrorKind::InvalidInput)?;
     let mut fds = [PollFd::new(&fd, PollFlags::IN)];
-    Ok(retry(|| poll(&mut fds, Some(&left)))? > 0)
+    Ok(retry(|| poll(&mut fds, left.as_ref()))? > 0)
 }
 
 /// A call that a signal interrupted is made again.

@@ -72,12 +72,13 @@ fn check_of(kind: LinkErrorKind) -> &'static str {
 }
 
 async fn try_out(aside: &mut Aside, findings: &mut Findings) {
-    let options = match run::options(&SessionOptions { events: None, give_up: None }) {
-        Ok(options) => options,
-        Err(ending) => {
-            return findings.add("session", Verdict::Fails, ending.line.unwrap_or_default());
-        }
-    };
+    let options =
+        match run::options(&SessionOptions { events: None, standby: false, give_up: None }) {
+            Ok(options) => options,
+            Err(ending) => {
+                return findings.add("session", Verdict::Fails, ending.line.unwrap_or_default());
+            }
+        };
     let connect = aside.attach();
     match aside.while_waiting(trial::run(connect, options)).await {
         Ok(trial) => {

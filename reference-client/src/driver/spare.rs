@@ -1,0 +1,246 @@
+//! A second link beside the one that is used: opened on the suspicion that that one is dead, or kept
+//! ready for when it is.
+//!
+//! The machine knows of one link at a time, and hears of a spare only when it has taken the other's
+//! place: what the spare has reported until then is reported again. Nothing is sent on it before, so
+//! that the host keeps an attach program that waits for its first word, and counts no attachment.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rejoin_protocol::client::Event as MachineEvent;
+use rejoin_protocol::{Frame, Link};
+use rejoin_ssh::Attempt;
+use tokio::time::Instant;
+
+use super::Driver;
+use crate::link::{LiveLink, Report};
+use crate::power;
+
+/// What a spare may report before it is used: it is open, it has begun to speak, it greets.
+const MOST_REPORTS: usize = 4;
+/// How long after a failure another one is opened that only stands by.
+const PAUSE: Duration = Duration::from_mins(1);
+/// How long a session may be idle until nothing stands by for it any more.
+const IDLE: Duration = Duration::from_mins(15);
+/// Between two attempts to open one while the link that is used is silent.
+const RETRY: Duration = Duration::from_secs(1);
+/// How often it is considered whether one that stands by is still wanted.
+const REVIEW: Duration = Duration::from_secs(30);
+/// A login that takes longer than this many of the last one's time leads nowhere.
+const PATIENCE: u32 = 3;
+
+/// A link beside the one that is used.
+pub(super) struct Spare {
+    live: LiveLink,
+    since: Instant,
+    /// What it has reported.
+    reports: Vec<Report>,
+    /// Whether the host has greeted.
+    is_ready: bool,
+}
+
+/// What is known about the link that is used.
+pub(super) struct Pulse {
+    /// When it was opened.
+    began: Instant,
+    /// When it last said anything.
+    heard: Instant,
+    /// When anything but heartbeats last went either way.
+    busy: Instant,
+    /// How long the last login took.
+    login: Duration,
+    /// Whether it was a spare that another one was given up for.
+    is_on_trial: bool,
+    /// Before then, none is opened to stand by.
+    not_before: Instant,
+    /// When it was last considered whether there should be a spare.
+    looked: Instant,
+}
+
+impl Pulse {
+    pub(super) fn new() -> Self {
+        let now = Instant::now();
+        let login = Duration::from_secs(1);
+        Self {
+            began: now,
+            heard: now,
+            busy: now,
+            login,
+            is_on_trial: false,
+            not_before: now,
+            looked: now,
+        }
+    }
+
+    pub(super) fn opened(&mut self) {
+        (self.began, self.heard) = (Instant::now(), Instant::now());
+        self.is_on_trial = false;
+    }
+
+    pub(super) fn heard(&mut self) {
+        self.heard = Instant::now();
+    }
+
+    pub(super) fn busy(&mut self) {
+        self.busy = Instant::now();
+    }
+
+    pub(super) fn started(&mut self) {
+        if !self.is_on_trial {
+            self.login = self.began.elapsed();
+        }
+    }
+}
+
+impl Driver {
+    /// Something has changed, or some time has passed: opens a spare, or does without one.
+    pub(super) fn look_at_spare(&mut self) {
+        let now = Instant::now();
+        self.pulse.looked = now;
+        if self.spare.as_ref().is_some_and(|spare| !spare.is_ready)
+            && self.spare.as_ref().is_some_and(|spare| now >= spare.since + self.login_limit())
+        {
+            // Dialled into an outage, it may be waiting longer and longer to try again.
+            self.drop_spare();
+        }
+        let is_doubtful = self.is_doubtful();
+        if !is_doubtful && !self.wants_standby() {
+            self.drop_spare();
+        } else if self.spare.is_none() {
+            self.open_spare();
+        } else if is_doubtful && self.spare.as_ref().is_some_and(|spare| spare.is_ready) {
+            self.switch();
+        }
+    }
+
+    /// The next look, when something could be different.
+    pub(super) fn plan_look(&mut self) {
+        self.look_due = if self.has_spares() { self.next_look() } else { None };
+    }
+
+    fn next_look(&self) -> Option<Instant> {
+        let Pulse { began, looked, not_before, .. } = self.pulse;
+        let opening = self.spare.as_ref().filter(|spare| !spare.is_ready);
+        let given_up = opening.map(|spare| spare.since + self.login_limit());
+        let doubt = match &self.link {
+            Some(_) if !self.is_doubtful() => Some(self.doubt()),
+            Some(_) if self.spare.is_none() => Some(looked + RETRY),
+            _ => None,
+        };
+        let standby = (self.standby && self.machine.is_attached()).then(|| match &self.spare {
+            Some(_) => looked + REVIEW,
+            None => (began + self.timing.doubt).max(not_before).max(looked + RETRY),
+        });
+        [given_up, doubt, standby].into_iter().flatten().min()
+    }
+
+    /// Only for a session that is or was attached: what starts a process takes the usual way.
+    fn has_spares(&self) -> bool {
+        let is_known = self.machine.holder().is_some() && !self.machine.is_ended();
+        let is_asking = self.is_asking_allowed && !self.is_link_started;
+        is_known && !is_asking && !self.needs_user && self.connect.is_exclusive()
+    }
+
+    /// When the link that is used has been silent for too long: from then on it is worth a second
+    /// one. One that is being opened may take as long as logins do.
+    fn doubt(&self) -> Instant {
+        let Pulse { began, heard, is_on_trial, .. } = self.pulse;
+        if !self.is_link_started && !is_on_trial {
+            return began + self.login_limit();
+        }
+        let is_answering = self.machine.is_attached();
+        heard + if is_answering { self.timing.doubt } else { self.timing.doubt / 4 }
+    }
+
+    fn is_doubtful(&self) -> bool {
+        self.link.is_some() && self.has_spares() && Instant::now() >= self.doubt()
+    }
+
+    fn login_limit(&self) -> Duration {
+        (self.pulse.login * PATIENCE).max(self.timing.doubt)
+    }
+
+    fn wants_standby(&self) -> bool {
+        let Pulse { began, busy, not_before, .. } = self.pulse;
+        self.standby
+            && self.machine.is_attached()
+            && began.elapsed() >= self.timing.doubt
+            && busy.elapsed() < IDLE
+            && Instant::now() >= not_before
+            && !power::is_on_battery()
+    }
+
+    fn open_spare(&mut self) {
+        if !self.has_spares() {
+            return;
+        }
+        self.links += 1;
+        let (link, reports) = (Link(self.links), self.reports.clone());
+        let connect = Arc::clone(&self.connect);
+        let live = LiveLink::open(link, connect, Attempt::Reconnect, reports);
+        let since = Instant::now();
+        self.spare = Some(Spare { live, since, reports: Vec::new(), is_ready: false });
+    }
+
+    pub(super) fn drop_spare(&mut self) {
+        if let Some(spare) = self.spare.take() {
+            tokio::spawn(spare.live.end());
+        }
+    }
+
+    /// What a link reports that is not used.
+    pub(super) fn spare_reports(&mut self, link: Link, report: Report) {
+        let Some(spare) = self.spare.as_mut().filter(|spare| spare.live.link == link) else {
+            return;
+        };
+        let is_greeting = |frames: &Vec<Frame>| matches!(frames[..], [Frame::Greeting(_)]);
+        let is_welcome = match &report {
+            Report::Opened | Report::Started(_) => true,
+            Report::Frames(frames) => is_greeting(frames),
+            Report::Misbehaved(_) | Report::Lost(_) => false,
+        };
+        if !is_welcome || spare.reports.len() >= MOST_REPORTS {
+            self.drop_spare();
+            self.pulse.not_before = Instant::now() + PAUSE;
+            return;
+        }
+        spare.is_ready |= matches!(report, Report::Frames(_));
+        spare.reports.push(report);
+        self.look_at_spare();
+    }
+
+    /// What worked before may be dead without a word: it has less time to show that it is not.
+    pub(super) fn suspect(&mut self) {
+        let grace = self.timing.doubt / 8;
+        let doubtful = Instant::now().checked_sub(self.timing.doubt.saturating_sub(grace));
+        self.pulse.heard = doubtful.map_or(self.pulse.heard, |at| at.min(self.pulse.heard));
+    }
+
+    /// The other link was there first. What the silent one still brings does not count.
+    fn switch(&mut self) {
+        let Some(link) = self.link.as_ref().map(|live| live.link) else { return };
+        self.last_loss = String::from("nothing was heard for too long, and another connection was");
+        self.drop_dead(link, MachineEvent::LinkLost(link));
+    }
+
+    /// Whether the next attempt needs no wait: a link is there.
+    pub(super) fn has_ready_spare(&self) -> bool {
+        self.spare.as_ref().is_some_and(|spare| spare.is_ready)
+    }
+
+    /// Takes the spare for the attempt that is to be made; whether there is one that leads somewhere.
+    pub(super) fn use_spare(&mut self) -> bool {
+        let is_fresh = |spare: &Spare| spare.since.elapsed() < self.timing.doubt;
+        let Some(spare) = self.spare.take_if(|spare| spare.is_ready || is_fresh(spare)) else {
+            return false;
+        };
+        let link = spare.live.link;
+        self.pulse.opened();
+        self.pulse.began = spare.since;
+        self.pulse.is_on_trial = spare.is_ready;
+        self.link = Some(spare.live);
+        self.replayed.extend(spare.reports.into_iter().map(|report| (link, report)));
+        true
+    }
+}
