@@ -3,8 +3,12 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use rejoin_protocol::client::{Notice, Patience};
+use rejoin_protocol::codec::SERVER_MAGIC;
+use rejoin_protocol::frame::{Greeting, How, Welcome};
 use rejoin_protocol::spec::{Command, ProcessSpec};
+use rejoin_protocol::{AttachNumber, Capabilities, Epoch, Incarnation, Seq, Tenure};
 use rejoin_ssh::{MemoryListener, memory};
+use tokio::io::AsyncWriteExt as _;
 
 use super::*;
 
@@ -150,4 +154,119 @@ async fn a_link_that_takes_long_to_open_is_waited_for_and_then_its_first_word() 
     let _silent = listener.accept().await.unwrap();
     while !matches!(session.events.recv().await, Some(Event::GaveUp { .. })) {}
     assert!(began.elapsed() >= Duration::from_mins(20) + asking);
+}
+
+/// The host's end of a link.
+struct Far {
+    writer: rejoin_ssh::LinkWriter,
+    _reader: rejoin_ssh::LinkReader,
+}
+
+impl Far {
+    async fn say(&mut self, start: &[u8], frame: Frame) {
+        let encoded = rejoin_protocol::codec::encode(&frame).unwrap();
+        let bytes = [start, &encoded.head, &encoded.payload].concat();
+        self.writer.write_all(&bytes).await.unwrap();
+    }
+
+    async fn greet(&mut self) {
+        let host = HostId { machine: [1; 16], boot: [2; 16] };
+        let versions = rejoin_protocol::VersionRange::SUPPORTED;
+        let greeting = Greeting { versions, host, host_name: "host".to_owned() };
+        self.say(&SERVER_MAGIC, Frame::Greeting(greeting)).await;
+    }
+
+    async fn welcome(&mut self) {
+        let welcome = Welcome {
+            attach: AttachNumber(1),
+            version: rejoin_protocol::Version::CURRENT,
+            capabilities: Capabilities(0),
+            epoch: Epoch::from_bytes([3; 16]),
+            incarnation: Incarnation(0),
+            tenure: Tenure(0),
+            accepted: Seq(0),
+            handed_over: Seq(0),
+            buffered: 0,
+            first_output: Seq(0),
+            next_output: Seq(0),
+            window: 65536,
+            how: How::Opened,
+        };
+        self.say(b"", Frame::Welcome(welcome)).await;
+    }
+}
+
+impl Stage {
+    /// The host's end of the link that was opened last.
+    async fn far(&mut self) -> Far {
+        let (_reader, writer, _) = self.listener.accept().await.unwrap().into_parts();
+        Far { writer, _reader }
+    }
+
+    async fn attached() -> (Self, Far) {
+        let mut stage = Self::new();
+        let mut far = stage.far().await;
+        far.greet().await;
+        while !stage.driver.machine.has_asked() {
+            stage.report().await;
+        }
+        far.welcome().await;
+        while !stage.driver.machine.is_attached() {
+            stage.report().await;
+        }
+        (stage, far)
+    }
+
+    /// Time passes, in which the host says something; then the driver looks whether it needs a spare.
+    async fn after(&mut self, time: Duration) {
+        tokio::time::advance(time).await;
+        self.driver.pulse.heard();
+        self.driver.look_at_spare();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_second_link_stands_by_only_if_it_is_wanted_and_only_while_the_session_is_used() {
+    let (mut stage, _far) = Stage::attached().await;
+    stage.after(Duration::from_secs(10)).await;
+    assert!(stage.driver.spare.is_none(), "nobody asked for one");
+    stage.driver.standby = true;
+    stage.after(Duration::from_secs(1)).await;
+    let mut standby = stage.far().await;
+    standby.greet().await;
+    while !stage.driver.has_ready_spare() {
+        stage.report().await;
+    }
+    stage.after(Duration::from_mins(14)).await;
+    assert!(stage.driver.has_ready_spare());
+    stage.after(Duration::from_mins(2)).await;
+    assert!(stage.driver.spare.is_none(), "the session was idle");
+    stage.driver.pulse.busy();
+    stage.after(Duration::from_secs(1)).await;
+    assert!(stage.driver.spare.is_some(), "it is used again");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_link_that_is_heard_again_in_time_costs_nothing_but_a_second_one() {
+    let (mut stage, _far) = Stage::attached().await;
+    tokio::time::advance(stage.driver.timing.doubt).await;
+    stage.driver.look_at_spare();
+    let _second = stage.far().await;
+    assert!(stage.driver.spare.is_some());
+    stage.after(Duration::from_millis(100)).await;
+    assert!(stage.driver.spare.is_none() && stage.driver.machine.is_attached());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_second_link_that_is_greeted_first_takes_the_place_of_a_silent_one() {
+    let (mut stage, _far) = Stage::attached().await;
+    tokio::time::advance(stage.driver.timing.doubt).await;
+    stage.driver.look_at_spare();
+    stage.far().await.greet().await;
+    while stage.driver.machine.is_attached() {
+        stage.report().await;
+    }
+    assert!(stage.driver.timers.is_armed(Timer::Reconnect));
+    stage.driver.attempt_now();
+    assert!(matches!(stage.driver.replayed.front(), Some((Link(2), Report::Opened))));
 }
