@@ -199,8 +199,8 @@ impl Far {
 impl Stage {
     /// The host's end of the link that was opened last.
     async fn far(&mut self) -> Far {
-        let (_reader, writer, _) = self.listener.accept().await.unwrap().into_parts();
-        Far { writer, _reader }
+        let (reader, writer, _) = self.listener.accept().await.unwrap().into_parts();
+        Far { writer, _reader: reader }
     }
 
     async fn attached() -> (Self, Far) {
