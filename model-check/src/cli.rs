@@ -145,7 +145,7 @@ fn check(profile: Option<&str>, nightly: bool, threads: usize, pin: bool) -> Out
         "profile", "worlds", "depth", "seconds", "per second", "settled in"
     );
     let began = Instant::now();
-    let reports = check_all(&chosen, threads);
+    let reports = check_all(&chosen, threads, pin)?;
     let unseen = check::never_seen(&reports);
     let is_whole = profile.is_none() && !nightly;
     summarise(&reports, began.elapsed());
@@ -153,9 +153,6 @@ fn check(profile: Option<&str>, nightly: bool, threads: usize, pin: bool) -> Out
         for witness in &unseen {
             println!("never seen: {}", witness.text());
         }
-    }
-    if pin {
-        write_pins(&reports)?;
     }
     let holds = |report: &Report| match report.result {
         Verdict::Holds => true,
@@ -166,31 +163,36 @@ fn check(profile: Option<&str>, nightly: bool, threads: usize, pin: bool) -> Out
 }
 
 /// Each thread searches a profile of its own: two that share one get in each other's way.
-fn check_all(chosen: &[Profile], threads: usize) -> Vec<Report> {
+fn check_all(chosen: &[Profile], threads: usize, pin: bool) -> Result<Vec<Report>, String> {
     let mut queue = chosen.to_vec();
     // The large ones first, so that no thread is left alone with one at the end.
     queue.sort_by_key(|profile| check::pinned(profile.name).unwrap_or(usize::MAX));
     let queue = Mutex::new(queue);
-    let reports = Mutex::new(Vec::new());
+    // Pins are written one by one: what was counted is kept, however the rest goes.
+    let done = Mutex::new((Vec::new(), Ok(())));
     let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).pop();
     std::thread::scope(|scope| {
         for _ in 0..threads.clamp(1, chosen.len()) {
             scope.spawn(|| {
                 while let Some(profile) = next() {
                     let report = check::check(&profile, &progress);
-                    let mut reports = reports.lock().unwrap_or_else(PoisonError::into_inner);
+                    let mut done = done.lock().unwrap_or_else(PoisonError::into_inner);
                     end_progress();
                     show_report(&report);
                     if let Verdict::Broken(found) = &report.result {
                         let session = Session::new(Cx::new(profile, None));
                         show_counterexample(&session, &report, found);
                     }
-                    reports.push(report);
+                    if pin {
+                        done.1 = done.1.clone().and(write_pin(&report));
+                    }
+                    done.0.push(report);
                 }
             });
         }
     });
-    reports.into_inner().unwrap_or_else(PoisonError::into_inner)
+    let (reports, pinned) = done.into_inner().unwrap_or_else(PoisonError::into_inner);
+    pinned.map(|()| reports)
 }
 
 fn show_report(report: &Report) {
@@ -245,13 +247,12 @@ fn write(path: &std::path::Path, text: &str) -> Result<(), String> {
     std::fs::write(path, text).map_err(|error| format!("{}: {error}", path.display()))
 }
 
-fn write_pins(reports: &[Report]) -> Result<(), String> {
+fn write_pin(report: &Report) -> Result<(), String> {
     let path = own_file("pins.txt");
     let old = std::fs::read_to_string(&path).unwrap_or_default();
-    let is_new =
-        |line: &&str| !reports.iter().any(|report| line.split(' ').next() == Some(report.name));
-    let mut lines: Vec<String> = old.lines().filter(is_new).map(str::to_owned).collect();
-    lines.extend(reports.iter().map(|report| format!("{} {}", report.name, report.unique)));
+    let is_other = |line: &&str| line.split(' ').next() != Some(report.name);
+    let mut lines: Vec<String> = old.lines().filter(is_other).map(str::to_owned).collect();
+    lines.push(format!("{} {}", report.name, report.unique));
     lines.sort();
     write(&path, &(lines.join("\n") + "\n"))
 }

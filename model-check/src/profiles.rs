@@ -462,7 +462,7 @@ pub const NIGHTLY: &[Profile] = &[
         roles: RIVALS,
         budget: Budget::of(&[
             (C::Join, 1),
-            (C::Cut, 2),
+            (C::Cut, 1),
             (C::ServerKill, 1),
             (C::AttachKill, 1),
             (C::Sweep, 1),
@@ -478,9 +478,7 @@ pub const NIGHTLY: &[Profile] = &[
             (C::Retention, 1),
             (C::ServerKill, 1),
             (C::Leftover, 1),
-            (C::AttachKill, 1),
             (C::Close, 1),
-            (C::Sweep, 1),
         ]),
         prefix: ATTACHED,
         ..base("night-end-steps", "the end of a server, over links that are cut twice")

@@ -80,14 +80,18 @@ fn a_silent_connection_is_left_for_a_second_one_before_it_counts_as_lost() {
     let mut client = host.plan().run(ECHO);
     let pid = client.line(1);
     let silent = host.sshd().sessions().unwrap();
-    silent.iter().for_each(|sshd| kill(sshd.as_raw_nonzero().get(), Signal::STOP));
+    for sshd in &silent {
+        kill(sshd.as_raw_nonzero().get(), Signal::STOP);
+    }
     client.write("meanwhile\n");
     let detached = client.event("detached");
     let reason = detached["reason"].as_str().unwrap();
     assert!(reason.contains("another connection was"), "{reason}");
     client.nth_event("attached", 2);
     assert_eq!(client.line(2), format!("{pid} meanwhile"));
-    silent.iter().for_each(|sshd| kill(sshd.as_raw_nonzero().get(), Signal::CONT));
+    for sshd in &silent {
+        kill(sshd.as_raw_nonzero().get(), Signal::CONT);
+    }
     assert_answers(&mut client, &pid, 3);
     assert_eq!(client.finish().0, 0);
 }
