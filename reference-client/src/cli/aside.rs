@@ -4,18 +4,16 @@ use std::convert::Infallible;
 use std::ffi::OsStr;
 use std::io::IsTerminal as _;
 use std::sync::Arc;
-use std::time::Duration;
 
 use rejoin_ssh::Connect;
+use tokio::time::Instant;
 
 use super::args::LinkOptions;
 use super::deploying::{Deploying, Show};
-use super::host::{Chatter, Host, Said};
+use super::host::{Chatter, HELD_BACK, Host, MOST_LINES, Said};
+use super::job::at;
 use super::setting::Volume;
 use super::{status, terminal};
-
-/// How long ssh's words wait for the failure that they announce.
-const HELD_BACK: Duration = Duration::from_millis(700);
 
 /// A host that is asked something.
 pub(crate) struct Aside {
@@ -72,18 +70,25 @@ impl Aside {
 impl Shown {
     /// Shows what ssh says, unless it ends at once: then its failure says it all.
     async fn pass_on(&mut self, chatter: &mut Chatter) -> Infallible {
-        while let Some(said) = chatter.recv().await {
-            match said {
-                Said::News(news) => self.show(self.deploying.show(&news)),
-                Said::Ssh(_, line) => {
-                    if !self.is_verbose {
-                        tokio::time::sleep(HELD_BACK).await;
+        let (mut held_back, mut due) = (Vec::new(), None);
+        loop {
+            tokio::select! {
+                Some(said) = chatter.recv() => match said {
+                    Said::News(news) => self.show(self.deploying.show(&news)),
+                    Said::Ssh(_, line) if self.is_verbose => self.show(Show::Line(line)),
+                    Said::Ssh(_, line) => {
+                        if held_back.len() < MOST_LINES {
+                            held_back.push(line);
+                        }
+                        due.get_or_insert_with(|| Instant::now() + HELD_BACK);
                     }
-                    self.show(Show::Line(line));
+                },
+                () = at(due) => {
+                    held_back.drain(..).for_each(|line| self.show(Show::Line(line)));
+                    due = None;
                 }
             }
         }
-        std::future::pending().await
     }
 
     fn show(&mut self, show: Show) {

@@ -2,6 +2,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::sync::Arc;
+use std::time::Duration;
 
 use rejoin_protocol::codec::SERVER_MAGIC;
 use rejoin_ssh::{Attempt, Connect, DeployConnect, DeployNews, Deployment, SshConnect};
@@ -20,8 +21,14 @@ pub(crate) enum Said {
     News(DeployNews),
 }
 
+/// How long ssh's words wait for the failure that they announce, which then says it all.
+pub(crate) const HELD_BACK: Duration = Duration::from_millis(700);
+/// So many lines wait to be shown; what more is said meanwhile is dropped. Whoever is at the other end
+/// can say more than any terminal shows, and is not to fill this machine's memory with it.
+pub(crate) const MOST_LINES: usize = 1000;
+
 /// All that is said.
-pub(crate) type Chatter = mpsc::UnboundedReceiver<Said>;
+pub(crate) type Chatter = mpsc::Receiver<Said>;
 
 /// The host of a run.
 pub(crate) struct Host {
@@ -40,9 +47,9 @@ enum Program {
 impl Host {
     /// Nothing is connected yet.
     pub(crate) fn new(link: &LinkOptions, destination: &OsStr) -> (Self, Chatter) {
-        let (sender, chatter) = mpsc::unbounded_channel();
+        let (sender, chatter) = mpsc::channel(MOST_LINES);
         // After the end of the session nobody listens.
-        let say = move |said| drop(sender.send(said));
+        let say = move |said| drop(sender.try_send(said));
         let tell = say.clone();
         let ssh = SshConnect::new(destination, "")
             .program(&link.ssh)
@@ -78,5 +85,35 @@ impl Host {
                 Arc::new(connect.first_words(first_words))
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use tokio::io::AsyncReadExt as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_host_that_floods_stderr_fills_no_memory() {
+        let folder = tempfile::tempdir().unwrap();
+        let ssh = folder.path().join("ssh");
+        std::fs::write(&ssh, "#!/bin/sh\nseq 100000 >&2\n").unwrap();
+        std::fs::set_permissions(&ssh, std::fs::Permissions::from_mode(0o700)).unwrap();
+        let server = Some("rejoin-server".into());
+        let link = LinkOptions { ssh: ssh.into(), server, ..LinkOptions::default() };
+        let (host, mut chatter) = Host::new(&link, "host".as_ref());
+        let link = host.asking("ls").connect(Attempt::First).await.unwrap();
+        let (mut reader, writer, guard) = link.into_parts();
+        reader.read_to_end(&mut Vec::new()).await.unwrap();
+        drop((reader, writer));
+        guard.post_mortem().await;
+        let mut lines = Vec::new();
+        while let Ok(Said::Ssh(_, line)) = chatter.try_recv() {
+            lines.push(line);
+        }
+        assert_eq!((lines.len(), lines[0].as_str()), (MOST_LINES, "1"));
     }
 }

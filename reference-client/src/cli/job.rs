@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use super::deploying::{Deploying, Show};
 use super::escape::{HELP, Request};
 use super::events::EventLog;
-use super::host::{Chatter, Said};
+use super::host::{Chatter, HELD_BACK, MOST_LINES, Said};
 use super::input::Heard;
 use super::keyboard::Keyboard;
 use super::painter::{Brush, Paint, Painter, Trouble};
@@ -27,8 +27,6 @@ use super::words::{self, Ending};
 
 /// How long leaving may take.
 const LEAVING: Duration = Duration::from_secs(2);
-/// How long ssh's words wait for the failure that they announce, which then says it all.
-const HELD_BACK: Duration = Duration::from_millis(700);
 
 /// Runs a session to its end.
 pub(crate) async fn run(
@@ -67,7 +65,8 @@ pub(crate) async fn run(
     job.finish(painter, signals).await
 }
 
-async fn at(due: Option<Instant>) {
+/// Waits until then, if ever.
+pub(crate) async fn at(due: Option<Instant>) {
     match due {
         Some(due) => tokio::time::sleep_until(due).await,
         None => std::future::pending().await,
@@ -277,7 +276,9 @@ impl Job {
         if self.setting.volume == Volume::Verbose {
             self.paint(Paint::Line(line));
         } else if attempt == Attempt::First && is_for_user && self.setting.volume > Volume::Quiet {
-            self.held_back.push(line);
+            if self.held_back.len() < MOST_LINES {
+                self.held_back.push(line);
+            }
             self.due.get_or_insert_with(|| Instant::now() + HELD_BACK);
         }
     }

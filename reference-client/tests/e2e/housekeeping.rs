@@ -1,6 +1,9 @@
 //! What runs on a host is listed, found again, ended and cleaned up; and what lives is never taken
 //! for dead.
 
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+
 use rejoin_ssh::testing::Signal;
 use serde_json::Value;
 
@@ -191,4 +194,21 @@ fn a_stopped_server_is_not_dead_to_any_command() {
         host.sessions().is_empty() || { told(&host, "kill", &[], &[&id]).0 == 0 }
     });
     until("the process is gone", || !is_alive(pid));
+}
+
+#[test]
+fn a_long_banner_is_shown_whole_while_the_host_is_waited_for() {
+    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    let host = Host::start();
+    let (program, go) = (host.home().join("ssh"), host.home().join("go"));
+    let wait = format!("until [ -e '{}' ]; do sleep 0.05; done", go.display());
+    let script = format!("#!/bin/sh\nseq -f 'line %g' 100 >&2\n{wait}\necho '[]'\n");
+    fs::write(&program, script).unwrap();
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o700)).unwrap();
+    let program = program.to_str().unwrap();
+    let plan = host.plan().subcommand("ls").with(["--ssh", program]);
+    let mut client = plan.run_words::<&str>([]);
+    until("all of it is shown", || client.stderr().contains("line 100\n"));
+    fs::write(go, "").unwrap();
+    assert_eq!(client.finish(), (0, b"no sessions\n".to_vec()));
 }
