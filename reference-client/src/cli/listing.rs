@@ -211,7 +211,7 @@ pub(crate) fn table(rows: &[Row], width: Option<usize>) -> String {
 const HEADER: [&str; 7] = ["#", "SESSION", "STATE", "AGE", "IDLE", "ATTACHED BY", "COMMAND"];
 
 fn cells_of(row: &Row, number: usize, length: usize) -> [String; HEADER.len()] {
-    let by = if row.is_attached() { shown(&row.client) } else { String::new() };
+    let by = if row.is_attached() { cell(&row.client) } else { String::new() };
     let rounded = |seconds| super::status::round(Duration::from_secs(seconds));
     let idle = match row.idle_seconds {
         // It is known to a minute.
@@ -221,12 +221,17 @@ fn cells_of(row: &Row, number: usize, length: usize) -> [String; HEADER.len()] {
     [
         number.to_string(),
         digits(&row.session, length),
-        shown(&row.state),
+        cell(&row.state),
         row.age_seconds.map(rounded).unwrap_or_default(),
         idle,
         by,
         shown(&row.command),
     ]
+}
+
+/// What stands in front of another column: each row is filled up to the longest.
+fn cell(text: &str) -> String {
+    cut(&shown(text), 40)
 }
 
 fn line(cells: &[String; HEADER.len()], widths: &[usize], width: Option<usize>) -> String {

@@ -129,3 +129,12 @@ fn what_was_removed_is_counted_and_what_was_not_is_a_failure() {
     assert!(ending.line.unwrap().contains("0404: no[2J"));
     assert_eq!(ending.code, 255);
 }
+
+#[test]
+fn a_host_that_tells_one_long_word_does_not_make_every_row_long() {
+    let mut rows = vec![row(FIRST, "attached", "bash"); 100];
+    rows[0].state = "x".repeat(2000);
+    rows[1].client = "x".repeat(2000);
+    let table = table(&rows, None);
+    assert!(table.lines().all(|line| line.len() < 200), "{table}");
+}
