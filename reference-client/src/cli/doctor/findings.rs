@@ -84,7 +84,7 @@ impl Findings {
     }
 
     fn add_persistence(&mut self, report: &Report) {
-        let advice = report.persistence_advice.as_deref().map(shown);
+        let advice = report.persistence_advice.as_deref().unwrap_or("processes end with the login");
         let (verdict, text) = match report.persistence.as_str() {
             "stays" => (Verdict::Works, "a process outlives the login that started it".to_owned()),
             "in_scope" => (
@@ -92,7 +92,7 @@ impl Findings {
                 "this host ends processes at logout; they are kept by systemd-run --user"
                     .to_owned(),
             ),
-            "ends" => (Verdict::Fails, advice.unwrap_or_default()),
+            "ends" => (Verdict::Fails, shown(advice)),
             _ => {
                 (Verdict::Note, "it cannot be told whether processes outlive the login".to_owned())
             }
@@ -108,9 +108,9 @@ impl Findings {
         }
         let (living, dead) = (registry.living, registry.dead);
         if dead > 0 {
+            let all = living.saturating_add(dead);
             let text = format!(
-                "{dead} of {} sessions are dead: rejoin prune {destination} removes what is left",
-                living + dead
+                "{dead} of {all} sessions are dead: rejoin prune {destination} removes what is left"
             );
             self.add("leftovers", Verdict::Note, text);
         } else {
@@ -170,6 +170,16 @@ mod tests {
         let (leftovers, text) = verdict(&found, "leftovers");
         assert_eq!(leftovers, Verdict::Note);
         assert!(text.starts_with("1 of 3 sessions") && text.contains("rejoin prune h"), "{text}");
+    }
+
+    #[test]
+    fn a_report_that_makes_no_sense_is_told_as_it_stands() {
+        let most = usize::MAX;
+        let found = report(&format!(r#"{{"registry": {{"living": {most}, "dead": {most}}}}}"#));
+        assert_eq!(verdict(&found, "leftovers").0, Verdict::Note);
+        let found = report(r#"{"persistence": "ends"}"#);
+        let told = (Verdict::Fails, "processes end with the login".to_owned());
+        assert_eq!(verdict(&found, "logout"), told);
     }
 
     #[test]
