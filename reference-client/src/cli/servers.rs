@@ -36,12 +36,14 @@ impl Shelf {
 
     fn new(variable: impl Fn(&str) -> Option<OsString>, program: Option<PathBuf>) -> Self {
         let variable = |name| variable(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-        let home = variable("HOME").unwrap_or_default();
-        let data = variable("XDG_DATA_HOME").filter(|path| path.is_absolute());
-        let own = data.unwrap_or_else(|| home.join(".local/share")).join("rejoin/servers");
-        let beside = program.as_deref().and_then(Path::parent).and_then(Path::parent);
-        let shared = beside.map(|prefix| prefix.join("share/rejoin"));
-        let folders = variable(VARIABLE).into_iter().chain(shared).chain([own.clone()]).collect();
+        let absolute = |name| variable(name).filter(|path| path.is_absolute());
+        let data = absolute("XDG_DATA_HOME");
+        let data = data.or_else(|| absolute("HOME").map(|home| home.join(".local/share")));
+        let data = data.map(|data| data.join("rejoin/servers"));
+        let folders = variable(VARIABLE).into_iter();
+        let folders = folders.chain(program.as_deref().and_then(shared)).chain(data.clone());
+        let folders = folders.collect();
+        let own = data.unwrap_or_else(|| "~/.local/share/rejoin/servers".into());
         Self { folders, own, program, unusable: Mutex::default() }
     }
 
@@ -122,6 +124,13 @@ impl Servers for Shelf {
     }
 }
 
+/// `PREFIX/share/rejoin` for a program in `PREFIX/bin`. For one that stands anywhere else - unpacked
+/// below `/tmp`, say - the same folder may be anybody's, and with it what is put on hosts.
+fn shared(program: &Path) -> Option<PathBuf> {
+    let folder = program.parent().filter(|folder| folder.ends_with("bin"))?;
+    Some(folder.parent()?.join("share/rejoin"))
+}
+
 /// The platform in the name of a file.
 fn platform_of(name: &OsStr) -> Option<Platform> {
     let (system, machine) = name.to_str()?.strip_prefix("rejoin-server-")?.split_once('-')?;
@@ -195,6 +204,19 @@ mod tests {
         let shared = at("prefix/share/rejoin/rejoin-server-linux-riscv64");
         assert_eq!(found(true), [at("named/rejoin-server-linux-aarch64"), shared.clone()]);
         assert_eq!(found(false), [at("prefix/share/rejoin/rejoin-server-linux-aarch64"), shared]);
+    }
+
+    #[test]
+    fn no_folder_is_looked_into_that_may_be_anybodys() {
+        let without_home = Shelf::new(|name| (name == "HOME").then(OsString::new), None);
+        assert_eq!(without_home.folders, [""; 0].map(PathBuf::from));
+        let relative = Shelf::new(|_| Some("here".into()), None);
+        assert_eq!(relative.folders, [PathBuf::from("here")], "only what the user names");
+        let program = Some("/tmp/unpacked/rejoin".into());
+        assert_eq!(Shelf::new(|_| None, program).folders, [""; 0].map(PathBuf::from));
+        let program = Some("/usr/local/bin/rejoin".into());
+        let shared = PathBuf::from("/usr/local/share/rejoin");
+        assert_eq!(Shelf::new(|_| None, program).folders, [shared]);
     }
 
     #[test]
