@@ -46,9 +46,9 @@ impl Ending {
                 };
                 Self::told(status.unwrap_or(FAILED), line)
             }
-            Event::Superseded { by } => {
-                Self::failed(format!("{by} took the session over: {again} takes it back"))
-            }
+            Event::Superseded { by } => Self::failed(format!(
+                "{by} took the session over: {again} takes it back, unless it was ended"
+            )),
             Event::GaveUp { reason, message } => Self::failed(gave_up(reason, message)),
             _ => return None,
         })
@@ -171,7 +171,8 @@ mod tests {
         );
         assert_eq!(
             line(Event::Superseded { by: "a@b\x1b[2J\n".to_owned() }),
-            "a@b[2J took the session over: rejoin attach host 1a2b3c4d takes it back"
+            "a@b[2J took the session over: rejoin attach host 1a2b3c4d takes it back, \
+             unless it was ended"
         );
     }
 
