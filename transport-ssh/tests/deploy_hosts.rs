@@ -4,9 +4,10 @@
 
 mod common;
 
-use std::fs;
+use std::fs::{self, FileTimes};
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::Path;
+use std::time::Duration;
 
 use common::deploy::{Deployed, Programs, SHORT, can_mount, in_namespace, platform, runs};
 use rejoin_ssh::{Attempt, DeployNews, LinkErrorKind, needs};
@@ -153,7 +154,7 @@ async fn a_program_that_does_not_run_there_is_told_and_not_kept() {
     fs::write(program, "#!/bin/sh\necho 'no such library' >&2\nexit 1\n").unwrap();
     let error = host.first_fails(LinkErrorKind::Undeployable).await;
     assert!(error.message.contains("does not run on the host (no such library): build one"));
-    common::until("nothing is left", || host.names().is_empty()).await;
+    common::until("nothing is left", || !host.folder().exists()).await;
 }
 
 /// A host whose `PATH` has these programs and no others.
@@ -196,6 +197,27 @@ async fn nothing_is_put_where_it_cannot_be_checked() {
     let error = host.first_fails(LinkErrorKind::Undeployable).await;
     assert!(error.message.contains("install sha256sum, shasum or openssl"), "{error}");
     assert!(host.names().is_empty());
+}
+
+/// Stands in for a home folder on a file server, which no test can count on.
+#[tokio::test]
+async fn where_other_hosts_may_run_them_other_versions_stay() {
+    needs!("ssh", "sshd", "ps", "sha256sum");
+    let host = host_with(&[&LEAST[..], &["sha256sum"]].concat());
+    let stat = host.sshd.home().join("bin/stat");
+    fs::write(&stat, "#!/bin/sh\necho nfs\n").unwrap();
+    fs::set_permissions(&stat, fs::Permissions::from_mode(0o755)).unwrap();
+    fs::create_dir_all(host.folder()).unwrap();
+    fs::set_permissions(host.folder(), fs::Permissions::from_mode(0o700)).unwrap();
+    let other = host.folder().join("rejoin-server-0.9.0-0123456789abcdef");
+    let leftover = host.folder().join(".rejoin-1-abc");
+    for path in [&other, &leftover] {
+        let file = fs::File::create(path).unwrap();
+        let then = file.metadata().unwrap().modified().unwrap() - Duration::from_hours(100);
+        file.set_times(FileTimes::new().set_modified(then)).unwrap();
+    }
+    host.first().await;
+    assert!(other.exists() && !leftover.exists());
 }
 
 /// Puts the stand-in for a server into a host's `PATH`, which calls itself of this version.

@@ -5,14 +5,19 @@ rj_k='@LENGTH@' rj_z='@UNPACK@' rj_v='@VERSION@'
 
 rj_m=$(umask)
 umask 077
-rj_t=
-trap '[ -z "$rj_t" ] || rm -f "$rj_t"' EXIT
+# What is being written, and whether its folder was made for it.
+rj_t= rj_made=
+rj_undo() {
+  [ -z "$rj_t" ] || rm -f "$rj_t"
+  [ -z "$rj_made" ] || rmdir "$rj_d" 2>/dev/null
+  rj_t= rj_made=
+}
+trap rj_undo EXIT
 trap 'exit 1' HUP INT TERM PIPE
 
-# Removes what was written, and says why the folder will not do.
+# Removes what was made, and says why the folder will not do.
 rj_no() {
-  [ -z "$rj_t" ] || rm -f "$rj_t"
-  rj_t=
+  rj_undo
   rj_why=${rj_why##*: }
   rj_say no "$rj_d: ${rj_why:-unknown}"
 }
@@ -20,7 +25,10 @@ rj_no() {
 # Whether programs can be written to the folder rj_d and run there.
 rj_can_hold() {
   if [ -h "$rj_d" ]; then rj_why='it is a symbolic link'; return 1; fi
-  if [ ! -d "$rj_d" ]; then rj_why=$(LC_ALL=C mkdir -p "$rj_d" 2>&1) || return 1; fi
+  if [ ! -d "$rj_d" ]; then
+    rj_why=$(LC_ALL=C mkdir -p "$rj_d" 2>&1) || return 1
+    rj_made=yes
+  fi
   if [ ! -O "$rj_d" ]; then rj_why='it belongs to another user'; return 1; fi
   case $(LC_ALL=C ls -ld "$rj_d") in
   d????-??-?*) ;;
@@ -57,6 +65,13 @@ rj_take() {
 # Removes what nobody needs any more: programs that do not run and were not used for a day, and what
 # deployments that were killed have left.
 rj_sweep() {
+  for rj_f in "$rj_d"/.rejoin-*; do rj_old "$rj_f" -mmin +60; done
+  # Other hosts may run what lies in a folder that they share, which cannot be seen from here; and
+  # what is removed from a network's file system ends whoever runs it there.
+  case $(LC_ALL=C stat -f -c %T "$rj_d") in
+  ext* | xfs | btrfs | zfs | f2fs | bcachefs | jfs | reiserfs | overlay* | tmpfs) ;;
+  *) return ;;
+  esac
   # As the system names what runs: without the symbolic links on the way.
   rj_p=$(cd "$rj_d" && pwd -P)
   rj_l=$(LC_ALL=C ls -l /proc/[0-9]*/exe 2>/dev/null)
@@ -64,7 +79,6 @@ rj_sweep() {
     case $rj_l in *"-> $rj_p/${rj_f##*/}"*) continue ;; esac
     rj_old "$rj_f" -mtime +0
   done
-  for rj_f in "$rj_d"/.rejoin-*; do rj_old "$rj_f" -mmin +60; done
 }
 
 rj_old() {

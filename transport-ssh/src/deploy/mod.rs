@@ -16,7 +16,8 @@
 //! `/tmp/rejoin-UID-bin`; of these the first that can be written to, has room, and lets programs run.
 //! A file gets its name by one rename once it is whole, so that any number of clients may do this at
 //! once, and one that is cut off leaves nothing with that name. A deployment removes other versions
-//! that no process runs and no client has asked for during the last day, and what killed ones left.
+//! that no process runs and no client has looked for during the last day - on local file systems, where
+//! it can tell - and what killed ones left.
 
 mod answer;
 mod script;
