@@ -220,6 +220,25 @@ async fn where_other_hosts_may_run_them_other_versions_stay() {
     assert!(other.exists() && !leftover.exists());
 }
 
+/// The `ls` of busybox prints `?` for every byte of such a name.
+#[tokio::test]
+async fn a_home_with_an_umlaut_in_its_name_will_do_for_any_ls() {
+    needs!("ssh", "sshd", "ps", "busybox");
+    let host = Deployed::forced(
+        "export PATH=$HOME/bin:$PATH HOME=$HOME/jörg; mkdir -p $HOME; eval \"$SSH_ORIGINAL_COMMAND\"",
+    );
+    let bin = host.sshd.home().join("bin");
+    fs::create_dir(&bin).unwrap();
+    fs::write(bin.join("ls"), "#!/bin/sh\nexec busybox ls \"$@\"\n").unwrap();
+    fs::set_permissions(bin.join("ls"), fs::Permissions::from_mode(0o755)).unwrap();
+    let deployment = host.deployment();
+    let place = runs(&host.connector(&deployment), Attempt::First).await;
+    assert!(place.contains("/jörg/"), "{place}");
+    assert_eq!(runs(&host.connector(&deployment), Attempt::Reconnect).await, place);
+    assert_eq!(host.first().await, place);
+    assert_eq!(host.uploads(), 1);
+}
+
 /// Puts the stand-in for a server into a host's `PATH`, which calls itself of this version.
 fn installed(host: &Deployed, version: &str, program: &Path) {
     let script = format!(
