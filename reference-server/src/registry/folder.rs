@@ -95,9 +95,11 @@ fn open_folder(dir: &Path) -> Result<OwnedFd, Errno> {
 }
 
 fn verify(dir: &Path) -> Result<(), RegistryError> {
-    let failed = |errno: Errno| match errno {
-        Errno::NOTDIR | Errno::LOOP => RegistryError::NotAFolder { dir: dir.into() },
-        errno => RegistryError::Io { dir: dir.into(), error: errno.into() },
+    let failed = |errno: Errno| match (errno, stranger(dir)) {
+        (Errno::NOTDIR | Errno::LOOP, _) => RegistryError::NotAFolder { dir: dir.into() },
+        // It cannot be opened, but it can be seen whose it is.
+        (Errno::ACCESS, Some(owner)) => RegistryError::NotOurs { dir: dir.into(), owner },
+        (errno, _) => RegistryError::Io { dir: dir.into(), error: errno.into() },
     };
     let folder = open_folder(dir).map_err(failed)?;
     let stat = fstat(&folder).map_err(failed)?;
@@ -116,6 +118,12 @@ fn verify(dir: &Path) -> Result<(), RegistryError> {
         Some((_, name)) => Err(RegistryError::OnNetwork { dir: dir.into(), name }),
         None => Ok(()),
     }
+}
+
+/// Who owns it, if it is another user.
+fn stranger(dir: &Path) -> Option<u32> {
+    let owner = rustix::fs::lstat(dir).ok()?.st_uid;
+    (owner != geteuid().as_raw()).then_some(owner)
 }
 
 /// Why there is no registry to work with.
@@ -216,6 +224,7 @@ mod tests {
     use super::*;
     use std::fs;
     use std::os::unix::fs::{PermissionsExt, symlink};
+    use std::os::unix::process::CommandExt as _;
 
     fn mode(path: &Path) -> u32 {
         fs::metadata(path).unwrap().permissions().mode() & 0o7777
@@ -260,6 +269,41 @@ mod tests {
             let dir = locate(None).unwrap();
             assert_eq!(dir, PathBuf::from(format!("/tmp/rejoin-{}", geteuid().as_raw())));
         }
+    }
+
+    const TRIED: &str = "REJOIN_TEST_TRIED_FOLDER";
+    const NOBODY: u32 = 65534;
+
+    /// Run by [`a_folder_that_another_user_closed_is_told_with_its_owner`] as that user.
+    #[test]
+    fn tells_whose_it_is_if_it_is_told_to() {
+        let Some(dir) = std::env::var_os(TRIED) else { return };
+        let error = Registry::open(Some(dir.as_ref())).unwrap_err();
+        assert!(matches!(error, RegistryError::NotOurs { owner: 0, .. }), "{error}");
+    }
+
+    /// As somebody does it who wants to keep another user from having sessions.
+    #[test]
+    fn a_folder_that_another_user_closed_is_told_with_its_owner() {
+        if !geteuid().is_root() {
+            eprintln!("passed over: only root can act as another user");
+            return;
+        }
+        let folder = tempfile::tempdir().unwrap();
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        let dir = folder.path().join("closed");
+        Registry::open(Some(&dir)).unwrap();
+        let program = folder.path().join("tries");
+        fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
+        let told = std::process::Command::new(program)
+            .args(["--exact", "registry::folder::tests::tells_whose_it_is_if_it_is_told_to"])
+            .env(TRIED, &dir)
+            .current_dir("/")
+            .uid(NOBODY)
+            .gid(NOBODY)
+            .output()
+            .unwrap();
+        assert!(told.status.success(), "{}", String::from_utf8_lossy(&told.stdout));
     }
 
     #[test]
