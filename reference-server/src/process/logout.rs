@@ -61,7 +61,10 @@ impl Logout {
         let told = ask().map(|told| Settings::default().with(&told));
         let settings = told.unwrap_or_else(|| Settings::in_files(root));
         match settings.kills(user) {
-            Some(true) => Self::Ends { is_lingering: root.join(LINGERING).join(user).exists() },
+            Some(true) => {
+                let is_lingering = !user.is_empty() && root.join(LINGERING).join(user).is_file();
+                Self::Ends { is_lingering }
+            }
             Some(false) => Self::Stays,
             None => Self::Unknown,
         }
@@ -163,11 +166,6 @@ pub(super) struct Launch {
 impl Launch {
     /// For a server that the calling process starts.
     pub(super) fn look() -> Self {
-        let has_scopes = || {
-            let mut command = Command::new(SCOPE[0]);
-            command.args(&SCOPE[1..]).arg("true");
-            output_in_time(command).is_some()
-        };
         Self::of(Logout::look(), &has_scopes)
     }
 
@@ -197,6 +195,13 @@ impl Launch {
     }
 }
 
+/// Whether the user's service manager starts programs in scopes of its own.
+fn has_scopes() -> bool {
+    let mut command = Command::new(SCOPE[0]);
+    command.args(&SCOPE[1..]).arg("true");
+    output_in_time(command).is_some()
+}
+
 /// What becomes of a session when the login that starts it ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Persistence {
@@ -213,7 +218,8 @@ pub(crate) enum Persistence {
 impl Persistence {
     /// For a session that the calling process starts.
     pub(crate) fn look() -> Self {
-        match (Logout::look(), Launch::look()) {
+        let logout = Logout::look();
+        match (logout, Launch::of(logout, &has_scopes)) {
             (Logout::Stays, _) => Self::Stays,
             (Logout::Unknown, _) => Self::Unknown,
             (Logout::Ends { .. }, Launch { warning: Some(warning), .. }) => Self::Ends(warning),

@@ -89,6 +89,7 @@ fn a_server_is_put_in_a_scope_where_that_lasts_and_its_user_told_otherwise() {
     let lingering = [(MAIN, "[Login]\nKillUserProcesses=yes\n"), ("var/lib/systemd/linger/u", "")];
     let lingers = logout(&lingering, "u");
     assert_eq!(lingers, Logout::Ends { is_lingering: true });
+    assert_eq!(logout(&lingering, ""), ENDS, "nobody knows who this is");
     let launch = Launch::of(lingers, &|| true);
     assert_eq!(launch, Launch { prefix: SCOPE.to_vec(), warning: None });
     let told = |logout, has_scopes: bool| {
