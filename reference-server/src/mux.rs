@@ -119,7 +119,11 @@ impl Mux {
                     None => break Ok(()),
                 },
                 Some(_) = self.streams.join_next() => {}
-                Some(server) = self.started.recv() => self.servers.push(server),
+                Some(server) = self.started.recv() => {
+                    self.servers.push(server);
+                    // It may have ended before it was heard of here.
+                    self.reap();
+                }
                 _ = self.children.recv() => self.reap(),
                 () = sleep(IDLE), if self.streams.is_empty() => break Ok(()),
             }
