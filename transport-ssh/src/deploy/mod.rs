@@ -260,7 +260,10 @@ impl DeployConnect {
         Err(match fault {
             Fault::Told(error) => error,
             Fault::Ended => ended(guard.post_mortem().await, &noise),
-            Fault::Silent(waited) => silent(waited, &noise),
+            Fault::Silent(waited) => silent("the host did not run the command", waited, &noise),
+            Fault::Stalled(waited) => {
+                silent("the installation on the host did not get on", waited, &noise)
+            }
         })
     }
 }
@@ -275,10 +278,10 @@ fn ended(error: LinkError, noise: &str) -> LinkError {
     LinkError::new(kind, message).with_detail(error.detail)
 }
 
-fn silent(waited: Duration, noise: &str) -> LinkError {
+fn silent(what: &str, waited: Duration, noise: &str) -> LinkError {
     let seconds = waited.as_secs();
     let noise = if noise.is_empty() { String::new() } else { format!("; it printed: {noise}") };
-    let message = format!("the host did not run the command within {seconds} seconds{noise}");
+    let message = format!("{what} within {seconds} seconds{noise}");
     LinkError::new(LinkErrorKind::Other, message)
 }
 

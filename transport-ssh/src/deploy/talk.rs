@@ -31,6 +31,17 @@ pub(super) enum Fault {
     Ended,
     /// Nothing came for so long.
     Silent(Duration),
+    /// For so long, the installation did not get on.
+    Stalled(Duration),
+}
+
+impl Fault {
+    fn while_installing(self) -> Self {
+        match self {
+            Self::Silent(waited) => Self::Stalled(waited),
+            other => other,
+        }
+    }
 }
 
 pub(super) struct Talk<'a> {
@@ -77,7 +88,9 @@ impl<'a> Talk<'a> {
                 "the host ({platform}) has no program that could check what is put there: \
                  install sha256sum, shasum or openssl"
             ))),
-            Answer::Need { platform, has_gzip, .. } => self.install(&platform, has_gzip).await,
+            Answer::Need { platform, has_gzip, .. } => {
+                self.install(&platform, has_gzip).await.map_err(Fault::while_installing)
+            }
             other => Err(out_of_turn(&other)),
         }
     }
