@@ -12,8 +12,10 @@ use super::args::{Attach, List, Prune};
 use super::aside::Aside;
 use super::job;
 use super::listing::{self, Pruned, Row};
+use super::quote::shown;
 use super::run::{self, Fallible};
 use super::setting::Setting;
+use super::status;
 use super::terminal::{self, Standard};
 use super::words::{self, Ending};
 
@@ -117,7 +119,7 @@ pub(crate) async fn rows(aside: &mut Aside) -> Fallible<Vec<Row>> {
 async fn ask<T: DeserializeOwned>(aside: &mut Aside, words: &str) -> Fallible<T> {
     let connect = aside.asking(words);
     let (answer, error) = aside.while_waiting(answer(&*connect)).await?;
-    listing::parse(&answer).ok_or_else(|| no_answer(&error))
+    listing::parse(&answer).ok_or_else(|| no_answer(&answer, &error))
 }
 
 /// What the server program says to its end, and how its link ended.
@@ -139,12 +141,24 @@ pub(crate) async fn answer(connect: &dyn Connect) -> Fallible<(String, LinkError
     Ok((String::from_utf8_lossy(&answer).into_owned(), guard.post_mortem().await))
 }
 
-fn no_answer(error: &LinkError) -> Ending {
+fn no_answer(answer: &str, error: &LinkError) -> Ending {
     match error.kind {
         LinkErrorKind::ServerMissing => {
             Ending::failed(words::gave_up("server_missing", &error.message))
         }
-        LinkErrorKind::Closed => Ending::failed("the host did not say a word about its sessions"),
+        LinkErrorKind::Closed => Ending::failed(misunderstood(answer, error)),
         _ => Ending::failed(&error.message),
+    }
+}
+
+/// Told of an answer that is none, on a link that ended as if all was well: a host may have its own
+/// things to say to whoever logs in.
+pub(crate) fn misunderstood(answer: &str, error: &LinkError) -> String {
+    match answer.lines().map(shown).find(|line| !line.trim().is_empty()) {
+        Some(line) => {
+            let line = status::cut(&line, 200);
+            format!("the host answered something else than it was asked: {line}")
+        }
+        None => format!("the host did not answer: {}", error.message),
     }
 }

@@ -212,3 +212,18 @@ fn a_long_banner_is_shown_whole_while_the_host_is_waited_for() {
     fs::write(go, "").unwrap();
     assert_eq!(client.finish(), (0, b"no sessions\n".to_vec()));
 }
+
+#[test]
+fn a_host_that_says_something_else_is_quoted() {
+    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    let host = Host::start();
+    let program = host.home().join("ssh");
+    fs::write(&program, "#!/bin/sh\necho\necho 'This is \x1b[2Ja menu.'\n").unwrap();
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o700)).unwrap();
+    for name in ["ls", "prune", "doctor"] {
+        let (status, said) = told(&host, name, &["--ssh", program.to_str().unwrap()], &[]);
+        let quoted = "the host answered something else than it was asked: This is ";
+        assert!(said.contains(quoted) && !said.contains('\x1b'), "{name}: {said}");
+        assert_eq!(status, 255, "{name}");
+    }
+}

@@ -13,7 +13,7 @@ use findings::{Findings, Report, Verdict};
 use super::args::{Doctor, SessionOptions};
 use super::aside::Aside;
 use super::quote::shown;
-use super::remote::{answer, print};
+use super::remote::{answer, misunderstood, print};
 use super::words::{Ending, FAILED};
 use super::{listing, run};
 
@@ -54,9 +54,7 @@ async fn ask(aside: &mut Aside) -> Result<(Report, Duration), LinkError> {
     let (text, error) = answered.map_err(|ending| other(ending.line.unwrap_or_default()))?;
     match listing::parse(&text) {
         Some(report) => Ok((report, began.elapsed())),
-        None if error.kind == LinkErrorKind::Closed => {
-            Err(other("the server program there does not know this question".to_owned()))
-        }
+        None if error.kind == LinkErrorKind::Closed => Err(other(misunderstood(&text, &error))),
         None => Err(error),
     }
 }
