@@ -145,14 +145,15 @@ impl Client {
             }
             // A server may be older than the attach program that greeted, or the other way round.
             // Only downwards: two of them that have nothing in common would go on for ever.
-            Reason::Incompatible { supported }
-                if config
-                    .versions
-                    .newest_common(supported)
-                    .is_some_and(|common| common < self.version) =>
-            {
-                self.version = supported.max.min(config.versions.max);
-                self.ask(config, link, greeted, effects);
+            Reason::Incompatible { supported } => {
+                let common = config.versions.newest_common(supported);
+                match common.filter(|common| *common < self.version) {
+                    Some(common) => {
+                        self.version = common;
+                        self.ask(config, link, greeted, effects);
+                    }
+                    None => self.refused_for_good(reason, effects),
+                }
             }
             Reason::DifferentHost { .. } | Reason::Unresponsive => {
                 effects.push(Effect::Close(link));

@@ -13,6 +13,8 @@ use super::cutting::Cutting;
 const PATIENCE: Duration = Duration::from_mins(3);
 /// How long the process may stay if the doctor does not come to end it.
 const RETENTION: Duration = Duration::from_mins(2);
+/// How long its end may take.
+const ENDING: Duration = Duration::from_secs(20);
 const ECHOES: usize = 9;
 
 /// How the trial went.
@@ -48,22 +50,27 @@ pub(super) async fn run(connect: Arc<dyn Connect>, mut options: Options) -> Resu
     let session = Session::open(Arc::clone(&cutting) as Arc<dyn Connect>, &spec, options)
         .map_err(|error| Failure(error.to_string()))?;
     let mut running = Running { session, expected: Vec::new(), read: Vec::new() };
-    running.until_attached().await?;
-    let connect = began.elapsed();
-    let mut echoes = Vec::new();
-    for _ in 0..ECHOES {
-        echoes.push(running.echo().await?);
-    }
-    echoes.sort_unstable();
-    let cut = Instant::now();
-    cutting.cut();
-    running.echo().await?;
-    let reconnect = cut.elapsed();
-    running.end().await?;
-    Ok(Trial { connect, round_trip: echoes[ECHOES / 2], reconnect })
+    let tried = running.measure(&cutting, began).await;
+    // Whatever went wrong, the process is not left behind if it can be helped.
+    let ended = running.end().await;
+    tried.and_then(|trial| ended.map(|()| trial))
 }
 
 impl Running {
+    async fn measure(&mut self, cutting: &Cutting, began: Instant) -> Result<Trial, Failure> {
+        self.until_attached().await?;
+        let connect = began.elapsed();
+        let mut echoes = Vec::new();
+        for _ in 0..ECHOES {
+            echoes.push(self.echo().await?);
+        }
+        echoes.sort_unstable();
+        let cut = Instant::now();
+        cutting.cut();
+        self.echo().await?;
+        Ok(Trial { connect, round_trip: echoes[ECHOES / 2], reconnect: cut.elapsed() })
+    }
+
     async fn until_attached(&mut self) -> Result<(), Failure> {
         self.until(|event| matches!(event, Event::Attached { .. })).await
     }
@@ -112,7 +119,11 @@ impl Running {
 
     async fn end(&mut self) -> Result<(), Failure> {
         self.session.control.close();
-        self.until(|event| matches!(event, Event::Closed)).await
+        match tokio::time::timeout(ENDING, self.until(|event| matches!(event, Event::Closed))).await
+        {
+            Ok(ended) => ended,
+            Err(_) => Err(Failure("the process could not be ended in time".to_owned())),
+        }
     }
 }
 
