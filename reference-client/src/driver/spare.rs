@@ -36,8 +36,8 @@ pub(super) struct Spare {
     since: Instant,
     /// What it has reported.
     reports: Vec<Report>,
-    /// Whether the host has greeted.
-    is_ready: bool,
+    /// When the host has greeted.
+    ready: Option<Instant>,
 }
 
 /// What is known about the link that is used.
@@ -50,7 +50,7 @@ pub(super) struct Pulse {
     busy: Instant,
     /// How long the last login took.
     login: Duration,
-    /// Whether it was a spare that another one was given up for.
+    /// Whether it has stood by for a while: that it was greeted proves nothing any more.
     is_on_trial: bool,
     /// Before then, none is opened to stand by.
     not_before: Instant,
@@ -98,7 +98,7 @@ impl Driver {
     pub(super) fn look_at_spare(&mut self) {
         let now = Instant::now();
         self.pulse.looked = now;
-        if self.spare.as_ref().is_some_and(|spare| !spare.is_ready)
+        if self.spare.as_ref().is_some_and(|spare| spare.ready.is_none())
             && self.spare.as_ref().is_some_and(|spare| now >= spare.since + self.login_limit())
         {
             // Dialled into an outage, it may be waiting longer and longer to try again.
@@ -109,7 +109,7 @@ impl Driver {
             self.drop_spare();
         } else if self.spare.is_none() {
             self.open_spare();
-        } else if is_doubtful && self.spare.as_ref().is_some_and(|spare| spare.is_ready) {
+        } else if is_doubtful && self.spare.as_ref().is_some_and(|spare| spare.ready.is_some()) {
             self.switch();
         }
     }
@@ -121,10 +121,10 @@ impl Driver {
 
     fn next_look(&self) -> Option<Instant> {
         let Pulse { began, looked, not_before, .. } = self.pulse;
-        let opening = self.spare.as_ref().filter(|spare| !spare.is_ready);
+        let opening = self.spare.as_ref().filter(|spare| spare.ready.is_none());
         let given_up = opening.map(|spare| spare.since + self.login_limit());
-        let doubt = match &self.link {
-            Some(_) if !self.is_doubtful() => Some(self.doubt()),
+        let doubt = match self.doubt() {
+            Some(doubt) if !self.is_doubtful() => Some(doubt),
             Some(_) if self.spare.is_none() => Some(looked + RETRY),
             _ => None,
         };
@@ -143,18 +143,22 @@ impl Driver {
     }
 
     /// When the link that is used has been silent for too long: from then on it is worth a second
-    /// one. One that is being opened may take as long as logins do.
-    fn doubt(&self) -> Instant {
+    /// one. One that is being opened may take as long as logins do. One that has just greeted, and
+    /// brings no answer, is not to blame: the session's server is.
+    fn doubt(&self) -> Option<Instant> {
         let Pulse { began, heard, is_on_trial, .. } = self.pulse;
-        if !self.is_link_started && !is_on_trial {
-            return began + self.login_limit();
+        self.link.as_ref()?;
+        if self.machine.is_attached() {
+            Some(heard + self.timing.doubt)
+        } else if is_on_trial {
+            Some(heard + self.timing.doubt / 4)
+        } else {
+            (!self.is_link_started).then(|| began + self.login_limit())
         }
-        let is_answering = self.machine.is_attached();
-        heard + if is_answering { self.timing.doubt } else { self.timing.doubt / 4 }
     }
 
     fn is_doubtful(&self) -> bool {
-        self.link.is_some() && self.has_spares() && Instant::now() >= self.doubt()
+        self.has_spares() && self.doubt().is_some_and(|doubt| Instant::now() >= doubt)
     }
 
     fn login_limit(&self) -> Duration {
@@ -180,7 +184,7 @@ impl Driver {
         let connect = Arc::clone(&self.connect);
         let live = LiveLink::open(link, connect, Attempt::Reconnect, reports);
         let since = Instant::now();
-        self.spare = Some(Spare { live, since, reports: Vec::new(), is_ready: false });
+        self.spare = Some(Spare { live, since, reports: Vec::new(), ready: None });
     }
 
     pub(super) fn drop_spare(&mut self) {
@@ -205,7 +209,9 @@ impl Driver {
             self.pulse.not_before = Instant::now() + PAUSE;
             return;
         }
-        spare.is_ready |= matches!(report, Report::Frames(_));
+        if matches!(report, Report::Frames(_)) {
+            spare.ready = Some(Instant::now());
+        }
         spare.reports.push(report);
         self.look_at_spare();
     }
@@ -226,19 +232,20 @@ impl Driver {
 
     /// Whether the next attempt needs no wait: a link is there.
     pub(super) fn has_ready_spare(&self) -> bool {
-        self.spare.as_ref().is_some_and(|spare| spare.is_ready)
+        self.spare.as_ref().is_some_and(|spare| spare.ready.is_some())
     }
 
     /// Takes the spare for the attempt that is to be made; whether there is one that leads somewhere.
     pub(super) fn use_spare(&mut self) -> bool {
         let is_fresh = |spare: &Spare| spare.since.elapsed() < self.timing.doubt;
-        let Some(spare) = self.spare.take_if(|spare| spare.is_ready || is_fresh(spare)) else {
+        let Some(spare) = self.spare.take_if(|spare| spare.ready.is_some() || is_fresh(spare))
+        else {
             return false;
         };
         let link = spare.live.link;
         self.pulse.opened();
         self.pulse.began = spare.since;
-        self.pulse.is_on_trial = spare.is_ready;
+        self.pulse.is_on_trial = spare.ready.is_some_and(|at| at.elapsed() >= self.timing.doubt);
         self.link = Some(spare.live);
         self.replayed.extend(spare.reports.into_iter().map(|report| (link, report)));
         true

@@ -269,4 +269,12 @@ async fn a_second_link_that_is_greeted_first_takes_the_place_of_a_silent_one() {
     assert!(stage.driver.timers.is_armed(Timer::Reconnect));
     stage.driver.attempt_now();
     assert!(matches!(stage.driver.replayed.front(), Some((Link(2), Report::Opened))));
+    while let Some((link, report)) = stage.driver.replayed.pop_front() {
+        stage.driver.report(link, report);
+    }
+    assert_eq!(stage.driver.machine.name(), "Attaching");
+    // Its host has just greeted: if no answer follows, that is not the link's fault.
+    tokio::time::advance(stage.driver.timing.handshake / 2).await;
+    stage.driver.look_at_spare();
+    assert!(stage.driver.spare.is_none(), "a stopped server makes nobody dial in circles");
 }
