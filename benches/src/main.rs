@@ -3,29 +3,19 @@
 //!
 //! With `sharing` as the first argument, those of many sessions over one connection.
 //!
-//! Wants `rejoin-server` built in the same profile, or its path as the last argument, and an `sshd`.
+//! Builds the programs that it measures, if Cargo runs it; another `rejoin-server` can be named as
+//! the last argument. Wants an `sshd`.
 
-mod figures;
-mod prober;
-mod sharing;
-
+use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use rejoin_benches::programs::Programs;
+use rejoin_benches::{figures, sharing};
+
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    let mut arguments = std::env::args_os().skip(1).peekable();
-    let is_sharing = arguments.next_if(|word| word == "sharing").is_some();
-    let named = arguments.next().map_or_else(beside, PathBuf::from);
-    // A login shell on the host starts in another folder.
-    let server = std::path::absolute(&named).unwrap_or(named);
-    if !server.is_file() {
-        eprintln!("{} is not there: build rejoin-server, or name it", server.display());
-        return ExitCode::FAILURE;
-    }
-    let measured =
-        if is_sharing { sharing::measure(&server).await } else { figures::measure(&server).await };
-    match measured {
+    match measure().await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("the figures could not be measured: {error}");
@@ -34,8 +24,13 @@ async fn main() -> ExitCode {
     }
 }
 
-/// The server of the same build.
-fn beside() -> PathBuf {
-    let own = std::env::current_exe().unwrap_or_default();
-    own.with_file_name("rejoin-server")
+async fn measure() -> io::Result<()> {
+    let mut arguments = std::env::args_os().skip(1).peekable();
+    let is_sharing = arguments.next_if(|word| word == "sharing").is_some();
+    let server = match arguments.next() {
+        // A login shell on the host starts in another folder.
+        Some(named) => std::path::absolute(PathBuf::from(named))?,
+        None => Programs::built()?.server,
+    };
+    if is_sharing { sharing::measure(&server).await } else { figures::measure(&server).await }
 }

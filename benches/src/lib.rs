@@ -1,0 +1,7 @@
+//! What the benchmarks of rejoin are made of. `README.md` says what each figure means.
+
+pub mod figures;
+pub mod hosts;
+pub mod prober;
+pub mod programs;
+pub mod sharing;
