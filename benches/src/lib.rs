@@ -1,5 +1,6 @@
 //! What the benchmarks of rejoin are made of. `README.md` says what each figure means.
 
+pub mod compare;
 pub mod figures;
 pub mod hosts;
 pub mod prober;

@@ -1,0 +1,143 @@
+//! Where the comparison takes place: a private sshd, ways to it that take their time, and a home
+//! folder that is empty at the begin of every measurement.
+
+use std::ffi::OsString;
+use std::fs;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use rejoin_ssh::testing::{Relay, Signal, Sshd};
+use rustix::process::{Pid, kill_process};
+use tokio::runtime::Runtime;
+
+use super::datagrams::Datagrams;
+use super::processes;
+use super::wire::Wire;
+use crate::programs::Programs;
+
+/// The host, and the network in front of it.
+pub(super) struct Stage {
+    /// Runs the relays.
+    pub(super) runtime: Runtime,
+    pub(super) programs: Programs,
+    pub(super) shpool: Option<PathBuf>,
+    pub(super) wire: Option<Wire>,
+    sshd: Sshd,
+    folder: tempfile::TempDir,
+}
+
+/// A way to the host.
+pub(super) struct Course {
+    pub(super) relay: Relay,
+    pub(super) round_trip: Duration,
+}
+
+impl Stage {
+    pub(super) fn new(programs: Programs, shpool: Option<PathBuf>) -> io::Result<Self> {
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+        let folder = tempfile::TempDir::with_prefix("rejoin-compare-")?;
+        let path = folder.path().display();
+        let environment = format!(
+            "SetEnv HOME={path}/host REJOIN_REGISTRY={path}/host/sessions \
+             TMUX_TMPDIR={path}/host XDG_RUNTIME_DIR={path}/host LC_ALL=C.UTF-8 {}",
+            mark(&folder)
+        );
+        let sshd = Sshd::builder().config_line(environment).config_line("MaxStartups 100");
+        let wire = Wire::lay().inspect_err(|error| {
+            eprintln!(
+                "no network of its own ({error}): the relay plays silences, and no address changes"
+            );
+        });
+        let sshd = sshd.start()?;
+        let stage = Self { runtime, programs, shpool, wire: wire.ok(), sshd, folder };
+        stage.clear()?;
+        Ok(stage)
+    }
+
+    pub(super) fn course(&self, round_trip: Duration) -> io::Result<Course> {
+        let relay = Relay::builder(self.sshd.addr()).listen_on(self.address());
+        let relay = self.runtime.block_on(relay.round_trip(round_trip).start())?;
+        Ok(Course { relay, round_trip })
+    }
+
+    /// Where clients reach the host.
+    pub(super) fn address(&self) -> IpAddr {
+        self.wire.as_ref().map_or(Ipv4Addr::LOCALHOST, Wire::host).into()
+    }
+
+    /// A folder of the host's.
+    pub(super) fn home(&self) -> PathBuf {
+        self.folder.path().join("host")
+    }
+
+    /// What is in front of a client's command for it to be on the other side of the network.
+    pub(super) fn prefix(&self) -> Vec<OsString> {
+        self.wire.as_ref().map(Wire::prefix).unwrap_or_default()
+    }
+
+    /// The words of ssh that lead to the host, its name included.
+    pub(super) fn ssh_words(&self, course: &Course) -> Vec<OsString> {
+        let mut words = self.sshd.ssh_options(course.relay.addr().port());
+        words.push(self.address().to_string().into());
+        words
+    }
+
+    pub(super) fn datagrams(&self, course: &Course, port: u16) -> io::Result<Datagrams> {
+        let started = Datagrams::start(self.address(), port, course.round_trip);
+        self.runtime.block_on(started)
+    }
+
+    /// Kills the processes of sshd that serve connections, and says when.
+    pub(super) fn kill_connections(&self) -> io::Result<Instant> {
+        let sessions: Vec<Pid> = self.sshd.sessions()?;
+        let at = Instant::now();
+        for pid in sessions {
+            // It may have ended by itself since it was listed.
+            let _ = kill_process(pid, Signal::KILL);
+        }
+        Ok(at)
+    }
+
+    /// What runs on the host for its users.
+    pub(super) fn host_processes(&self) -> Vec<u32> {
+        processes::marked(&mark(&self.folder))
+    }
+
+    /// Ends everything on the host, and forgets all that it has kept.
+    pub(super) fn clear(&self) -> io::Result<()> {
+        let deadline = Instant::now() + Duration::from_secs(10);
+        loop {
+            let left = self.host_processes();
+            if left.is_empty() {
+                break;
+            }
+            if Instant::now() > deadline {
+                return Err(io::Error::other("processes on the host do not end"));
+            }
+            processes::signal(&left, Signal::KILL);
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        match fs::remove_dir_all(self.home()) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        use std::os::unix::fs::DirBuilderExt as _;
+        fs::DirBuilder::new().mode(0o700).create(self.home())
+    }
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        if let Err(error) = self.clear() {
+            eprintln!("the host is not left as it was found: {error}");
+        }
+    }
+}
+
+/// In the environment of whatever a connection starts on the host.
+fn mark(folder: &tempfile::TempDir) -> String {
+    format!("REJOIN_COMPARE={}", folder.path().display())
+}
