@@ -143,6 +143,10 @@ impl MemoryHost {
     }
 
     fn step(&mut self, event: Event, queue: &mut WriteQueue) -> io::Result<()> {
+        // It keeps whichever session comes first.
+        if let Event::Frame(_, Frame::Hello(hello)) = &event {
+            self.config.session = hello.session;
+        }
         for effect in self.machine.step(&self.config, event) {
             match effect {
                 Effect::Send(_, frame) => queue.push(&frame).map_err(io::Error::other)?,
