@@ -126,6 +126,17 @@ impl Report {
         self.rows[at].cells.entry(rival).or_default()
     }
 
+    /// The first measurement of a rival that failed.
+    pub(super) fn failure(&self, rival: Rival) -> Option<String> {
+        let failures = self.rows.iter().flat_map(|row| {
+            let cell = row.cells.get(&rival);
+            cell.into_iter()
+                .flat_map(|cell| &cell.failures)
+                .map(|why| format!("{}: {why}", row.what))
+        });
+        failures.into_iter().next()
+    }
+
     /// In the order of what is measured, not of when.
     pub(super) fn sort(&mut self, order: &[&'static str]) {
         let place = |what: &str| order.iter().position(|name| *name == what);
@@ -179,4 +190,30 @@ impl Row {
 fn short(value: f64) -> String {
     let digits = if value < 9.995 { 2 } else { usize::from(value < 99.95) };
     format!("{value:.digits$}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report() -> Report {
+        let (machine, rows) = (Machine::look(), Vec::new());
+        Report { machine, repetitions: 3, network: "none", rows }
+    }
+
+    #[test]
+    fn a_figure_that_is_missing_counts_as_the_worst() {
+        let mut report = report();
+        for (millis, rival) in [(100, Rival::Ssh), (40, Rival::Rejoin), (20, Rival::Rejoin)] {
+            let figure = Figure::millis("reset", Duration::from_millis(millis));
+            report.add(&figure, Duration::ZERO, rival);
+        }
+        report.failed("reset", Duration::ZERO, Rival::Rejoin, "lost".into());
+        report.failed("reset", Duration::ZERO, Rival::Dtach, "lost".into());
+        let table = report.markdown(&[Rival::Ssh, Rival::Rejoin, Rival::Dtach, Rival::Mosh]);
+        let row = table.lines().nth(2).unwrap();
+        assert_eq!(row, "| reset, ms | 0 | 100 | 40.0 (0.40) | not back (1 of 1) | - |");
+        assert_eq!(report.failure(Rival::Rejoin).unwrap(), "reset: lost");
+        assert_eq!(report.failure(Rival::Ssh), None);
+    }
 }
