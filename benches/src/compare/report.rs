@@ -180,6 +180,7 @@ impl Row {
         let shown = short(median);
         let floor = self.cells.get(&Rival::Ssh).and_then(|cell| cell.median);
         match floor.filter(|floor| *floor > 0.0 && rival != Rival::Ssh) {
+            Some(floor) if median / floor < 0.005 => format!("{shown} (<0.01)"),
             Some(floor) => format!("{shown} ({:.2})", median / floor),
             None => shown,
         }

@@ -96,10 +96,8 @@ pub(super) struct Running {
 impl Running {
     /// Starts the program that answers, and waits for its first word.
     pub(super) fn start(stage: &Stage, course: &Course, rival: Rival) -> io::Result<Self> {
-        let own = std::env::current_exe()?;
         let since = Instant::now();
-        let (terminal, datagrams) =
-            run(stage, course, rival, &format!("{} answer", own.display()))?;
+        let (terminal, datagrams) = run(stage, course, rival, &stage.answerer())?;
         let first = terminal.find(within(BEGIN), |screen| answer::parse(&first_row(screen)));
         let Some(((_, pid), at)) = first else {
             return Err(io::Error::other(format!(

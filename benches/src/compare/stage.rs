@@ -52,6 +52,8 @@ impl Stage {
             );
         });
         let sshd = sshd.start()?;
+        // The next build takes this program's place, and a session is to be started after it, too.
+        fs::copy(std::env::current_exe()?, folder.path().join("program"))?;
         let stage = Self { runtime, programs, shpool, wire: wire.ok(), sshd, folder };
         stage.clear()?;
         Ok(stage)
@@ -66,6 +68,11 @@ impl Stage {
     /// Where clients reach the host.
     pub(super) fn address(&self) -> IpAddr {
         self.wire.as_ref().map_or(Ipv4Addr::LOCALHOST, Wire::host).into()
+    }
+
+    /// What answers on the host, as it stands on a command line.
+    pub(super) fn answerer(&self) -> String {
+        format!("{} answer", self.folder.path().join("program").display())
     }
 
     /// A folder of the host's.

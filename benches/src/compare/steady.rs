@@ -31,7 +31,7 @@ pub(super) fn echo(
 ) -> io::Result<Vec<Figure>> {
     let mut running = Running::start(stage, course, rival)?;
     let mut times = Vec::new();
-    for round in 0..if is_quick { 20 } else { 200 } {
+    for round in 0..if is_quick { 20 } else { 100 } {
         let since = Instant::now();
         let number = running.type_number()?;
         let Some(at) = running.answer(number, within(LIMIT))? else {
@@ -86,9 +86,8 @@ pub(super) fn memory(stage: &Stage, course: &Course, rival: Rival) -> io::Result
 /// Whether a process is the program that a session is for, or the shell that only waits for it.
 fn is_payload(pid: u32) -> bool {
     let words = processes::words(pid);
-    let is_answer = words.last().is_some_and(|word| word == "answer");
-    let is_shell = words.get(1).is_some_and(|word| word == "-c");
-    is_answer && words.len() == 2 || is_shell
+    let is_answer = words.len() == 2 && words.last().is_some_and(|word| word == "answer");
+    is_answer || words.get(1).is_some_and(|word| word == "-c")
 }
 
 /// Bytes through pipes, both ways: of those compared, only ssh and rejoin have them.
