@@ -2,6 +2,7 @@
 //! in turn and in one run.
 
 mod answer;
+mod cable;
 mod chart;
 mod datagrams;
 mod machine;
@@ -167,10 +168,7 @@ impl Compare {
     pub fn run(mut self) -> io::Result<()> {
         self.settle();
         let mut stage = Stage::new(Programs::built()?, rivals::which("shpool"))?;
-        let network = match &stage.wire {
-            Some(_) => "virtual interfaces in which packets get lost, relays that take their time",
-            None => "relays that take their time and play all outages",
-        };
+        let network = stage.network();
         let (machine, rows) = (Machine::look(), Vec::new());
         eprintln!("{}, Linux {}, {network}", machine.processor(), machine.kernel);
         let mut report = Report { machine, repetitions: self.repetitions, network, rows };

@@ -75,59 +75,39 @@ fn happen(
     outage: Outage,
 ) -> io::Result<Instant> {
     match outage {
-        Outage::Reset => {
-            let at = Instant::now();
-            course.relay.cut_all_reset();
-            Ok(at)
-        }
+        Outage::Reset => stage.reset(course),
         Outage::Kill => stage.kill_connections(),
         Outage::Silence(time) => {
-            silence(stage, course, running, true)?;
+            stage.silence(course, running.datagrams.as_ref(), true)?;
             let end = within(time);
             while Instant::now() < end {
                 running.type_number()?;
                 thread::sleep(IDLE.min(end.saturating_duration_since(Instant::now())));
             }
-            silence(stage, course, running, false)?;
+            stage.silence(course, running.datagrams.as_ref(), false)?;
             Ok(Instant::now())
         }
         Outage::Sleep(time) => {
             let all = running.terminal.processes();
             processes::signal(&all, Signal::STOP);
-            silence(stage, course, running, true)?;
+            stage.silence(course, running.datagrams.as_ref(), true)?;
             thread::sleep(time);
-            silence(stage, course, running, false)?;
+            stage.silence(course, running.datagrams.as_ref(), false)?;
             let at = Instant::now();
             processes::signal(&all, Signal::CONT);
             Ok(at)
         }
         Outage::Address => {
-            match &mut stage.wire {
-                Some(wire) => wire.change_address()?,
-                None => course.relay.change_path(),
-            }
+            stage.change_address(course)?;
             Ok(Instant::now())
         }
     }
 }
 
-fn silence(stage: &Stage, course: &Course, running: &Running, is_silent: bool) -> io::Result<()> {
-    match &stage.wire {
-        Some(wire) if is_silent => return wire.silence(),
-        Some(wire) => return wire.heal(),
-        None if is_silent => course.relay.silence(),
-        None => course.relay.resume(),
-    }
-    if let Some(datagrams) = &running.datagrams {
-        datagrams.silence(is_silent);
-    }
-    Ok(())
-}
-
 /// From nothing to the first byte of a fresh `ssh host echo x`: what a person waits for who does it
 /// all by hand, and has nothing to come back to.
 fn fresh_echo(stage: &Stage, course: &Course) -> io::Result<Duration> {
-    let mut words = stage.prefix();
+    let mut words = stage.prefix(course);
     words.push("ssh".into());
     words.extend(stage.ssh_words(course));
     words.push(OsString::from("echo x"));

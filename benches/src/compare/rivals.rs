@@ -153,7 +153,7 @@ pub(super) fn run(
     rival: Rival,
     program: &str,
 ) -> io::Result<(Terminal, Option<Datagrams>)> {
-    let mut words = stage.prefix();
+    let mut words = stage.prefix(course);
     let host = stage.ssh_words(course);
     let mut environment = Vec::new();
     let mut datagrams = None;
@@ -187,11 +187,11 @@ pub(super) fn run(
         }
         Rival::Mosh => {
             let (port, key) = start_mosh_server(stage, course, program)?;
-            let relay = stage.datagrams(course, port)?;
-            add(&["mosh-client", &stage.address().to_string(), &relay.addr().port().to_string()]);
+            datagrams = stage.datagrams(course, port)?;
+            let port = datagrams.as_ref().map_or(port, |relay| relay.addr().port());
+            add(&["mosh-client", &stage.address(course).to_string(), &port.to_string()]);
             environment.push(("MOSH_KEY".to_owned(), key));
             environment.push(("MOSH_PREDICTION_DISPLAY".to_owned(), "never".to_owned()));
-            datagrams = Some(relay);
         }
         Rival::Rejoin => {
             words.push(stage.programs.client.clone().into());
@@ -207,7 +207,7 @@ pub(super) fn run(
 
 /// What `mosh` itself does, but for the relay that its client is sent to.
 fn start_mosh_server(stage: &Stage, course: &Course, program: &str) -> io::Result<(u16, String)> {
-    let mut words = stage.prefix();
+    let mut words = stage.prefix(course);
     words.extend(["ssh", "-n", "-tt"].map(OsString::from));
     words.extend(stage.ssh_words(course));
     words

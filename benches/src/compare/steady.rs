@@ -108,7 +108,7 @@ pub(super) fn bulk(
 }
 
 fn piped(stage: &Stage, course: &Course, rival: Rival, command: &str) -> io::Result<Child> {
-    let mut words = stage.prefix();
+    let mut words = stage.prefix(course);
     if rival == Rival::Rejoin {
         words.push(stage.programs.client.clone().into());
         words.push("--server".into());

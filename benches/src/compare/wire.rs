@@ -1,7 +1,8 @@
-//! A network of its own between clients and host, where packets can really get lost.
+//! A network of its own between clients and host, where packets take their time or really get lost.
 //!
-//! The clients run in another network namespace, at one end of a pair of virtual interfaces. That
-//! needs root; without it, the relay has to play what it can.
+//! The clients run in another network namespace, at one end of a pair of virtual interfaces, or of two
+//! pairs with a cable in between that takes its time. That needs root; without it, a relay plays what
+//! it can.
 
 use std::ffi::OsString;
 use std::fs;
@@ -10,13 +11,15 @@ use std::net::Ipv4Addr;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use super::cable::Cable;
+
 const HOST_MAC: &str = "02:00:00:00:00:01";
 const CLIENT_MAC: &str = "02:00:00:00:00:02";
 /// Nobody's.
 const OTHER_MAC: &str = "02:00:00:00:00:fe";
 const CLIENT_DEVICE: &str = "client";
 
-/// The pair of interfaces. It is gone with this, and with the last client in it.
+/// The interfaces. They are gone with this, and with the last client behind them.
 #[derive(Debug)]
 pub(super) struct Wire {
     /// Keeps the namespace, and ends when its input does.
@@ -24,14 +27,15 @@ pub(super) struct Wire {
     device: String,
     network: u8,
     client: u8,
+    cable: Option<Cable>,
 }
 
 impl Wire {
-    /// Lays the wire.
+    /// Lays a wire, the first or another one of this program; a long one can take its time.
     ///
     /// # Errors
     /// It may not, or a program is missing: `ip`, `nsenter`, `unshare`.
-    pub(super) fn lay() -> io::Result<Self> {
+    pub(super) fn lay(number: u8, is_long: bool) -> io::Result<Self> {
         let holder = Command::new("unshare")
             .args(["--net", "cat"])
             .stdin(Stdio::piped())
@@ -39,11 +43,12 @@ impl Wire {
             .stderr(Stdio::null())
             .spawn()?;
         let own = std::process::id();
-        // Any number does, and that of this process is nobody else's now.
-        let network = u8::try_from(own % 250).unwrap_or_default();
-        let mut wire = Self { holder, device: format!("rejoin{own}"), network, client: 2 };
+        // Any number does, and these are nobody else's now.
+        let network = u8::try_from(own % 120).unwrap_or_default() * 2 + number;
+        let device = format!("rj{own}n{number}");
+        let mut wire = Self { holder, device, network, client: 2, cable: None };
         wire.until_apart()?;
-        wire.connect()?;
+        wire.connect(is_long)?;
         Ok(wire)
     }
 
@@ -60,26 +65,70 @@ impl Wire {
         Ok(())
     }
 
-    fn connect(&self) -> io::Result<()> {
+    fn connect(&mut self, is_long: bool) -> io::Result<()> {
         let (device, host, client) = (&self.device, self.host(), self.client());
-        ip(
-            &[],
-            &format!(
+        let namespace = self.holder.id();
+        let pairs = if is_long {
+            format!(
+                "link add {device} address {HOST_MAC} type veth peer name {device}a\n\
+                 link add {device}b type veth \
+                 peer name {CLIENT_DEVICE} address {CLIENT_MAC} netns {namespace}\n\
+                 link add link {device}a name {device}c type macvtap mode passthru\n\
+                 link add link {device}b name {device}d type macvtap mode passthru\n\
+                 link set {device}a up\n\
+                 link set {device}b up\n\
+                 link set {device}c up\n\
+                 link set {device}d up\n"
+            )
+        } else {
+            format!(
                 "link add {device} address {HOST_MAC} type veth \
-             peer name {CLIENT_DEVICE} address {CLIENT_MAC} netns {}\n\
+                 peer name {CLIENT_DEVICE} address {CLIENT_MAC} netns {namespace}\n"
+            )
+        };
+        let here = format!(
+            "{pairs}\
              address add {host}/24 dev {device}\n\
              link set {device} up\n\
-             neighbour replace {client} lladdr {CLIENT_MAC} nud permanent dev {device}\n",
-                self.holder.id()
-            ),
-        )?;
-        self.at_client(&format!(
+             neighbour replace {client} lladdr {CLIENT_MAC} nud permanent dev {device}\n"
+        );
+        ip(&[], &here)?;
+        let there = format!(
             "link set lo up\n\
              address add {client}/24 dev {CLIENT_DEVICE}\n\
              link set {CLIENT_DEVICE} up\n\
              neighbour replace {host} lladdr {HOST_MAC} nud permanent dev {CLIENT_DEVICE}\n\
              route add default via {host}\n"
-        ))
+        );
+        self.at_client(&there)?;
+        if is_long {
+            let ends = [format!("{device}c"), format!("{device}d")];
+            self.cable = Some(Cable::join([&ends[0], &ends[1]])?);
+        }
+        Ok(())
+    }
+
+    /// Takes this time for a way there and back from now on, if it is a long one.
+    pub(super) fn take(&self, round_trip: Duration) {
+        if let Some(cable) = &self.cable {
+            cable.take(round_trip);
+        }
+    }
+
+    /// Resets every connection of the clients to the host: their ends fail at once, and the host's
+    /// get a reset.
+    ///
+    /// # Errors
+    /// `ss` is not there, or may not.
+    pub(super) fn reset(&self) -> io::Result<()> {
+        let mut words = self.prefix();
+        words.extend(["ss", "--kill", "--tcp", "dst"].map(OsString::from));
+        words.push(self.host().to_string().into());
+        let done = Command::new(&words[0]).args(&words[1..]).output()?;
+        if done.status.success() {
+            return Ok(());
+        }
+        Err(io::Error::other(format!("ss: {}", String::from_utf8_lossy(&done.stderr).trim())))
     }
 
     /// The host's address. The network is one that is set apart for benchmarks (RFC 2544).
@@ -157,8 +206,11 @@ impl Drop for Wire {
         drop(self.holder.stdin.take());
         // It ends with its input.
         let _ = self.holder.wait();
-        // With the namespace it would go, too, but later.
+        // With the namespace they would go, too, but later.
         let _ = ip(&[], &format!("link delete {}\n", self.device));
+        if self.cable.is_some() {
+            let _ = ip(&[], &format!("link delete {}b\n", self.device));
+        }
     }
 }
 
