@@ -210,8 +210,9 @@ fn start_mosh_server(stage: &Stage, course: &Course, program: &str) -> io::Resul
     let mut words = stage.prefix(course);
     words.extend(["ssh", "-n", "-tt"].map(OsString::from));
     words.extend(stage.ssh_words(course));
-    words
-        .push(format!("mosh-server new -c 256 -i 127.0.0.1 -l LC_ALL=C.UTF-8 -- {program}").into());
+    let address = stage.address(course);
+    let server = format!("mosh-server new -c 256 -i {address} -l LC_ALL=C.UTF-8 -- {program}");
+    words.push(server.into());
     let output = Command::new(&words[0])
         .args(&words[1..])
         .stdin(Stdio::null())
