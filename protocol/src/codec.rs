@@ -142,13 +142,11 @@ fn finish<T: Serialize>(
 ) -> Result<Encoded, FrameError> {
     // The frames that come often fit, and need no memory of their own.
     let mut short = [0; SHORT_HEADER];
-    match postcard::to_slice(header, &mut short) {
-        Ok(header) => join(kind, header, payload, heads),
-        Err(_) => {
-            let header = postcard::to_allocvec(header).map_err(|_| FrameError::BadHeader(kind))?;
-            join(kind, &header, payload, heads)
-        }
+    if let Ok(header) = postcard::to_slice(header, &mut short) {
+        return join(kind, header, payload, heads);
     }
+    let header = postcard::to_allocvec(header).map_err(|_| FrameError::BadHeader(kind))?;
+    join(kind, &header, payload, heads)
 }
 
 fn join(

@@ -228,7 +228,7 @@ impl Compare {
             for rival in self.rivals.iter().copied().filter(|rival| scenario.applies_to(*rival)) {
                 let measured = self.once(stage, course, scenario, rival, turn);
                 stage.clear()?;
-                self.note(scenario, rival, course.round_trip, &measured);
+                note(scenario, rival, course.round_trip, &measured);
                 match measured {
                     Ok(figures) => {
                         for figure in figures {
@@ -266,24 +266,6 @@ impl Compare {
         }
     }
 
-    fn note(
-        &self,
-        scenario: Scenario,
-        rival: Rival,
-        round_trip: Duration,
-        measured: &io::Result<Vec<Figure>>,
-    ) {
-        let what = match measured {
-            Ok(figures) => {
-                let values = figures.iter().map(|figure| format!("{:.2}", figure.value));
-                values.collect::<Vec<_>>().join(", ")
-            }
-            Err(error) => format!("FAILED: {error}"),
-        };
-        let (scenario, millis) = (scenario.name(), round_trip.as_millis());
-        eprintln!("{scenario}, round trip {millis} ms, {}: {what}", rival.name());
-    }
-
     fn tell(&self, report: &Report) -> io::Result<()> {
         let table = report.markdown(&self.rivals);
         println!("{}", table.trim_end());
@@ -294,4 +276,22 @@ impl Compare {
         }
         Ok(())
     }
+}
+
+/// For whoever watches.
+fn note(
+    scenario: Scenario,
+    rival: Rival,
+    round_trip: Duration,
+    measured: &io::Result<Vec<Figure>>,
+) {
+    let what = match measured {
+        Ok(figures) => {
+            let values = figures.iter().map(|figure| format!("{:.2}", figure.value));
+            values.collect::<Vec<_>>().join(", ")
+        }
+        Err(error) => format!("FAILED: {error}"),
+    };
+    let (scenario, millis) = (scenario.name(), round_trip.as_millis());
+    eprintln!("{scenario}, round trip {millis} ms, {}: {what}", rival.name());
 }

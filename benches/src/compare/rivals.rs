@@ -37,7 +37,7 @@ const ALIVE: [&str; 4] = ["-o", "ServerAliveInterval=10", "-o", "ServerAliveCoun
 /// Attaches again for as long as the connection is what ended.
 const LOOP: &str = "until ssh -t \"$@\"; do :; done";
 /// For a session to begin.
-const BEGIN: Duration = Duration::from_secs(60);
+const BEGIN: Duration = Duration::from_mins(1);
 
 impl Rival {
     /// All, in the order of the table's columns.

@@ -13,7 +13,7 @@ use super::stage::{Course, Stage};
 use super::terminal::within;
 
 /// For anything that works.
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_mins(1);
 const PROMPT: &str = "@@@";
 
 /// From the start of the client to the first word of the program on the host.
@@ -66,7 +66,7 @@ pub(super) fn interrupt(stage: &Stage, course: &Course, rival: Rival) -> io::Res
     thread::sleep(Duration::from_secs(1));
     let since = Instant::now();
     terminal.write(b"\x03")?;
-    let (_, at) = terminal
+    let ((), at) = terminal
         .find(within(LIMIT), is_prompt)
         .ok_or_else(|| failed("Ctrl-C does not bring back the prompt"))?;
     Ok(vec![Figure::millis("Ctrl-C under yes", at - since)])
