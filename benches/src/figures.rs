@@ -8,10 +8,10 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use rejoin_ssh::testing::Sshd;
-use rejoin_ssh::{Connect, SshConnect, UnixConnect};
-use tokio::net::UnixListener;
+use rejoin_ssh::{Connect, SshConnect};
 use tokio::process::Command;
 
+use crate::hosts;
 use crate::prober::Prober;
 
 const UNIX_RUNS: usize = 200;
@@ -19,7 +19,11 @@ const SSH_RUNS: usize = 40;
 /// Writes once and stays: something to replay, and nothing to do.
 const IDLE: &str = "echo ready; exec sleep 1000";
 
-pub(crate) async fn measure(server: &Path) -> io::Result<()> {
+/// Prints the figures of one session, measured with this server program.
+///
+/// # Errors
+/// A program could not be run, or did not answer as it should.
+pub async fn measure(server: &Path) -> io::Result<()> {
     let folder = tempfile::tempdir()?;
     let registry = folder.path().join("sessions");
     println!("server program        {:>9.1} KiB", kib(fs::metadata(server)?.len()));
@@ -28,10 +32,7 @@ pub(crate) async fn measure(server: &Path) -> io::Result<()> {
 }
 
 async fn over_unix_socket(server: &Path, folder: &Path, registry: &Path) -> io::Result<()> {
-    let path = folder.join("socket");
-    let listener = UnixListener::bind(&path)?;
-    tokio::spawn(serve(listener, server.into(), registry.into()));
-    let connect = UnixConnect::new(path);
+    let connect = hosts::attach_per_connection(server, folder, registry)?;
     let mut prober = Prober::open(&connect, IDLE).await?;
     for name in ["serve", "attach"] {
         let look = || resident_of(registry, name);
@@ -44,26 +45,6 @@ async fn over_unix_socket(server: &Path, folder: &Path, registry: &Path) -> io::
     }
     print("resume, Unix socket", &mut times);
     prober.close(&connect).await
-}
-
-/// Runs `rejoin-server attach` on each connection, as inetd would.
-async fn serve(
-    listener: UnixListener,
-    server: std::path::PathBuf,
-    registry: std::path::PathBuf,
-) -> io::Result<()> {
-    loop {
-        let stream = listener.accept().await?.0.into_std()?;
-        stream.set_nonblocking(false)?;
-        let mut attach = Command::new(&server)
-            .arg("--registry")
-            .arg(&registry)
-            .arg("attach")
-            .stdin(std::os::fd::OwnedFd::from(stream.try_clone()?))
-            .stdout(std::os::fd::OwnedFd::from(stream))
-            .spawn()?;
-        tokio::spawn(async move { attach.wait().await });
-    }
 }
 
 async fn over_ssh(server: &Path, registry: &Path) -> io::Result<()> {

@@ -1,31 +1,25 @@
 //! `cargo run --release -p rejoin-benches`: the figures that a reconnect is made of, measured
 //! beside plain `ssh` in one run.
 //!
-//! With `sharing` as the first argument, those of many sessions over one connection.
+//! With `sharing` as the first argument, those of many sessions over one connection; with `deploying`,
+//! those of a host that has no server program yet; with `compare`,
+//! rejoin beside everything else that keeps a session, through all kinds of outages.
 //!
-//! Wants `rejoin-server` built in the same profile, or its path as the last argument, and an `sshd`.
+//! Builds the programs that it measures, if Cargo runs it; for the first two, another
+//! `rejoin-server` can be named as the last argument. Wants an `sshd`.
 
-mod figures;
-mod prober;
-mod sharing;
-
+use std::ffi::OsString;
+use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> ExitCode {
-    let mut arguments = std::env::args_os().skip(1).peekable();
-    let is_sharing = arguments.next_if(|word| word == "sharing").is_some();
-    let named = arguments.next().map_or_else(beside, PathBuf::from);
-    // A login shell on the host starts in another folder.
-    let server = std::path::absolute(&named).unwrap_or(named);
-    if !server.is_file() {
-        eprintln!("{} is not there: build rejoin-server, or name it", server.display());
-        return ExitCode::FAILURE;
-    }
-    let measured =
-        if is_sharing { sharing::measure(&server).await } else { figures::measure(&server).await };
-    match measured {
+use clap::Parser as _;
+use rejoin_benches::compare::{self, Compare};
+use rejoin_benches::programs::Programs;
+use rejoin_benches::{deploying, figures, sharing};
+
+fn main() -> ExitCode {
+    match run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("the figures could not be measured: {error}");
@@ -34,8 +28,33 @@ async fn main() -> ExitCode {
     }
 }
 
-/// The server of the same build.
-fn beside() -> PathBuf {
-    let own = std::env::current_exe().unwrap_or_default();
-    own.with_file_name("rejoin-server")
+fn run() -> io::Result<()> {
+    let mut words = std::env::args_os().skip(1).peekable();
+    let first = words.peek().map(|word| word.to_string_lossy().into_owned());
+    match first.as_deref() {
+        // What `compare` runs on the host.
+        Some("answer") => compare::answer(),
+        Some("compare") => Compare::parse_from(words).run(),
+        Some("deploying") => deploying::measure(&Programs::built()?),
+        Some("sharing") => {
+            let server = server(words.nth(1))?;
+            runtime()?.block_on(sharing::measure(&server))
+        }
+        _ => {
+            let server = server(words.next())?;
+            runtime()?.block_on(figures::measure(&server))
+        }
+    }
+}
+
+fn server(named: Option<OsString>) -> io::Result<PathBuf> {
+    match named {
+        // A login shell on the host starts in another folder.
+        Some(named) => std::path::absolute(PathBuf::from(named)),
+        None => Ok(Programs::built()?.server),
+    }
+}
+
+fn runtime() -> io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()
 }

@@ -15,8 +15,12 @@ use rejoin_protocol::{
 use rejoin_ssh::{Attempt, Connect, LinkGuard, LinkReader, LinkWriter};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
+/// As much as the drivers read at once.
+const READ: usize = 64 * 1024;
+
 /// A session that has something to replay.
-pub(crate) struct Prober {
+#[derive(Debug)]
+pub struct Prober {
     session: SessionId,
     instance: ClientInstance,
     attach: AttachNumber,
@@ -34,7 +38,16 @@ struct Probe {
 
 impl Prober {
     /// Starts `command`, and returns once it has written something.
-    pub(crate) async fn open(connect: &dyn Connect, command: &str) -> io::Result<Self> {
+    pub async fn open(connect: &dyn Connect, command: &str) -> io::Result<Self> {
+        Self::with_window(connect, command, ProcessSpec::DEFAULT_WINDOW).await
+    }
+
+    /// The same, with so many bytes of window.
+    pub async fn with_window(
+        connect: &dyn Connect,
+        command: &str,
+        window: u64,
+    ) -> io::Result<Self> {
         let mut prober = Self {
             session: SessionId::from_bytes(random()?),
             instance: ClientInstance::from_bytes(random()?),
@@ -43,27 +56,45 @@ impl Prober {
         };
         let mut probe = Probe::open(connect).await?;
         let Frame::Greeting(greeting) = probe.next().await? else { return Err(unexpected()) };
-        let spec = ProcessSpec::new(Command::Shell(command.as_bytes().to_vec()));
+        let mut spec = ProcessSpec::new(Command::Shell(command.as_bytes().to_vec()));
+        spec.window = window;
         let spec: Bytes = spec.encode().map_err(io::Error::other)?;
         let host = greeting.host;
         probe.ask(prober.hello(Wish::Open { incarnation: Incarnation(0), host, spec })).await?;
         prober.epoch = Some(probe.welcome().await?.epoch);
-        probe.first_output().await?;
+        probe.output().await?;
         Ok(prober)
     }
 
     /// How long it takes from nothing to the first byte replayed over a new link.
-    pub(crate) async fn resume(&mut self, connect: &dyn Connect) -> io::Result<Duration> {
+    pub async fn resume(&mut self, connect: &dyn Connect) -> io::Result<Duration> {
         let since = Instant::now();
         let mut probe = self.resumed(connect).await?;
-        probe.first_output().await?;
+        probe.output().await?;
         let elapsed = since.elapsed();
         probe.end().await;
         Ok(elapsed)
     }
 
+    /// How long it takes to get so many bytes of output once the new link is attached.
+    pub async fn replay(&mut self, connect: &dyn Connect, bytes: usize) -> io::Result<Duration> {
+        let mut probe = self.resumed(connect).await?;
+        let (since, mut left) = (Instant::now(), bytes);
+        while left > 0 {
+            left = left.saturating_sub(probe.output().await?);
+        }
+        let elapsed = since.elapsed();
+        probe.end().await;
+        Ok(elapsed)
+    }
+
+    /// The session's id.
+    pub fn session(&self) -> SessionId {
+        self.session
+    }
+
     /// Looks at something while a link is attached.
-    pub(crate) async fn while_attached<T>(
+    pub async fn while_attached<T>(
         &mut self,
         connect: &dyn Connect,
         look: impl FnOnce() -> T,
@@ -79,13 +110,12 @@ impl Prober {
         let wish = Wish::Resume { incarnation: Incarnation(0), epoch, next_output: Seq(0) };
         let mut probe = Probe::open(connect).await?;
         probe.ask(self.hello(wish)).await?;
-        let Frame::Greeting(_) = probe.next().await? else { return Err(unexpected()) };
         probe.welcome().await?;
         Ok(probe)
     }
 
     /// Ends the session.
-    pub(crate) async fn close(mut self, connect: &dyn Connect) -> io::Result<()> {
+    pub async fn close(mut self, connect: &dyn Connect) -> io::Result<()> {
         let mut probe = self.resumed(connect).await?;
         probe.send(&Frame::Close).await?;
         loop {
@@ -130,16 +160,20 @@ impl Probe {
     }
 
     async fn welcome(&mut self) -> io::Result<Welcome> {
-        match self.next().await? {
-            Frame::Welcome(welcome) => Ok(welcome),
-            frame => Err(io::Error::other(format!("{frame:?} instead of a Welcome"))),
+        loop {
+            match self.next().await? {
+                Frame::Welcome(welcome) => return Ok(welcome),
+                Frame::Greeting(_) => {}
+                frame => return Err(io::Error::other(format!("{frame:?} instead of a Welcome"))),
+            }
         }
     }
 
-    async fn first_output(&mut self) -> io::Result<()> {
+    /// The length of the next piece of output.
+    async fn output(&mut self) -> io::Result<usize> {
         loop {
-            if let Frame::Item { item: Item::Output { .. }, .. } = self.next().await? {
-                return Ok(());
+            if let Frame::Item { item: Item::Output { data, .. }, .. } = self.next().await? {
+                return Ok(data.len());
             }
         }
     }
@@ -150,6 +184,7 @@ impl Probe {
             if let Some(frame) = decoded {
                 return Ok(frame);
             }
+            self.buffer.reserve(READ);
             if self.reader.read_buf(&mut self.buffer).await? == 0 {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }

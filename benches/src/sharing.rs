@@ -31,7 +31,11 @@ struct Stage<'a> {
     _sshd: Sshd,
 }
 
-pub(crate) async fn measure(server: &Path) -> io::Result<()> {
+/// Prints the figures of many sessions, measured with this server program.
+///
+/// # Errors
+/// A program could not be run, or did not answer as it should.
+pub async fn measure(server: &Path) -> io::Result<()> {
     let folder = tempfile::tempdir()?;
     for count in [1, 50, 500] {
         let registry = folder.path().join(count.to_string());

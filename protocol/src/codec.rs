@@ -9,8 +9,7 @@ mod hello;
 mod next;
 
 use alloc::collections::VecDeque;
-use alloc::vec::Vec;
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Buf, BufMut, Bytes, BytesMut};
 use serde::{Deserialize, Serialize};
 
 use crate::error::FrameError;
@@ -41,6 +40,10 @@ pub const MAX_IGNORABLE: u32 = MAX_ITEM;
 pub const IGNORABLE: u8 = 0x80;
 
 const LENGTH_LEN: usize = 4;
+/// Every Item and every Ack has a header below this.
+const SHORT_HEADER: usize = 32;
+/// How much room for heads a queue gets at once: for some hundred frames.
+const HEADS: usize = 4096;
 
 /// The kind bytes (SPEC section 4.1).
 mod kind {
@@ -91,28 +94,34 @@ pub struct Encoded {
 /// [`FrameError::TooLong`] if the frame is longer than its kind may be: only a payload or a text
 /// of the caller's can cause that.
 pub fn encode(frame: &Frame) -> Result<Encoded, FrameError> {
+    encode_with(frame, &mut BytesMut::new())
+}
+
+/// The same, with room for heads that many frames share.
+fn encode_with(frame: &Frame, heads: &mut BytesMut) -> Result<Encoded, FrameError> {
+    let none = Bytes::new;
     match frame {
-        Frame::Greeting(greeting) => finish(kind::GREETING, greeting, &Bytes::new()),
-        Frame::Hello(hello) => hello::encode(hello),
+        Frame::Greeting(greeting) => finish(kind::GREETING, greeting, none(), heads),
+        Frame::Hello(hello) => hello::encode(hello, heads),
         #[cfg(rejoin_next)]
         Frame::Welcome(welcome) if next::is_spoken(welcome.version) => {
-            next::encode_welcome(welcome)
+            next::encode_welcome(welcome, heads)
         }
-        Frame::Welcome(welcome) => finish(kind::WELCOME, welcome, &Bytes::new()),
-        Frame::Refused(refused) => finish(kind::REFUSED, refused, &Bytes::new()),
-        Frame::Item { seq, item } => encode_item(*seq, item),
-        Frame::Ack { next } => finish(kind::ACK, next, &Bytes::new()),
-        Frame::Ping { token } => finish(kind::PING, token, &Bytes::new()),
-        Frame::Pong { token } => finish(kind::PONG, token, &Bytes::new()),
-        Frame::Superseded { by, name } => finish(kind::SUPERSEDED, &(by, name), &Bytes::new()),
-        Frame::Detach => finish(kind::DETACH, &(), &Bytes::new()),
-        Frame::Close => finish(kind::CLOSE, &(), &Bytes::new()),
-        Frame::Closed { attach } => finish(kind::CLOSED, attach, &Bytes::new()),
-        Frame::Bye(bye) => finish(kind::BYE, bye, &Bytes::new()),
+        Frame::Welcome(welcome) => finish(kind::WELCOME, welcome, none(), heads),
+        Frame::Refused(refused) => finish(kind::REFUSED, refused, none(), heads),
+        Frame::Item { seq, item } => encode_item(*seq, item, heads),
+        Frame::Ack { next } => finish(kind::ACK, next, none(), heads),
+        Frame::Ping { token } => finish(kind::PING, token, none(), heads),
+        Frame::Pong { token } => finish(kind::PONG, token, none(), heads),
+        Frame::Superseded { by, name } => finish(kind::SUPERSEDED, &(by, name), none(), heads),
+        Frame::Detach => finish(kind::DETACH, &(), none(), heads),
+        Frame::Close => finish(kind::CLOSE, &(), none(), heads),
+        Frame::Closed { attach } => finish(kind::CLOSED, attach, none(), heads),
+        Frame::Bye(bye) => finish(kind::BYE, bye, none(), heads),
     }
 }
 
-fn encode_item(seq: Seq, item: &Item) -> Result<Encoded, FrameError> {
+fn encode_item(seq: Seq, item: &Item, heads: &mut BytesMut) -> Result<Encoded, FrameError> {
     let (item, payload) = match item {
         Item::Input(data) => (ItemKind::Input, data.clone()),
         Item::InputEnd => (ItemKind::InputEnd, Bytes::new()),
@@ -122,18 +131,36 @@ fn encode_item(seq: Seq, item: &Item) -> Result<Encoded, FrameError> {
         Item::Exit(status) => (ItemKind::Exit(*status), Bytes::new()),
         Item::Gap { next } => (ItemKind::Gap { next: *next }, Bytes::new()),
     };
-    finish(kind::ITEM, &ItemHeader { seq, item }, &payload)
+    finish(kind::ITEM, &ItemHeader { seq, item }, payload, heads)
 }
 
-fn finish<T: Serialize>(kind: u8, header: &T, payload: &Bytes) -> Result<Encoded, FrameError> {
-    let mut head = Vec::with_capacity(64);
-    head.extend_from_slice(&[0, 0, 0, 0, kind]);
-    let mut head = postcard::to_extend(header, head).map_err(|_| FrameError::BadHeader(kind))?;
-    let length = head.len() - LENGTH_LEN + payload.len();
-    let length = u32::try_from(length).unwrap_or(u32::MAX);
+fn finish<T: Serialize>(
+    kind: u8,
+    header: &T,
+    payload: Bytes,
+    heads: &mut BytesMut,
+) -> Result<Encoded, FrameError> {
+    // The frames that come often fit, and need no memory of their own.
+    let mut short = [0; SHORT_HEADER];
+    if let Ok(header) = postcard::to_slice(header, &mut short) {
+        return join(kind, header, payload, heads);
+    }
+    let header = postcard::to_allocvec(header).map_err(|_| FrameError::BadHeader(kind))?;
+    join(kind, &header, payload, heads)
+}
+
+fn join(
+    kind: u8,
+    header: &[u8],
+    payload: Bytes,
+    heads: &mut BytesMut,
+) -> Result<Encoded, FrameError> {
+    let length = u32::try_from(1 + header.len() + payload.len()).unwrap_or(u32::MAX);
     check_length(kind, length)?;
-    head[..LENGTH_LEN].copy_from_slice(&length.to_be_bytes());
-    Ok(Encoded { head: head.into(), payload: payload.clone() })
+    heads.put_u32(length);
+    heads.put_u8(kind);
+    heads.put_slice(header);
+    Ok(Encoded { head: heads.split().freeze(), payload })
 }
 
 /// The longest frame of a kind, in bytes behind the length field (SPEC section 3.2).
@@ -289,6 +316,8 @@ fn decode_item(body: &Bytes) -> Result<Frame, FrameError> {
 pub struct WriteQueue {
     pieces: VecDeque<Bytes>,
     len: usize,
+    /// Room for the heads to come: an allocation for each would cost more than its frame.
+    heads: BytesMut,
 }
 
 impl WriteQueue {
@@ -304,7 +333,10 @@ impl WriteQueue {
     /// # Errors
     /// As [`encode`]; the queue is then as before.
     pub fn push(&mut self, frame: &Frame) -> Result<(), FrameError> {
-        let Encoded { head, payload } = encode(frame)?;
+        if self.heads.capacity() < LENGTH_LEN + 1 + SHORT_HEADER {
+            self.heads.reserve(HEADS);
+        }
+        let Encoded { head, payload } = encode_with(frame, &mut self.heads)?;
         self.push_bytes(head);
         self.push_bytes(payload);
         Ok(())

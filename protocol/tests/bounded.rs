@@ -7,8 +7,10 @@ mod common;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
-use bytes::{Bytes, BytesMut};
-use rejoin_protocol::codec::{CLIENT_MAGIC, Decoder, MAX_HELLO, MAX_NOISE, SERVER_MAGIC, limit};
+use bytes::{Buf as _, Bytes, BytesMut};
+use rejoin_protocol::codec::{
+    CLIENT_MAGIC, Decoder, MAX_HELLO, MAX_NOISE, SERVER_MAGIC, WriteQueue, limit,
+};
 use rejoin_protocol::spec::ProcessSpec;
 
 /// Counts what the thread at hand holds, and the most that it held.
@@ -17,6 +19,7 @@ struct Counting;
 thread_local! {
     static HELD: Cell<isize> = const { Cell::new(0) };
     static PEAK: Cell<isize> = const { Cell::new(0) };
+    static ALLOCATIONS: Cell<usize> = const { Cell::new(0) };
 }
 
 fn count(change: isize) {
@@ -30,6 +33,7 @@ fn count(change: isize) {
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count(layout.size().cast_signed());
+        let _ = ALLOCATIONS.try_with(|made| made.set(made.get() + 1));
         // SAFETY: the caller's own guarantees.
         unsafe { System.alloc(layout) }
     }
@@ -147,6 +151,31 @@ fn a_payload_is_not_allocated_for() {
     let frame = common::wire(&common::item(0, rejoin_protocol::Item::Input(data)));
     let peak = peak_of_decoding(&frame);
     assert!(peak <= SLACK, "{peak} bytes");
+}
+
+#[test]
+fn frames_of_a_running_session_are_encoded_and_decoded_without_memory_of_their_own() {
+    let data = Bytes::from(vec![1; 100]);
+    let (mut queue, mut decoder, mut buffer) = (WriteQueue::default(), started(), BytesMut::new());
+    buffer.reserve(64 * 1024);
+    let before = ALLOCATIONS.get();
+    for round in 0..20 {
+        for seq in 0..50 {
+            let item = rejoin_protocol::Item::Input(data.clone());
+            queue.push(&common::item(50 * round + seq, item)).unwrap();
+            queue.push(&common::ack(50 * round + seq)).unwrap();
+        }
+        while queue.has_remaining() {
+            let length = queue.chunk().len();
+            buffer.extend_from_slice(queue.chunk());
+            queue.advance(length);
+        }
+        while let Some(frame) = decoder.decode(&mut buffer).unwrap() {
+            drop(frame);
+        }
+    }
+    let made = ALLOCATIONS.get() - before;
+    assert!(made < 50, "{made} allocations for 2000 frames");
 }
 
 /// An empty variable takes two bytes of a spec and 48 of memory, and the list doubles as it grows.

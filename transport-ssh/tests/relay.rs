@@ -4,6 +4,8 @@
 
 mod common;
 
+use std::time::{Duration, Instant};
+
 use common::in_time;
 use rejoin_ssh::testing::{Random, Relay};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -160,4 +162,71 @@ async fn a_dropped_relay_ends_its_connections() {
     drop(relay);
     read_all(&mut near).await;
     read_all(&mut far).await;
+}
+
+const ROUND_TRIP: Duration = Duration::from_millis(120);
+
+#[tokio::test]
+async fn bytes_and_new_connections_take_their_time_and_arrive_whole() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let target = listener.local_addr().unwrap();
+    let relay = Relay::builder(target).round_trip(ROUND_TRIP).start().await.unwrap();
+    let begin = Instant::now();
+    let mut near = TcpStream::connect(relay.addr()).await.unwrap();
+    near.write_all(b"early").await.unwrap();
+    let (mut far, _) = in_time("the connection", listener.accept()).await.unwrap();
+    let mut heard = [0; 5];
+    in_time("the first bytes", far.read_exact(&mut heard)).await.unwrap();
+    assert!(begin.elapsed() >= ROUND_TRIP * 3 / 2, "{:?}", begin.elapsed());
+    assert_eq!(&heard, b"early");
+
+    let asked = Instant::now();
+    let flood = vec![7; 300_000];
+    let sent = tokio::spawn(async move {
+        near.write_all(&flood).await.unwrap();
+        near.shutdown().await.unwrap();
+        near
+    });
+    let (heard, _) = read_all(&mut far).await;
+    assert!(heard.len() == 300_000 && heard.iter().all(|byte| *byte == 7));
+    far.write_all(b"answer").await.unwrap();
+    drop(far);
+    let mut near = sent.await.unwrap();
+    assert_eq!(read_all(&mut near).await, (b"answer".to_vec(), false));
+    assert!(asked.elapsed() >= ROUND_TRIP, "{:?}", asked.elapsed());
+    assert_eq!(relay.bytes(), 300_011);
+}
+
+#[tokio::test]
+async fn what_is_on_its_way_when_silence_falls_arrives_after_it() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let target = listener.local_addr().unwrap();
+    let relay = Relay::builder(target).round_trip(ROUND_TRIP).start().await.unwrap();
+    let (mut near, mut far) = join(&listener, &relay).await;
+    near.write_all(b"held back").await.unwrap();
+    relay.silence();
+    near.shutdown().await.unwrap();
+    assert_eq!(relay.bytes(), 0);
+    relay.resume();
+    assert_eq!(read_all(&mut far).await, (b"held back".to_vec(), false));
+}
+
+#[tokio::test]
+async fn a_changed_path_leaves_old_connections_open_and_dead_and_spares_new_ones() {
+    let (listener, relay) = target().await;
+    let (mut near, mut far) = join(&listener, &relay).await;
+    relay.silence();
+    near.write_all(b"never arrives").await.unwrap();
+    relay.change_path();
+    in_time("the loss", relay.wait_for(|counts| counts.stranded == 1)).await;
+    let (mut near_again, mut far_again) = join(&listener, &relay).await;
+    near_again.write_all(b"x").await.unwrap();
+    in_time("a byte", far_again.read_exact(&mut [0])).await.unwrap();
+    // Neither side of the old one is told, not even of the other's end.
+    near.write_all(b"still open").await.unwrap();
+    near.shutdown().await.unwrap();
+    far.write_all(b"still open").await.unwrap();
+    let nothing = far.try_read(&mut [0]).unwrap_err();
+    assert_eq!(nothing.kind(), std::io::ErrorKind::WouldBlock);
+    assert_eq!((relay.bytes(), relay.resets()), (1, 0));
 }

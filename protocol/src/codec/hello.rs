@@ -1,7 +1,7 @@
 //! The Hello. What stands before its wish can be read in every version, so that a peer that speaks
 //! another one can be told so (SPEC section 9).
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use serde::{Deserialize, Serialize};
 
 use super::{Encoded, finish, kind, with_payload};
@@ -31,7 +31,7 @@ enum WishHeader {
     Close { incarnation: Incarnation },
 }
 
-pub(super) fn encode(hello: &Hello) -> Result<Encoded, FrameError> {
+pub(super) fn encode(hello: &Hello, heads: &mut BytesMut) -> Result<Encoded, FrameError> {
     let start = Start {
         version: hello.version,
         session: hello.session,
@@ -43,9 +43,9 @@ pub(super) fn encode(hello: &Hello) -> Result<Encoded, FrameError> {
     let (wish, payload) = header(&hello.wish)?;
     #[cfg(rejoin_next)]
     if super::next::is_spoken(hello.version) {
-        return finish(kind::HELLO, &(start, super::next::MARK, wish), &payload);
+        return finish(kind::HELLO, &(start, super::next::MARK, wish), payload, heads);
     }
-    finish(kind::HELLO, &(start, wish), &payload)
+    finish(kind::HELLO, &(start, wish), payload, heads)
 }
 
 fn header(wish: &Wish) -> Result<(WishHeader, Bytes), FrameError> {

@@ -4,7 +4,7 @@
 //! other bytes: a mark stands before the wish of a Hello and behind a Welcome, so that whoever reads
 //! one version as the other fails.
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 
 use super::{Encoded, finish, kind, whole, with_payload};
 use crate::error::FrameError;
@@ -27,8 +27,11 @@ pub(super) fn behind_mark(version: Version, body: &Bytes) -> Result<Bytes, Frame
     }
 }
 
-pub(super) fn encode_welcome(welcome: &Welcome) -> Result<Encoded, FrameError> {
-    finish(kind::WELCOME, &(welcome, MARK), &Bytes::new())
+pub(super) fn encode_welcome(
+    welcome: &Welcome,
+    heads: &mut BytesMut,
+) -> Result<Encoded, FrameError> {
+    finish(kind::WELCOME, &(welcome, MARK), Bytes::new(), heads)
 }
 
 pub(super) fn decode_welcome(body: &Bytes) -> Result<Frame, FrameError> {

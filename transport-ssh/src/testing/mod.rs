@@ -5,7 +5,7 @@
 mod relay;
 mod sshd;
 
-pub use relay::{Relay, RelayCounts};
+pub use relay::{Relay, RelayBuilder, RelayCounts};
 pub use rustix::process::{Pid, Signal};
 pub use sshd::{Sshd, SshdBuilder};
 

@@ -1,21 +1,26 @@
 //! A TCP relay that does to connections what networks do.
 
+mod connection;
+
 use std::fmt;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
+
+use self::connection::Connection;
 
 type Plan = Box<dyn FnMut(u64) -> Option<u64> + Send>;
 
 /// A TCP relay on the loopback, in front of an address.
 ///
-/// It can reset connections, at a planned byte or at once, fall silent without closing anything, and
-/// refuse. What it did is counted, and can be waited for. Dropping it closes every connection.
+/// It can delay, reset connections, at a planned byte or at once, fall silent without closing
+/// anything, lose the path of the connections that there are, and refuse. What it did is counted,
+/// and can be waited for. Dropping it closes every connection.
 pub struct Relay {
     addr: SocketAddr,
     shared: Arc<Shared>,
@@ -31,6 +36,8 @@ pub struct RelayCounts {
     pub refused: u64,
     /// Connections that the relay has reset.
     pub resets: u64,
+    /// Connections whose path the relay has changed.
+    pub stranded: u64,
     /// Connections that are over, however they ended.
     pub ended: u64,
     /// Bytes that were passed on, in both directions together.
@@ -39,29 +46,73 @@ pub struct RelayCounts {
 
 struct Shared {
     target: SocketAddr,
+    round_trip: Duration,
     counts: watch::Sender<RelayCounts>,
     is_silent: watch::Sender<bool>,
     is_refusing: watch::Sender<bool>,
     /// Rises with every `cut_all_reset`; a connection is cut when it sees the number change.
     cuts: watch::Sender<u64>,
+    /// Rises with every `change_path`.
+    paths: watch::Sender<u64>,
     plan: Mutex<Plan>,
+}
+
+/// What a [`Relay`] is to be like.
+#[derive(Clone, Copy, Debug)]
+pub struct RelayBuilder {
+    target: SocketAddr,
+    address: IpAddr,
+    round_trip: Duration,
+}
+
+impl RelayBuilder {
+    /// Listens on this address of the machine's, at a free port. On the loopback by default.
+    pub fn listen_on(mut self, address: IpAddr) -> Self {
+        self.address = address;
+        self
+    }
+
+    /// Takes this time for a way there and back, to the millisecond that the clock of the runtime
+    /// allows. None by default.
+    ///
+    /// A program cannot delay the handshake of TCP: whoever connects is connected at once. The relay
+    /// makes up for it behind that: it connects to its target when the last packet of a real
+    /// handshake would arrive there, one and a half round trips later, and only then passes on what
+    /// the new connection has brought. A reset by the relay reaches both sides at once.
+    pub fn round_trip(mut self, time: Duration) -> Self {
+        self.round_trip = time;
+        self
+    }
+
+    /// Starts the relay.
+    pub async fn start(self) -> io::Result<Relay> {
+        let listener = TcpListener::bind((self.address, 0)).await?;
+        let addr = listener.local_addr()?;
+        let shared = Arc::new(Shared {
+            target: self.target,
+            round_trip: self.round_trip,
+            counts: watch::Sender::default(),
+            is_silent: watch::Sender::default(),
+            is_refusing: watch::Sender::default(),
+            cuts: watch::Sender::default(),
+            paths: watch::Sender::default(),
+            plan: Mutex::new(Box::new(|_| None)),
+        });
+        let accepting = tokio::spawn(accept(listener, Arc::clone(&shared)));
+        Ok(Relay { addr, shared, accepting })
+    }
 }
 
 impl Relay {
     /// Starts a relay on a free loopback port. Everything that arrives there is passed on to `target`.
     pub async fn start(target: SocketAddr) -> io::Result<Self> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
-        let addr = listener.local_addr()?;
-        let shared = Arc::new(Shared {
-            target,
-            counts: watch::Sender::default(),
-            is_silent: watch::Sender::default(),
-            is_refusing: watch::Sender::default(),
-            cuts: watch::Sender::default(),
-            plan: Mutex::new(Box::new(|_| None)),
-        });
-        let accepting = tokio::spawn(accept(listener, Arc::clone(&shared)));
-        Ok(Self { addr, shared, accepting })
+        Self::builder(target).start().await
+    }
+
+    /// One with something special about it.
+    pub fn builder(target: SocketAddr) -> RelayBuilder {
+        let address = Ipv4Addr::LOCALHOST.into();
+        RelayBuilder { target, address, round_trip: Duration::ZERO }
     }
 
     /// Where the relay listens.
@@ -93,8 +144,17 @@ impl Relay {
         self.shared.is_silent.send_replace(true);
     }
 
-    /// Ends the silence. What was sent meanwhile is passed on now.
+    /// Ends the silence. What was sent meanwhile is passed on now; to have it lost instead, call
+    /// [`change_path`](Self::change_path).
     pub fn resume(&self) {
+        self.shared.is_silent.send_replace(false);
+    }
+
+    /// Loses every present connection without a word, and ends the silence: as when a machine comes
+    /// back with another address, or a router has forgotten its connections. Neither side is told;
+    /// what was on its way, and what they send from now on, never arrives. Later connections work.
+    pub fn change_path(&self) {
+        self.shared.paths.send_modify(|paths| *paths += 1);
         self.shared.is_silent.send_replace(false);
     }
 
@@ -174,6 +234,7 @@ impl Shared {
         let connection = (!is_refused).then(|| Connection {
             allowance: (self.plan.lock().unwrap_or_else(PoisonError::into_inner))(number),
             cuts: self.cuts.subscribe(),
+            paths: self.paths.subscribe(),
             shared: Arc::clone(self),
             client,
         });
@@ -186,6 +247,8 @@ impl Shared {
     }
 
     async fn reach(&self) -> io::Result<TcpStream> {
+        // What a handshake takes until the server knows of it.
+        pause(self.round_trip * 3 / 2).await;
         self.until_not_silent().await;
         TcpStream::connect(self.target).await
     }
@@ -196,116 +259,9 @@ impl Shared {
     }
 }
 
-/// How a connection ends.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Ending {
-    /// Both sides said that they are done.
-    Closed,
-    /// One side failed. The other learns of it as a reset, which is not counted as the relay's.
-    Broken,
-    /// The relay's own doing.
-    Reset,
-}
-
-struct Connection {
-    shared: Arc<Shared>,
-    cuts: watch::Receiver<u64>,
-    allowance: Option<u64>,
-    client: TcpStream,
-}
-
-impl Connection {
-    async fn run(mut self) {
-        let ending = self.relay().await;
-        if ending != Ending::Closed {
-            reset_on_close(&self.client);
-        }
-        let shared = Arc::clone(&self.shared);
-        drop(self);
-        shared.counts.send_modify(|counts| {
-            counts.resets += u64::from(ending == Ending::Reset);
-            counts.ended += 1;
-        });
-    }
-
-    async fn relay(&mut self) -> Ending {
-        let Self { shared, cuts, allowance, client } = self;
-        let reached = tokio::select! {
-            reached = shared.reach() => reached,
-            _ = cuts.changed() => return Ending::Reset,
-        };
-        let Ok(mut server) = reached else { return Ending::Broken };
-        // A relay that delays small packets would be another network than the one under test.
-        let _ = (client.set_nodelay(true), server.set_nodelay(true));
-        let passage = Passage { shared, left: Mutex::new(*allowance) };
-        let ending = tokio::select! {
-            ending = passage.both_ways(client, &mut server) => ending,
-            _ = cuts.changed() => Ending::Reset,
-        };
-        if ending != Ending::Closed {
-            reset_on_close(&server);
-        }
-        ending
-    }
-}
-
-/// Without lingering, closing a socket resets its connection.
-fn reset_on_close(stream: &TcpStream) {
-    // It fails only for a socket that is reset already.
-    let _ = stream.set_zero_linger();
-}
-
-/// The bytes of one connection, on their way.
-struct Passage<'a> {
-    shared: &'a Shared,
-    /// How many more bytes may pass; `None` for any number.
-    left: Mutex<Option<u64>>,
-}
-
-impl Passage<'_> {
-    async fn both_ways(&self, client: &mut TcpStream, server: &mut TcpStream) -> Ending {
-        let (from_client, to_client) = client.split();
-        let (from_server, to_server) = server.split();
-        let there = self.one_way(from_client, to_server);
-        let back = self.one_way(from_server, to_client);
-        match tokio::try_join!(there, back) {
-            Ok(_) => Ending::Closed,
-            Err(ending) => ending,
-        }
-    }
-
-    async fn one_way(
-        &self,
-        mut from: impl AsyncRead + Unpin,
-        mut to: impl AsyncWrite + Unpin,
-    ) -> Result<(), Ending> {
-        let broken = |_| Ending::Broken;
-        let mut chunk = vec![0; 16 * 1024];
-        loop {
-            self.take(0)?;
-            self.shared.until_not_silent().await;
-            let length = from.read(&mut chunk).await.map_err(broken)?;
-            // Silence may have fallen while this waited for bytes.
-            self.shared.until_not_silent().await;
-            if length == 0 {
-                return to.shutdown().await.map_err(broken);
-            }
-            let allowed = self.take(length)?;
-            to.write_all(&chunk[..allowed]).await.map_err(broken)?;
-            self.shared.counts.send_modify(|counts| counts.bytes += allowed as u64);
-        }
-    }
-
-    /// How many of `wanted` bytes may pass. Once none are left, the connection is to be reset.
-    fn take(&self, wanted: usize) -> Result<usize, Ending> {
-        match &mut *self.left.lock().unwrap_or_else(PoisonError::into_inner) {
-            None => Ok(wanted),
-            Some(0) => Err(Ending::Reset),
-            Some(left) => {
-                let allowed = usize::try_from(*left).map_or(wanted, |left| left.min(wanted));
-                *left -= allowed as u64;
-                Ok(allowed)
-            }
-        }
+/// Waits, if there is anything to wait for: a timer of no length still costs a millisecond.
+async fn pause(time: Duration) {
+    if !time.is_zero() {
+        tokio::time::sleep(time).await;
     }
 }
