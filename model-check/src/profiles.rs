@@ -380,7 +380,7 @@ pub const NIGHTLY: &[Profile] = &[
         window: TWO_ITEMS,
         has_slow_application: true,
         has_slow_process: true,
-        budget: Budget::of(&[(C::Input, 3), (C::Output, 3), (C::Exit, 1), (C::Cut, 3)]),
+        budget: Budget::of(&[(C::Input, 2), (C::Output, 2), (C::Exit, 1), (C::Cut, 3)]),
         ..base("night-cuts", "three cuts, small windows, slow ends")
     },
     Profile {
