@@ -50,10 +50,11 @@ pub(super) fn words(pid: u32) -> Vec<String> {
     String::from_utf8_lossy(&line).split_terminator('\0').map(str::to_owned).collect()
 }
 
-/// The bytes that only this process has in memory.
+/// The bytes of memory that this process has written to and shares with none. What it only reads of
+/// its program depends on how many others run that at the moment.
 pub(super) fn private_bytes(pid: u32) -> io::Result<u64> {
     let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup"))?;
-    let private = text.lines().filter(|line| line.starts_with("Private_"));
+    let private = text.lines().filter(|line| line.starts_with("Private_Dirty"));
     let kib = private.filter_map(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok());
     Ok(kib.sum::<u64>() * 1024)
 }

@@ -56,13 +56,17 @@ impl Wire {
         let own = fs::read_link("/proc/self/ns/net")?;
         let theirs = format!("/proc/{}/ns/net", self.holder.id());
         let deadline = Instant::now() + Duration::from_secs(5);
-        while fs::read_link(&theirs)? == own {
-            if self.holder.try_wait()?.is_some() || Instant::now() > deadline {
-                return Err(io::Error::other("no network namespace can be had"));
+        // Its end takes the link away.
+        while fs::read_link(&theirs).is_ok_and(|theirs| theirs == own) {
+            if Instant::now() > deadline {
+                return Err(io::Error::other("no network namespace comes"));
             }
             std::thread::sleep(Duration::from_millis(1));
         }
-        Ok(())
+        match self.holder.try_wait()? {
+            Some(_) => Err(io::Error::other("no network namespace can be had")),
+            None => Ok(()),
+        }
     }
 
     fn connect(&mut self, is_long: bool) -> io::Result<()> {
