@@ -42,7 +42,7 @@ pub const IGNORABLE: u8 = 0x80;
 const LENGTH_LEN: usize = 4;
 /// Every Item and every Ack has a header below this.
 const SHORT_HEADER: usize = 32;
-/// How much room for heads a queue gets at once: for some hundred frames.
+/// How much room for heads there is at once: for some hundred frames.
 const HEADS: usize = 4096;
 
 /// The kind bytes (SPEC section 4.1).
@@ -97,7 +97,15 @@ pub fn encode(frame: &Frame) -> Result<Encoded, FrameError> {
     encode_with(frame, &mut BytesMut::new())
 }
 
-/// The same, with room for heads that many frames share.
+/// The same, with room for heads that many frames share: an allocation for each would cost more than
+/// its frame.
+pub(crate) fn encode_sharing(frame: &Frame, heads: &mut BytesMut) -> Result<Encoded, FrameError> {
+    if heads.capacity() < LENGTH_LEN + 1 + SHORT_HEADER {
+        heads.reserve(HEADS);
+    }
+    encode_with(frame, heads)
+}
+
 fn encode_with(frame: &Frame, heads: &mut BytesMut) -> Result<Encoded, FrameError> {
     let none = Bytes::new;
     match frame {
@@ -316,7 +324,7 @@ fn decode_item(body: &Bytes) -> Result<Frame, FrameError> {
 pub struct WriteQueue {
     pieces: VecDeque<Bytes>,
     len: usize,
-    /// Room for the heads to come: an allocation for each would cost more than its frame.
+    /// Room for the heads to come.
     heads: BytesMut,
 }
 
@@ -333,10 +341,7 @@ impl WriteQueue {
     /// # Errors
     /// As [`encode`]; the queue is then as before.
     pub fn push(&mut self, frame: &Frame) -> Result<(), FrameError> {
-        if self.heads.capacity() < LENGTH_LEN + 1 + SHORT_HEADER {
-            self.heads.reserve(HEADS);
-        }
-        let Encoded { head, payload } = encode_with(frame, &mut self.heads)?;
+        let Encoded { head, payload } = encode_sharing(frame, &mut self.heads)?;
         self.push_bytes(head);
         self.push_bytes(payload);
         Ok(())

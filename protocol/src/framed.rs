@@ -3,7 +3,7 @@
 use bytes::{BufMut, BytesMut};
 use tokio_util::codec;
 
-use crate::codec::{CLIENT_MAGIC, Decoder, SERVER_MAGIC, encode};
+use crate::codec::{CLIENT_MAGIC, Decoder, SERVER_MAGIC, encode_sharing};
 use crate::error::FrameError;
 use crate::frame::Frame;
 
@@ -15,17 +15,18 @@ use crate::frame::Frame;
 pub struct FrameCodec {
     decoder: Decoder,
     magic: Option<[u8; 8]>,
+    heads: BytesMut,
 }
 
 impl FrameCodec {
     /// The client's end: writes client frames, reads server frames.
     pub fn client() -> Self {
-        Self { decoder: Decoder::of_server(), magic: Some(CLIENT_MAGIC) }
+        Self { decoder: Decoder::of_server(), magic: Some(CLIENT_MAGIC), heads: BytesMut::new() }
     }
 
     /// The server's end: writes server frames, reads client frames.
     pub fn server() -> Self {
-        Self { decoder: Decoder::of_client(), magic: Some(SERVER_MAGIC) }
+        Self { decoder: Decoder::of_client(), magic: Some(SERVER_MAGIC), heads: BytesMut::new() }
     }
 
     /// The reading side, for what was skipped before the magic.
@@ -79,7 +80,7 @@ impl codec::Encoder<&Frame> for FrameCodec {
     type Error = CodecError;
 
     fn encode(&mut self, frame: &Frame, buffer: &mut BytesMut) -> Result<(), CodecError> {
-        let encoded = encode(frame)?;
+        let encoded = encode_sharing(frame, &mut self.heads)?;
         if let Some(magic) = self.magic.take() {
             buffer.put_slice(&magic);
         }
