@@ -40,6 +40,9 @@ const GRACE: Duration = Duration::from_secs(1);
 const GUARD: Duration = Duration::from_secs(2);
 /// How often it sweeps up after others.
 const SWEEP: Duration = Duration::from_hours(1);
+/// How long it may take until `ls` shows who is attached. A record takes milliseconds to write, and a
+/// client that comes back is not to wait for that.
+const SHOWN_AFTER: Duration = Duration::from_millis(20);
 /// How long to wait when the system has no descriptor for another stream.
 const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
 /// How long the last frames may take to be written.
@@ -97,6 +100,8 @@ struct Serve {
     retention: Duration,
     /// When to step the ending again.
     ending_due: Option<Instant>,
+    /// When to write down for others who is attached.
+    show_due: Option<Instant>,
     /// When to accept again, after the system refused to.
     accept_after: Option<Instant>,
     children: Signal,
@@ -136,6 +141,7 @@ impl Serve {
             timers: BTreeMap::new(),
             retention: Duration::ZERO,
             ending_due: None,
+            show_due: None,
             accept_after: None,
             children: signal(SignalKind::child())?,
             is_stopped: false,
@@ -173,6 +179,10 @@ impl Serve {
                     self.rearm(timer);
                 }
                 () = due(self.ending_due) => self.children_changed(),
+                () = due(self.show_due) => {
+                    self.show_due = None;
+                    self.show_attachment();
+                }
                 _ = guard.tick() => {
                     self.guard_entry();
                     self.show_activity();
@@ -210,7 +220,7 @@ impl Serve {
             let after = self.machine.name();
             if before != after {
                 self.note(format_args!("{before} -> {after}"));
-                self.show_attachment();
+                self.show_due.get_or_insert_with(|| Instant::now() + SHOWN_AFTER);
             }
         }
     }

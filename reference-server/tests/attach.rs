@@ -352,8 +352,11 @@ fn kill_wants_a_name_that_is_no_slip() {
     for name in ["", "0", &client.session.to_string()[..3]] {
         assert!(!client.server().args(["kill", name]).output().unwrap().status.success());
     }
-    let listed = client.server().args(["ls", "--json"]).output().unwrap();
-    assert!(String::from_utf8_lossy(&listed.stdout).contains("\"state\":\"attached\""));
+    // It lives, and is shown to once the client has its answer.
+    until("it is listed as attached", || {
+        let listed = client.server().args(["ls", "--json"]).output().unwrap();
+        String::from_utf8_lossy(&listed.stdout).contains("\"state\":\"attached\"")
+    });
     drop(link);
 }
 
