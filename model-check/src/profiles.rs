@@ -377,66 +377,6 @@ pub const HUNTS: &[Profile] = &[
 /// Deeper ones, for a night.
 pub const NIGHTLY: &[Profile] = &[
     Profile {
-        window: TWO_ITEMS,
-        has_slow_application: true,
-        has_slow_process: true,
-        budget: Budget::of(&[(C::Input, 2), (C::Output, 2), (C::Exit, 1), (C::Cut, 3)]),
-        ..base("night-cuts", "three cuts, small windows, slow ends")
-    },
-    Profile {
-        has_late_reports: true,
-        budget: Budget::of(&[
-            (C::Input, 1),
-            (C::Output, 2),
-            (C::Cut, 1),
-            (C::Silence, 1),
-            (C::Timeout, 2),
-            (C::Ping, 1),
-        ]),
-        ..base("night-silence", "silence, timers that fire, frames that come late")
-    },
-    Profile {
-        roles: RIVALS,
-        has_slow_process: true,
-        budget: Budget::of(&[
-            (C::Input, 2),
-            (C::Output, 1),
-            (C::Cut, 2),
-            (C::Join, 1),
-            (C::TenureFailure, 1),
-        ]),
-        ..base("night-takeover", "a takeover over links that are cut twice")
-    },
-    Profile {
-        roles: RIVALS,
-        budget: Budget::of(&[
-            (C::Input, 1),
-            (C::Cut, 1),
-            (C::Join, 1),
-            (C::ServerKill, 1),
-            (C::Leftover, 1),
-            (C::Exit, 1),
-        ]),
-        ..base("night-succession", "a takeover, and servers that are killed")
-    },
-    Profile {
-        roles: THREE,
-        budget: Budget::of(&[(C::Input, 1), (C::Cut, 1), (C::Join, 2), (C::ServerKill, 1)]),
-        ..base("night-rivals", "two clients that want the same session, and a killed server")
-    },
-    Profile {
-        roles: RIVALS,
-        budget: Budget::of(&[
-            (C::Input, 2),
-            (C::Output, 1),
-            (C::Cut, 1),
-            (C::ClientRestart, 1),
-            (C::ClientKill, 1),
-            (C::Join, 1),
-        ]),
-        ..base("night-restarts", "clients that are killed, with and without their state")
-    },
-    Profile {
         roles: CLOSED,
         budget: Budget::of(&[
             (C::Input, 1),

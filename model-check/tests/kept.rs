@@ -70,10 +70,11 @@ fn every_twist_breaks_its_rule_where_it_was_caught() {
 }
 
 #[test]
-fn every_profile_of_ci_has_its_count_pinned() {
-    use rejoin_model_check::profiles::CI;
+fn every_profile_has_its_count_pinned() {
+    use rejoin_model_check::profiles::{CI, NIGHTLY};
     let unpinned: Vec<&str> = CI
         .iter()
+        .chain(NIGHTLY)
         .map(|profile| profile.name)
         .filter(|name| check::pinned(name).is_none())
         .collect();

@@ -106,7 +106,10 @@ impl Driver {
         }
         let is_doubtful = self.is_doubtful();
         if !is_doubtful && !self.wants_standby() {
-            self.drop_spare();
+            // While nothing is attached, it may be the next to be used.
+            if self.machine.is_attached() {
+                self.drop_spare();
+            }
         } else if self.spare.is_none() {
             self.open_spare();
         } else if is_doubtful && self.spare.as_ref().is_some_and(|spare| spare.ready.is_some()) {

@@ -278,3 +278,21 @@ async fn a_second_link_that_is_greeted_first_takes_the_place_of_a_silent_one() {
     stage.driver.look_at_spare();
     assert!(stage.driver.spare.is_none(), "a stopped server makes nobody dial in circles");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_second_link_that_is_greeted_just_after_the_first_was_lost_is_the_next() {
+    let (mut stage, far) = Stage::attached().await;
+    stage.driver.standby = true;
+    stage.after(Duration::from_secs(10)).await;
+    let mut standby = stage.far().await;
+    drop(far);
+    while stage.driver.machine.is_attached() {
+        stage.report().await;
+    }
+    standby.greet().await;
+    while !stage.driver.has_ready_spare() {
+        stage.report().await;
+    }
+    stage.driver.attempt_now();
+    assert_eq!(stage.driver.link.as_ref().map(|live| live.link), Some(Link(2)));
+}
