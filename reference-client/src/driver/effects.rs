@@ -31,20 +31,22 @@ impl Driver {
     }
 
     pub(super) fn open_link(&mut self) {
-        self.is_link_opened = false;
-        self.is_link_started = false;
-        if self.use_spare() {
-            return;
-        }
-        self.links += 1;
-        self.pulse.opened();
         // Once: at the start, and whenever a person pressed a key to be asked.
-        let attempt = if self.may_ask { Attempt::First } else { Attempt::Reconnect };
+        let may_ask = std::mem::take(&mut self.may_ask);
         // Until the link is there, whoever opens it keeps the time: it may have much to send first.
         self.asking_until = None;
-        self.is_asking_allowed = std::mem::take(&mut self.may_ask);
-        let link = Link(self.links);
-        let reports = self.reports.clone();
+        self.is_asking_allowed = false;
+        self.is_link_opened = false;
+        self.is_link_started = false;
+        // One that is only being opened asks nobody.
+        if (!may_ask || self.has_ready_spare()) && self.use_spare() {
+            return;
+        }
+        self.is_asking_allowed = may_ask;
+        self.links += 1;
+        self.pulse.opened();
+        let attempt = if may_ask { Attempt::First } else { Attempt::Reconnect };
+        let (link, reports) = (Link(self.links), self.reports.clone());
         self.link = Some(LiveLink::open(link, Arc::clone(&self.connect), attempt, reports));
     }
 

@@ -50,8 +50,8 @@ pub(super) struct Pulse {
     busy: Instant,
     /// How long the last login took.
     login: Duration,
-    /// Whether it has stood by for a while: that it was greeted proves nothing any more.
-    is_on_trial: bool,
+    /// For how long it had been greeted when it was taken, if it stood by.
+    stood_by: Option<Duration>,
     /// Before then, none is opened to stand by.
     not_before: Instant,
     /// When it was last considered whether there should be a spare.
@@ -67,7 +67,7 @@ impl Pulse {
             heard: now,
             busy: now,
             login,
-            is_on_trial: false,
+            stood_by: None,
             not_before: now,
             looked: now,
         }
@@ -75,7 +75,7 @@ impl Pulse {
 
     pub(super) fn opened(&mut self) {
         (self.began, self.heard) = (Instant::now(), Instant::now());
-        self.is_on_trial = false;
+        self.stood_by = None;
     }
 
     pub(super) fn heard(&mut self) {
@@ -87,7 +87,8 @@ impl Pulse {
     }
 
     pub(super) fn started(&mut self) {
-        if !self.is_on_trial {
+        // The login of one that stood by was over before it was taken.
+        if self.stood_by.is_none() {
             self.login = self.began.elapsed();
         }
     }
@@ -98,9 +99,8 @@ impl Driver {
     pub(super) fn look_at_spare(&mut self) {
         let now = Instant::now();
         self.pulse.looked = now;
-        if self.spare.as_ref().is_some_and(|spare| spare.ready.is_none())
-            && self.spare.as_ref().is_some_and(|spare| now >= spare.since + self.login_limit())
-        {
+        let limit = self.login_limit();
+        if self.spare.as_ref().is_some_and(|it| it.ready.is_none() && now >= it.since + limit) {
             // Dialled into an outage, it may be waiting longer and longer to try again.
             self.drop_spare();
         }
@@ -112,7 +112,7 @@ impl Driver {
             }
         } else if self.spare.is_none() {
             self.open_spare();
-        } else if is_doubtful && self.spare.as_ref().is_some_and(|spare| spare.ready.is_some()) {
+        } else if is_doubtful && self.has_ready_spare() {
             self.switch();
         }
     }
@@ -149,11 +149,12 @@ impl Driver {
     /// one. One that is being opened may take as long as logins do. One that has just greeted, and
     /// brings no answer, is not to blame: the session's server is.
     fn doubt(&self) -> Option<Instant> {
-        let Pulse { began, heard, is_on_trial, .. } = self.pulse;
+        let Pulse { began, heard, stood_by, .. } = self.pulse;
         self.link.as_ref()?;
         if self.machine.is_attached() {
             Some(heard + self.timing.doubt)
-        } else if is_on_trial {
+        } else if stood_by.is_some_and(|time| time >= self.timing.doubt) {
+            // That it was greeted proves nothing any more.
             Some(heard + self.timing.doubt / 4)
         } else {
             (!self.is_link_started).then(|| began + self.login_limit())
@@ -248,7 +249,7 @@ impl Driver {
         let link = spare.live.link;
         self.pulse.opened();
         self.pulse.began = spare.since;
-        self.pulse.is_on_trial = spare.ready.is_some_and(|at| at.elapsed() >= self.timing.doubt);
+        self.pulse.stood_by = spare.ready.map(|at| at.elapsed());
         self.link = Some(spare.live);
         self.replayed.extend(spare.reports.into_iter().map(|report| (link, report)));
         true

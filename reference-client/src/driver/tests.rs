@@ -293,6 +293,19 @@ async fn a_second_link_that_is_greeted_just_after_the_first_was_lost_is_the_next
     while !stage.driver.has_ready_spare() {
         stage.report().await;
     }
+    stage.driver.is_asking_allowed = true;
     stage.driver.attempt_now();
     assert_eq!(stage.driver.link.as_ref().map(|live| live.link), Some(Link(2)));
+    assert!(!stage.driver.is_asking_allowed, "nobody is asked on it");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_change_of_the_network_leaves_a_silent_link_less_time() {
+    let (mut stage, _far) = Stage::attached().await;
+    stage.driver.woken(Wake::NetworkChanged);
+    stage.driver.look_at_spare();
+    assert!(stage.driver.spare.is_none(), "it has some time to answer");
+    tokio::time::advance(stage.driver.timing.doubt / 8).await;
+    stage.driver.look_at_spare();
+    assert!(stage.driver.spare.is_some());
 }
