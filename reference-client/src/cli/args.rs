@@ -96,7 +96,7 @@ pub(crate) struct Cli {
 pub(crate) enum Action {
     /// List the sessions of a host
     #[command(long_about = ABOUT_LS)]
-    Ls(List),
+    Ls(Question),
     /// Come back to a session, from this machine or another one
     #[command(long_about = ABOUT_ATTACH)]
     Attach(Attach),
@@ -105,10 +105,10 @@ pub(crate) enum Action {
     Kill(Kill),
     /// Remove what dead servers left behind on a host
     #[command(long_about = ABOUT_PRUNE)]
-    Prune(Prune),
+    Prune(Question),
     /// Find out whether rejoin works on a host
     #[command(long_about = ABOUT_DOCTOR)]
-    Doctor(Doctor),
+    Doctor(Question),
     /// Play the story of a lost connection on this machine; needs no ssh
     #[cfg(feature = "embedded-server")]
     Demo,
@@ -212,9 +212,9 @@ pub(crate) enum WhenLost {
     Fail,
 }
 
-/// List sessions.
+/// Ask a host something.
 #[derive(Args, Debug)]
-pub(crate) struct List {
+pub(crate) struct Question {
     #[command(flatten)]
     pub(crate) link: LinkOptions,
     /// Print it as JSON
@@ -256,30 +256,6 @@ pub(crate) struct Kill {
     /// The first digits of their ids, as ls shows them
     #[arg(value_name = "SESSION", required_unless_present = "all")]
     pub(crate) sessions: Vec<String>,
-}
-
-/// Doctor.
-#[derive(Args, Debug)]
-pub(crate) struct Doctor {
-    #[command(flatten)]
-    pub(crate) link: LinkOptions,
-    /// Print what was found as JSON
-    #[arg(long)]
-    pub(crate) json: bool,
-    /// Where
-    pub(crate) destination: OsString,
-}
-
-/// Prune.
-#[derive(Args, Debug)]
-pub(crate) struct Prune {
-    #[command(flatten)]
-    pub(crate) link: LinkOptions,
-    /// Print it as JSON
-    #[arg(long)]
-    pub(crate) json: bool,
-    /// Where
-    pub(crate) destination: OsString,
 }
 
 /// Reads the command line, without the program's own name.

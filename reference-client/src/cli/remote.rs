@@ -8,7 +8,7 @@ use rejoin_ssh::{Attempt, Connect, LinkError, LinkErrorKind};
 use serde::de::DeserializeOwned;
 use tokio::io::AsyncReadExt as _;
 
-use super::args::{Attach, List, Prune};
+use super::args::{Attach, Question};
 use super::aside::Aside;
 use super::job;
 use super::listing::{self, Pruned, Row};
@@ -25,7 +25,7 @@ const MAX_ANSWER: u64 = 16 * 1024 * 1024;
 const PATIENCE: Duration = Duration::from_mins(3);
 
 /// `rejoin ls`.
-pub(crate) async fn ls(list: List) -> Ending {
+pub(crate) async fn ls(list: Question) -> Ending {
     match rows(&mut Aside::new(&list.link, &list.destination)).await {
         Ok(rows) => show(&rows, list.json),
         Err(ending) => ending,
@@ -92,8 +92,8 @@ fn is_claimable(row: &Row, take_over: bool) -> Fallible<()> {
 }
 
 /// `rejoin prune`.
-pub(crate) async fn prune(prune: Prune) -> Ending {
-    let Prune { link, json, destination } = prune;
+pub(crate) async fn prune(prune: Question) -> Ending {
+    let Question { link, json, destination } = prune;
     let answer = ask(&mut Aside::new(&link, &destination), "prune --json").await;
     let pruned = match answer.map(Pruned::printable) {
         Ok(pruned) => pruned,

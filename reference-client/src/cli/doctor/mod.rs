@@ -10,7 +10,7 @@ use rejoin_ssh::{LinkError, LinkErrorKind};
 
 use findings::{Findings, Report, Verdict};
 
-use super::args::{Doctor, SessionOptions};
+use super::args::{Question, SessionOptions};
 use super::aside::Aside;
 use super::quote::shown;
 use super::remote::{answer, misunderstood, print};
@@ -18,8 +18,8 @@ use super::words::{Ending, FAILED};
 use super::{listing, run};
 
 /// `rejoin doctor`.
-pub(crate) async fn doctor(doctor: Doctor) -> Ending {
-    let Doctor { link, json, destination } = doctor;
+pub(crate) async fn doctor(question: Question) -> Ending {
+    let Question { link, json, destination } = question;
     let name = shown(&destination.to_string_lossy());
     let mut aside = Aside::new(&link, &destination);
     let mut findings = Findings::default();
