@@ -1,12 +1,10 @@
-//! What the exec channel runs: short-lived, stateless, without a thread or a timer of its own
-//! until it copies bytes.
+//! What the exec channel runs: short-lived, stateless, without a thread or a timer of its own.
 //!
 //! It greets, reads what the client wishes, and either answers - where no server lives, with the
-//! same machine that a server runs - or joins the client's stream to the session's server and
-//! copies bytes until one side ends. The stream is never joined to another server afterwards.
+//! same machine that a server runs - or gives the client's channel to the session's server, and
+//! sleeps until that lets go of it. The channel is never given to another server afterwards.
 
 mod decide;
-mod splice;
 mod stream;
 
 use std::io;
@@ -20,6 +18,7 @@ pub(crate) use decide::{Decision, Joined, Place, config, decide};
 use stream::Standard;
 pub(crate) use stream::{Hellos, first_word, invalid, word};
 
+use crate::handover::give_channel;
 use crate::host;
 
 /// How long an attach may look for its session: a client has given up long before. For what starts or
@@ -53,7 +52,7 @@ fn serve(place: &Place) -> io::Result<()> {
         match decide(place, &hello, since + PATIENCE) {
             Decision::Answer(frame) => stream::say(&word(&frame)?)?,
             Decision::Join(Joined { server, .. }) => {
-                return splice::splice(server, &first_bytes(&hello, client.into_unread())?);
+                return give_channel(server, &first_bytes(&hello, client.into_unread())?);
             }
             Decision::TooLate => return Ok(()),
         }

@@ -9,6 +9,7 @@ mod attach;
 mod cli;
 pub mod ending;
 mod fnv;
+mod handover;
 pub mod host;
 pub mod log;
 pub mod marks;
@@ -21,6 +22,7 @@ pub mod reap;
 #[cfg(feature = "record")]
 mod record;
 pub mod registry;
+mod retry;
 mod serve;
 
 pub use cli::run;

@@ -6,6 +6,7 @@ mod guard;
 mod links;
 mod pulse;
 mod running;
+mod wire;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;

@@ -10,9 +10,9 @@ use rejoin_protocol::Frame;
 use rejoin_protocol::codec::{Decoder, SERVER_MAGIC, WriteQueue};
 use rejoin_protocol::frame::{Greeting, Hello};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::io::Errno;
 
 use super::PATIENCE;
+use crate::retry::retry;
 
 const READ: usize = 16 * 1024;
 
@@ -126,14 +126,4 @@ fn wait_readable(fd: BorrowedFd<'_>, deadline: Option<Instant>) -> io::Result<bo
     let left = left.map(Timespec::try_from).transpose().map_err(|_| io::ErrorKind::InvalidInput)?;
     let mut fds = [PollFd::new(&fd, PollFlags::IN)];
     Ok(retry(|| poll(&mut fds, left.as_ref()))? > 0)
-}
-
-/// A call that a signal interrupted is made again.
-pub(super) fn retry<T>(mut call: impl FnMut() -> rustix::io::Result<T>) -> io::Result<T> {
-    loop {
-        match call() {
-            Err(Errno::INTR) => {}
-            other => return Ok(other?),
-        }
-    }
 }

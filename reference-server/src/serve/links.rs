@@ -7,11 +7,12 @@ use rejoin_protocol::codec::{Decoder, WriteQueue};
 use rejoin_protocol::error::Misbehaviour;
 use rejoin_protocol::spec::ProcessSpec;
 use rejoin_protocol::{Frame, Item, Link};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
-use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout_at};
+
+use super::wire::{self, Input, Output};
 
 /// How long a stream may take to bring its first frame.
 const HANDSHAKE: Duration = Duration::from_secs(30);
@@ -47,13 +48,13 @@ pub(super) struct LiveLink {
 
 impl LiveLink {
     pub(super) fn start(link: Link, stream: UnixStream, reports: Reports) -> Self {
-        let (reader, writer) = stream.into_split();
         let (frames, outgoing) = mpsc::channel(QUEUE);
+        let (opened, output) = oneshot::channel();
         Self {
             link,
             frames: Some(frames),
-            reader: tokio::spawn(run_reader(link, reader, reports.clone())),
-            writer: tokio::spawn(run_writer(link, writer, outgoing, reports.clone())),
+            reader: tokio::spawn(run_reader(link, stream, opened, reports.clone())),
+            writer: tokio::spawn(run_writer(link, output, outgoing, reports.clone())),
             reports,
         }
     }
@@ -90,8 +91,13 @@ impl LiveLink {
     }
 }
 
-async fn run_reader(link: Link, mut reader: OwnedReadHalf, reports: Reports) {
-    let report = match read(link, &mut reader, &reports).await {
+async fn run_reader(
+    link: Link,
+    stream: UnixStream,
+    opened: oneshot::Sender<Output>,
+    reports: Reports,
+) {
+    let report = match read(link, stream, opened, &reports).await {
         Ok(()) => Report::Lost,
         Err(what) => Report::Misbehaved(what),
     };
@@ -100,28 +106,20 @@ async fn run_reader(link: Link, mut reader: OwnedReadHalf, reports: Reports) {
 
 async fn read(
     link: Link,
-    reader: &mut OwnedReadHalf,
+    stream: UnixStream,
+    opened: oneshot::Sender<Output>,
     reports: &Reports,
 ) -> Result<(), Misbehaviour> {
-    let mut decoder = Decoder::of_client();
+    let handshake = Instant::now() + HANDSHAKE;
     let mut buffer = BytesMut::new();
+    let opening = timeout_at(handshake, wire::open(stream, &mut buffer)).await;
+    let Ok((mut input, output)) = opening.map_err(|_| Misbehaviour::Silent)? else {
+        return Ok(());
+    };
+    let _ = opened.send(output);
+    let mut decoder = Decoder::of_client();
     let mut has_spoken = false;
     loop {
-        if buffer.capacity() - buffer.len() < READ / 4 {
-            buffer.reserve(READ);
-        }
-        let reading = reader.read_buf(&mut buffer);
-        let count = if has_spoken {
-            reading.await
-        } else {
-            match tokio::time::timeout(HANDSHAKE, reading).await {
-                Ok(count) => count,
-                Err(_) => return Err(Misbehaviour::Silent),
-            }
-        };
-        if matches!(count, Ok(0) | Err(_)) {
-            return Ok(());
-        }
         let (frames, fault) = decode_all(&mut decoder, &mut buffer);
         if !frames.is_empty() {
             has_spoken = true;
@@ -130,7 +128,23 @@ async fn read(
         if let Some(what) = fault {
             return Err(what);
         }
+        let reading = read_some(&mut input, &mut buffer);
+        let count = if has_spoken {
+            reading.await
+        } else {
+            timeout_at(handshake, reading).await.map_err(|_| Misbehaviour::Silent)?
+        };
+        if matches!(count, Ok(0) | Err(_)) {
+            return Ok(());
+        }
     }
+}
+
+async fn read_some(input: &mut Input, buffer: &mut BytesMut) -> std::io::Result<usize> {
+    if buffer.capacity() - buffer.len() < READ / 4 {
+        buffer.reserve(READ);
+    }
+    input.read(buffer).await
 }
 
 fn decode_all(decoder: &mut Decoder, buffer: &mut BytesMut) -> (Vec<Frame>, Option<Misbehaviour>) {
@@ -148,10 +162,12 @@ fn decode_all(decoder: &mut Decoder, buffer: &mut BytesMut) -> (Vec<Frame>, Opti
 /// reports it, after everything that has come.
 async fn run_writer(
     link: Link,
-    mut writer: OwnedWriteHalf,
+    output: oneshot::Receiver<Output>,
     mut frames: mpsc::Receiver<Frame>,
     reports: Reports,
 ) {
+    // A stream that brings nothing is told nothing.
+    let Ok(mut writer) = output.await else { return };
     let mut queue = WriteQueue::default();
     let mut next = Vec::new();
     while frames.recv_many(&mut next, 64).await > 0 {
@@ -160,11 +176,11 @@ async fn run_writer(
             // pieces of the right size.
             let _ = queue.push(&frame);
         }
-        if writer.write_all_buf(&mut queue).await.is_err() {
+        if writer.write(&mut queue).await.is_err() {
             break;
         }
     }
-    let _ = writer.shutdown().await;
+    writer.finish().await;
     if frames.is_closed() {
         let _ = reports.send((link, Report::Lost)).await;
     }

@@ -1,0 +1,15 @@
+//! System calls that a signal may interrupt.
+
+use std::io;
+
+use rustix::io::Errno;
+
+/// A call that a signal interrupted is made again.
+pub(crate) fn retry<T>(mut call: impl FnMut() -> rustix::io::Result<T>) -> io::Result<T> {
+    loop {
+        match call() {
+            Err(Errno::INTR) => {}
+            other => return Ok(other?),
+        }
+    }
+}

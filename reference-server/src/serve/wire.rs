@@ -1,0 +1,158 @@
+//! What carries a link: the stream that it came on, or the channel that an attach program gave.
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixStream as StdUnixStream;
+use std::sync::Arc;
+
+use bytes::{Buf, BufMut as _, BytesMut};
+use rustix::fs::{FileType, OFlags, fcntl_getfl, fcntl_setfl, fstat};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, Interest};
+use tokio::net::UnixStream;
+use tokio::net::unix::pipe;
+
+use crate::handover::{HEADER, NOT_A_CHANNEL, Opening, receive};
+
+/// What a client writes arrives here.
+pub(super) struct Input {
+    bytes: Box<dyn AsyncRead + Send + Unpin>,
+    /// Ends with the attach program that gave the channel.
+    lender: Option<Arc<Lent>>,
+}
+
+/// What is written here, a client reads.
+pub(super) struct Output {
+    bytes: Box<dyn AsyncWrite + Send + Unpin>,
+    _lender: Option<Arc<Lent>>,
+}
+
+/// Finds out what carries a link. What had come before goes into `buffer`.
+///
+/// # Errors
+/// The stream has ended, or what was given cannot be watched.
+pub(super) async fn open(
+    stream: UnixStream,
+    buffer: &mut BytesMut,
+) -> io::Result<(Input, Output)> {
+    let mut header = [0; HEADER];
+    let opening = stream.async_io(Interest::READABLE, || receive(&stream, &mut header)).await?;
+    match opening {
+        Opening::Bytes(0) => Err(io::ErrorKind::UnexpectedEof.into()),
+        Opening::Bytes(count) => {
+            buffer.extend_from_slice(&header[..count]);
+            let (input, output) = stream.into_split();
+            let input = Input { bytes: Box::new(input), lender: None };
+            Ok((input, Output { bytes: Box::new(output), _lender: None }))
+        }
+        Opening::Channel { input, output, read } => {
+            let lent = Arc::new(Lent::new(stream, [&input, &output])?);
+            lent.read_before(read as usize, buffer).await?;
+            let input = Input { bytes: readable(input)?, lender: Some(Arc::clone(&lent)) };
+            Ok((input, Output { bytes: writable(output)?, _lender: Some(lent) }))
+        }
+    }
+}
+
+impl Input {
+    /// Reads what there is; 0 at the end.
+    ///
+    /// # Errors
+    /// What the system says of the channel.
+    pub(super) async fn read(&mut self, buffer: &mut BytesMut) -> io::Result<usize> {
+        let Some(lender) = &self.lender else { return self.bytes.read_buf(buffer).await };
+        tokio::select! {
+            biased;
+            count = self.bytes.read_buf(buffer) => count,
+            () = lender.gone() => Ok(0),
+        }
+    }
+}
+
+impl Output {
+    /// Writes all of it, as much at once as the system takes.
+    ///
+    /// # Errors
+    /// What the system says of the channel.
+    pub(super) async fn write(&mut self, bytes: &mut impl Buf) -> io::Result<()> {
+        self.bytes.write_all_buf(bytes).await
+    }
+
+    /// Says that nothing more comes, where the other side can tell.
+    pub(super) async fn finish(&mut self) {
+        let _ = self.bytes.shutdown().await;
+    }
+}
+
+fn readable(fd: OwnedFd) -> io::Result<Box<dyn AsyncRead + Send + Unpin>> {
+    match file_type(&fd)? {
+        FileType::Fifo => Ok(Box::new(pipe::Receiver::from_owned_fd(fd)?)),
+        _ => Ok(Box::new(socket(fd)?)),
+    }
+}
+
+fn writable(fd: OwnedFd) -> io::Result<Box<dyn AsyncWrite + Send + Unpin>> {
+    match file_type(&fd)? {
+        FileType::Fifo => Ok(Box::new(pipe::Sender::from_owned_fd(fd)?)),
+        _ => Ok(Box::new(socket(fd)?)),
+    }
+}
+
+fn file_type(fd: &OwnedFd) -> io::Result<FileType> {
+    Ok(FileType::from_raw_mode(fstat(fd)?.st_mode))
+}
+
+fn socket(fd: OwnedFd) -> io::Result<UnixStream> {
+    if file_type(&fd)? != FileType::Socket {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, NOT_A_CHANNEL));
+    }
+    let socket = StdUnixStream::from(fd);
+    socket.set_nonblocking(true)?;
+    UnixStream::from_std(socket)
+}
+
+/// Who gave a channel, and how it was: not blocking is only what is written and read here, and a
+/// login shell that waits may have the same files open.
+struct Lent {
+    by: UnixStream,
+    as_it_was: [(OwnedFd, OFlags); 2],
+}
+
+impl Lent {
+    fn new(by: UnixStream, [input, output]: [&OwnedFd; 2]) -> io::Result<Self> {
+        let remember =
+            |fd: &OwnedFd| io::Result::Ok((fd.as_fd().try_clone_to_owned()?, fcntl_getfl(fd)?));
+        Ok(Self { by, as_it_was: [remember(input)?, remember(output)?] })
+    }
+
+    async fn read_before(&self, mut count: usize, buffer: &mut BytesMut) -> io::Result<()> {
+        while count > 0 {
+            self.by.readable().await?;
+            match self.by.try_read_buf(&mut buffer.limit(count)) {
+                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(read) => count -= read,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Completes when the attach program has ended.
+    async fn gone(&self) {
+        while self.by.readable().await.is_ok() {
+            match self.by.try_read(&mut [0]) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                _ => return,
+            }
+        }
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        for (fd, flags) in &self.as_it_was {
+            // It fails for a file that is gone.
+            let _ = fcntl_setfl(fd, *flags);
+        }
+    }
+}
