@@ -4,6 +4,7 @@
 //! slices payloads out of the buffer that was read into. Every length is judged before anything
 //! is allocated for it.
 
+mod acks;
 mod hello;
 #[cfg(rejoin_next)]
 mod next;
@@ -11,6 +12,8 @@ mod next;
 use alloc::collections::VecDeque;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use serde::{Deserialize, Serialize};
+
+pub use acks::Acks;
 
 use crate::error::FrameError;
 use crate::frame::{Bye, Frame};

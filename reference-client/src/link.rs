@@ -4,16 +4,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use rejoin_protocol::codec::{CLIENT_MAGIC, Decoder, Noise, WriteQueue};
+use rejoin_protocol::codec::{Acks, CLIENT_MAGIC, Decoder, Noise, WriteQueue};
 use rejoin_protocol::error::FrameError;
 use rejoin_protocol::{Frame, Link};
 use rejoin_ssh::{Attempt, Connect, LinkError, LinkErrorKind, LinkGuard, LinkReader, LinkWriter};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
 /// How much is read at once.
 const READ: usize = 64 * 1024;
+/// How many frames are written at once.
+const BATCH: usize = 64;
 /// How long a link that is closed may take to send what it still has.
 const FAREWELL: Duration = Duration::from_secs(1);
 
@@ -64,7 +67,7 @@ impl LiveLink {
         self.reader.abort();
         let ended = self.ended;
         async move {
-            let _ = tokio::time::timeout(2 * FAREWELL, ended).await;
+            let _ = timeout(2 * FAREWELL, ended).await;
         }
     }
 
@@ -130,7 +133,7 @@ impl Drop for Keeper {
         let Some((guard, written, end)) = self.parts.take() else { return };
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             runtime.spawn(async move {
-                let _ = tokio::time::timeout(FAREWELL, written).await;
+                let _ = timeout(FAREWELL, written).await;
                 let _ = guard.post_mortem().await;
                 drop(end);
             });
@@ -185,8 +188,12 @@ async fn write(
     mut frames: mpsc::UnboundedReceiver<Frame>,
 ) -> std::io::Result<()> {
     let mut queue = WriteQueue::starting_with(CLIENT_MAGIC);
-    let mut waiting = Vec::new();
-    while frames.recv_many(&mut waiting, 64).await > 0 {
+    let (mut acks, mut waiting) = (Acks::default(), Vec::new());
+    while frames.recv_many(&mut waiting, BATCH).await > 0 {
+        if acks.can_wait(&waiting) {
+            let _ = timeout(Acks::DELAY, frames.recv_many(&mut waiting, BATCH)).await;
+        }
+        acks.thin(&mut waiting);
         for frame in waiting.drain(..) {
             if let Err(error) = queue.push(&frame) {
                 tracing::error!(%error, "a frame of our own was too long and was not sent");

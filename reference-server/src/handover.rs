@@ -3,7 +3,7 @@
 //!
 //! The message that carries them says how many bytes of the channel were read before; those follow
 //! on the same stream. From then on the stream carries nothing. It ends when either program lets
-//! go: to a server that means a lost link, to an attach program that the channel is over.
+//! go: to a server that means a lost link, to an attach program that the channel is over (SPEC 11.8).
 
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::mem::MaybeUninit;

@@ -28,6 +28,7 @@ mod servers;
 mod setting;
 mod signals;
 mod ssh_options;
+mod standard;
 mod status;
 mod stdin;
 mod terminal;

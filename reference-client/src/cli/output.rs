@@ -7,18 +7,39 @@ use bytes::Bytes;
 use rejoin_client::Stream;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::{Errno, write};
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::unix::pipe;
+
+use super::standard;
 
 /// What a pipe that can be written takes without blocking, whatever else it holds (`PIPE_BUF`).
 const ATOMIC: usize = 4096;
 
-/// Writes all of it to one of this program's streams, and comes back when it is written.
-pub(crate) async fn write_all(stream: Stream, data: Bytes) -> io::Result<()> {
-    // The few bytes of an echoed key are not worth a thread's wake-up.
-    if data.len() <= ATOMIC && is_ready(descriptor(stream)) {
-        return write_fully(descriptor(stream), &data);
+/// One of this program's streams that output goes to.
+pub(crate) struct Sink {
+    stream: Stream,
+    /// The stream, where the runtime can wait for it.
+    watched: Option<pipe::Sender>,
+}
+
+impl Sink {
+    pub(crate) fn new(stream: Stream) -> Self {
+        Self { stream, watched: standard::writer(descriptor(stream)) }
     }
-    let written = tokio::task::spawn_blocking(move || write_fully(descriptor(stream), &data));
-    written.await.map_err(io::Error::other)?
+
+    /// Writes all of it, and comes back when it is written.
+    pub(crate) async fn write_all(&mut self, data: Bytes) -> io::Result<()> {
+        if let Some(watched) = &mut self.watched {
+            return watched.write_all(&data).await;
+        }
+        let stream = self.stream;
+        // A few bytes are not worth a thread's wake-up.
+        if data.len() <= ATOMIC && is_ready(descriptor(stream)) {
+            return write_fully(descriptor(stream), &data);
+        }
+        let written = tokio::task::spawn_blocking(move || write_fully(descriptor(stream), &data));
+        written.await.map_err(io::Error::other)?
+    }
 }
 
 fn descriptor(stream: Stream) -> BorrowedFd<'static> {

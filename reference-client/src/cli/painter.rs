@@ -9,7 +9,8 @@ use tokio::sync::mpsc;
 
 use super::screen::Screen;
 use super::status::{self, Place};
-use super::{output, terminal};
+use super::output::Sink;
+use super::terminal;
 
 /// What else is to be written.
 #[derive(Debug)]
@@ -53,6 +54,8 @@ pub(crate) enum Trouble {
 
 pub(crate) struct Painter {
     style: Style,
+    stdout: Sink,
+    stderr: Sink,
     screen: Screen,
     /// Where the status line stands.
     drawn: Option<Place>,
@@ -68,6 +71,8 @@ impl Painter {
         let screen = Screen::default();
         Self {
             style,
+            stdout: Sink::new(Stream::Stdout),
+            stderr: Sink::new(Stream::Stderr),
             screen,
             drawn: None,
             is_moving: false,
@@ -120,7 +125,11 @@ impl Painter {
         if self.style.is_screen {
             self.screen.pass(&data);
         }
-        let written = output::write_all(stream, data).await;
+        let sink = match stream {
+            Stream::Stdout => &mut self.stdout,
+            Stream::Stderr => &mut self.stderr,
+        };
+        let written = sink.write_all(data).await;
         if let (Stream::Stdout, Err(error)) = (stream, written) {
             self.broken(&error);
         }
@@ -143,7 +152,7 @@ impl Painter {
             Paint::Moving(Some(line)) => {
                 self.is_moving = true;
                 let line = status::moving(&line, terminal::size().cols);
-                let _ = output::write_all(Stream::Stderr, line.into()).await;
+                let _ = self.stderr.write_all(line.into()).await;
             }
             Paint::Line(line) => self.line(&line).await,
             Paint::Undo => self.undo().await,
@@ -175,7 +184,7 @@ impl Painter {
             self.draw(status::erase(place).into()).await;
         }
         if std::mem::take(&mut self.is_moving) {
-            let _ = output::write_all(Stream::Stderr, status::MOVED.into()).await;
+            let _ = self.stderr.write_all(status::MOVED.into()).await;
         }
     }
 
@@ -189,13 +198,13 @@ impl Painter {
     async fn line(&mut self, line: &str) {
         self.erase().await;
         let line = if self.is_raw { format!("\r\n{line}\r\n") } else { format!("{line}\n") };
-        let _ = output::write_all(Stream::Stderr, line.into()).await;
+        let _ = self.stderr.write_all(line.into()).await;
     }
 
     /// What is only for the eye has no one to tell when it fails.
-    async fn draw(&self, bytes: Bytes) {
+    async fn draw(&mut self, bytes: Bytes) {
         if !bytes.is_empty() && self.style.is_screen {
-            let _ = output::write_all(Stream::Stdout, bytes).await;
+            let _ = self.stdout.write_all(bytes).await;
         }
     }
 }

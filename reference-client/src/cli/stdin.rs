@@ -1,79 +1,128 @@
-//! Standard input, read on a thread of its own that can be told to leave it alone for a while.
+//! Standard input, read in the background by something that can be told to leave it alone for a while:
+//! a task where the runtime can wait for it, a thread where not.
 
 use std::io;
 use std::os::fd::OwnedFd;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::{Bytes, BytesMut};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::{Errno, read, write};
 use rustix::pipe::{PipeFlags, pipe_with};
-use tokio::sync::mpsc;
+use tokio::io::AsyncReadExt as _;
+use tokio::net::unix::pipe;
+use tokio::sync::{mpsc, watch};
+
+use super::standard;
 
 const READ: usize = 64 * 1024;
 
 /// What is read, until its end.
 pub(crate) type Chunks = mpsc::Receiver<Bytes>;
 
-/// Has the thread pause while somebody else - an ssh that asks for a passphrase - reads the terminal.
+/// Has the reader pause while somebody else - an ssh that asks for a passphrase - reads the terminal.
 #[derive(Debug)]
 pub(crate) struct Pause {
-    is_paused: Arc<AtomicBool>,
-    wake: OwnedFd,
+    is_paused: watch::Sender<bool>,
+    /// Wakes the thread, if one reads.
+    wake: Option<OwnedFd>,
 }
 
 impl Pause {
     pub(crate) fn is_set(&self) -> bool {
-        self.is_paused.load(Ordering::SeqCst)
+        *self.is_paused.borrow()
     }
 
     pub(crate) fn set(&self, is_paused: bool) {
-        self.is_paused.store(is_paused, Ordering::SeqCst);
-        // A full pipe wakes as well.
-        let _ = write(&self.wake, b"!");
+        self.is_paused.send_replace(is_paused);
+        if let Some(wake) = &self.wake {
+            // A full pipe wakes as well.
+            let _ = write(wake, b"!");
+        }
     }
 }
 
 /// Starts to read.
 pub(crate) fn start() -> io::Result<(Chunks, Pause)> {
-    let (woken, wake) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
-    let is_paused = Arc::new(AtomicBool::new(false));
-    let paused = Arc::clone(&is_paused);
+    let (is_paused, paused) = watch::channel(false);
     // One chunk waits here; behind it the reader waits, and whoever writes to it.
     let (sender, chunks) = mpsc::channel(1);
-    std::thread::Builder::new().name("stdin".to_owned()).spawn(move || {
-        if let Err(error) = read_all(&sender, &woken, &paused) {
-            tracing::debug!(%error, "stdin cannot be read");
-        }
-    })?;
+    let wake = if let Some(stdin) = standard::reader(rustix::stdio::stdin()) {
+        tokio::spawn(async move { told(run(stdin, &sender, paused).await) });
+        None
+    } else {
+        let (woken, wake) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
+        let reader = std::thread::Builder::new().name("stdin".to_owned());
+        reader.spawn(move || told(read_all(&sender, &woken, &paused)))?;
+        Some(wake)
+    };
     Ok((chunks, Pause { is_paused, wake }))
 }
 
+fn told(ended: io::Result<()>) {
+    if let Err(error) = ended {
+        tracing::debug!(%error, "stdin cannot be read");
+    }
+}
+
 /// Ends at the end of input, with an error - a terminal that is gone -, or when nobody listens.
-fn read_all(
+async fn run(
+    mut stdin: pipe::Receiver,
     chunks: &mpsc::Sender<Bytes>,
-    woken: &OwnedFd,
-    is_paused: &AtomicBool,
+    mut paused: watch::Receiver<bool>,
 ) -> io::Result<()> {
+    let mut buffer = BytesMut::new();
     loop {
-        if !wait(woken, is_paused.load(Ordering::SeqCst))? {
+        if *paused.borrow_and_update() {
+            if paused.changed().await.is_err() {
+                return Ok(());
+            }
             continue;
         }
-        let mut buffer = BytesMut::zeroed(READ);
-        match read(rustix::stdio::stdin(), &mut buffer[..]) {
-            Ok(0) => return Ok(()),
-            Ok(length) if chunks.blocking_send(chunk(buffer, length)).is_err() => return Ok(()),
-            Ok(_) | Err(Errno::AGAIN | Errno::INTR) => {}
-            Err(error) => return Err(error.into()),
+        buffer.reserve(READ);
+        tokio::select! {
+            biased;
+            changed = paused.changed() => if changed.is_err() { return Ok(()) },
+            length = stdin.read_buf(&mut buffer) => {
+                if length? == 0 || chunks.send(take(&mut buffer)).await.is_err() {
+                    return Ok(());
+                }
+            }
         }
     }
 }
 
 /// A few keys are not worth a buffer of their own.
-fn chunk(mut buffer: BytesMut, length: usize) -> Bytes {
-    buffer.truncate(length);
-    if length < READ / 8 { Bytes::copy_from_slice(&buffer) } else { buffer.freeze() }
+fn take(buffer: &mut BytesMut) -> Bytes {
+    if buffer.len() >= READ / 8 {
+        return buffer.split().freeze();
+    }
+    let keys = Bytes::copy_from_slice(buffer);
+    buffer.clear();
+    keys
+}
+
+/// The same on a thread.
+fn read_all(
+    chunks: &mpsc::Sender<Bytes>,
+    woken: &OwnedFd,
+    paused: &watch::Receiver<bool>,
+) -> io::Result<()> {
+    let mut buffer = BytesMut::zeroed(READ);
+    loop {
+        if !wait(woken, *paused.borrow())? {
+            continue;
+        }
+        match read(rustix::stdio::stdin(), &mut buffer[..]) {
+            Ok(0) => return Ok(()),
+            Ok(length) => {
+                if chunks.blocking_send(Bytes::copy_from_slice(&buffer[..length])).is_err() {
+                    return Ok(());
+                }
+            }
+            Err(Errno::AGAIN | Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
 }
 
 /// Waits until something can be read, or the pause begins or ends. Says whether there is.

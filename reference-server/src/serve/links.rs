@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use bytes::BytesMut;
-use rejoin_protocol::codec::{Decoder, WriteQueue};
+use rejoin_protocol::codec::{Acks, Decoder, WriteQueue};
 use rejoin_protocol::error::Misbehaviour;
 use rejoin_protocol::spec::ProcessSpec;
 use rejoin_protocol::{Frame, Item, Link};
 use tokio::net::UnixStream;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::wire::{self, Input, Output};
 
@@ -19,6 +19,8 @@ const HANDSHAKE: Duration = Duration::from_secs(30);
 /// How long a stream that is closed may take to be written to its end.
 const FAREWELL: Duration = Duration::from_secs(1);
 const READ: usize = 64 * 1024;
+/// How many frames are written at once.
+const BATCH: usize = 64;
 /// How many frames may wait to be written: twice what the largest window allows. Only a peer that
 /// asks without reading the answers gets there.
 #[allow(clippy::cast_possible_truncation)]
@@ -169,8 +171,12 @@ async fn run_writer(
     // A stream that brings nothing is told nothing.
     let Ok(mut writer) = output.await else { return };
     let mut queue = WriteQueue::default();
-    let mut next = Vec::new();
-    while frames.recv_many(&mut next, 64).await > 0 {
+    let (mut acks, mut next) = (Acks::default(), Vec::new());
+    while frames.recv_many(&mut next, BATCH).await > 0 {
+        if acks.can_wait(&next) {
+            let _ = timeout(Acks::DELAY, frames.recv_many(&mut next, BATCH)).await;
+        }
+        acks.thin(&mut next);
         for frame in next.drain(..) {
             // Every frame of a server is within its limits: texts are cut, payloads are read in
             // pieces of the right size.
