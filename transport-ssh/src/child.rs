@@ -1,6 +1,7 @@
 //! A child process whose stdin and stdout are a link.
 
 use std::io;
+use std::os::fd::OwnedFd;
 use std::pin::Pin;
 use std::process::{ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,7 +11,9 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use tokio::io::{AsyncRead, ReadBuf};
-use tokio::process::{Child, ChildStderr, ChildStdout, Command};
+use tokio::net::UnixStream;
+use tokio::net::unix::OwnedReadHalf;
+use tokio::process::{Child, ChildStderr, Command};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout, timeout_at};
@@ -81,7 +84,7 @@ impl Heard {
 
 /// The child's stdout, which notes what arrives first.
 struct NotedStdout {
-    stdout: ChildStdout,
+    stdout: OwnedReadHalf,
     heard: Arc<Heard>,
     /// How much of the start is still to be kept.
     wanted: usize,
@@ -89,16 +92,19 @@ struct NotedStdout {
 
 impl Launch {
     pub(crate) fn start(mut self) -> Result<Link, LinkError> {
-        self.command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let (ours, theirs) = socket_pair().map_err(|error| self.cannot_start(&error))?;
+        let (stdin, stdout) = theirs;
+        self.command.stdin(stdin).stdout(stdout).stderr(Stdio::piped());
         // For a runtime that shuts down: nobody is left to end the child in an orderly way.
         self.command.kill_on_drop(true);
         let mut child = self.command.spawn().map_err(|error| self.cannot_start(&error))?;
-        let pipes = (child.stdin.take(), child.stdout.take(), child.stderr.take());
-        let (Some(stdin), Some(stdout), Some(stderr)) = pipes else {
-            return Err(LinkError::new(LinkErrorKind::Other, "the child has no pipes"));
+        // The child's end is open in the child only, so that its end is this one's.
+        self.command.stdin(Stdio::null()).stdout(Stdio::null());
+        let Some(stderr) = child.stderr.take() else {
+            return Err(LinkError::new(LinkErrorKind::Other, "the child has no stderr"));
         };
+        let (stdout, stdin) = ours.into_split();
         tracing::debug!(pid = child.id(), attempt = ?self.attempt, "link started");
-        enlarge(&stdout);
         let heard = Arc::default();
         let stdout = NotedStdout { stdout, heard: Arc::clone(&heard), wanted: MAX_GREETING };
         Ok(Link::of_child(stdout, stdin, self.supervise(child, stderr, heard)))
@@ -211,13 +217,10 @@ fn signal(child: &Child, owns_group: bool, signal: Signal) {
     let _ = if owns_group { kill_process_group(pid, signal) } else { kill_process(pid, signal) };
 }
 
-/// Fewer wake-ups for a flood of output: about a fifth more throughput. The pipe to the child stays
-/// small, since what is in it can no longer be overtaken.
-#[cfg(target_os = "linux")]
-fn enlarge(stdout: &ChildStdout) {
-    // A user with very many pipes may not; the link works all the same.
-    let _ = rustix::pipe::fcntl_setpipe_size(stdout, 256 * 1024);
+/// One socket is both: unlike a pipe that was full, it is not ready for the next write before most of
+/// what was written is read, which spares a flood half of its wake-ups.
+fn socket_pair() -> io::Result<(UnixStream, (OwnedFd, OwnedFd))> {
+    let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
+    ours.set_nonblocking(true)?;
+    Ok((UnixStream::from_std(ours)?, (theirs.try_clone()?.into(), theirs.into())))
 }
-
-#[cfg(not(target_os = "linux"))]
-fn enlarge(_: &ChildStdout) {}

@@ -7,9 +7,9 @@ use bytes::Bytes;
 use rejoin_client::{Output, Outputs, Stream};
 use tokio::sync::mpsc;
 
+use super::output::Sink;
 use super::screen::Screen;
 use super::status::{self, Place};
-use super::output::Sink;
 use super::terminal;
 
 /// What else is to be written.

@@ -30,10 +30,7 @@ pub(super) struct Output {
 ///
 /// # Errors
 /// The stream has ended, or what was given cannot be watched.
-pub(super) async fn open(
-    stream: UnixStream,
-    buffer: &mut BytesMut,
-) -> io::Result<(Input, Output)> {
+pub(super) async fn open(stream: UnixStream, buffer: &mut BytesMut) -> io::Result<(Input, Output)> {
     let mut header = [0; HEADER];
     let opening = stream.async_io(Interest::READABLE, || receive(&stream, &mut header)).await?;
     match opening {
