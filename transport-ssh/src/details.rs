@@ -22,12 +22,13 @@ pub(crate) enum Details {
     Kept,
 }
 
-/// Message by message, what was reached when ssh says it. The words have been the same from OpenSSH
-/// 7.6 on, but for the one about the login.
+/// Message by message, what was reached when ssh says it; of a proxy's connection it knows only once the
+/// host speaks. The words have been the same from OpenSSH 7.6 on, but for those about the login.
 const STEPS: &[(&str, &str)] = &[
     ("debug1: Connecting to ", "resolved"),
     ("debug1: Executing proxy ", "resolved"),
     ("debug1: Connection established.", "connected"),
+    ("debug1: Remote protocol version ", "connected"),
     ("debug1: SSH2_MSG_NEWKEYS received", "keys_exchanged"),
     ("debug1: Authentication succeeded (", "authenticated"),
     ("Authenticated to ", "authenticated"),
@@ -46,10 +47,52 @@ const UNMARKED: &[&str] = &[
     "Bytes per second: sent ",
 ];
 
-/// Tells whoever listens how far the connection has got, if this line says so.
-pub(crate) fn follow(line: &str) {
-    if let Some(reached) = reached(line) {
-        tracing::debug!(target: "rejoin::reconnect", reached);
+/// Reads line after line of an ssh's stderr.
+pub(crate) struct Follower {
+    details: Details,
+    /// Whether another ssh may tell its steps in the same place: that of a jump host, which is given a
+    /// user's `-v` as well.
+    has_company: bool,
+    /// How many bytes may still belong to a message that is kept, while its end has not come.
+    unfinished: usize,
+}
+
+impl Follower {
+    pub(crate) fn new(details: Details) -> Self {
+        Self { details, has_company: false, unfinished: 0 }
+    }
+
+    /// Whether this line, which came as these bytes, is nobody's business. How far the connection has
+    /// got is told to whoever listens, if the line says so.
+    pub(crate) fn keeps(&mut self, line: &str, bytes: &[u8]) -> bool {
+        if self.details == Details::Plain {
+            return false;
+        }
+        if let Some(reached) = self.reached(line) {
+            tracing::debug!(target: "rejoin::reconnect", reached);
+        }
+        self.details == Details::Kept && self.is_of_detail(line, bytes)
+    }
+
+    fn reached(&mut self, line: &str) -> Option<&'static str> {
+        let reached = reached(line)?;
+        let is_ours =
+            !self.has_company || line.contains(" (via proxy)") || reached == "command_sent";
+        let is_proxied = line.starts_with("debug1: Executing proxy ");
+        self.has_company |= is_proxied && self.details == Details::Followed;
+        is_ours.then_some(reached)
+    }
+
+    /// A message of ssh's may be of several lines, as the command is that it sends: it ends with a
+    /// carriage return as well.
+    fn is_of_detail(&mut self, line: &str, bytes: &[u8]) -> bool {
+        if self.unfinished == 0 && !is_detail(line) {
+            return false;
+        }
+        let room = if self.unfinished == 0 { MAX_MESSAGE } else { self.unfinished };
+        let is_whole = bytes.ends_with(b"\r\n");
+        self.unfinished = if is_whole { 0 } else { room.saturating_sub(bytes.len()) };
+        true
     }
 }
 
@@ -88,6 +131,7 @@ OpenSSH_7.6p1, OpenSSL 1.0.2k-fips  26 Jan 2017
 debug1: Connecting to localhost [127.0.0.1] port 22.
 debug1: Connection established.
 debug1: identity file /home/u/.ssh/id_ed25519 type 3
+debug1: Remote protocol version 2.0, remote software version OpenSSH_7.4
 debug1: SSH2_MSG_KEXINIT sent
 debug1: rekey after 134217728 blocks
 debug1: SSH2_MSG_NEWKEYS sent
@@ -106,6 +150,7 @@ debug1: OpenSSH_10.0p2 Debian-5, OpenSSL 3.5.1 1 Jul 2025
 debug1: Connecting to localhost [127.0.0.1] port 22.
 debug1: Connection established.
 debug1: Local version string SSH-2.0-OpenSSH_10.0p2 Debian-5
+debug1: Remote protocol version 2.0, remote software version OpenSSH_10.0p2 Debian-5
 debug1: SSH2_MSG_NEWKEYS sent
 debug1: ssh_packet_read_poll2: resetting read seqnr 3
 debug1: SSH2_MSG_NEWKEYS received
@@ -130,9 +175,26 @@ debug1: Sending command: rejoin-server attach";
         let by_key = "Authenticated to host (via proxy) using \"publickey\".";
         assert_eq!(steps(by_key), ["authenticated"]);
         assert_eq!(steps("Authenticated to host (via proxy)."), ["authenticated"]);
-        let proxy = "debug1: Executing proxy command: exec nc host 22";
-        assert_eq!(steps(proxy), ["resolved"]);
+        let proxy = "debug1: Executing proxy command: exec nc host 22\n\
+                     debug1: Remote protocol version 2.0, remote software version OpenSSH_8.4p1";
+        assert_eq!(steps(proxy), ["resolved", "connected"]);
         assert_eq!(steps("debug1: Executing proxy dialer command: exec dial"), ["resolved"]);
+    }
+
+    #[test]
+    fn the_steps_of_a_jump_host_are_not_taken_for_those_behind_it() {
+        let jump = "debug1: Executing proxy command: exec ssh -v -W '[host]:22' gate";
+        let said = [jump, NEW, "debug1: Remote protocol version 2.0, remote software version X"];
+        let said =
+            [&said[..], &["Authenticated to host (via proxy) using \"publickey\"."]].concat();
+        let steps = |details| {
+            let mut follower = Follower::new(details);
+            let lines = said.iter().flat_map(|said| said.lines());
+            let lines = lines.filter(|line| !line.contains("Sending command"));
+            lines.filter_map(|line| follower.reached(line)).collect::<Vec<_>>()
+        };
+        assert_eq!(steps(Details::Followed), ["resolved", "authenticated"]);
+        assert_eq!(steps(Details::Kept).len(), 8, "that of a jump host is asked for nothing");
     }
 
     #[test]

@@ -115,8 +115,8 @@ impl SshConnect {
 
     /// Has the steps of these attempts told as [`tracing`] events, in the span in which a link is opened:
     /// with the target `rejoin::reconnect`, at the level debug, and a field `reached` that says
-    /// `resolved` (the host's address is known; or a proxy command is started), `connected`,
-    /// `keys_exchanged`, `authenticated` or `command_sent`. None by default.
+    /// `resolved` (the host's address is known; or a proxy command is started), `connected` (or, behind a
+    /// proxy, the host speaks), `keys_exchanged`, `authenticated` or `command_sent`. None by default.
     ///
     /// ssh tells its steps on its stderr only when it is asked to, by a `LogLevel` that takes the place
     /// of one in a configuration file. What it says more for that is told to nobody, and is no part of

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 
 use crate::Attempt;
-use crate::details::{self, Details, MAX_MESSAGE, is_detail};
+use crate::details::{Details, Follower, is_detail};
 use crate::error::printable;
 
 /// Told each line, without its control characters.
@@ -58,19 +58,17 @@ pub(crate) struct LineSink {
     attempt: Attempt,
     tail: Tail,
     on_stderr: Option<OnStderr>,
-    details: Details,
-    /// How many bytes may still belong to a message that is kept, while its end has not come.
-    unfinished: usize,
+    follower: Follower,
 }
 
 impl LineSink {
     pub(crate) fn new(attempt: Attempt, tail: Tail, on_stderr: Option<OnStderr>) -> Self {
-        let details = Details::Plain;
-        Self { line: Vec::new(), attempt, tail, on_stderr, details, unfinished: 0 }
+        let follower = Follower::new(Details::Plain);
+        Self { line: Vec::new(), attempt, tail, on_stderr, follower }
     }
 
     pub(crate) fn details(self, details: Details) -> Self {
-        Self { details, ..self }
+        Self { follower: Follower::new(details), ..self }
     }
 
     fn feed(&mut self, bytes: &[u8]) {
@@ -85,11 +83,8 @@ impl LineSink {
 
     fn finish_line(&mut self) {
         let line = printable(&String::from_utf8_lossy(&self.line));
-        let is_kept = self.keeps(&line);
+        let is_kept = self.follower.keeps(&line, &self.line);
         self.line.clear();
-        if self.details != Details::Plain {
-            details::follow(&line);
-        }
         if line.is_empty() || is_kept {
             return;
         }
@@ -101,23 +96,12 @@ impl LineSink {
             self.tail.push(line);
         }
     }
-
-    /// Whether this line, whose bytes are still there, is nobody's business. A message of ssh's may be
-    /// of several lines, as the command is that it sends: it ends with a carriage return as well.
-    fn keeps(&mut self, line: &str) -> bool {
-        if self.details != Details::Kept || self.unfinished == 0 && !is_detail(line) {
-            return false;
-        }
-        let room = if self.unfinished == 0 { MAX_MESSAGE } else { self.unfinished };
-        let is_whole = self.line.ends_with(b"\r\n");
-        self.unfinished = if is_whole { 0 } else { room.saturating_sub(self.line.len()) };
-        true
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::details::MAX_MESSAGE;
 
     fn fed(chunks: &[&[u8]]) -> Vec<String> {
         fed_with(Details::Plain, chunks)
@@ -174,7 +158,9 @@ mod tests {
         let sink = LineSink::new(Attempt::First, Tail::default(), Some(on_stderr));
         let mut sink = sink.details(details);
         // As they come from a pipe at its worst.
-        said.iter().for_each(|byte| sink.feed(&[*byte]));
+        for byte in said {
+            sink.feed(&[*byte]);
+        }
         sink.finish_line();
         let told = told.lock().unwrap();
         told.clone()

@@ -141,9 +141,11 @@ impl Job {
     }
 
     fn event(&mut self, event: &Event, timelines: &mut Timelines) {
-        if !matches!(event, Event::Attached { .. }) {
-            // What went before is told before.
-            timelines.ready().iter().for_each(|timeline| self.timeline(timeline));
+        // What went before is told before.
+        if !matches!(event, Event::Attached { .. })
+            && let Some(timeline) = timelines.ready()
+        {
+            self.timeline(&timeline);
         }
         if let Some(log) = &self.log {
             log.write(event);

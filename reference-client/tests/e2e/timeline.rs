@@ -44,7 +44,7 @@ fn phases(timeline: &Value) -> &[Value] {
 
 /// The way back led over an ssh that told its steps.
 #[track_caller]
-fn assert_of_ssh(timeline: &Value) {
+pub(crate) fn assert_of_ssh(timeline: &Value) {
     let names: Vec<_> = phases(timeline).iter().map(name).collect();
     let places: Vec<_> =
         names.iter().map(|name| PHASES.iter().position(|known| known == name).unwrap()).collect();
@@ -56,7 +56,7 @@ fn assert_of_ssh(timeline: &Value) {
 }
 
 #[track_caller]
-fn assert_no_details(client: &Client) {
+pub(crate) fn assert_no_details(client: &Client) {
     let told = client.stderr();
     assert!(!told.contains("debug1: ") && !told.contains("Authenticated to "), "{told}");
 }

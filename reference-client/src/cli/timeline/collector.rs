@@ -71,7 +71,7 @@ fn is_wanted(metadata: &Metadata<'_>) -> bool {
     metadata.target() == "rejoin::reconnect"
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Fields {
     pub(super) reached: Option<usize>,
     pub(super) away: Duration,

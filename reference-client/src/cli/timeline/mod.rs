@@ -15,8 +15,8 @@ pub(crate) use table::table;
 
 use super::job::at;
 
-/// What reached there ends which phase, in order. Where a phase has no end of its own, the next one
-/// that does has its time: a proxy says nothing of its dialling, nor a quiet ssh of anything.
+/// What reached there ends which phase, in order. Where the end of a phase is not told, the
+/// next one whose end is has its time.
 const PHASES: &[(&str, &str)] = &[
     ("resolved", "start"),
     ("connected", "dial"),

@@ -63,10 +63,13 @@ fn advice(way: &Timeline) -> Option<&'static str> {
             "the start takes most: what ssh does before it dials, its configuration and the look-up \
              of the host's name"
         }
-        "dial" => "the dialling takes most: the way to the host is long, or loses packets",
+        "dial" => {
+            "the dialling takes most: the way to the host is long, loses packets, or has a login of its \
+             own at a jump host"
+        }
         "key_exchange" => {
-            "the key exchange takes most: a few times the way to the host and back, and all of a \
-             proxy's part"
+            "the key exchange takes most: a few times the way to the host and back, and the work for \
+             the keys"
         }
         "login" => {
             "the login takes most: keys that are tried in vain, an agent, or what the host does \

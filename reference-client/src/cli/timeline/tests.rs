@@ -139,7 +139,9 @@ fn a_program_reads_the_phases_in_milliseconds() {
 /// What a collector has found, and somebody who reads it.
 fn timelines(found: Vec<Found>) -> (mpsc::UnboundedSender<Found>, Timelines) {
     let (sender, receiver) = mpsc::unbounded_channel();
-    found.into_iter().for_each(|found| sender.send(found).unwrap());
+    for found in found {
+        sender.send(found).unwrap();
+    }
     (sender, Timelines { found: Some(receiver), open: None })
 }
 
