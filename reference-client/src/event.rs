@@ -6,6 +6,9 @@ use rejoin_ssh::LinkErrorKind;
 use serde::Serialize;
 
 /// A change in a session's life. As JSON it is `{"event": "attached", ...}`.
+///
+/// Where the time goes until a session is attached is no event: the crate's page says where it is told.
+/// The program `rejoin` adds it to these as `{"event": "timeline", ...}`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum Event {

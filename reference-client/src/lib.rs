@@ -31,6 +31,13 @@
 //! Each session has a connection of its own that way. An application with many sessions on one
 //! host opens them through a [`Host`]: they share one connection, and are back together after it
 //! was lost. `examples/fifty_sessions.rs` is such an application.
+//!
+//! Where the time goes until a session is attached, `tracing` tells with the target
+//! `rejoin::reconnect`: a span `attempt` for each link that is opened, and in it debug events whose
+//! field `reached` says `used` (no other link is used from now on; with `away_micros`, since when there
+//! was none), `greeted` (the server program on the host has begun to speak), `answered` (the session is
+//! attached; with `how`) and `output` (the first that the process wrote since); between them what
+//! `SshConnect::timeline` of rejoin-ssh adds.
 
 mod driver;
 mod event;
@@ -43,6 +50,7 @@ mod record;
 mod session;
 mod state;
 mod timers;
+mod trace;
 mod wake;
 
 pub use event::{Event, How};

@@ -12,6 +12,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
+use tracing::Instrument as _;
+
+use crate::trace::{self, Course};
 
 /// How much is read at once.
 const READ: usize = 64 * 1024;
@@ -39,6 +42,7 @@ pub(crate) enum Report {
 #[derive(Debug)]
 pub(crate) struct LiveLink {
     pub(crate) link: Link,
+    pub(crate) course: Course,
     frames: mpsc::UnboundedSender<Frame>,
     reader: JoinHandle<()>,
     ended: oneshot::Receiver<()>,
@@ -57,7 +61,9 @@ impl LiveLink {
         let (frames, outgoing) = mpsc::unbounded_channel();
         let (end, ended) = oneshot::channel();
         let opening = Opening { link, connect, attempt, reports, outgoing, end };
-        Self { link, frames, reader: tokio::spawn(opening.run()), ended }
+        let course = Course::begin(link, attempt);
+        let reader = tokio::spawn(opening.run().instrument(course.span()));
+        Self { link, course, frames, reader, ended }
     }
 
     /// Ends the link. What is queued is still sent, within [`FAREWELL`]; the future that comes back
@@ -160,6 +166,7 @@ async fn read(link: Link, mut reader: LinkReader, reports: &Reports) -> Ending {
         let was_started = decoder.is_started();
         let (frames, fault) = decode_all(&mut decoder, &mut buffer);
         if decoder.is_started() && !was_started {
+            trace::greeted();
             let _ = reports.send((link, Report::Started(decoder.noise().clone()))).await;
         }
         if !frames.is_empty() {

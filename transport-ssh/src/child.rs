@@ -17,8 +17,10 @@ use tokio::process::{Child, ChildStderr, Command};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout, timeout_at};
+use tracing::Instrument as _;
 
 use crate::Attempt;
+use crate::details::Details;
 use crate::error::{LinkError, LinkErrorKind, printable};
 use crate::link::Link;
 use crate::stderr::{LineSink, OnStderr, Tail, drain};
@@ -51,6 +53,8 @@ pub(crate) struct Launch {
     /// The child leads a process group, and whatever else is in it ends with the link.
     pub(crate) owns_group: bool,
     pub(crate) on_stderr: Option<OnStderr>,
+    /// What becomes of the lines in which it tells its steps.
+    pub(crate) details: Details,
     pub(crate) judge: Judge,
 }
 
@@ -112,8 +116,9 @@ impl Launch {
 
     fn supervise(self, child: Child, stderr: ChildStderr, heard: Arc<Heard>) -> Supervised {
         let tail = Tail::default();
-        let sink = LineSink::new(self.attempt, tail.clone(), self.on_stderr);
-        let drained = tokio::spawn(drain(stderr, sink));
+        let sink = LineSink::new(self.attempt, tail.clone(), self.on_stderr).details(self.details);
+        // What it tells of its steps belongs to whatever the link is opened for.
+        let drained = tokio::spawn(drain(stderr, sink).in_current_span());
         let (abandon, abandoned) = oneshot::channel();
         let (report, ended) = oneshot::channel();
         tokio::spawn(supervise(child, self.owns_group, drained, abandoned, report));

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use tokio::process::Command;
 
 use crate::child::Launch;
+use crate::details::Details;
 use crate::error::{LinkError, printable};
 use crate::link::Link;
 use crate::stderr::OnStderr;
@@ -62,7 +63,8 @@ impl CommandConnect {
         let on_stderr = self.on_stderr.clone();
         // What the command leaves behind may be meant to stay: a server that it has started.
         let owns_group = false;
-        Launch { command, attempt, owns_group, on_stderr, judge: classify::command }.start()
+        let (details, judge) = (Details::Plain, classify::command);
+        Launch { command, attempt, owns_group, on_stderr, details, judge }.start()
     }
 }
 

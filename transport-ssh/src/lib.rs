@@ -30,6 +30,7 @@ mod child;
 mod classify;
 mod command;
 mod deploy;
+mod details;
 mod error;
 mod link;
 mod memory;

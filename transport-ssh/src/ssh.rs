@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::process::Command;
 
 use crate::child::Launch;
+use crate::details::{self, Details};
 use crate::error::{LinkError, printable};
 use crate::link::Link;
 use crate::stderr::OnStderr;
@@ -61,6 +62,7 @@ pub struct SshConnect {
     command: OsString,
     connect_timeout: Duration,
     on_stderr: Option<OnStderr>,
+    timeline: fn(Attempt) -> bool,
 }
 
 impl SshConnect {
@@ -74,6 +76,7 @@ impl SshConnect {
             command: command.into(),
             connect_timeout: Duration::from_secs(10),
             on_stderr: None,
+            timeline: |_| false,
         }
     }
 
@@ -110,6 +113,30 @@ impl SshConnect {
         self
     }
 
+    /// Has the steps of these attempts told as [`tracing`] events, in the span in which a link is opened:
+    /// with the target `rejoin::reconnect`, at the level debug, and a field `reached` that says
+    /// `resolved` (the host's address is known; or a proxy command is started), `connected` (or, behind a
+    /// proxy, the host speaks), `keys_exchanged`, `authenticated` or `command_sent`. None by default.
+    ///
+    /// ssh tells its steps on its stderr only when it is asked to, by a `LogLevel` that takes the place
+    /// of one in a configuration file. What it says more for that is told to nobody, and is no part of
+    /// an error. Where [`options`](Self::options) have a word about the log (`-v -q -E -y`, `LogLevel`),
+    /// that counts alone: the steps are followed as far as ssh tells them, and lines told as ever.
+    pub fn timeline(mut self, of: fn(Attempt) -> bool) -> Self {
+        self.timeline = of;
+        self
+    }
+
+    fn details(&self, attempt: Attempt) -> Details {
+        if !(self.timeline)(attempt) {
+            Details::Plain
+        } else if details::are_decided(&self.options) {
+            Details::Followed
+        } else {
+            Details::Kept
+        }
+    }
+
     pub(crate) fn start(&self, attempt: Attempt) -> Result<Link, LinkError> {
         let mut command = Command::new(&self.program);
         command.args(self.arguments(attempt));
@@ -119,8 +146,8 @@ impl SshConnect {
             // Not even to say that a hardware key waits for a touch.
             command.env("SSH_ASKPASS_REQUIRE", "never");
         }
-        let on_stderr = self.on_stderr.clone();
-        Launch { command, attempt, owns_group, on_stderr, judge: classify::ssh }.start()
+        let (on_stderr, details) = (self.on_stderr.clone(), self.details(attempt));
+        Launch { command, attempt, owns_group, on_stderr, details, judge: classify::ssh }.start()
     }
 
     fn arguments(&self, attempt: Attempt) -> Vec<OsString> {
@@ -130,6 +157,9 @@ impl SshConnect {
             settings.push("BatchMode=yes".to_owned());
             settings.push(format!("ConnectTimeout={seconds}"));
             settings.push("ConnectionAttempts=1".to_owned());
+        }
+        if self.details(attempt) == Details::Kept {
+            settings.push(details::SETTING.to_owned());
         }
         let settings = settings.into_iter().flat_map(|setting| ["-o".into(), setting.into()]);
         settings

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 
 use crate::Attempt;
+use crate::details::{Details, Follower, is_detail};
 use crate::error::printable;
 
 /// Told each line, without its control characters.
@@ -57,11 +58,17 @@ pub(crate) struct LineSink {
     attempt: Attempt,
     tail: Tail,
     on_stderr: Option<OnStderr>,
+    follower: Follower,
 }
 
 impl LineSink {
     pub(crate) fn new(attempt: Attempt, tail: Tail, on_stderr: Option<OnStderr>) -> Self {
-        Self { line: Vec::new(), attempt, tail, on_stderr }
+        let follower = Follower::new(Details::Plain);
+        Self { line: Vec::new(), attempt, tail, on_stderr, follower }
+    }
+
+    pub(crate) fn details(self, details: Details) -> Self {
+        Self { follower: Follower::new(details), ..self }
     }
 
     fn feed(&mut self, bytes: &[u8]) {
@@ -76,31 +83,33 @@ impl LineSink {
 
     fn finish_line(&mut self) {
         let line = printable(&String::from_utf8_lossy(&self.line));
+        let is_kept = self.follower.keeps(&line, &self.line);
         self.line.clear();
-        if line.is_empty() {
+        if line.is_empty() || is_kept {
             return;
         }
         if let Some(on_stderr) = &self.on_stderr {
             on_stderr(self.attempt, &line);
         }
         // With -v there are hundreds of these: they would push out what matters.
-        if !is_debug_output(&line) {
+        if !is_detail(&line) {
             self.tail.push(line);
         }
     }
 }
 
-fn is_debug_output(line: &str) -> bool {
-    ["debug1: ", "debug2: ", "debug3: "].iter().any(|prefix| line.starts_with(prefix))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::details::MAX_MESSAGE;
 
     fn fed(chunks: &[&[u8]]) -> Vec<String> {
+        fed_with(Details::Plain, chunks)
+    }
+
+    fn fed_with(details: Details, chunks: &[&[u8]]) -> Vec<String> {
         let tail = Tail::default();
-        let mut sink = LineSink::new(Attempt::First, tail.clone(), None);
+        let mut sink = LineSink::new(Attempt::First, tail.clone(), None).details(details);
         for chunk in chunks {
             sink.feed(chunk);
         }
@@ -138,5 +147,47 @@ mod tests {
     fn debug_lines_are_shown_but_do_not_push_out_the_reason() {
         let kept = fed(&[b"the reason\n", b"debug1: Exit status 255\n".repeat(50).as_slice()]);
         assert_eq!(kept, ["the reason"]);
+    }
+
+    /// What is told of these lines.
+    fn told(details: Details, said: &[u8]) -> Vec<String> {
+        let told = Arc::new(Mutex::new(Vec::new()));
+        let all = Arc::clone(&told);
+        let on_stderr: OnStderr =
+            Arc::new(move |_, line| all.lock().unwrap().push(line.to_owned()));
+        let sink = LineSink::new(Attempt::First, Tail::default(), Some(on_stderr));
+        let mut sink = sink.details(details);
+        // As they come from a pipe at its worst.
+        for byte in said {
+            sink.feed(&[*byte]);
+        }
+        sink.finish_line();
+        let told = told.lock().unwrap();
+        told.clone()
+    }
+
+    #[test]
+    fn details_are_told_to_those_who_asked_for_them_and_to_nobody_else() {
+        let said = b"debug1: Connection established.\r\nhello\r\n\
+                     Authenticated to h ([127.0.0.1]:22) using \"publickey\".\r\n";
+        assert_eq!(told(Details::Kept, said), ["hello"]);
+        assert_eq!(told(Details::Followed, said).len(), 3);
+        assert_eq!(told(Details::Plain, said).len(), 3);
+        let lost = b"the reason\r\nTransferred: sent 1, received 1 bytes, in 0.0 seconds\r\n";
+        assert_eq!(fed_with(Details::Kept, &[lost]), ["the reason"]);
+        assert_eq!(fed_with(Details::Followed, &[lost]), ["the reason"]);
+    }
+
+    #[test]
+    fn a_detail_of_several_lines_is_kept_as_a_whole_and_nothing_behind_it() {
+        let said = b"debug1: Sending command: echo 1\n\necho 2\r\nhello\n";
+        assert_eq!(told(Details::Kept, said), ["hello"]);
+    }
+
+    #[test]
+    fn a_host_that_writes_what_looks_like_a_detail_hides_no_more_than_a_message() {
+        let said = [b"debug1: x\n".as_slice(), "0123456\n".repeat(200).as_bytes()].concat();
+        let told = told(Details::Kept, &said);
+        assert_eq!(told.len(), 200 - (MAX_MESSAGE - b"debug1: x\n".len()).div_ceil(8));
     }
 }

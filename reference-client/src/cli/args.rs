@@ -59,8 +59,15 @@ the outcome is unknown.";
 
 const ABOUT_DOCTOR: &str = "\
 Connects, puts the server program on the host if it is missing, starts a process, cuts the connection, \
-and comes back: then says what works and what does not. The exit status is 0 if rejoin works there, and \
-255 if not. Nothing is left behind but the server program.";
+and comes back: then says what works and what does not, and where the time went. The exit status is 0 if \
+rejoin works there, and 255 if not. Nothing is left behind but the server program.";
+
+const EVENTS: &str = "\
+Write events as lines of JSON to a file, or to a descriptor as fd:N\n\n\
+Each is {\"event\": NAME, \"at\": TIME, ...}: connecting, attached, detached, reconnecting, replaced, lost, \
+superseded, exited, closed, refused, gave_up, notice; and timeline after each way back, with its millis \
+and its phases, of which each has its start_millis and millis: wait, start, dial, key_exchange, login, \
+channel, attach, stand_by, hello, first_byte (or connect, for all in front of stand_by and hello).";
 
 const ABOUT_PRUNE: &str = "\
 Removes what dead servers left behind on a host: entries, processes, and what was \
@@ -191,7 +198,7 @@ pub(crate) struct ProcessOptions {
 #[derive(Args, Debug)]
 pub(crate) struct SessionOptions {
     /// Write events as lines of JSON to a file, or to a descriptor as fd:N
-    #[arg(long, value_name = "FILE|fd:N")]
+    #[arg(long, value_name = "FILE|fd:N", long_help = EVENTS)]
     pub(crate) events: Option<OsString>,
     /// Keep a second connection ready: a lost one costs one round trip then, instead of a login
     #[arg(long)]

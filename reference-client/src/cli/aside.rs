@@ -5,7 +5,7 @@ use std::ffi::OsStr;
 use std::io::IsTerminal as _;
 use std::sync::Arc;
 
-use rejoin_ssh::Connect;
+use rejoin_ssh::{Attempt, Connect};
 use tokio::time::Instant;
 
 use super::args::LinkOptions;
@@ -39,6 +39,12 @@ impl Aside {
         let deploying = Deploying::new(&destination.to_string_lossy(), volume, is_live);
         let is_verbose = volume == Volume::Verbose;
         Self { host, chatter, shown: Shown { is_verbose, deploying, is_moving: false } }
+    }
+
+    /// Has the steps of these attempts of ssh's told to whoever makes timelines.
+    pub(crate) fn followed(mut self, attempts: fn(Attempt) -> bool) -> Self {
+        self.host = self.host.followed(attempts);
+        self
     }
 
     /// Opens links on which the server program does something with these words.

@@ -66,6 +66,12 @@ impl Host {
         (Self { ssh, program }, chatter)
     }
 
+    /// Has the steps of these attempts of ssh's told to whoever makes timelines.
+    pub(crate) fn followed(mut self, attempts: fn(Attempt) -> bool) -> Self {
+        self.ssh = self.ssh.timeline(attempts);
+        self
+    }
+
     /// Opens links for one session.
     pub(crate) fn attach(&self) -> Arc<dyn Connect> {
         self.connector("attach", &SERVER_MAGIC)

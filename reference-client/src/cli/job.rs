@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use rejoin_client::{Control, Event, Session};
+use rejoin_client::{Control, Event, Events, Session};
 use rejoin_ssh::{Attempt, DeployNews};
 use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinHandle};
@@ -23,6 +23,7 @@ use super::setting::{Setting, Volume};
 use super::signals::{Signals, Told};
 use super::status::Outage;
 use super::terminal;
+use super::timeline::{Timeline, Timelines};
 use super::words::{self, Ending};
 
 /// How long leaving may take.
@@ -33,7 +34,7 @@ pub(crate) async fn run(
     session: Session,
     setting: Setting,
     log: Option<EventLog>,
-    mut chatter: Chatter,
+    (mut chatter, mut timelines): (Chatter, Timelines),
 ) -> Ending {
     let mut signals = match Signals::listen() {
         Ok(signals) => signals,
@@ -48,9 +49,10 @@ pub(crate) async fn run(
     let mut job = Job::new(setting, control, brush, keyboard, log);
     while !job.is_over {
         tokio::select! {
-            event = events.recv() => match event {
-                Some(event) => job.event(&event),
-                None => job.is_over = true,
+            next = next(&mut events, &mut timelines) => match next {
+                Next::Event(Some(event)) => job.event(&event, &mut timelines),
+                Next::Event(None) => job.is_over = true,
+                Next::Timeline(timeline) => job.timeline(&timeline),
             },
             Some(heard) = heard.recv() => job.heard(&heard),
             Some(trouble) = troubles.recv() => job.trouble(trouble),
@@ -63,6 +65,22 @@ pub(crate) async fn run(
         }
     }
     job.finish(painter, signals).await
+}
+
+/// What a session's driver brings about.
+enum Next {
+    /// None once it is over.
+    Event(Option<Event>),
+    Timeline(Timeline),
+}
+
+/// That a session is attached is told before what that took.
+async fn next(events: &mut Events, timelines: &mut Timelines) -> Next {
+    tokio::select! {
+        biased;
+        event = events.recv() => Next::Event(event),
+        timeline = timelines.next() => Next::Timeline(timeline),
+    }
 }
 
 /// Waits until then, if ever.
@@ -122,7 +140,13 @@ impl Job {
         }
     }
 
-    fn event(&mut self, event: &Event) {
+    fn event(&mut self, event: &Event, timelines: &mut Timelines) {
+        // What went before is told before.
+        if !matches!(event, Event::Attached { .. })
+            && let Some(timeline) = timelines.ready()
+        {
+            self.timeline(&timeline);
+        }
         if let Some(log) = &self.log {
             log.write(event);
         }
@@ -159,6 +183,16 @@ impl Job {
             }
             _ => {}
         }
+    }
+
+    fn timeline(&self, timeline: &Timeline) {
+        if !timeline.is_resumed {
+            return;
+        }
+        if let Some(log) = &self.log {
+            log.write(&timeline.told());
+        }
+        self.say_from(Volume::Verbose, &timeline.words());
     }
 
     fn attached(&mut self, session: &str) {

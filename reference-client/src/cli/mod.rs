@@ -32,6 +32,7 @@ mod standard;
 mod status;
 mod stdin;
 mod terminal;
+mod timeline;
 mod values;
 mod words;
 

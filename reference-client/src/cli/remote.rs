@@ -74,9 +74,11 @@ async fn claim(attach: Attach) -> Fallible<Ending> {
     options.session = row.id()?;
     options.take_over = take_over;
     let target = Target { expected: row.holder(), from: ClaimFrom::FirstHeld };
+    let (timelines, followed) = run::timelines(&session_options, &link);
+    let aside = aside.followed(followed);
     let session = Session::claim(aside.attach(), target, None, options)
         .map_err(|error| Ending::failed(error.to_string()))?;
-    Ok(job::run(session, setting, log, aside.into_chatter()).await)
+    Ok(job::run(session, setting, log, (aside.into_chatter(), timelines)).await)
 }
 
 fn is_claimable(row: &Row, take_over: bool) -> Fallible<()> {

@@ -7,8 +7,9 @@ use std::process::Command as Program;
 
 use rejoin_client::spec::{Command, Overflow, ProcessSpec, Terminal};
 use rejoin_client::{ClientName, OnLoss, Options, Session};
+use rejoin_ssh::Attempt;
 
-use super::args::{ProcessOptions, Run, SessionOptions, WhenLost};
+use super::args::{LinkOptions, ProcessOptions, Run, SessionOptions, WhenLost};
 use super::events::EventLog;
 use super::host::Host;
 use super::job;
@@ -16,6 +17,7 @@ use super::quote;
 use super::setting::Setting;
 use super::ssh_options::{SshOptions, TerminalWish};
 use super::terminal::{self, Standard};
+use super::timeline::Timelines;
 use super::words::Ending;
 
 /// A failure to be told, with nothing started.
@@ -45,9 +47,22 @@ async fn start(run: Run) -> Fallible<Ending> {
         Some(WhenLost::Fail) | None => OnLoss::Fail,
     };
     let (host, chatter) = Host::new(&link, &destination);
-    let session = Session::open(host.attach(), &spec, options)
+    let (timelines, followed) = timelines(&session_options, &link);
+    let session = Session::open(host.followed(followed).attach(), &spec, options)
         .map_err(|error| Ending::failed(error.to_string()))?;
-    Ok(job::run(session, setting, log, chatter).await)
+    Ok(job::run(session, setting, log, (chatter, timelines)).await)
+}
+
+/// Of what is told of a way back, and which attempts are followed for it: none that a person may see.
+pub(crate) fn timelines(
+    given: &SessionOptions,
+    link: &LinkOptions,
+) -> (Timelines, fn(Attempt) -> bool) {
+    if given.events.is_some() || link.ssh_options.has('v') {
+        (Timelines::collected(), |attempt| attempt == Attempt::Reconnect)
+    } else {
+        (Timelines::unwanted(), |_| false)
+    }
 }
 
 /// What is to be run: rejoin's words, as ssh understands them.

@@ -47,7 +47,9 @@ impl Driver {
         self.pulse.opened();
         let attempt = if may_ask { Attempt::First } else { Attempt::Reconnect };
         let (link, reports) = (Link(self.links), self.reports.clone());
-        self.link = Some(LiveLink::open(link, Arc::clone(&self.connect), attempt, reports));
+        let live = LiveLink::open(link, Arc::clone(&self.connect), attempt, reports);
+        live.course.used(self.detached_since.elapsed());
+        self.link = Some(live);
     }
 
     /// What there was no room for. Input waits until there is some, so that this is a size or a
@@ -81,6 +83,9 @@ impl Driver {
         let next = item.end(seq);
         let taken = Taken { incarnation: self.machine.incarnation(), next };
         let (Some(output), Some(port)) = (output_of(seq, item), &self.output) else { return };
+        if let Some(live) = &mut self.link {
+            live.course.output();
+        }
         // Without a reader, `taken` reports that.
         let _ = port.send((taken, output));
     }

@@ -250,6 +250,7 @@ impl Driver {
         self.pulse.opened();
         self.pulse.began = spare.since;
         self.pulse.stood_by = spare.ready.map(|at| at.elapsed());
+        spare.live.course.used(self.detached_since.elapsed());
         self.link = Some(spare.live);
         self.replayed.extend(spare.reports.into_iter().map(|report| (link, report)));
         true

@@ -62,6 +62,9 @@ impl Driver {
 
     fn attached(&mut self, notice: &Notice) {
         let Notice::Attached { how, epoch, incarnation, host, .. } = notice else { return };
+        if let Some(live) = &mut self.link {
+            live.course.answered((*how).into());
+        }
         self.needs_user = false;
         self.open_ends = None;
         self.hindrance = None;

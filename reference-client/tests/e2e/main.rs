@@ -30,4 +30,5 @@ mod story;
 mod support;
 mod takeover;
 mod terminal;
+mod timeline;
 mod versions;

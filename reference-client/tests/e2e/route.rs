@@ -10,6 +10,7 @@ use rejoin_ssh::testing::{Signal, Sshd};
 
 use crate::environment::{ECHO, assert_answers};
 use crate::support::{Client, Host, until};
+use crate::timeline::{assert_no_details, assert_of_ssh};
 
 const COMMON: &str = "\
 Host *
@@ -126,6 +127,8 @@ fn a_jump_host_may_fail_as_well_as_the_host_behind_it() {
     assert!(gate.kill_sessions(Signal::KILL).unwrap() > 0, "nothing went through the jump host");
     client.nth_event("attached", 3);
     assert_answers(&mut client, 3);
+    assert_of_ssh(&client.nth_event("timeline", 2));
+    assert_no_details(&client);
     assert_eq!(client.finish().0, 0);
 }
 

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::cli::quote::shown;
 use crate::cli::servers::VERSION;
+use crate::cli::timeline::{Timeline, table};
 
 /// How one of the checks went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -38,6 +39,9 @@ pub(crate) struct Findings {
     pub(crate) round_trip_micros: Option<u64>,
     /// From a cut to the first byte that followed it.
     pub(crate) reconnect_millis: Option<u64>,
+    /// Where the time went when the session was started, and when it was come back to.
+    pub(crate) connect: Option<Timeline>,
+    pub(crate) reconnect: Option<Timeline>,
 }
 
 /// What the host's server program says of the host.
@@ -128,6 +132,12 @@ impl Findings {
                 Verdict::Fails => "FAILS",
             };
             let _ = writeln!(text, "{check:<10} {verdict:<6} {found}");
+        }
+        let ways = [("connect", &self.connect), ("reconnect", &self.reconnect)];
+        let ways: Vec<_> =
+            ways.into_iter().filter_map(|(name, way)| Some((name, way.as_ref()?))).collect();
+        if !ways.is_empty() {
+            let _ = write!(text, "\n{}", table(&ways));
         }
         let outcome = if self.works { "rejoin works there" } else { "rejoin does not work there" };
         let _ = writeln!(text, "\n{destination}: {outcome}");

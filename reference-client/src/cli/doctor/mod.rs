@@ -14,6 +14,7 @@ use super::args::{Question, SessionOptions};
 use super::aside::Aside;
 use super::quote::shown;
 use super::remote::{answer, misunderstood, print};
+use super::timeline::Timelines;
 use super::words::{Ending, FAILED};
 use super::{listing, run};
 
@@ -29,6 +30,7 @@ pub(crate) async fn doctor(question: Question) -> Ending {
             findings.add("ssh", Verdict::Works, text);
             findings.add_report(&report, &name);
             if !findings.has_failed() {
+                aside = aside.followed(|_| true);
                 try_out(&mut aside, &mut findings).await;
             }
         }
@@ -77,6 +79,7 @@ async fn try_out(aside: &mut Aside, findings: &mut Findings) {
                 return findings.add("session", Verdict::Fails, ending.line.unwrap_or_default());
             }
         };
+    let mut timelines = Timelines::collected();
     let connect = aside.attach();
     match aside.while_waiting(trial::run(connect, options)).await {
         Ok(trial) => {
@@ -92,6 +95,8 @@ async fn try_out(aside: &mut Aside, findings: &mut Findings) {
             findings.connect_millis = count(trial.connect);
             findings.reconnect_millis = count(trial.reconnect);
             findings.round_trip_micros = u64::try_from(round_trip).ok();
+            findings.connect = timelines.ready();
+            findings.reconnect = timelines.ready().filter(|timeline| timeline.is_resumed);
         }
         Err(trial::Failure(why)) => findings.add("session", Verdict::Fails, shown(&why)),
     }
