@@ -4,6 +4,7 @@
 mod effects;
 mod guard;
 mod links;
+mod pace;
 mod pulse;
 mod running;
 mod wire;
@@ -13,8 +14,9 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
+use bytes::Bytes;
 use rejoin_protocol::server::{Config, Event, Server};
-use rejoin_protocol::{Link, SessionId, Timer};
+use rejoin_protocol::{Frame, Link, SessionId, Stream, Timer};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
@@ -28,8 +30,9 @@ use crate::peer::require_own;
 use crate::process::{Inherited, become_server, stderr_to};
 use crate::registry::{Lock, Record, Registry, RegistryError};
 use links::{LiveLink, Report};
+use pace::Pace;
 use pulse::Pulse;
-use running::{Activity, Running};
+use running::{Activity, PIECE, Running};
 
 /// Nothing was sent on the attached link for this long: a Ping is.
 const HEARTBEAT: Duration = Duration::from_secs(3);
@@ -92,6 +95,8 @@ struct Serve {
     umask: u32,
     process: Option<Running>,
     pulse: Pulse,
+    /// Of the attached link.
+    pace: Pace,
     ending: Option<Ending>,
     links: BTreeMap<Link, LiveLink>,
     next_link: u64,
@@ -134,6 +139,7 @@ impl Serve {
             umask: inherited.umask,
             process: None,
             pulse: Pulse::default(),
+            pace: Pace::new(),
             ending: None,
             links: BTreeMap::new(),
             next_link: 0,
@@ -159,7 +165,7 @@ impl Serve {
         let mut guard = tokio::time::interval(GUARD);
         let mut sweep = tokio::time::interval(SWEEP);
         while !self.is_stopped {
-            let room = self.machine.output_room();
+            let room = self.output_room();
             tokio::select! {
                 Some((link, report)) = self.reported.recv() => self.report(link, report),
                 accepted = accept(self.listener.as_ref(), self.accept_after) => match accepted {
@@ -207,6 +213,16 @@ impl Serve {
         }
     }
 
+    /// How much is read of the process.
+    fn output_room(&mut self) -> usize {
+        let room = self.machine.output_room();
+        if self.machine.attached().is_none() {
+            return room;
+        }
+        let paced = self.pace.room(self.machine.output_in_flight());
+        room.min(usize::try_from(paced).unwrap_or(usize::MAX))
+    }
+
     fn step(&mut self, event: Event) {
         self.events.push_back(event);
         while let Some(event) = self.events.pop_front() {
@@ -248,7 +264,7 @@ impl Serve {
                     if self.links.get(&link).is_none_or(LiveLink::is_closed) {
                         return;
                     }
-                    self.step(Event::Frame(link, frame));
+                    self.frame(link, frame);
                 }
             }
             Report::Misbehaved(what) => self.step(Event::LinkMisbehaved(link, what)),
@@ -259,10 +275,34 @@ impl Serve {
         }
     }
 
+    fn frame(&mut self, link: Link, frame: Frame) {
+        let (attached, in_flight) = (self.machine.attached(), self.machine.output_in_flight());
+        self.step(Event::Frame(link, frame));
+        if self.machine.attached() != attached {
+            self.pace = Pace::new();
+        }
+        let acknowledged = in_flight.saturating_sub(self.machine.output_in_flight());
+        if acknowledged > 0 {
+            self.pace.acknowledged(acknowledged, Instant::now());
+        }
+    }
+
+    /// What was read at once may be several items: of one that did not arrive whole nothing counts, and
+    /// on a link that is cut often, long ones would be sent again and again.
+    fn output(&mut self, stream: Stream, mut data: Bytes) {
+        while !data.is_empty() {
+            let item = data.split_to(data.len().min(PIECE));
+            self.step(Event::Output(stream, item));
+        }
+        if self.machine.attached().is_some() {
+            self.pace.sent(self.machine.output_in_flight(), Instant::now());
+        }
+    }
+
     fn activity(&mut self, activity: Activity) {
         self.pulse.beat();
         match activity {
-            Activity::Output(stream, data) => self.step(Event::Output(stream, data)),
+            Activity::Output(stream, data) => self.output(stream, data),
             Activity::InputTaken(next) => self.input_taken(next),
             Activity::Drained => {}
         }

@@ -247,6 +247,14 @@ impl Server {
         }
     }
 
+    /// What was sent on the attached link and is not acknowledged, in bytes of cost.
+    pub fn output_in_flight(&self) -> u64 {
+        match self {
+            Self::Serving(serving) if serving.link.is_some() => serving.output.in_flight(),
+            _ => 0,
+        }
+    }
+
     /// The link that is attached.
     pub fn attached(&self) -> Option<Link> {
         match self {

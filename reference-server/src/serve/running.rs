@@ -16,9 +16,12 @@ use tokio::io::unix::AsyncFd;
 use crate::process::{Io, Started, set_window, signal_foreground, watch};
 use crate::procfs::Stat;
 
-/// How much is read at once. Of an item that did not arrive whole nothing counts: on a link that is
-/// cut often, long ones would be sent again and again.
-const READ: usize = 16 * 1024;
+/// How much output an item has at most.
+pub(super) const PIECE: usize = 16 * 1024;
+/// How much is read at once, and what the items that it becomes need besides.
+const READ: usize = 64 * 1024;
+#[allow(clippy::cast_possible_truncation)]
+const OVERHEADS: usize = (READ / PIECE) * Item::OVERHEAD as usize;
 /// How large the pieces are that outputs share.
 const BUFFER: usize = 64 * 1024;
 /// A piece with less than this left is left as it is.
@@ -210,6 +213,8 @@ impl Source {
         if self.buffer.len() < SMALLEST_READ {
             self.buffer = BytesMut::zeroed(BUFFER);
         }
+        // One item needs no more than its room.
+        let room = room.saturating_sub(OVERHEADS).max(room.min(PIECE));
         let room = room.min(READ).min(self.buffer.len());
         let count = rustix::io::read(fd, &mut self.buffer[..room])?;
         Ok(self.buffer.split_to(count).freeze())
