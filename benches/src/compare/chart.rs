@@ -12,13 +12,14 @@ const GAP: f64 = 14.0;
 const HEAD: f64 = 46.0;
 /// The ends of the axis, as powers of ten of milliseconds.
 const DECADES: (i32, i32) = (-1, 5);
-const COLOURS: [(Rival, &str); 6] = [
+const COLOURS: [(Rival, &str); 7] = [
     (Rival::Ssh, "#9aa0a6"),
     (Rival::Autossh, "#c58af9"),
     (Rival::Mosh, "#78d9ec"),
     (Rival::Dtach, "#fcad70"),
     (Rival::Shpool, "#fdd663"),
     (Rival::Rejoin, "#1a73e8"),
+    (Rival::Standby, "#0b3d91"),
 ];
 
 /// One group of bars for each row of times. The axis is logarithmic: from a key's echo to a session

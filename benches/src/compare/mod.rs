@@ -64,7 +64,7 @@ pub struct Compare {
 /// Something to measure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Scenario {
-    /// The connection is reset
+    /// The session's connection is reset
     Reset,
     /// Nothing arrives for 3 seconds
     Silence3,
@@ -139,7 +139,10 @@ impl Scenario {
     fn applies_to(self, rival: Rival) -> bool {
         match self {
             // Its connection is none of sshd's.
-            Self::Reset | Self::Kill => rival != Rival::Mosh,
+            Self::Reset => rival != Rival::Mosh,
+            // What else is done to one connection is done to both.
+            _ if rival == Rival::Standby => false,
+            Self::Kill => rival != Rival::Mosh,
             // The others bring a screen, not bytes.
             Self::Bulk => matches!(rival, Rival::Ssh | Rival::Rejoin),
             _ => true,
@@ -169,6 +172,9 @@ impl Compare {
         self.settle();
         let mut stage = Stage::new(Programs::built()?, rivals::which("shpool"))?;
         let network = stage.network();
+        if !stage.can_choose() {
+            self.rivals.retain(|rival| *rival != Rival::Standby);
+        }
         let (machine, rows) = (Machine::look(), Vec::new());
         eprintln!("{}, Linux {}, {network}", machine.processor(), machine.kernel);
         let mut report = Report { machine, repetitions: self.repetitions, network, rows };

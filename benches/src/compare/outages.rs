@@ -24,7 +24,7 @@ const IDLE: Duration = Duration::from_millis(250);
 /// An outage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Outage {
-    /// The connection is reset, as by a router that was restarted.
+    /// The connection that the session has is reset, as by a router that forgot it.
     Reset,
     /// Nothing arrives for a while.
     Silence(Duration),
@@ -51,6 +51,9 @@ pub(super) fn measure(
     let number = running.type_number()?;
     if running.answer(number, within(LIMIT))?.is_none() {
         return Err(io::Error::other("it does not answer"));
+    }
+    if rival == Rival::Standby {
+        stage.wait_for_standby(course)?;
     }
     // What came with the start has to be over: acknowledgements, a first redraw.
     thread::sleep(Duration::from_millis(500));

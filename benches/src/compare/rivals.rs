@@ -30,6 +30,8 @@ pub enum Rival {
     Shpool,
     /// rejoin.
     Rejoin,
+    /// rejoin, with a second connection that stands by.
+    Standby,
 }
 
 /// Keepalives as most who set them do.
@@ -41,8 +43,15 @@ const BEGIN: Duration = Duration::from_mins(1);
 
 impl Rival {
     /// All, in the order of the table's columns.
-    pub const ALL: [Self; 6] =
-        [Self::Ssh, Self::Autossh, Self::Mosh, Self::Dtach, Self::Shpool, Self::Rejoin];
+    pub const ALL: [Self; 7] = [
+        Self::Ssh,
+        Self::Autossh,
+        Self::Mosh,
+        Self::Dtach,
+        Self::Shpool,
+        Self::Rejoin,
+        Self::Standby,
+    ];
 
     /// What it is called in tables.
     pub fn name(self) -> &'static str {
@@ -53,13 +62,16 @@ impl Rival {
             Self::Dtach => "ssh + dtach",
             Self::Shpool => "ssh + shpool",
             Self::Rejoin => "rejoin",
+            Self::Standby => "rejoin --standby",
         }
     }
 
     /// The program that is missing, with what installs it.
     pub fn missing(self) -> Option<&'static str> {
         let needed: &[(&str, &'static str)] = match self {
-            Self::Ssh | Self::Rejoin => &[("ssh", "apt-get install openssh-client")],
+            Self::Ssh | Self::Rejoin | Self::Standby => {
+                &[("ssh", "apt-get install openssh-client")]
+            }
             Self::Autossh => {
                 &[("autossh", "apt-get install autossh"), ("tmux", "apt-get install tmux")]
             }
@@ -193,9 +205,10 @@ pub(super) fn run(
             environment.push(("MOSH_KEY".to_owned(), key));
             environment.push(("MOSH_PREDICTION_DISPLAY".to_owned(), "never".to_owned()));
         }
-        Rival::Rejoin => {
+        Rival::Rejoin | Rival::Standby => {
             words.push(stage.programs.client.clone().into());
             words.push("-t".into());
+            words.extend((rival == Rival::Standby).then(|| "--standby".into()));
             words.push("--server".into());
             words.push(stage.programs.server.clone().into());
             words.extend(host);

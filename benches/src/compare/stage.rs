@@ -104,7 +104,26 @@ impl Stage {
         self.wire(course).map_or(Ipv4Addr::LOCALHOST, Wire::host).into()
     }
 
-    /// Resets all connections, and says when that was done.
+    /// Waits until a second attach program runs on the host, and its first word is at the client's.
+    pub(super) fn wait_for_standby(&self, course: &Course) -> io::Result<()> {
+        let deadline = Instant::now() + Duration::from_secs(30);
+        let is_attach = |pid: &u32| processes::words(*pid).iter().any(|word| word == "attach");
+        while self.host_processes().into_iter().filter(is_attach).count() < 2 {
+            if Instant::now() > deadline {
+                return Err(io::Error::other("no second connection stands by"));
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        std::thread::sleep(course.round_trip * 2 + Duration::from_millis(200));
+        Ok(())
+    }
+
+    /// Whether one connection can be reset, and another not.
+    pub(super) fn can_choose(&self) -> bool {
+        self.wires.is_some()
+    }
+
+    /// Resets the oldest connection, if there is a choice, and says when that was done.
     pub(super) fn reset(&self, course: &Course) -> io::Result<Instant> {
         match (self.wire(course), &course.relay) {
             (Some(wire), _) => wire.reset()?,

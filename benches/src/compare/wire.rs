@@ -119,18 +119,27 @@ impl Wire {
         }
     }
 
-    /// Resets every connection of the clients to the host: their ends fail at once, and the host's
-    /// get a reset.
+    /// Resets the oldest connection to the host: numbers of sockets only rise.
     ///
     /// # Errors
     /// `ss` is not there, or may not.
     pub(super) fn reset(&self) -> io::Result<()> {
+        let listed = self.ss(&["-H", "-t", "-n", "-e"])?;
+        let oldest = listed.lines().filter_map(connection).min();
+        match oldest {
+            Some((_, port)) => self.ss(&["-K", "-t", "sport", &format!("= :{port}")]).map(drop),
+            None => Err(io::Error::other("there is no connection to reset")),
+        }
+    }
+
+    fn ss(&self, options: &[&str]) -> io::Result<String> {
         let mut words = self.prefix();
-        words.extend(["ss", "--kill", "--tcp", "dst"].map(OsString::from));
-        words.push(self.host().to_string().into());
+        words.push("ss".into());
+        words.extend(options.iter().map(OsString::from));
+        words.extend(["dst".into(), self.host().to_string().into()]);
         let done = Command::new(&words[0]).args(&words[1..]).output()?;
         if done.status.success() {
-            return Ok(());
+            return Ok(String::from_utf8_lossy(&done.stdout).into_owned());
         }
         Err(io::Error::other(format!("ss: {}", String::from_utf8_lossy(&done.stderr).trim())))
     }
@@ -235,4 +244,12 @@ fn ip(prefix: &[OsString], script: &str) -> io::Result<()> {
         return Ok(());
     }
     Err(io::Error::other(format!("ip: {}", String::from_utf8_lossy(&done.stderr).trim())))
+}
+
+/// A socket's number and its port, from a line of ss.
+fn connection(line: &str) -> Option<(u64, u16)> {
+    let local = line.split_whitespace().nth(3)?;
+    let port = local.rsplit(':').next()?.parse().ok()?;
+    let number = line.split_whitespace().find_map(|word| word.strip_prefix("ino:"))?;
+    Some((number.parse().ok()?, port))
 }
