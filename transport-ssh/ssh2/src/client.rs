@@ -1,0 +1,393 @@
+//! The client: bytes in, bytes and events out.
+
+mod auth;
+mod channel;
+mod exchange;
+mod transport;
+
+use std::fmt;
+use std::mem;
+use std::ops::ControlFlow;
+
+use auth::{Auth, Login, Verdict};
+use channel::{Channel, Input, Turn};
+#[cfg(feature = "testing")]
+pub(crate) use exchange::IDENT;
+use exchange::{Agreeing, Greeting, GreetingStep, Negotiating, Proved};
+use transport::{Sorted, Transport};
+
+use crate::config::{Config, Opening};
+use crate::error::{Error, Misuse};
+use crate::event::Event;
+use crate::learnt::Learnt;
+use crate::message;
+use crate::packet::OpeningKey;
+use crate::wire::Writer;
+
+/// How much output of the command may be on its way or unconsumed, in bytes.
+pub const WINDOW: usize = 2 << 20;
+/// How much input for the command is taken before the server takes it, in bytes; and about as much again may
+/// wait to be written.
+pub const MAX_OUTPUT: usize = 1 << 20;
+/// The longest signature that is taken, in bytes.
+const MAX_SIGNATURE: usize = 16 * 1024;
+/// RFC 4253 section 11.1.
+const BY_APPLICATION: u32 = 11;
+
+/// An SSH-2 client that logs in with one key and runs one command.
+///
+/// It does no I/O. Whoever drives it writes [`output`](Self::output) to the server and says so with
+/// [`sent`](Self::sent), hands what the server sends to [`input`](Self::input), and takes every
+/// [`event`](Self::event) after each call. It knows no time either: deadlines are the driver's.
+///
+/// After an error other than [`Error::Caller`], and after the events that say so, it is over: it
+/// ignores what comes, and has nothing more to say than what is in `output`.
+pub struct Client {
+    transport: Transport,
+    phase: Phase,
+    login: Login,
+    command: Vec<u8>,
+    /// The channel number to predict.
+    predicted: Option<u32>,
+    /// Whether the login is sent without waiting to be asked for.
+    is_hurried: bool,
+    input: Input,
+    learnt: Learnt,
+    is_authenticated: bool,
+}
+
+/// Where the connection is. Each one holds what there is in it, and nothing else.
+#[derive(Default)]
+enum Phase {
+    Greeting(Box<Greeting>),
+    Negotiating(Box<Negotiating>),
+    Agreeing(Box<Agreeing>),
+    /// The caller looks at the host key.
+    Deciding(Box<Proved>),
+    /// The user's key signs.
+    Signing(Box<Proved>),
+    /// Our keys are in use, and not yet the server's.
+    Switching(Box<Auth>, OpeningKey),
+    Authenticating(Box<Auth>),
+    Running(Box<Channel>),
+    #[default]
+    Over,
+}
+
+/// Whether to go on with what else was read, or to wait.
+type Step = Result<ControlFlow<Phase, Phase>, Error>;
+
+fn waits(phase: Phase) -> Step {
+    Ok(ControlFlow::Break(phase))
+}
+
+fn moves(phase: Phase) -> Step {
+    Ok(ControlFlow::Continue(phase))
+}
+
+impl Client {
+    /// A client whose first flight is in [`output`](Self::output).
+    ///
+    /// # Errors
+    /// [`Error::Caller`] if the configuration is not one, [`Error::Local`].
+    pub fn new(config: Config) -> Result<Self, Error> {
+        config.check()?;
+        let Config { user, key, command, ciphers, opening } = config;
+        let (is_hurried, predicted) = match &opening {
+            Opening::Unhurried { .. } => (false, None),
+            Opening::Predicted { channel, .. } => (true, *channel),
+        };
+        let mut transport = Transport::default();
+        let greeting = Greeting::begin(opening, ciphers, &mut transport)?;
+        Ok(Self {
+            transport,
+            phase: Phase::Greeting(Box::new(greeting)),
+            login: Login { user, key },
+            command,
+            predicted,
+            is_hurried,
+            input: Input::default(),
+            learnt: Learnt::default(),
+            is_authenticated: false,
+        })
+    }
+
+    /// What is to be written to the server, at best all in one write.
+    pub fn output(&self) -> &[u8] {
+        self.transport.output()
+    }
+
+    /// So many bytes of [`output`](Self::output) were written.
+    ///
+    /// # Errors
+    /// [`Error::Caller`] if there were not so many; [`Error::Local`].
+    pub fn sent(&mut self, count: usize) -> Result<(), Error> {
+        self.transport.sent(count)?;
+        self.flush()
+    }
+
+    /// The next thing to know or to answer.
+    pub fn event(&mut self) -> Option<Event> {
+        self.transport.event()
+    }
+
+    /// Takes what the server sent, in pieces of any length. While the client waits for an answer to
+    /// [`Event::HostKey`] or [`Event::Sign`], it keeps what comes, up to half a megabyte.
+    ///
+    /// # Errors
+    /// Every kind but [`Error::Caller`]. Events from before the fault can still be taken.
+    pub fn input(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        if self.is_over() {
+            return Ok(());
+        }
+        self.transport.feed(bytes);
+        self.run()
+    }
+
+    /// The host key of [`Event::HostKey`] is the right one. What the user has to sign is told.
+    ///
+    /// # Errors
+    /// [`Error::Caller`] if that was not asked.
+    pub fn accept_host(&mut self) -> Result<(), Error> {
+        match mem::take(&mut self.phase) {
+            Phase::Deciding(proved) => {
+                let to_sign = self.login.to_sign(proved.secrets.hash());
+                self.transport.tell(Event::Sign(to_sign));
+                self.phase = Phase::Signing(proved);
+                Ok(())
+            }
+            phase => self.out_of_turn(phase),
+        }
+    }
+
+    /// The user's signature over what [`Event::Sign`] told, as agents write it: the name of its kind and
+    /// itself, as strings. The second flight is in [`output`](Self::output) then.
+    ///
+    /// # Errors
+    /// [`Error::Caller`] if none was asked for, or if it is longer than any signature; [`Error::Local`];
+    /// and what [`input`](Self::input) finds in what came meanwhile.
+    pub fn signed(&mut self, signature: &[u8]) -> Result<(), Error> {
+        if signature.len() > MAX_SIGNATURE {
+            return Err(Error::Caller(Misuse::TooLong));
+        }
+        match mem::take(&mut self.phase) {
+            Phase::Signing(proved) => {
+                self.phase = self.log_in(&proved, signature)?;
+                self.run()
+            }
+            phase => self.out_of_turn(phase),
+        }
+    }
+
+    /// How much [`write`](Self::write) takes now, in bytes.
+    pub fn writable(&self) -> usize {
+        if self.is_over() || self.input.is_ended {
+            return 0;
+        }
+        MAX_OUTPUT - self.input.pending.len()
+    }
+
+    /// Takes input for the command, from the start on; it is sent when the server takes it. Returns how
+    /// much of it was taken: as much as [`writable`](Self::writable) says.
+    ///
+    /// # Errors
+    /// [`Error::Caller`] after [`finish`](Self::finish) or when the client is over; [`Error::Local`].
+    pub fn write(&mut self, bytes: &[u8]) -> Result<usize, Error> {
+        if self.is_over() || self.input.is_ended {
+            return Err(Error::Caller(Misuse::OutOfTurn));
+        }
+        let taken = bytes.len().min(self.writable());
+        self.input.pending.extend_from_slice(&bytes[..taken]);
+        self.flush()?;
+        Ok(taken)
+    }
+
+    /// No more input follows for the command.
+    ///
+    /// # Errors
+    /// As for [`write`](Self::write).
+    pub fn finish(&mut self) -> Result<(), Error> {
+        if self.is_over() || self.input.is_ended {
+            return Err(Error::Caller(Misuse::OutOfTurn));
+        }
+        self.input.is_ended = true;
+        self.flush()
+    }
+
+    /// So many bytes of [`Event::Data`] and [`Event::Stderr`] were dealt with. Until that is said, no more
+    /// than [`WINDOW`] bytes come.
+    ///
+    /// # Errors
+    /// [`Error::Caller`] if not so many were handed out; [`Error::Local`].
+    pub fn consumed(&mut self, count: usize) -> Result<(), Error> {
+        match &mut self.phase {
+            Phase::Running(channel) => channel.consumed(count, &mut self.transport),
+            Phase::Over => Ok(()),
+            _ if count == 0 => Ok(()),
+            _ => Err(Error::Caller(Misuse::TooMuchConsumed)),
+        }
+    }
+
+    /// Tells the server that this is the end. The client is over; what is in [`output`](Self::output) may
+    /// still be written.
+    ///
+    /// # Errors
+    /// [`Error::Local`].
+    pub fn disconnect(&mut self) -> Result<(), Error> {
+        if self.is_over() {
+            return Ok(());
+        }
+        self.phase = Phase::Over;
+        let farewell = Writer::message(message::DISCONNECT).uint32(BY_APPLICATION);
+        self.transport.send(farewell.string("").string(""))
+    }
+
+    /// What this connection taught about the server, once the user is logged in.
+    pub fn learnt(&self) -> Option<&Learnt> {
+        self.is_authenticated.then_some(&self.learnt)
+    }
+
+    /// Whether nothing more can come of this client.
+    pub fn is_over(&self) -> bool {
+        matches!(self.phase, Phase::Over)
+    }
+
+    fn out_of_turn(&mut self, phase: Phase) -> Result<(), Error> {
+        self.phase = phase;
+        Err(Error::Caller(Misuse::OutOfTurn))
+    }
+
+    /// Everything that goes out with the signature.
+    fn log_in(&mut self, proved: &Proved, signature: &[u8]) -> Result<Phase, Error> {
+        let (login, is_hurried) = (&self.login, self.is_hurried);
+        let mut auth = Auth::begin(login, signature, proved, is_hurried, &mut self.transport)?;
+        if self.predicted.is_some() {
+            let channel = Channel::begin(self.predicted, &self.command, &mut self.transport)?;
+            auth.channel = Some(channel);
+        }
+        Ok(Phase::Switching(Box::new(auth), Auth::opening_key(proved)?))
+    }
+
+    /// Goes on until it takes more bytes, or an answer. If a step fails, the phase stays `Over`.
+    fn run(&mut self) -> Result<(), Error> {
+        loop {
+            let phase = mem::take(&mut self.phase);
+            match self.step(phase)? {
+                ControlFlow::Continue(phase) => self.phase = phase,
+                ControlFlow::Break(phase) => {
+                    self.phase = phase;
+                    return self.flush();
+                }
+            }
+        }
+    }
+
+    fn step(&mut self, phase: Phase) -> Step {
+        match phase {
+            Phase::Greeting(greeting) => self.greeted(greeting),
+            Phase::Negotiating(step) => match self.transport.expect(message::KEXINIT)? {
+                None => waits(Phase::Negotiating(step)),
+                Some(packet) => {
+                    let next = step.take(packet.payload, &mut self.transport, &mut self.learnt)?;
+                    moves(Phase::Agreeing(Box::new(next)))
+                }
+            },
+            Phase::Agreeing(step) => match self.transport.expect(message::KEX_ECDH_REPLY)? {
+                None => waits(Phase::Agreeing(step)),
+                Some(packet) => {
+                    let proved = step.take(&packet.payload, &mut self.transport)?;
+                    self.learnt.flight.needed = self.transport.taken();
+                    moves(Phase::Deciding(Box::new(proved)))
+                }
+            },
+            Phase::Deciding(_) | Phase::Signing(_) => {
+                self.transport.check_kept()?;
+                waits(phase)
+            }
+            Phase::Switching(auth, key) => match self.transport.expect(message::NEWKEYS)? {
+                None => waits(Phase::Switching(auth, key)),
+                Some(_) => {
+                    self.transport.open_with(key);
+                    self.learnt.flight.whole = self.transport.taken();
+                    moves(Phase::Authenticating(auth))
+                }
+            },
+            Phase::Authenticating(auth) => self.authenticating(auth),
+            Phase::Running(channel) => self.running(channel),
+            Phase::Over => waits(Phase::Over),
+        }
+    }
+
+    fn greeted(&mut self, greeting: Box<Greeting>) -> Step {
+        let Some(line) = self.transport.line()? else { return waits(Phase::Greeting(greeting)) };
+        moves(match greeting.take(line, &mut self.learnt)? {
+            GreetingStep::Same(greeting) => Phase::Greeting(Box::new(greeting)),
+            GreetingStep::Next(next) => Phase::Negotiating(Box::new(next)),
+        })
+    }
+
+    fn authenticating(&mut self, auth: Box<Auth>) -> Step {
+        let (kind, packet) = match self.transport.next()? {
+            None => return waits(Phase::Authenticating(auth)),
+            Some(Sorted::Ignored) => return moves(Phase::Authenticating(auth)),
+            Some(Sorted::Rekey) => return self.ends(Event::Rekey),
+            Some(Sorted::Message(kind, packet)) => (kind, packet),
+        };
+        if auth.is_of_first_flight(kind) {
+            self.learnt.flight.whole = self.transport.taken();
+        }
+        match auth.take(kind, &packet, &mut self.transport)? {
+            Verdict::Open(auth) => moves(Phase::Authenticating(Box::new(auth))),
+            Verdict::Refused => waits(Phase::Over),
+            Verdict::Accepted(auth) => {
+                self.is_authenticated = true;
+                let channel = match auth.channel {
+                    Some(channel) => channel,
+                    None => Channel::begin(None, &self.command, &mut self.transport)?,
+                };
+                moves(Phase::Running(Box::new(channel)))
+            }
+        }
+    }
+
+    fn running(&mut self, mut channel: Box<Channel>) -> Step {
+        let (kind, packet) = match self.transport.next()? {
+            None => return waits(Phase::Running(channel)),
+            Some(Sorted::Ignored) => return moves(Phase::Running(channel)),
+            Some(Sorted::Rekey) => return self.ends(Event::Rekey),
+            Some(Sorted::Message(kind, packet)) => (kind, packet),
+        };
+        match channel.take(kind, &packet, &self.command, &mut self.transport)? {
+            Turn::Same => {}
+            Turn::Confirmed(number) => self.learnt.channel = Some(number),
+            Turn::Over => return waits(Phase::Over),
+        }
+        moves(Phase::Running(channel))
+    }
+
+    fn ends(&mut self, event: Event) -> Step {
+        self.transport.tell(event);
+        waits(Phase::Over)
+    }
+
+    /// Sends what waits for the server, as far as it takes it.
+    fn flush(&mut self) -> Result<(), Error> {
+        if let Phase::Running(channel) = &mut self.phase {
+            channel.flush(&mut self.input, &mut self.transport)?;
+        }
+        if self.transport.is_worn() && !self.is_over() {
+            self.transport.tell(Event::Rekey);
+            self.phase = Phase::Over;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client")
+            .field("is_authenticated", &self.is_authenticated)
+            .field("is_over", &self.is_over())
+            .finish_non_exhaustive()
+    }
+}

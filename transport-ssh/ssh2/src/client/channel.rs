@@ -1,0 +1,288 @@
+//! The one channel, and the command in it (RFC 4254).
+
+use bytes::{Buf as _, Bytes, BytesMut};
+
+use super::transport::Transport;
+use super::{MAX_OUTPUT, WINDOW};
+use crate::error::{Error, Misprediction, Misuse, Unsuitable, Violation, unexpected};
+use crate::event::{Event, Refusal};
+use crate::message;
+use crate::packet::Packet;
+use crate::text::printable;
+use crate::wire::{Reader, Writer};
+
+/// Our number of the channel; there is no other.
+const OURS: u32 = 0;
+/// The longest piece of data that is taken and sent, in bytes.
+const MAX_PIECE: u32 = 32 * 1024;
+/// A server that takes no longer pieces than this would have us send more frame than content.
+const MIN_PIECE: u32 = 256;
+const STDERR: u32 = 1;
+const ADMINISTRATIVELY_PROHIBITED: u32 = 1;
+
+/// What is to be written to the command, from the start on.
+#[derive(Default)]
+pub(super) struct Input {
+    pub(super) pending: BytesMut,
+    pub(super) is_ended: bool,
+    is_end_sent: bool,
+}
+
+pub(super) struct Channel {
+    state: State,
+    /// How much more the server may send.
+    window: usize,
+    /// How much was handed out and not yet consumed.
+    held: usize,
+    has_exited: bool,
+    is_ended: bool,
+}
+
+enum State {
+    /// The number that the command was sent to already, if it was.
+    Opening { predicted: Option<u32> },
+    Open(Remote),
+}
+
+#[derive(Clone, Copy)]
+struct Remote {
+    number: u32,
+    window: usize,
+    max_piece: usize,
+    /// Whether the command's start was confirmed.
+    is_started: bool,
+}
+
+/// What a message came to.
+pub(super) enum Turn {
+    Same,
+    /// The server gave the channel this number.
+    Confirmed(u32),
+    Over,
+}
+
+impl Channel {
+    /// Asks for the channel; on a prediction, for the command in it as well.
+    pub(super) fn begin(
+        predicted: Option<u32>,
+        command: &[u8],
+        transport: &mut Transport,
+    ) -> Result<Self, Error> {
+        #[allow(clippy::cast_possible_truncation)]
+        let window = WINDOW as u32;
+        let open = Writer::message(message::CHANNEL_OPEN).string("session").uint32(OURS);
+        transport.send(open.uint32(window).uint32(MAX_PIECE))?;
+        if let Some(number) = predicted {
+            exec(number, command, transport)?;
+        }
+        let state = State::Opening { predicted };
+        Ok(Self { state, window: WINDOW, held: 0, has_exited: false, is_ended: false })
+    }
+
+    pub(super) fn take(
+        &mut self,
+        kind: u8,
+        packet: &Packet,
+        command: &[u8],
+        transport: &mut Transport,
+    ) -> Result<Turn, Error> {
+        let mut reader = Reader::new(&packet.payload[1..]);
+        match kind {
+            message::GLOBAL_REQUEST => {
+                let _name = reader.string()?;
+                if reader.boolean()? {
+                    transport.reply(Writer::message(message::REQUEST_FAILURE))?;
+                }
+                return Ok(Turn::Same);
+            }
+            message::CHANNEL_OPEN => return refuse_channel(reader, transport),
+            message::CHANNEL_OPEN_CONFIRMATION..=message::CHANNEL_FAILURE => {}
+            // What the server may say late: about the login, or its extensions.
+            message::EXT_INFO => return Ok(Turn::Same),
+            message::NEWKEYS..message::GLOBAL_REQUEST => return Err(unexpected(kind)),
+            _ => return transport.reply_unimplemented(packet).map(|()| Turn::Same),
+        }
+        if reader.uint32()? != OURS {
+            return Err(Error::Peer(Violation::Malformed));
+        }
+        match &mut self.state {
+            State::Opening { predicted } => match kind {
+                message::CHANNEL_OPEN_CONFIRMATION => {
+                    let predicted = *predicted;
+                    let remote = confirmed(&mut reader, predicted)?;
+                    if predicted.is_none() {
+                        exec(remote.number, command, transport)?;
+                    }
+                    self.state = State::Open(remote);
+                    Ok(Turn::Confirmed(remote.number))
+                }
+                message::CHANNEL_OPEN_FAILURE => {
+                    let (reason, message) = (reader.uint32()?, printable(reader.string()?));
+                    transport.tell(Event::Refused(Refusal::Channel { reason, message }));
+                    Ok(Turn::Over)
+                }
+                _ => Err(unexpected(kind)),
+            },
+            State::Open(remote) => {
+                let mut remote = *remote;
+                let turn = self.take_open(kind, reader, packet, &mut remote, transport)?;
+                self.state = State::Open(remote);
+                Ok(turn)
+            }
+        }
+    }
+
+    fn take_open(
+        &mut self,
+        kind: u8,
+        mut reader: Reader<'_>,
+        packet: &Packet,
+        remote: &mut Remote,
+        transport: &mut Transport,
+    ) -> Result<Turn, Error> {
+        match kind {
+            message::CHANNEL_WINDOW_ADJUST => {
+                let window = remote.window.checked_add(reader.size()?);
+                let window = window.filter(|window| u32::try_from(*window).is_ok());
+                remote.window = window.ok_or(Error::Peer(Violation::TooMuch))?;
+            }
+            message::CHANNEL_DATA => self.data(&packet.payload, reader, Event::Data, transport)?,
+            message::CHANNEL_EXTENDED_DATA => {
+                let is_stderr = reader.uint32()? == STDERR;
+                if !is_stderr {
+                    return Err(Error::Peer(Violation::Malformed));
+                }
+                self.data(&packet.payload, reader, Event::Stderr, transport)?;
+            }
+            message::CHANNEL_EOF if !self.is_ended => {
+                self.is_ended = true;
+                transport.tell(Event::Eof);
+            }
+            message::CHANNEL_CLOSE => {
+                transport.reply(Writer::message(message::CHANNEL_CLOSE).uint32(remote.number))?;
+                transport.tell(Event::Closed);
+                return Ok(Turn::Over);
+            }
+            message::CHANNEL_REQUEST => self.request(reader, *remote, transport)?,
+            message::CHANNEL_SUCCESS if !remote.is_started => {
+                remote.is_started = true;
+                transport.tell(Event::Started);
+            }
+            message::CHANNEL_FAILURE if !remote.is_started => {
+                transport.tell(Event::Refused(Refusal::Command));
+                return Ok(Turn::Over);
+            }
+            _ => return Err(unexpected(kind)),
+        }
+        Ok(Turn::Same)
+    }
+
+    fn data(
+        &mut self,
+        payload: &Bytes,
+        mut reader: Reader<'_>,
+        event: impl FnOnce(Bytes) -> Event,
+        transport: &mut Transport,
+    ) -> Result<(), Error> {
+        let data = reader.string()?;
+        reader.end()?;
+        let window = self.window.checked_sub(data.len()).filter(|_| !self.is_ended);
+        self.window = window.ok_or(Error::Peer(Violation::TooMuch))?;
+        self.held += data.len();
+        // Nothing would bound how many of them are kept.
+        if !data.is_empty() {
+            transport.tell(event(payload.slice_ref(data)));
+        }
+        Ok(())
+    }
+
+    fn request(
+        &mut self,
+        mut reader: Reader<'_>,
+        remote: Remote,
+        transport: &mut Transport,
+    ) -> Result<(), Error> {
+        let (name, wants_reply) = (reader.string()?, reader.boolean()?);
+        let end = match name {
+            b"exit-status" => Some(Event::Exit(reader.uint32()?)),
+            b"exit-signal" => Some(Event::Signal(printable(reader.string()?))),
+            _ => None,
+        };
+        if let Some(event) = end {
+            // A command ends once.
+            if std::mem::replace(&mut self.has_exited, true) {
+                return Err(unexpected(message::CHANNEL_REQUEST));
+            }
+            transport.tell(event);
+        }
+        if wants_reply {
+            transport.reply(Writer::message(message::CHANNEL_FAILURE).uint32(remote.number))?;
+        }
+        Ok(())
+    }
+
+    /// As much was dealt with. The server is told once it is half a window, so that it is not told all
+    /// the time.
+    pub(super) fn consumed(&mut self, count: usize, transport: &mut Transport) -> Result<(), Error> {
+        self.held = self.held.checked_sub(count).ok_or(Error::Caller(Misuse::TooMuchConsumed))?;
+        let free = WINDOW - self.window - self.held;
+        if let State::Open(remote) = &self.state
+            && free >= WINDOW / 2
+        {
+            self.window += free;
+            #[allow(clippy::cast_possible_truncation)]
+            let grant = Writer::message(message::CHANNEL_WINDOW_ADJUST).uint32(remote.number);
+            transport.send(grant.uint32(free as u32))?;
+        }
+        Ok(())
+    }
+
+    /// Sends as much of the input as the server takes and as may wait to be written.
+    pub(super) fn flush(&mut self, input: &mut Input, transport: &mut Transport) -> Result<(), Error> {
+        let State::Open(remote) = &mut self.state else { return Ok(()) };
+        while !input.pending.is_empty()
+            && remote.window > 0
+            && transport.output().len() < MAX_OUTPUT
+        {
+            let length = input.pending.len().min(remote.window).min(remote.max_piece);
+            let data = Writer::message(message::CHANNEL_DATA).uint32(remote.number);
+            transport.send(data.string(&input.pending[..length]))?;
+            input.pending.advance(length);
+            remote.window -= length;
+        }
+        if input.is_ended && input.pending.is_empty() && !input.is_end_sent {
+            input.is_end_sent = true;
+            transport.send(Writer::message(message::CHANNEL_EOF).uint32(remote.number))?;
+        }
+        Ok(())
+    }
+}
+
+fn exec(number: u32, command: &[u8], transport: &mut Transport) -> Result<(), Error> {
+    let request = Writer::message(message::CHANNEL_REQUEST).uint32(number);
+    transport.send(request.string("exec").boolean(true).string(command))
+}
+
+fn confirmed(reader: &mut Reader<'_>, predicted: Option<u32>) -> Result<Remote, Error> {
+    let number = reader.uint32()?;
+    if let Some(predicted) = predicted.filter(|predicted| *predicted != number) {
+        return Err(Error::Mispredicted(Misprediction::Channel { predicted, found: number }));
+    }
+    let window = reader.size()?;
+    let max_piece = reader.uint32()?;
+    if max_piece < MIN_PIECE {
+        return Err(Error::Unsuitable(Unsuitable::SmallPackets));
+    }
+    // MAX_PIECE fits.
+    let max_piece = usize::try_from(max_piece.min(MAX_PIECE)).unwrap_or_default();
+    Ok(Remote { number, window, max_piece, is_started: false })
+}
+
+/// A server opens nothing by itself that was not asked for, and nothing was.
+fn refuse_channel(mut reader: Reader<'_>, transport: &mut Transport) -> Result<Turn, Error> {
+    let _kind = reader.string()?;
+    let number = reader.uint32()?;
+    let refusal = Writer::message(message::CHANNEL_OPEN_FAILURE).uint32(number);
+    transport.reply(refusal.uint32(ADMINISTRATIVELY_PROHIBITED).string("").string(""))?;
+    Ok(Turn::Same)
+}

@@ -1,0 +1,166 @@
+//! From the first byte to a host that proved its key. Each step is used up by the next.
+
+use bytes::Bytes;
+
+use super::transport::Transport;
+use crate::config::Opening;
+use crate::error::{Error, Method, Misprediction, Unsuitable};
+use crate::event::Event;
+use crate::host_key::HostKeyAlgorithm;
+use crate::kex::{Ephemeral, Exchange, Kex, Secrets};
+use crate::learnt::Learnt;
+use crate::message;
+use crate::negotiate::{Lists, Outcome, negotiate};
+use crate::packet::Cipher;
+use crate::text::printable;
+use crate::wire::{Reader, Writer};
+
+/// How this client identifies itself.
+pub(crate) const IDENT: &str = "SSH-2.0-rejoin";
+
+/// The server has said nothing yet.
+pub(super) struct Greeting {
+    offer: Offer,
+    our_init: Vec<u8>,
+    /// Begun on a prediction.
+    begun: Option<Ephemeral>,
+}
+
+struct Offer {
+    kex: Vec<Kex>,
+    host_keys: Vec<HostKeyAlgorithm>,
+    ciphers: Vec<Cipher>,
+}
+
+/// The server has identified itself.
+pub(super) struct Negotiating {
+    greeting: Greeting,
+    their_ident: Bytes,
+}
+
+/// The methods are settled, and the client's half of the exchange is sent.
+pub(super) struct Agreeing {
+    our_init: Vec<u8>,
+    their_ident: Bytes,
+    their_init: Bytes,
+    ephemeral: Ephemeral,
+    outcome: Outcome,
+}
+
+/// The host has proved that its key is its own.
+pub(super) struct Proved {
+    pub(super) secrets: Secrets,
+    pub(super) to_server: Cipher,
+    pub(super) to_client: Cipher,
+}
+
+impl Greeting {
+    /// Sends the identification, the lists and, on a prediction, the client's half of the exchange.
+    pub(super) fn begin(
+        opening: Opening,
+        ciphers: Vec<Cipher>,
+        transport: &mut Transport,
+    ) -> Result<Self, Error> {
+        let (kex, host_keys, begun) = match opening {
+            Opening::Unhurried { kex, host_keys } => (kex, host_keys, None),
+            Opening::Predicted { ephemeral, host_key, channel: _ } => {
+                (vec![ephemeral.kex()], vec![host_key], Some(ephemeral))
+            }
+        };
+        let our_init = Lists::offer(&kex, &host_keys, &ciphers).encode()?;
+        transport.push_line(IDENT);
+        transport.send(Writer::new().bytes(&our_init))?;
+        if let Some(ephemeral) = &begun {
+            send_half(ephemeral, transport)?;
+        }
+        Ok(Self { offer: Offer { kex, host_keys, ciphers }, our_init, begun })
+    }
+
+    /// Takes a line, of which there may be some before the identification (RFC 4253 section 4.2). What
+    /// comes back is the same step again, or the next one.
+    pub(super) fn take(self, line: Bytes, learnt: &mut Learnt) -> Result<GreetingStep, Error> {
+        if !line.starts_with(b"SSH-") {
+            return Ok(GreetingStep::Same(self));
+        }
+        if !line.starts_with(b"SSH-2.0-") && !line.starts_with(b"SSH-1.99-") {
+            return Err(Error::Unsuitable(Unsuitable::Version));
+        }
+        learnt.ident = printable(&line);
+        Ok(GreetingStep::Next(Negotiating { greeting: self, their_ident: line }))
+    }
+}
+
+pub(super) enum GreetingStep {
+    Same(Greeting),
+    Next(Negotiating),
+}
+
+impl Negotiating {
+    /// Takes the server's lists.
+    pub(super) fn take(
+        self,
+        payload: Bytes,
+        transport: &mut Transport,
+        learnt: &mut Learnt,
+    ) -> Result<Agreeing, Error> {
+        let Self { greeting: Greeting { offer, our_init, begun }, their_ident } = self;
+        let theirs = Lists::decode(&payload)?;
+        if !theirs.is_strict() {
+            return Err(Error::Unsuitable(Unsuitable::NotStrict));
+        }
+        let outcome = negotiate(&offer.kex, &offer.host_keys, &offer.ciphers, &theirs);
+        let outcome = outcome.map_err(|unsuitable| blame(unsuitable, begun.is_some()))?;
+        let ephemeral = match begun {
+            // It is for the only exchange that was offered.
+            Some(ephemeral) => ephemeral,
+            None => {
+                let ephemeral = Ephemeral::generate(outcome.kex)?;
+                send_half(&ephemeral, transport)?;
+                ephemeral
+            }
+        };
+        learnt.lists = theirs;
+        Ok(Agreeing { our_init, their_ident, their_init: payload, ephemeral, outcome })
+    }
+}
+
+/// What was predicted had been there: then it is the prediction that is wrong.
+fn blame(unsuitable: Unsuitable, is_predicted: bool) -> Error {
+    match unsuitable {
+        Unsuitable::NoCommon(method @ (Method::Kex | Method::HostKey)) if is_predicted => {
+            Error::Mispredicted(Misprediction::Missing(method))
+        }
+        _ => Error::Unsuitable(unsuitable),
+    }
+}
+
+fn send_half(ephemeral: &Ephemeral, transport: &mut Transport) -> Result<(), Error> {
+    transport.send(Writer::message(message::KEX_ECDH_INIT).string(ephemeral.public()))
+}
+
+impl Agreeing {
+    /// Takes the server's half of the exchange, and tells the host key if the host proved that it has it.
+    pub(super) fn take(self, payload: &Bytes, transport: &mut Transport) -> Result<Proved, Error> {
+        let mut reader = Reader::new(&payload[1..]);
+        let (blob, server_public, signature) =
+            (reader.string()?, reader.string()?, reader.string()?);
+        reader.end()?;
+        let kex = self.ephemeral.kex();
+        let client_public = self.ephemeral.public().to_vec();
+        let shared = self.ephemeral.agree(server_public)?;
+        let exchange = Exchange {
+            client_ident: IDENT.as_bytes(),
+            server_ident: &self.their_ident,
+            client_init: &self.our_init,
+            server_init: &self.their_init,
+            host_key: blob,
+            client_public: &client_public,
+            server_public,
+        };
+        let secrets = Secrets::new(kex, &exchange, shared);
+        let Outcome { host_key, to_server, to_client, kex: _ } = self.outcome;
+        host_key.verify(blob, signature, secrets.hash())?;
+        transport.tell(Event::HostKey { blob: payload.slice_ref(blob), algorithm: host_key });
+        Ok(Proved { secrets, to_server, to_client })
+    }
+}

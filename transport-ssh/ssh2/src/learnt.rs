@@ -1,0 +1,87 @@
+//! What one connection tells about the next.
+
+use crate::negotiate::Lists;
+
+/// Servers whose own source or a test shows that they take a channel's requests before they have
+/// confirmed the channel. Others may end the connection.
+const PIPELINING: [&str; 2] = ["SSH-2.0-OpenSSH_", "SSH-2.0-dropbear_"];
+
+/// What a connection taught about a server. Nothing of it is secret; none of it is believed: a
+/// prediction that is wrong fails, and harms nothing else.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Learnt {
+    /// How the server identified itself, without control characters.
+    pub ident: String,
+    /// The methods that it has.
+    pub lists: Lists,
+    /// How long its first flight was.
+    pub flight: Flight,
+    /// The number that it gave to the channel; `None` until it has confirmed one.
+    pub channel: Option<u32>,
+}
+
+/// The lengths of what a server sends behind its identification before it waits for the client, in bytes of
+/// the stream.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Flight {
+    /// Up to the end of its answer to the key exchange, which is all that the client needs to go on.
+    pub needed: usize,
+    /// Up to the end of all that follows unasked.
+    pub whole: usize,
+}
+
+impl Learnt {
+    /// The channel number to predict, if this is a server that takes such a prediction well.
+    pub fn predicted_channel(&self) -> Option<u32> {
+        let is_known = PIPELINING.iter().any(|start| self.ident.starts_with(start));
+        self.channel.filter(|_| is_known)
+    }
+}
+
+/// The segment size (MSS, in bytes of payload) to announce so that all that is needed of a server's first
+/// flight comes at once; at most `max`, the size that there would be otherwise.
+///
+/// A server that has Nagle's algorithm on, as OpenSSH has before 10.1, holds the last part of a flight
+/// back while its identification is not yet acknowledged, unless that part fills a segment. So some number
+/// of full segments has to end where everything needed has been said, and before there is nothing more
+/// to say. `None` if no size does that with fewer than eight segments.
+pub fn mss(flight: Flight, max: usize) -> Option<usize> {
+    (1..8).find_map(|segments| {
+        let least = flight.needed.div_ceil(segments);
+        let most = (flight.whole / segments).min(max);
+        (least <= most).then_some(most)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_segment_ends_between_what_is_needed_and_the_end_of_the_flight() {
+        assert_eq!(mss(Flight { needed: 1328, whole: 1660 }, 1448), Some(1448));
+        assert_eq!(mss(Flight { needed: 2400, whole: 2724 }, 1448), Some(1362));
+        for needed in (1..4000).step_by(7) {
+            let flight = Flight { needed, whole: needed + 300 };
+            let Some(size) = mss(flight, 1448) else { continue };
+            assert!(size <= 1448);
+            let is_end = |end: usize| (flight.needed..=flight.whole).contains(&end);
+            assert!((1..8).map(|segments| segments * size).any(is_end), "{needed}: {size}");
+        }
+    }
+
+    #[test]
+    fn without_a_size_that_fits_there_is_none() {
+        assert_eq!(mss(Flight { needed: 1500, whole: 1500 }, 499), None);
+    }
+
+    #[test]
+    fn a_channel_is_only_predicted_for_servers_that_take_it() {
+        let of = |ident: &str, channel| {
+            Learnt { ident: ident.to_owned(), channel, ..Learnt::default() }.predicted_channel()
+        };
+        assert_eq!(of("SSH-2.0-OpenSSH_9.2p1 Debian-2", Some(0)), Some(0));
+        assert_eq!(of("SSH-2.0-OpenSSH_9.2p1", None), None);
+        assert_eq!(of("SSH-2.0-AsyncSSH_2.24.0", Some(0)), None);
+    }
+}
