@@ -72,7 +72,7 @@ mod tests {
 
     #[test]
     fn without_a_size_that_fits_there_is_none() {
-        assert_eq!(mss(Flight { needed: 1500, whole: 1500 }, 499), None);
+        assert_eq!(mss(Flight { needed: 1501, whole: 1501 }, 1500), None);
     }
 
     #[test]

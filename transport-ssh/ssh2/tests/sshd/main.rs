@@ -1,0 +1,352 @@
+//! Against the system's own sshd, over a real socket.
+
+mod driver;
+mod keys;
+
+use std::fs;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use rejoin_ssh::needs;
+use rejoin_ssh::testing::{Sshd, SshdBuilder};
+use rejoin_ssh2::{
+    Cipher, Config, Ephemeral, Error, Event, HostKeyAlgorithm, Kex, Learnt, Opening, Scheme,
+};
+use tempfile::TempDir;
+
+use driver::Driver;
+use keys::{Signer, certify, keygen};
+
+/// An sshd that admits one user's key.
+struct Host {
+    sshd: Sshd,
+    signer: Signer,
+    _dir: TempDir,
+}
+
+impl Host {
+    fn new(signer: Signer) -> Self {
+        Self::with(signer, |builder, _| builder)
+    }
+
+    /// One that logs what it negotiates and what it is asked.
+    fn talkative() -> Self {
+        Self::with(Signer::ed25519(), |builder, _| builder.config_line("LogLevel DEBUG3"))
+    }
+
+    fn with(
+        signer: Signer,
+        configure: impl FnOnce(SshdBuilder, &std::path::Path) -> SshdBuilder,
+    ) -> Self {
+        let dir = TempDir::new().unwrap();
+        let authorized = dir.path().join("authorized_keys");
+        fs::write(&authorized, signer.line()).unwrap();
+        let builder = Sshd::builder()
+            .config_line(format!("AuthorizedKeysFile {}", authorized.display()));
+        let sshd = configure(builder, dir.path()).start().unwrap();
+        Self { sshd, signer, _dir: dir }
+    }
+
+    fn config(&self, command: &str, opening: Opening) -> Config {
+        Config {
+            user: user(),
+            key: self.signer.key(),
+            command: command.as_bytes().to_vec(),
+            ciphers: Cipher::ALL.to_vec(),
+            opening,
+        }
+    }
+
+    fn connect(&self, command: &str, opening: Opening) -> Driver {
+        Driver::connect(self.sshd.addr(), self.config(command, opening))
+    }
+
+    /// Runs a command to its end.
+    fn run(&self, config: Config) -> Result<(Vec<u8>, Option<u32>), Error> {
+        let mut driver = Driver::connect(self.sshd.addr(), config);
+        driver.start(&self.signer)?;
+        driver.finish()
+    }
+
+    fn has_logged(&self, text: &str) -> bool {
+        self.sshd.log().iter().any(|line| line.contains(text))
+    }
+
+    /// The log comes through a pipe, behind what it tells of.
+    fn await_log(&self, text: &str) {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while !self.has_logged(text) {
+            assert!(Instant::now() < deadline, "no {text:?} in {:#?}", self.sshd.log());
+            std::thread::yield_now();
+        }
+    }
+}
+
+fn user() -> String {
+    let output = Command::new("id").arg("-un").output().unwrap();
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
+
+fn unhurried() -> Opening {
+    Opening::Unhurried { kex: Kex::ALL.to_vec(), host_keys: HostKeyAlgorithm::ALL.to_vec() }
+}
+
+fn predicted(kex: Kex, channel: Option<u32>) -> Opening {
+    Opening::Predicted {
+        ephemeral: Ephemeral::generate(kex).unwrap(),
+        host_key: HostKeyAlgorithm::plain(Scheme::Ed25519),
+        channel,
+    }
+}
+
+fn learn(host: &Host) -> Learnt {
+    let mut driver = host.connect("true", unhurried());
+    driver.start(&host.signer).unwrap();
+    driver.client.learnt().unwrap().clone()
+}
+
+#[test]
+fn what_an_unhurried_connection_taught_makes_the_next_one_take_two_flights() {
+    needs!("sshd", "ssh-keygen");
+    let host = Host::talkative();
+    let learnt = learn(&host);
+    assert!(learnt.ident.starts_with("SSH-2.0-OpenSSH_"), "{}", learnt.ident);
+    assert!(learnt.lists.is_strict());
+    assert!(learnt.flight.needed > 0 && learnt.flight.whole > learnt.flight.needed, "{learnt:?}");
+
+    let kex = learnt.lists.first_kex(&[Kex::Curve25519]).unwrap();
+    let channel = learnt.predicted_channel();
+    assert!(channel.is_some());
+    let mut driver = host.connect("echo hello", predicted(kex, channel));
+    driver.start(&host.signer).unwrap();
+    assert_eq!(driver.flights, 2);
+    let found = driver.client.learnt().unwrap().clone();
+    assert_eq!(driver.finish().unwrap(), (b"hello\n".to_vec(), Some(0)));
+    assert_eq!((found.lists, found.channel), (learnt.lists, learnt.channel));
+    host.await_log("will use strict KEX ordering");
+}
+
+#[test]
+fn every_kind_of_user_key_logs_in() {
+    needs!("sshd", "ssh-keygen");
+    let signers = [
+        Signer::ed25519(),
+        Signer::ecdsa(),
+        Signer::rsa("rsa-sha2-256"),
+        Signer::rsa("rsa-sha2-512"),
+    ];
+    for signer in signers {
+        let host = Host::new(signer);
+        for opening in [unhurried(), predicted(Kex::Curve25519, Some(0))] {
+            let ran = host.run(host.config("exit 7", opening));
+            assert_eq!(ran, Ok((vec![], Some(7))), "{}", host.signer.key().algorithm);
+        }
+    }
+}
+
+#[test]
+fn every_kind_of_host_key_is_verified() {
+    needs!("sshd", "ssh-keygen");
+    let kinds = [
+        ("ed25519", &["-t", "ed25519"][..]),
+        ("p256", &["-t", "ecdsa", "-b", "256"]),
+        ("p384", &["-t", "ecdsa", "-b", "384"]),
+        ("p521", &["-t", "ecdsa", "-b", "521"]),
+        ("rsa", &["-t", "rsa", "-b", "2048"]),
+    ];
+    let host = Host::with(Signer::ed25519(), |mut builder, dir| {
+        let authority = dir.join("authority");
+        keygen(&authority, &["-t", "ed25519"]);
+        for (name, options) in kinds {
+            let key = dir.join(name);
+            keygen(&key, options);
+            certify(&authority, &key);
+            builder = builder
+                .config_line(format!("HostKey {}", key.display()))
+                .config_line(format!("HostCertificate {}-cert.pub", key.display()));
+        }
+        builder
+    });
+    for kind in HostKeyAlgorithm::ALL {
+        let opening = Opening::Unhurried { kex: vec![Kex::Curve25519], host_keys: vec![kind] };
+        assert_eq!(host.run(host.config("true", opening)), Ok((vec![], Some(0))), "{kind:?}");
+    }
+}
+
+#[test]
+fn every_key_exchange_and_cipher_carries_data() {
+    needs!("sshd", "ssh-keygen");
+    let host = Host::new(Signer::ed25519());
+    let learnt = learn(&host);
+    let has = |kex: &Kex| learnt.lists.first_kex(&[*kex]).is_some();
+    let (had, missing): (Vec<Kex>, Vec<Kex>) = Kex::ALL.into_iter().partition(has);
+    assert!(had.len() >= 3, "{had:?}");
+    for kex in had {
+        for cipher in Cipher::ALL {
+            let ciphers = vec![cipher];
+            let config = host.config("seq 20000 | md5sum", predicted(kex, Some(0)));
+            let (output, status) = host.run(Config { ciphers, ..config }).unwrap();
+            assert_eq!(status, Some(0), "{kex:?} {cipher:?}");
+            assert_eq!(output.len(), "d41d8cd98f00b204e9800998ecf8427e  -\n".len());
+        }
+    }
+    for kex in missing {
+        eprintln!("PASSED OVER: this sshd has no {kex:?}");
+    }
+}
+
+#[test]
+fn thirty_megabytes_come_back_whole() {
+    needs!("sshd", "ssh-keygen");
+    const TOTAL: usize = 30 << 20;
+    let host = Host::new(Signer::ed25519());
+    let mut driver = host.connect("cat; exit 3", predicted(Kex::Curve25519, Some(0)));
+    let byte = |at: usize| (at / 251 ^ at) as u8;
+    let (mut written, mut read, mut status) = (0, 0, None);
+    let mut has_finished = false;
+    loop {
+        while driver.client.writable() > 0 && written < TOTAL {
+            let end = TOTAL.min(written + driver.client.writable());
+            let piece: Vec<u8> = (written..end).map(byte).collect();
+            written += driver.client.write(&piece).unwrap();
+        }
+        if written == TOTAL && !std::mem::replace(&mut has_finished, true) {
+            driver.client.finish().unwrap();
+        }
+        match driver.next().unwrap().unwrap() {
+            Event::HostKey { .. } => driver.client.accept_host().unwrap(),
+            Event::Sign(message) => driver.client.signed(&host.signer.sign(&message)).unwrap(),
+            Event::Data(data) => {
+                let is_same = data.iter().enumerate().all(|(at, found)| *found == byte(read + at));
+                assert!(is_same, "within {} bytes after {read}", data.len());
+                read += data.len();
+                driver.client.consumed(data.len()).unwrap();
+            }
+            Event::Exit(found) => status = Some(found),
+            Event::Closed => break,
+            Event::Authenticated | Event::Started | Event::Eof => {}
+            event => panic!("{event:?}"),
+        }
+    }
+    assert_eq!((read, status), (TOTAL, Some(3)));
+}
+
+#[test]
+fn stderr_and_signals_are_told() {
+    needs!("sshd", "ssh-keygen");
+    let host = Host::new(Signer::ed25519());
+    let mut driver = host.connect("echo oops >&2; kill -TERM $$", unhurried());
+    driver.start(&host.signer).unwrap();
+    let (mut stderr, mut signal) = (Vec::new(), None);
+    loop {
+        match driver.next().unwrap().unwrap() {
+            Event::Stderr(data) => stderr.extend_from_slice(&data),
+            Event::Signal(name) => signal = Some(name),
+            Event::Closed => break,
+            Event::Eof => {}
+            event => panic!("{event:?}"),
+        }
+    }
+    assert_eq!((&stderr[..], signal.as_deref()), (&b"oops\n"[..], Some("TERM")));
+}
+
+#[test]
+fn a_server_that_wants_new_keys_ends_it() {
+    needs!("sshd", "ssh-keygen");
+    let host =
+        Host::with(Signer::ed25519(), |builder, _| builder.config_line("RekeyLimit 1M none"));
+    let opening = predicted(Kex::Curve25519, Some(0));
+    let mut driver = host.connect("head -c 3000000 /dev/zero", opening);
+    driver.start(&host.signer).unwrap();
+    let mut read = 0;
+    loop {
+        match driver.next().unwrap().unwrap() {
+            Event::Data(data) => {
+                read += data.len();
+                driver.client.consumed(data.len()).unwrap();
+            }
+            Event::Rekey => break,
+            event => panic!("{event:?}"),
+        }
+    }
+    assert!(read < 3_000_000 && driver.client.is_over(), "{read}");
+}
+
+#[test]
+fn a_host_that_is_not_accepted_hears_nothing_of_the_user() {
+    needs!("sshd", "ssh-keygen");
+    let host = Host::talkative();
+    let mut driver = host.connect("true", predicted(Kex::Curve25519, Some(0)));
+    assert!(matches!(driver.next(), Ok(Some(Event::HostKey { .. }))));
+    drop(driver);
+    // What it says when the client has gone.
+    host.await_log("Connection closed by");
+    assert!(!host.has_logged("userauth-request"), "{:#?}", host.sshd.log());
+
+    // That it would be said.
+    host.run(host.config("true", predicted(Kex::Curve25519, Some(0)))).unwrap();
+    host.await_log("userauth-request");
+}
+
+#[test]
+fn a_key_that_is_not_admitted_is_told() {
+    needs!("sshd", "ssh-keygen");
+    let host = Host::new(Signer::ed25519());
+    let stranger = Signer::ed25519();
+    let config = host.config("true", predicted(Kex::Curve25519, Some(0)));
+    let mut driver =
+        Driver::connect(host.sshd.addr(), Config { key: stranger.key(), ..config });
+    loop {
+        match driver.next().unwrap().unwrap() {
+            Event::HostKey { .. } => driver.client.accept_host().unwrap(),
+            Event::Sign(message) => driver.client.signed(&stranger.sign(&message)).unwrap(),
+            Event::AuthFailed { methods, partial } => {
+                assert_eq!((&methods[..], partial), (&["publickey".to_owned()][..], false));
+                break;
+            }
+            event => panic!("{event:?}"),
+        }
+    }
+    assert!(driver.client.is_over() && driver.client.learnt().is_none());
+}
+
+#[test]
+fn a_key_that_is_not_enough_is_told() {
+    needs!("sshd", "ssh-keygen");
+    let host = Host::with(Signer::ed25519(), |builder, _| {
+        builder.config_line("AuthenticationMethods publickey,publickey")
+    });
+    let mut driver = host.connect("true", predicted(Kex::Curve25519, Some(0)));
+    loop {
+        match driver.next().unwrap().unwrap() {
+            Event::HostKey { .. } => driver.client.accept_host().unwrap(),
+            Event::Sign(message) => {
+                driver.client.signed(&host.signer.sign(&message)).unwrap();
+            }
+            Event::AuthFailed { partial, .. } => {
+                assert!(partial);
+                break;
+            }
+            event => panic!("{event:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_wrong_prediction_is_told_as_one() {
+    needs!("sshd", "ssh-keygen");
+    let host = Host::with(Signer::ed25519(), |builder, _| {
+        builder.config_line("KexAlgorithms ecdh-sha2-nistp256")
+    });
+    let failed = host.run(host.config("true", predicted(Kex::Curve25519, Some(0))));
+    let missing = rejoin_ssh2::Misprediction::Missing(rejoin_ssh2::Method::Kex);
+    assert_eq!(failed, Err(Error::Mispredicted(missing)));
+
+    let failed = host.run(host.config("true", predicted(Kex::NistP256, Some(5))));
+    let channel = rejoin_ssh2::Misprediction::Channel { predicted: 5, found: 0 };
+    assert!(
+        matches!(&failed, Err(Error::Mispredicted(found)) if *found == channel)
+            || matches!(&failed, Err(Error::Disconnected { .. })),
+        "{failed:?}"
+    );
+}
