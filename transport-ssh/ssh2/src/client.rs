@@ -11,8 +11,6 @@ use std::ops::ControlFlow;
 
 use auth::{Auth, Login, Verdict};
 use channel::{Channel, Input, Turn};
-#[cfg(feature = "testing")]
-pub(crate) use exchange::IDENT;
 use exchange::{Agreeing, Greeting, GreetingStep, Negotiating, Proved};
 use transport::{Sorted, Transport};
 

@@ -1,1 +1,291 @@
-//! For tests.
+//! A server that speaks as it is told to, without I/O. For tests: it believes whatever a client says.
+
+use std::fmt;
+
+use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
+use bytes::{Bytes, BytesMut};
+
+use crate::UserKey;
+use crate::error::Error;
+use crate::host_key::HostKeyAlgorithm;
+use crate::kex::{Exchange, Kex, Secrets, Side, respond};
+use crate::message;
+use crate::negotiate::{Lists, STRICT_SERVER};
+use crate::packet::{Cipher, Opener, OpeningKey, Sealer, SealingKey};
+use crate::wire::{Reader, Writer};
+
+/// How a [`ToyServer`] identifies itself.
+pub const SERVER_IDENT: &str = "SSH-2.0-OpenSSH_toy";
+
+/// What is made of a message before it is sealed: itself, another, several, none.
+pub type Tamper = Box<dyn FnMut(Vec<u8>) -> Vec<Vec<u8>>>;
+
+/// What a [`ToyServer`] does.
+pub struct Script {
+    /// Whether it says that it has strict key exchange.
+    pub is_strict: bool,
+    /// Which key exchanges it has.
+    pub kex: Vec<Kex>,
+    /// Which ciphers it has.
+    pub ciphers: Vec<Cipher>,
+    /// What it says to the user's key.
+    pub verdict: Verdict,
+    /// The number that it gives to the channel.
+    pub channel: u32,
+    /// How much it takes before the command is started, in bytes. OpenSSH takes nothing, dropbear some.
+    pub window: u32,
+    /// What it says instead of what it would say.
+    pub tamper: Tamper,
+}
+
+impl Default for Script {
+    fn default() -> Self {
+        Self {
+            is_strict: true,
+            kex: Kex::ALL.to_vec(),
+            ciphers: Cipher::ALL.to_vec(),
+            verdict: Verdict::Accepted,
+            channel: 0,
+            window: 0,
+            tamper: Box::new(|message| vec![message]),
+        }
+    }
+}
+
+impl fmt::Debug for Script {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Script").field("channel", &self.channel).finish_non_exhaustive()
+    }
+}
+
+/// What a [`ToyServer`] says to the user's key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is enough.
+    Accepted,
+    /// It is right, and not enough.
+    Partial,
+    /// It is wrong.
+    Refused,
+}
+
+/// A server for one connection. A command that is started in it says back what it is told, and ends when
+/// its input does.
+pub struct ToyServer {
+    script: Script,
+    host_key: Ed25519KeyPair,
+    opener: Opener,
+    sealer: Sealer,
+    output: BytesMut,
+    client_ident: Option<Bytes>,
+    exchange: Option<Started>,
+    secrets: Option<(Secrets, Cipher)>,
+    heard: Vec<u8>,
+    command: Option<Vec<u8>>,
+}
+
+struct Started {
+    kex: Kex,
+    cipher: Cipher,
+    client_init: Bytes,
+    server_init: Vec<u8>,
+}
+
+impl fmt::Debug for ToyServer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ToyServer").field("heard", &self.heard).finish_non_exhaustive()
+    }
+}
+
+impl ToyServer {
+    /// One that has identified itself.
+    pub fn new(script: Script) -> Result<Self, Error> {
+        let mut output = BytesMut::from(SERVER_IDENT);
+        output.extend_from_slice(b"\r\n");
+        Ok(Self {
+            script,
+            host_key: Ed25519KeyPair::generate().map_err(|_| Error::Local)?,
+            opener: Opener::default(),
+            sealer: Sealer::default(),
+            output,
+            client_ident: None,
+            exchange: None,
+            secrets: None,
+            heard: Vec::new(),
+            command: None,
+        })
+    }
+
+    /// Its host key.
+    pub fn host_key(&self) -> Vec<u8> {
+        let writer = Writer::new().string("ssh-ed25519");
+        writer.string(self.host_key.public_key()).finish()
+    }
+
+    /// The kinds of messages that it has heard.
+    pub fn heard(&self) -> &[u8] {
+        &self.heard
+    }
+
+    /// The command that it was told to run.
+    pub fn command(&self) -> Option<&[u8]> {
+        self.command.as_deref()
+    }
+
+    /// Takes what is to be written to the client.
+    pub fn take_output(&mut self) -> Vec<u8> {
+        self.output.split().to_vec()
+    }
+
+    /// Says this, as it is.
+    pub fn say(&mut self, message: &[u8]) -> Result<(), Error> {
+        self.sealer.seal(message, &mut self.output)
+    }
+
+    /// Takes what the client sent.
+    pub fn input(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        self.opener.feed(bytes);
+        if self.client_ident.is_none() {
+            let Some(line) = self.opener.line()? else { return Ok(()) };
+            self.client_ident = Some(line);
+        }
+        while let Some(packet) = self.opener.next()? {
+            self.heard.push(packet.payload[0]);
+            self.take(&packet.payload)?;
+        }
+        Ok(())
+    }
+
+    fn answer(&mut self, message: Writer) -> Result<(), Error> {
+        for message in (self.script.tamper)(message.finish()) {
+            self.say(&message)?;
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, payload: &Bytes) -> Result<(), Error> {
+        let mut reader = Reader::new(&payload[1..]);
+        match payload[0] {
+            message::KEXINIT => self.negotiate(payload),
+            message::KEX_ECDH_INIT => self.exchange(reader.string()?),
+            message::NEWKEYS => {
+                if let Some((secrets, cipher)) = &self.secrets {
+                    let key = OpeningKey::new(&secrets.keys(Side::Client, *cipher))?;
+                    self.opener.rekey(key);
+                }
+                Ok(())
+            }
+            message::SERVICE_REQUEST => {
+                self.answer(Writer::message(message::SERVICE_ACCEPT).string(reader.string()?))
+            }
+            message::USERAUTH_REQUEST => self.judge(),
+            message::CHANNEL_OPEN => self.open(),
+            message::CHANNEL_REQUEST => self.start(reader),
+            message::CHANNEL_DATA => {
+                reader.uint32()?;
+                let data = reader.string()?;
+                let back = Writer::message(message::CHANNEL_DATA).uint32(0).string(data);
+                self.answer(back)?;
+                // It has no bounds of its own.
+                self.grant(u32::try_from(data.len()).unwrap_or(u32::MAX))
+            }
+            message::CHANNEL_EOF => self.end(),
+            _ => Ok(()),
+        }
+    }
+
+    fn negotiate(&mut self, client_init: &Bytes) -> Result<(), Error> {
+        let theirs = Lists::decode(client_init)?;
+        let host_keys = [HostKeyAlgorithm::plain(crate::Scheme::Ed25519)];
+        let mut lists = Lists::offer(&self.script.kex, &host_keys, &self.script.ciphers);
+        if self.script.is_strict {
+            lists.kex.push(STRICT_SERVER.to_owned());
+        }
+        let server_init = lists.encode()?;
+        let has = |cipher: &&Cipher| lists.ciphers_to_client.iter().any(|n| n == cipher.name());
+        let wanted = |name: &String| Cipher::ALL.into_iter().find(|c| c.name() == name);
+        let cipher = theirs.ciphers_to_server.iter().filter_map(wanted).find(|c| has(&c));
+        let kex = theirs.kex.iter().find_map(|name| {
+            let is_meant = |kex: &&Kex| kex.names().contains(&name.as_str());
+            self.script.kex.iter().find(is_meant).copied()
+        });
+        if let (Some(kex), Some(cipher)) = (kex, cipher) {
+            let (client_init, server_init) = (client_init.clone(), server_init.clone());
+            self.exchange = Some(Started { kex, cipher, client_init, server_init });
+        }
+        self.answer(Writer::new().bytes(&server_init))
+    }
+
+    fn exchange(&mut self, client_public: &[u8]) -> Result<(), Error> {
+        let Some(Started { kex, cipher, client_init, server_init }) = self.exchange.take() else {
+            return Ok(());
+        };
+        let Some((server_public, shared)) = respond(kex, client_public) else { return Ok(()) };
+        let host_key = self.host_key();
+        let client_ident = self.client_ident.clone().unwrap_or_default();
+        let exchange = Exchange {
+            client_ident: &client_ident,
+            server_ident: SERVER_IDENT.as_bytes(),
+            client_init: &client_init,
+            server_init: &server_init,
+            host_key: &host_key,
+            client_public,
+            server_public: &server_public,
+        };
+        let secrets = Secrets::new(kex, &exchange, shared);
+        let signature = Writer::new().string("ssh-ed25519");
+        let signature = signature.string(self.host_key.sign(secrets.hash())).finish();
+        let reply = Writer::message(message::KEX_ECDH_REPLY).string(host_key);
+        self.answer(reply.string(server_public).string(signature))?;
+        self.answer(Writer::message(message::NEWKEYS))?;
+        self.sealer.rekey(SealingKey::new(&secrets.keys(Side::Server, cipher))?);
+        self.secrets = Some((secrets, cipher));
+        let extensions = Writer::message(message::EXT_INFO).uint32(1);
+        self.answer(extensions.string("server-sig-algs").string("ssh-ed25519"))
+    }
+
+    fn judge(&mut self) -> Result<(), Error> {
+        let failure = |is_partial| {
+            let failure = Writer::message(message::USERAUTH_FAILURE);
+            failure.names(&["publickey", "keyboard-interactive"]).boolean(is_partial)
+        };
+        self.answer(match self.script.verdict {
+            Verdict::Accepted => Writer::message(message::USERAUTH_SUCCESS),
+            Verdict::Partial => failure(true),
+            Verdict::Refused => failure(false),
+        })
+    }
+
+    fn open(&mut self) -> Result<(), Error> {
+        let confirmation = Writer::message(message::CHANNEL_OPEN_CONFIRMATION).uint32(0);
+        let (channel, window) = (self.script.channel, self.script.window);
+        self.answer(confirmation.uint32(channel).uint32(window).uint32(32 * 1024))
+    }
+
+    fn start(&mut self, mut reader: Reader<'_>) -> Result<(), Error> {
+        let (_channel, _exec, _wants_reply) =
+            (reader.uint32()?, reader.string()?, reader.boolean()?);
+        self.command = Some(reader.string()?.to_vec());
+        if self.script.window == 0 {
+            self.grant(1 << 16)?;
+        }
+        self.answer(Writer::message(message::CHANNEL_SUCCESS).uint32(0))
+    }
+
+    fn grant(&mut self, count: u32) -> Result<(), Error> {
+        self.answer(Writer::message(message::CHANNEL_WINDOW_ADJUST).uint32(0).uint32(count))
+    }
+
+    fn end(&mut self) -> Result<(), Error> {
+        let status = Writer::message(message::CHANNEL_REQUEST).uint32(0).string("exit-status");
+        self.answer(status.boolean(false).uint32(7))?;
+        self.answer(Writer::message(message::CHANNEL_EOF).uint32(0))?;
+        self.answer(Writer::message(message::CHANNEL_CLOSE).uint32(0))
+    }
+}
+
+/// A user's key that any [`ToyServer`] takes, with any signature.
+pub fn toy_user_key() -> UserKey {
+    let blob = Writer::new().string("ssh-ed25519").string([7; 32]).finish();
+    UserKey { blob, algorithm: "ssh-ed25519".to_owned() }
+}

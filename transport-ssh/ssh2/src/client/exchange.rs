@@ -16,7 +16,7 @@ use crate::text::printable;
 use crate::wire::{Reader, Writer};
 
 /// How this client identifies itself.
-pub(crate) const IDENT: &str = "SSH-2.0-rejoin";
+const IDENT: &str = "SSH-2.0-rejoin";
 
 /// The server has said nothing yet.
 pub(super) struct Greeting {

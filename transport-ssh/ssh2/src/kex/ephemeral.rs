@@ -131,8 +131,8 @@ impl fmt::Debug for Ephemeral {
     }
 }
 
-/// For known answers, and to write them down.
-#[cfg(any(test, feature = "testing"))]
+/// For known answers.
+#[cfg(test)]
 impl Ephemeral {
     pub(crate) fn from_parts(kex: Kex, curve: &[u8], post_quantum: &[u8]) -> Option<Self> {
         let algorithm = if kex == Kex::NistP256 { &ECDH_P256 } else { &X25519 };

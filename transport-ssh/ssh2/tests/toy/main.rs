@@ -1,0 +1,7 @@
+//! Against a server in the same process, which says what no good server would.
+
+mod driver;
+mod faults;
+mod flow;
+mod fuzz;
+mod hurry;
