@@ -91,12 +91,7 @@ impl HostKeyAlgorithm {
     }
 
     /// That `signature` is one over `message` by the key in `blob`, both of exactly this kind.
-    pub(crate) fn verify(
-        self,
-        blob: &[u8],
-        signature: &[u8],
-        message: &[u8],
-    ) -> Result<(), Error> {
+    pub(crate) fn verify(self, blob: &[u8], signature: &[u8], message: &[u8]) -> Result<(), Error> {
         let is_valid = self.is_valid(blob, signature, message)?;
         if is_valid { Ok(()) } else { Err(Error::Peer(Violation::HostSignature)) }
     }

@@ -67,3 +67,7 @@ impl Kex {
         })
     }
 }
+
+#[cfg(test)]
+#[path = "kex/kex_tests.rs"]
+mod tests;

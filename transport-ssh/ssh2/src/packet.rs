@@ -170,3 +170,33 @@ fn unpadded(mut packet: BytesMut) -> Result<Bytes, Error> {
     packet.advance(1);
     Ok(packet.freeze())
 }
+
+#[cfg(test)]
+impl Sealer {
+    /// As if the key had served for as much.
+    pub(crate) fn wear(&mut self, sealed: u64) {
+        self.sealed = sealed;
+    }
+
+    /// The next packet has this number.
+    pub(crate) fn number(&mut self, sequence: u32) {
+        self.sequence = sequence;
+    }
+}
+
+#[cfg(test)]
+impl Opener {
+    /// As if the key had served for as much.
+    pub(crate) fn wear(&mut self, opened: u64) {
+        self.opened = opened;
+    }
+
+    /// The next packet has this number.
+    pub(crate) fn number(&mut self, sequence: u32) {
+        self.sequence = sequence;
+    }
+}
+
+#[cfg(test)]
+#[path = "packet/packet_tests.rs"]
+mod tests;

@@ -40,7 +40,9 @@ pub(super) struct Channel {
 
 enum State {
     /// The number that the command was sent to already, if it was.
-    Opening { predicted: Option<u32> },
+    Opening {
+        predicted: Option<u32>,
+    },
     Open(Remote),
 }
 
@@ -223,7 +225,11 @@ impl Channel {
 
     /// As much was dealt with. The server is told once it is half a window, so that it is not told all
     /// the time.
-    pub(super) fn consumed(&mut self, count: usize, transport: &mut Transport) -> Result<(), Error> {
+    pub(super) fn consumed(
+        &mut self,
+        count: usize,
+        transport: &mut Transport,
+    ) -> Result<(), Error> {
         self.held = self.held.checked_sub(count).ok_or(Error::Caller(Misuse::TooMuchConsumed))?;
         let free = WINDOW - self.window - self.held;
         if let State::Open(remote) = &self.state
@@ -238,7 +244,11 @@ impl Channel {
     }
 
     /// Sends as much of the input as the server takes and as may wait to be written.
-    pub(super) fn flush(&mut self, input: &mut Input, transport: &mut Transport) -> Result<(), Error> {
+    pub(super) fn flush(
+        &mut self,
+        input: &mut Input,
+        transport: &mut Transport,
+    ) -> Result<(), Error> {
         let State::Open(remote) = &mut self.state else { return Ok(()) };
         while !input.pending.is_empty()
             && remote.window > 0

@@ -66,6 +66,11 @@ impl Transport {
         self.sealer.is_worn() || self.opener.is_worn()
     }
 
+    #[cfg(test)]
+    pub(super) fn wear_out(&mut self) {
+        self.opener.wear(u64::MAX);
+    }
+
     pub(super) fn tell(&mut self, event: Event) {
         self.events.push_back(event);
     }

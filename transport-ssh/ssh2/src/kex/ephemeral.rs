@@ -39,12 +39,18 @@ impl Ephemeral {
     pub fn generate(kex: Kex) -> Result<Self, Error> {
         let algorithm = if kex == Kex::NistP256 { &ECDH_P256 } else { &X25519 };
         let curve = PrivateKey::generate(algorithm).map_err(|_| Error::Local)?;
-        Self::new(kex, curve, PostQuantum::generate(kex)?)
+        let post_quantum = PostQuantum::generate(kex)?;
+        let public = post_quantum.public()?;
+        Self::new(kex, curve, post_quantum, public)
     }
 
-    fn new(kex: Kex, curve: PrivateKey, post_quantum: PostQuantum) -> Result<Self, Error> {
+    fn new(
+        kex: Kex,
+        curve: PrivateKey,
+        post_quantum: PostQuantum,
+        mut public: Vec<u8>,
+    ) -> Result<Self, Error> {
         let point = curve.compute_public_key().map_err(|_| Error::Local)?;
-        let mut public = post_quantum.public()?;
         public.extend_from_slice(point.as_ref());
         Ok(Self { kex, curve, post_quantum, public })
     }
@@ -82,9 +88,9 @@ impl PostQuantum {
     fn generate(kex: Kex) -> Result<Self, Error> {
         Ok(match kex {
             Kex::Curve25519 | Kex::NistP256 => Self::None,
-            Kex::MlKem768X25519 => Self::MlKem(
-                kem::DecapsulationKey::generate(&ML_KEM_768).map_err(|_| Error::Local)?,
-            ),
+            Kex::MlKem768X25519 => {
+                Self::MlKem(kem::DecapsulationKey::generate(&ML_KEM_768).map_err(|_| Error::Local)?)
+            }
             Kex::Sntrup761X25519 => {
                 let mut seed = Zeroizing::new([0; 32]);
                 aws_lc_rs::rand::fill(&mut *seed).map_err(|_| Error::Local)?;
@@ -134,16 +140,22 @@ impl fmt::Debug for Ephemeral {
 /// For known answers.
 #[cfg(test)]
 impl Ephemeral {
-    pub(crate) fn from_parts(kex: Kex, curve: &[u8], post_quantum: &[u8]) -> Option<Self> {
+    pub(crate) fn from_parts(kex: Kex, curve: &[u8], post_quantum: &[u8]) -> Self {
         let algorithm = if kex == Kex::NistP256 { &ECDH_P256 } else { &X25519 };
-        let curve = PrivateKey::from_private_key(algorithm, curve).ok()?;
-        let post_quantum = match kex {
+        let curve = PrivateKey::from_private_key(algorithm, curve).unwrap();
+        let (post_quantum, public) = match kex {
             Kex::MlKem768X25519 => {
-                PostQuantum::MlKem(kem::DecapsulationKey::new(&ML_KEM_768, post_quantum).ok()?)
+                let key = kem::DecapsulationKey::new(&ML_KEM_768, post_quantum).unwrap();
+                // FIPS 203 has the public key within the private one.
+                (PostQuantum::MlKem(key), post_quantum[1152..2336].to_vec())
             }
-            Kex::Sntrup761X25519 => PostQuantum::Sntrup(Box::new(post_quantum.try_into().ok()?)),
-            Kex::Curve25519 | Kex::NistP256 => PostQuantum::None,
+            Kex::Sntrup761X25519 => {
+                let key = PostQuantum::Sntrup(Box::new(post_quantum.try_into().unwrap()));
+                let public = key.public().unwrap();
+                (key, public)
+            }
+            Kex::Curve25519 | Kex::NistP256 => (PostQuantum::None, Vec::new()),
         };
-        Self::new(kex, curve, post_quantum).ok()
+        Self::new(kex, curve, post_quantum, public).unwrap()
     }
 }

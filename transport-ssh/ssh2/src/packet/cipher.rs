@@ -179,8 +179,7 @@ pub(crate) struct Gcm {
 
 impl Gcm {
     fn new(keys: &Keys) -> Result<Self, Error> {
-        let algorithm =
-            if keys.cipher == Cipher::Aes128Gcm { &AES_128_GCM } else { &AES_256_GCM };
+        let algorithm = if keys.cipher == Cipher::Aes128Gcm { &AES_128_GCM } else { &AES_256_GCM };
         let key = UnboundKey::new(algorithm, &keys.key).map_err(|_| Error::Local)?;
         let (fixed, rest) = keys.iv.split_first_chunk().ok_or(Error::Local)?;
         let invocation = u64::from_be_bytes(*rest.first_chunk().ok_or(Error::Local)?);

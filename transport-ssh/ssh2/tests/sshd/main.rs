@@ -41,8 +41,8 @@ impl Host {
         let dir = TempDir::new().unwrap();
         let authorized = dir.path().join("authorized_keys");
         fs::write(&authorized, signer.line()).unwrap();
-        let builder = Sshd::builder()
-            .config_line(format!("AuthorizedKeysFile {}", authorized.display()));
+        let builder =
+            Sshd::builder().config_line(format!("AuthorizedKeysFile {}", authorized.display()));
         let sshd = configure(builder, dir.path()).start().unwrap();
         Self { sshd, signer, _dir: dir }
     }
@@ -294,8 +294,7 @@ fn a_key_that_is_not_admitted_is_told() {
     let host = Host::new(Signer::ed25519());
     let stranger = Signer::ed25519();
     let config = host.config("true", predicted(Kex::Curve25519, Some(0)));
-    let mut driver =
-        Driver::connect(host.sshd.addr(), Config { key: stranger.key(), ..config });
+    let mut driver = Driver::connect(host.sshd.addr(), Config { key: stranger.key(), ..config });
     loop {
         match driver.next().unwrap().unwrap() {
             Event::HostKey { .. } => driver.client.accept_host().unwrap(),

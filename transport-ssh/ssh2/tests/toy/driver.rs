@@ -28,11 +28,7 @@ pub(crate) fn predicted() -> Opening {
 }
 
 pub(crate) fn predicting(kex: Kex, channel: Option<u32>) -> Opening {
-    Opening::Predicted {
-        ephemeral: Ephemeral::generate(kex).unwrap(),
-        host_key: ED25519,
-        channel,
-    }
+    Opening::Predicted { ephemeral: Ephemeral::generate(kex).unwrap(), host_key: ED25519, channel }
 }
 
 /// A client and the server that it speaks to.

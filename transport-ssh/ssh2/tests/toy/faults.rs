@@ -2,9 +2,7 @@
 
 use rejoin_ssh2::testing::{Script, Verdict};
 use rejoin_ssh2::wire::Writer;
-use rejoin_ssh2::{
-    Error, Event, Kex, Method, Misprediction, Refusal, Unsuitable, Violation,
-};
+use rejoin_ssh2::{Error, Event, Kex, Method, Misprediction, Refusal, Unsuitable, Violation};
 
 use crate::driver::{Pair, predicted, predicting, unhurried};
 
@@ -79,8 +77,7 @@ fn in_the_key_exchange_nothing_else_is_suffered() {
     ];
     for number in 0..3 {
         for (kind, inserted) in messages.clone() {
-            let script =
-                tampered(number, move |message| vec![inserted.clone(), message]);
+            let script = tampered(number, move |message| vec![inserted.clone(), message]);
             let mut pair = Pair::new(predicted(), script);
             assert_eq!(pair.run(), Err(Error::Peer(Violation::Unexpected(kind))), "{number}");
         }
@@ -158,9 +155,8 @@ fn a_server_that_leaves_is_heard_in_every_state() {
 #[test]
 fn new_keys_end_it_at_any_time_after_the_first_ones() {
     for number in 3..MESSAGES {
-        let script = tampered(number, |message| {
-            vec![Writer::message(20).bytes(&[0; 16]).finish(), message]
-        });
+        let script =
+            tampered(number, |message| vec![Writer::message(20).bytes(&[0; 16]).finish(), message]);
         let mut pair = Pair::new(predicted(), script);
         pair.run().unwrap();
         assert_eq!(pair.events.last(), Some(&Event::Rekey), "{number}");

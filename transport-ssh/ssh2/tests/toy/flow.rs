@@ -119,18 +119,3 @@ fn nothing_follows_the_end_and_empty_data_is_not_told() {
     assert_eq!(pair.events, [Event::Eof]);
     assert_eq!(hear(&mut pair, &data(b"x")), TOO_MUCH);
 }
-
-#[test]
-fn a_stream_under_one_key_ends_before_the_key_is_worn() {
-    let mut pair = Pair::new(predicted(), Script::default());
-    pair.start();
-    let filler = Writer::message(2).string(vec![0; 250 * 1024]).finish();
-    for heard in 0.. {
-        hear(&mut pair, &filler).unwrap();
-        if pair.client.is_over() {
-            assert!(heard > 4000 && heard < 4400, "{heard}");
-            break;
-        }
-    }
-    assert_eq!(pair.client.event(), Some(Event::Rekey));
-}
