@@ -72,15 +72,15 @@ enum Phase {
     Over,
 }
 
-/// Whether to go on with what else was read, or to wait.
-type Step = Result<ControlFlow<Phase, Phase>, Error>;
+/// The next phase: to go on in with what else was read, or to wait in.
+type Step = ControlFlow<Phase, Phase>;
 
 fn waits(phase: Phase) -> Step {
-    Ok(ControlFlow::Break(phase))
+    ControlFlow::Break(phase)
 }
 
 fn moves(phase: Phase) -> Step {
-    Ok(ControlFlow::Continue(phase))
+    ControlFlow::Continue(phase)
 }
 
 impl Client {
@@ -280,61 +280,69 @@ impl Client {
         }
     }
 
-    fn step(&mut self, phase: Phase) -> Step {
+    fn step(&mut self, phase: Phase) -> Result<Step, Error> {
         match phase {
-            Phase::Greeting(greeting) => self.greeted(greeting),
-            Phase::Negotiating(step) => match self.transport.expect(message::KEXINIT)? {
-                None => waits(Phase::Negotiating(step)),
-                Some(packet) => {
-                    let next = step.take(packet.payload, &mut self.transport, &mut self.learnt)?;
-                    moves(Phase::Agreeing(Box::new(next)))
-                }
-            },
-            Phase::Agreeing(step) => match self.transport.expect(message::KEX_ECDH_REPLY)? {
-                None => waits(Phase::Agreeing(step)),
-                Some(packet) => {
-                    let proved = step.take(&packet.payload, &mut self.transport)?;
-                    self.learnt.flight.needed = self.transport.taken();
-                    moves(Phase::Deciding(Box::new(proved)))
-                }
-            },
+            Phase::Greeting(greeting) => self.greeting(greeting),
+            Phase::Negotiating(step) => self.negotiating(step),
+            Phase::Agreeing(step) => self.agreeing(step),
             Phase::Deciding(_) | Phase::Signing(_) => {
                 self.transport.check_kept()?;
-                waits(phase)
+                Ok(waits(phase))
             }
-            Phase::Switching(auth, key) => match self.transport.expect(message::NEWKEYS)? {
-                None => waits(Phase::Switching(auth, key)),
-                Some(_) => {
-                    self.transport.open_with(key);
-                    self.learnt.flight.whole = self.transport.taken();
-                    moves(Phase::Authenticating(auth))
-                }
-            },
+            Phase::Switching(auth, key) => self.switching(auth, key),
             Phase::Authenticating(auth) => self.authenticating(auth),
             Phase::Running(channel) => self.running(channel),
-            Phase::Over => waits(Phase::Over),
+            Phase::Over => Ok(waits(Phase::Over)),
         }
     }
 
-    fn greeted(&mut self, greeting: Box<Greeting>) -> Step {
-        let Some(line) = self.transport.line()? else { return waits(Phase::Greeting(greeting)) };
-        moves(match greeting.take(line, &mut self.learnt)? {
+    fn greeting(&mut self, greeting: Box<Greeting>) -> Result<Step, Error> {
+        let Some(line) = self.transport.line()? else {
+            return Ok(waits(Phase::Greeting(greeting)));
+        };
+        Ok(moves(match greeting.take(line, &mut self.learnt)? {
             GreetingStep::Same(greeting) => Phase::Greeting(Box::new(greeting)),
             GreetingStep::Next(next) => Phase::Negotiating(Box::new(next)),
-        })
+        }))
     }
 
-    fn authenticating(&mut self, auth: Box<Auth>) -> Step {
+    fn negotiating(&mut self, step: Box<Negotiating>) -> Result<Step, Error> {
+        let Some(packet) = self.transport.next_of(message::KEXINIT)? else {
+            return Ok(waits(Phase::Negotiating(step)));
+        };
+        let next = step.take(packet.payload, &mut self.transport, &mut self.learnt)?;
+        Ok(moves(Phase::Agreeing(Box::new(next))))
+    }
+
+    fn agreeing(&mut self, step: Box<Agreeing>) -> Result<Step, Error> {
+        let Some(packet) = self.transport.next_of(message::KEX_ECDH_REPLY)? else {
+            return Ok(waits(Phase::Agreeing(step)));
+        };
+        let proved = step.take(&packet.payload, &mut self.transport)?;
+        self.learnt.flight.needed = self.transport.taken();
+        Ok(moves(Phase::Deciding(Box::new(proved))))
+    }
+
+    fn switching(&mut self, auth: Box<Auth>, key: OpeningKey) -> Result<Step, Error> {
+        if self.transport.next_of(message::NEWKEYS)?.is_none() {
+            return Ok(waits(Phase::Switching(auth, key)));
+        }
+        self.transport.open_with(key);
+        self.learnt.flight.whole = self.transport.taken();
+        Ok(moves(Phase::Authenticating(auth)))
+    }
+
+    fn authenticating(&mut self, auth: Box<Auth>) -> Result<Step, Error> {
         let (kind, packet) = match self.transport.next()? {
-            None => return waits(Phase::Authenticating(auth)),
-            Some(Sorted::Ignored) => return moves(Phase::Authenticating(auth)),
-            Some(Sorted::Rekey) => return self.ends(Event::Rekey),
+            None => return Ok(waits(Phase::Authenticating(auth))),
+            Some(Sorted::Ignored) => return Ok(moves(Phase::Authenticating(auth))),
+            Some(Sorted::Rekey) => return Ok(self.rekeying()),
             Some(Sorted::Message(kind, packet)) => (kind, packet),
         };
         if auth.is_of_first_flight(kind) {
             self.learnt.flight.whole = self.transport.taken();
         }
-        match auth.take(kind, &packet, &mut self.transport)? {
+        Ok(match auth.take(kind, &packet, &mut self.transport)? {
             Verdict::Open(auth) => moves(Phase::Authenticating(Box::new(auth))),
             Verdict::Refused => waits(Phase::Over),
             Verdict::Accepted(auth) => {
@@ -345,26 +353,27 @@ impl Client {
                 };
                 moves(Phase::Running(Box::new(channel)))
             }
-        }
+        })
     }
 
-    fn running(&mut self, mut channel: Box<Channel>) -> Step {
+    fn running(&mut self, mut channel: Box<Channel>) -> Result<Step, Error> {
         let (kind, packet) = match self.transport.next()? {
-            None => return waits(Phase::Running(channel)),
-            Some(Sorted::Ignored) => return moves(Phase::Running(channel)),
-            Some(Sorted::Rekey) => return self.ends(Event::Rekey),
+            None => return Ok(waits(Phase::Running(channel))),
+            Some(Sorted::Ignored) => return Ok(moves(Phase::Running(channel))),
+            Some(Sorted::Rekey) => return Ok(self.rekeying()),
             Some(Sorted::Message(kind, packet)) => (kind, packet),
         };
         match channel.take(kind, &packet, &self.command, &mut self.transport)? {
             Turn::Same => {}
             Turn::Confirmed(number) => self.learnt.channel = Some(number),
-            Turn::Over => return waits(Phase::Over),
+            Turn::Over => return Ok(waits(Phase::Over)),
         }
-        moves(Phase::Running(channel))
+        Ok(moves(Phase::Running(channel)))
     }
 
-    fn ends(&mut self, event: Event) -> Step {
-        self.transport.tell(event);
+    /// There are no keys but the first ones.
+    fn rekeying(&mut self) -> Step {
+        self.transport.tell(Event::Rekey);
         waits(Phase::Over)
     }
 
@@ -374,8 +383,8 @@ impl Client {
             channel.flush(&mut self.input, &mut self.transport)?;
         }
         if self.transport.is_worn() && !self.is_over() {
-            self.transport.tell(Event::Rekey);
             self.phase = Phase::Over;
+            self.transport.tell(Event::Rekey);
         }
         Ok(())
     }

@@ -194,3 +194,7 @@ fn is_valid_rsa(
     let (e, n) = (key.magnitude()?, key.magnitude()?);
     Ok(RsaPublicKeyComponents { n, e }.verify(parameters, message, signature).is_ok())
 }
+
+#[cfg(test)]
+#[path = "host_key_tests.rs"]
+mod tests;

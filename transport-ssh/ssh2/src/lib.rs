@@ -53,6 +53,9 @@ mod client;
 mod config;
 mod error;
 mod event;
+#[cfg(test)]
+#[path = "hex_tests.rs"]
+mod hex;
 mod host_key;
 mod kex;
 mod learnt;

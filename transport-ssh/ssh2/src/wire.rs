@@ -70,7 +70,6 @@ impl<'a> Reader<'a> {
     pub fn magnitude(&mut self) -> Result<&'a [u8], Malformed> {
         let number = self.string()?;
         match number {
-            [] => Ok(number),
             [0, rest @ ..] if rest.first().is_some_and(|first| first & 0x80 != 0) => Ok(rest),
             // Zeros that need not be there, and the sign bit.
             [0 | 0x80.., ..] => Err(Malformed),

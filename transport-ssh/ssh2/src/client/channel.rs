@@ -70,9 +70,9 @@ impl Channel {
         command: &[u8],
         transport: &mut Transport,
     ) -> Result<Self, Error> {
-        #[allow(clippy::cast_possible_truncation)]
-        let window = WINDOW as u32;
         let open = Writer::message(message::CHANNEL_OPEN).string("session").uint32(OURS);
+        // WINDOW fits.
+        let window = u32::try_from(WINDOW).unwrap_or(u32::MAX);
         transport.send(open.uint32(window).uint32(MAX_PIECE))?;
         if let Some(number) = predicted {
             exec(number, command, transport)?;
@@ -236,9 +236,9 @@ impl Channel {
             && free >= WINDOW / 2
         {
             self.window += free;
-            #[allow(clippy::cast_possible_truncation)]
             let grant = Writer::message(message::CHANNEL_WINDOW_ADJUST).uint32(remote.number);
-            transport.send(grant.uint32(free as u32))?;
+            // It is not above WINDOW, which fits.
+            transport.send(grant.uint32(u32::try_from(free).unwrap_or(u32::MAX)))?;
         }
         Ok(())
     }

@@ -110,14 +110,13 @@ impl Negotiating {
         }
         let outcome = negotiate(&offer.kex, &offer.host_keys, &offer.ciphers, &theirs);
         let outcome = outcome.map_err(|unsuitable| blame(unsuitable, begun.is_some()))?;
-        let ephemeral = match begun {
-            // It is for the only exchange that was offered.
-            Some(ephemeral) => ephemeral,
-            None => {
-                let ephemeral = Ephemeral::generate(outcome.kex)?;
-                send_half(&ephemeral, transport)?;
-                ephemeral
-            }
+        // One that has begun is for the only exchange that was offered.
+        let ephemeral = if let Some(ephemeral) = begun {
+            ephemeral
+        } else {
+            let ephemeral = Ephemeral::generate(outcome.kex)?;
+            send_half(&ephemeral, transport)?;
+            ephemeral
         };
         learnt.lists = theirs;
         Ok(Agreeing { our_init, their_ident, their_init: payload, ephemeral, outcome })

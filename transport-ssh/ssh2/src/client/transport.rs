@@ -111,7 +111,7 @@ impl Transport {
 
     /// The next packet of the initial key exchange, which has to be of this kind: strict key exchange
     /// suffers no other, not even those that mean nothing.
-    pub(super) fn expect(&mut self, kind: u8) -> Result<Option<Packet>, Error> {
+    pub(super) fn next_of(&mut self, kind: u8) -> Result<Option<Packet>, Error> {
         let Some(packet) = self.opener.next()? else { return Ok(None) };
         match packet.payload[0] {
             found if found == kind => Ok(Some(packet)),

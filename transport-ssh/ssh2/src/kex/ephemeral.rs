@@ -140,22 +140,22 @@ impl fmt::Debug for Ephemeral {
 /// For known answers.
 #[cfg(test)]
 impl Ephemeral {
-    pub(crate) fn from_parts(kex: Kex, curve: &[u8], post_quantum: &[u8]) -> Self {
+    pub(crate) fn from_parts(kex: Kex, curve: &[u8], post_quantum: &[u8]) -> Option<Self> {
         let algorithm = if kex == Kex::NistP256 { &ECDH_P256 } else { &X25519 };
-        let curve = PrivateKey::from_private_key(algorithm, curve).unwrap();
+        let curve = PrivateKey::from_private_key(algorithm, curve).ok()?;
         let (post_quantum, public) = match kex {
             Kex::MlKem768X25519 => {
-                let key = kem::DecapsulationKey::new(&ML_KEM_768, post_quantum).unwrap();
+                let key = kem::DecapsulationKey::new(&ML_KEM_768, post_quantum).ok()?;
                 // FIPS 203 has the public key within the private one.
                 (PostQuantum::MlKem(key), post_quantum[1152..2336].to_vec())
             }
             Kex::Sntrup761X25519 => {
-                let key = PostQuantum::Sntrup(Box::new(post_quantum.try_into().unwrap()));
-                let public = key.public().unwrap();
+                let key = PostQuantum::Sntrup(Box::new(post_quantum.try_into().ok()?));
+                let public = key.public().ok()?;
                 (key, public)
             }
             Kex::Curve25519 | Kex::NistP256 => (PostQuantum::None, Vec::new()),
         };
-        Self::new(kex, curve, post_quantum, public).unwrap()
+        Self::new(kex, curve, post_quantum, public).ok()
     }
 }

@@ -10,29 +10,17 @@ use bytes::BytesMut;
 use rejoin_ssh::testing::Sshd;
 
 use super::*;
+use crate::hex::{hex, unhex};
 use crate::message;
 use crate::negotiate::{Lists, negotiate};
 use crate::packet::{Cipher, Opener, OpeningKey, Packet};
 use crate::wire::Reader;
 use crate::{Client, Config, HostKeyAlgorithm, Opening, Scheme, UserKey};
 
-fn unhex(text: &str) -> Vec<u8> {
-    let digits: Vec<u8> = text
-        .chars()
-        .filter(|c| !c.is_whitespace())
-        .map(|c| u8::try_from(c.to_digit(16).unwrap()).unwrap())
-        .collect();
-    digits.chunks(2).map(|pair| pair[0] << 4 | pair[1]).collect()
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 #[test]
 fn x25519_is_as_in_rfc_7748() {
     let alice = unhex("77076d0a7318a57d3c16c17251b26645df4c2f87ebc0992ab177fba51db92c2a");
-    let ephemeral = Ephemeral::from_parts(Kex::Curve25519, &alice, &[]);
+    let ephemeral = Ephemeral::from_parts(Kex::Curve25519, &alice, &[]).unwrap();
     let public = unhex("8520f0098930a754748b7ddcb43ef75a0dbf3a0d26381af4eba4a98eaa9b4e6a");
     assert_eq!(ephemeral.public(), public);
     let bob = unhex("de9edb7d7b7dc1b4d35b61c2ece435373f8343c85b78674dadfc7e146f882b4f");
@@ -43,7 +31,7 @@ fn x25519_is_as_in_rfc_7748() {
 #[test]
 fn p256_is_as_in_rfc_5903() {
     let private = unhex("c88f01f510d9ac3f70a292daa2316de544e9aab8afe84049c62a9c57862d1433");
-    let ephemeral = Ephemeral::from_parts(Kex::NistP256, &private, &[]);
+    let ephemeral = Ephemeral::from_parts(Kex::NistP256, &private, &[]).unwrap();
     let public = unhex(
         "04 dad0b65394221cf9b051e1feca5787d098dfe637fc90b9ef945d0c3772581180
             5271a0461cdb8252d61f1c456fa3e59ab1f45b33accf5f58389e0577b8990bb3",
@@ -117,7 +105,7 @@ fn next(opener: &mut Opener, kind: u8) -> Option<Packet> {
 
 impl Recording {
     fn ephemeral(&self) -> Ephemeral {
-        Ephemeral::from_parts(self.kex, &self.curve, &self.post_quantum)
+        Ephemeral::from_parts(self.kex, &self.curve, &self.post_quantum).unwrap()
     }
 
     /// Goes through it with the private key: the host's signature over the exchange hash holds, and what is
@@ -138,13 +126,14 @@ impl Recording {
         let reply = next(&mut server, message::KEX_ECDH_REPLY)?.payload;
         let mut reader = Reader::new(&reply[1..]);
         let (blob, server_public) = (reader.string().unwrap(), reader.string().unwrap());
+        let client_public = ephemeral.public().to_vec();
         let exchange = Exchange {
             client_ident: &client_ident,
             server_ident: &server_ident,
             client_init: &client_init,
             server_init: &server_init,
             host_key: blob,
-            client_public: &ephemeral.public().to_vec(),
+            client_public: &client_public,
             server_public,
         };
         let shared = ephemeral.agree(server_public).unwrap();

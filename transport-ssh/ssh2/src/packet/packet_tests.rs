@@ -4,12 +4,7 @@ use bytes::BytesMut;
 use zeroize::Zeroizing;
 
 use super::*;
-
-fn unhex(text: &str) -> Vec<u8> {
-    let digits: Vec<u8> =
-        text.chars().filter_map(|c| c.to_digit(16)).map(|digit| digit as u8).collect();
-    digits.chunks(2).map(|pair| pair[0] << 4 | pair[1]).collect()
-}
+use crate::hex::unhex;
 
 fn keys(cipher: Cipher, fill: u8) -> Keys {
     Keys {
@@ -124,7 +119,7 @@ fn packets_come_in_their_order_or_not_at_all() {
         let second = sealed(&mut sealer, b"second");
         opener.feed(&second);
         opener.feed(&first);
-        opener.feed(&[0; MAX_PACKET]);
+        opener.feed(&vec![0; MAX_PACKET]);
         assert!(opener.next().is_err(), "{cipher:?}");
     }
 }
@@ -181,6 +176,6 @@ fn a_line_ends_before_its_bound_and_without_its_end() {
         lines.push(line);
     }
     assert_eq!(lines, ["one", "two", ""]);
-    opener.feed(&[b'x'; MAX_PREAMBLE]);
+    opener.feed(&vec![b'x'; MAX_PREAMBLE]);
     assert!(matches!(opener.line(), Err(Error::Peer(Violation::TooMuch))));
 }

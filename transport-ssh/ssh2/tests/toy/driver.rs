@@ -49,7 +49,7 @@ impl Pair {
     }
 
     /// Hands on what the client has to say.
-    pub(crate) fn to_server(&mut self) {
+    pub(crate) fn feed_server(&mut self) {
         let output = self.client.output().to_vec();
         self.sent += output.len();
         self.client.sent(output.len()).unwrap();
@@ -58,7 +58,7 @@ impl Pair {
     }
 
     /// Hands on what the server has to say. Whether it was anything.
-    pub(crate) fn to_client(&mut self) -> Result<bool, Error> {
+    pub(crate) fn feed_client(&mut self) -> Result<bool, Error> {
         let output = self.server.take_output();
         self.client.input(&output)?;
         Ok(!output.is_empty())
@@ -81,8 +81,8 @@ impl Pair {
     /// Goes on until neither has anything to say.
     pub(crate) fn run(&mut self) -> Result<(), Error> {
         loop {
-            self.to_server();
-            let has_moved = self.to_client()?;
+            self.feed_server();
+            let has_moved = self.feed_client()?;
             self.answer()?;
             if !has_moved && self.client.output().is_empty() {
                 return Ok(());

@@ -42,7 +42,7 @@ fn no_byte_of_the_key_exchange_can_be_changed() {
                 vec![message]
             });
             let mut pair = Pair::new(predicted(), script);
-            pair.to_server();
+            pair.feed_server();
             let first = pair.sent;
             let outcome = pair.run();
             if !was_there.get() {
@@ -59,7 +59,7 @@ fn no_byte_of_the_key_exchange_can_be_changed() {
 #[test]
 fn an_identification_that_was_changed_is_found_out() {
     let mut pair = Pair::new(predicted(), Script::default());
-    pair.to_server();
+    pair.feed_server();
     let mut stream = pair.server.take_output();
     stream[12] ^= 1;
     assert_eq!(pair.client.input(&stream), Err(Error::Peer(Violation::HostSignature)));
@@ -88,13 +88,13 @@ fn in_the_key_exchange_nothing_else_is_suffered() {
 fn a_message_that_was_taken_out_is_missed() {
     // The server's first sealed one: with it gone, and the numbers gone on, the next cannot be opened.
     let mut pair = Pair::new(predicted(), Script::default());
-    pair.to_server();
+    pair.feed_server();
     let mut stream = pair.server.take_output();
     stream.truncate(stream.len() - 24);
     pair.client.input(&stream).unwrap();
     pair.answer().unwrap();
-    pair.to_server();
-    let failed = pair.to_client();
+    pair.feed_server();
+    let failed = pair.feed_client();
     assert!(matches!(failed, Err(Error::Peer(_))), "{failed:?}");
 }
 

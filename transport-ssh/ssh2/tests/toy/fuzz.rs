@@ -97,11 +97,11 @@ proptest! {
     ) {
         let mut pair = Pair::new(if is_hurried { predicted() } else { unhurried() }, Script::default());
         for _ in 0..rounds {
-            pair.to_server();
-            pair.to_client().unwrap();
+            pair.feed_server();
+            pair.feed_client().unwrap();
             pair.answer().unwrap();
         }
-        pair.to_server();
+        pair.feed_server();
         let mut stream = pair.server.take_output();
         let at = at.index(stream.len() + 1);
         stream.splice(at..at, noise);

@@ -23,11 +23,11 @@ fn every_exchange_and_cipher_gets_a_command_started() {
 #[test]
 fn with_a_prediction_all_is_said_in_two_flights() {
     let mut pair = Pair::new(predicted(), Script::default());
-    pair.to_server();
+    pair.feed_server();
     assert_eq!(pair.server.heard(), [20, 30]);
-    pair.to_client().unwrap();
+    pair.feed_client().unwrap();
     pair.answer().unwrap();
-    pair.to_server();
+    pair.feed_server();
     assert_eq!(pair.server.heard(), [20, 30, 21, 5, 50, 90, 98]);
 }
 
@@ -37,10 +37,10 @@ fn without_one_each_step_waits_for_the_one_before() {
     let steps: [&[u8]; 6] = [&[20], &[30], &[21, 5], &[50], &[90], &[98]];
     let mut expected = Vec::new();
     for step in steps {
-        pair.to_server();
+        pair.feed_server();
         expected.extend_from_slice(step);
         assert_eq!(pair.server.heard(), expected);
-        pair.to_client().unwrap();
+        pair.feed_client().unwrap();
         pair.answer().unwrap();
     }
     assert_eq!(pair.events.last(), Some(&Event::Started));
@@ -51,9 +51,9 @@ fn without_a_channel_number_the_command_waits_for_the_channel() {
     let script = Script { channel: 42, ..Script::default() };
     let mut pair = Pair::new(predicting(Kex::Curve25519, None), script);
     for expected in [&[20, 30][..], &[20, 30, 21, 5, 50], &[20, 30, 21, 5, 50, 90]] {
-        pair.to_server();
+        pair.feed_server();
         assert_eq!(pair.server.heard(), expected);
-        pair.to_client().unwrap();
+        pair.feed_client().unwrap();
         pair.answer().unwrap();
     }
     pair.start();
@@ -63,8 +63,8 @@ fn without_a_channel_number_the_command_waits_for_the_channel() {
 #[test]
 fn what_was_learnt_can_be_read_once_the_user_is_logged_in() {
     let mut pair = Pair::new(unhurried(), Script::default());
-    pair.to_server();
-    pair.to_client().unwrap();
+    pair.feed_server();
+    pair.feed_client().unwrap();
     assert!(pair.client.learnt().is_none());
     pair.start();
     let learnt = pair.client.learnt().unwrap();
@@ -81,8 +81,8 @@ fn calls_out_of_turn_are_refused_and_change_nothing() {
     assert_eq!(pair.client.consumed(1), Err(Error::Caller(Misuse::TooMuchConsumed)));
     let count = pair.client.output().len();
     assert_eq!(pair.client.sent(count + 1), OUT_OF_TURN);
-    pair.to_server();
-    pair.to_client().unwrap();
+    pair.feed_server();
+    pair.feed_client().unwrap();
     assert_eq!(pair.client.signed(b"signature"), OUT_OF_TURN);
     pair.client.accept_host().unwrap();
     assert_eq!(pair.client.accept_host(), OUT_OF_TURN);
@@ -193,7 +193,7 @@ proptest! {
         pair.client.finish().unwrap();
         let mut pieces = pieces.iter().cycle();
         loop {
-            pair.to_server();
+            pair.feed_server();
             let mut rest = &pair.server.take_output()[..];
             let is_quiet = rest.is_empty();
             while !rest.is_empty() {

@@ -1,4 +1,5 @@
 //! Against a server in the same process, which says what no good server would.
+#![allow(clippy::unwrap_used)]
 
 mod driver;
 mod faults;
