@@ -5,8 +5,8 @@ use crate::host_key::HostKeyAlgorithm;
 use crate::kex::{Ephemeral, Kex};
 use crate::packet::Cipher;
 
-/// The longest name of a user, in bytes.
-const MAX_USER: usize = 1024;
+/// The longest name of a user or of a kind of signature, in bytes.
+const MAX_NAME: usize = 1024;
 /// The longest public key or certificate of a user, in bytes.
 const MAX_KEY: usize = 64 * 1024;
 /// The longest command, in bytes. OpenSSH's longest packet is twice as long.
@@ -62,9 +62,9 @@ pub enum Opening {
 
 impl Config {
     pub(crate) fn check(&self) -> Result<(), Error> {
-        let is_too_long = self.user.len() > MAX_USER
+        let is_too_long = self.user.len() > MAX_NAME
             || self.key.blob.len() > MAX_KEY
-            || self.key.algorithm.len() > MAX_USER
+            || self.key.algorithm.len() > MAX_NAME
             || self.command.len() > MAX_COMMAND;
         if is_too_long {
             return Err(Error::Caller(Misuse::TooLong));

@@ -16,6 +16,45 @@
 //! ordinary `ssh` has come up. What it cannot do it says, and never works around: see [`Error`]. There is
 //! no I/O in it, no clock, no thread, and what a server can make it keep is bounded.
 //!
+//! ```no_run
+//! use std::io::{Read as _, Write as _};
+//! use rejoin_ssh2::{Client, Config, Event};
+//!
+//! # fn sign(message: &[u8]) -> Vec<u8> { message.to_vec() }
+//! fn run(
+//!     config: Config,
+//!     known_host: &[u8],
+//!     mut stream: std::net::TcpStream,
+//! ) -> Result<(), Box<dyn std::error::Error>> {
+//!     let mut client = Client::new(config)?;
+//!     let mut buffer = [0; 16 * 1024];
+//!     loop {
+//!         while let Some(event) = client.event() {
+//!             match event {
+//!                 Event::HostKey { blob, .. } if blob == known_host => client.accept_host()?,
+//!                 Event::HostKey { .. } => return Err("this is another host".into()),
+//!                 Event::Sign(message) => client.signed(&sign(&message))?,
+//!                 Event::Data(data) => {
+//!                     std::io::stdout().write_all(&data)?;
+//!                     client.consumed(data.len())?;
+//!                 }
+//!                 other => println!("{other:?}"),
+//!             }
+//!         }
+//!         stream.write_all(client.output())?;
+//!         client.sent(client.output().len())?;
+//!         if client.is_over() {
+//!             return Ok(());
+//!         }
+//!         let count = stream.read(&mut buffer)?;
+//!         if count == 0 {
+//!             return Err("the host has gone".into());
+//!         }
+//!         client.input(&buffer[..count])?;
+//!     }
+//! }
+//! ```
+//!
 //! # Predicted, not guessed
 //!
 //! RFC 4253 section 7 knows a guess: a client may send its half of an exchange before the methods are

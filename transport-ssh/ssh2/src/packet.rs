@@ -14,8 +14,8 @@ use crate::error::{Error, Violation};
 pub(crate) const MAX_PACKET: usize = 256 * 1024;
 /// The longest packet that is taken before. RFC 4253 section 6.1 has every program take as much.
 pub(crate) const MAX_PLAIN_PACKET: usize = 35_000;
-/// The longest that a peer may talk before its identification, in bytes.
-const MAX_PREAMBLE: usize = 16 * 1024;
+/// The longest line before there are packets, in bytes with its end.
+const MAX_LINE: usize = 16 * 1024;
 /// As much goes under one key, in bytes (RFC 4253 section 9 recommends new keys after a gigabyte). It also
 /// keeps the sequence numbers, of which chacha20-poly1305 makes its nonces, far from where they wrap.
 pub(crate) const MAX_UNDER_ONE_KEY: u64 = 1 << 30;
@@ -114,12 +114,12 @@ impl Opener {
         self.taken
     }
 
-    /// The next line, without its end: identifications are lines (RFC 4253 section 4.2). The last byte
-    /// of a line has to come before [`MAX_PREAMBLE`].
+    /// The next line, without its end: identifications are lines (RFC 4253 section 4.2). It is
+    /// [`MAX_LINE`] long at most.
     pub(crate) fn line(&mut self) -> Result<Option<Bytes>, Error> {
-        let searched = &self.buffer[..self.buffer.len().min(MAX_PREAMBLE)];
+        let searched = &self.buffer[..self.buffer.len().min(MAX_LINE)];
         let Some(end) = searched.iter().position(|byte| *byte == b'\n') else {
-            let is_too_long = self.buffer.len() >= MAX_PREAMBLE;
+            let is_too_long = self.buffer.len() >= MAX_LINE;
             return if is_too_long { Err(Error::Peer(Violation::TooMuch)) } else { Ok(None) };
         };
         let mut line = self.buffer.split_to(end + 1);

@@ -86,6 +86,22 @@ fn replies_that_cannot_be_are_refused() {
     assert!(Ephemeral::generate(Kex::NistP256).unwrap().agree(&compressed).is_err());
 }
 
+#[test]
+fn a_reply_of_any_bytes_is_taken_or_refused() {
+    for kex in Kex::ALL {
+        let mut reply = respond(kex, Ephemeral::generate(kex).unwrap().public()).unwrap().0;
+        for round in 0..40 {
+            match round {
+                0 => reply.fill(0xff),
+                1 => reply.fill(0x7f),
+                _ => aws_lc_rs::rand::fill(&mut reply).unwrap(),
+            }
+            // Whatever comes of it: the host has no signature for it.
+            drop(Ephemeral::generate(kex).unwrap().agree(&reply));
+        }
+    }
+}
+
 /// What a client with a known private key and a server have said to each other, up to where the server waits:
 /// with OpenSSH, behind its first sealed packet.
 struct Recording {
@@ -202,14 +218,14 @@ impl Recording {
     }
 }
 
-/// Every exchange and every cipher once. `UPDATE_VECTORS=1` records them anew, of whatever the sshd here has;
+/// Every exchange and every cipher once. `UPDATE_EXCHANGES=1` records them anew, of whatever the sshd here has;
 /// the others stay.
 #[test]
 fn what_real_servers_said_is_understood() {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("vectors/exchanges.txt");
     let recorded = std::fs::read_to_string(&path).unwrap_or_default();
     let mut recordings: Vec<Recording> = recorded.lines().map(Recording::read).collect();
-    if std::env::var_os("UPDATE_VECTORS").is_some() {
+    if std::env::var_os("UPDATE_EXCHANGES").is_some() {
         recordings.retain(|recording| recording.kex == Kex::MlKem768X25519);
         let sshd = Sshd::start().unwrap();
         let pairs = [Kex::Sntrup761X25519, Kex::Curve25519, Kex::NistP256].into_iter();

@@ -176,6 +176,6 @@ fn a_line_ends_before_its_bound_and_without_its_end() {
         lines.push(line);
     }
     assert_eq!(lines, ["one", "two", ""]);
-    opener.feed(&vec![b'x'; MAX_PREAMBLE]);
+    opener.feed(&vec![b'x'; MAX_LINE]);
     assert!(matches!(opener.line(), Err(Error::Peer(Violation::TooMuch))));
 }
