@@ -400,30 +400,5 @@ impl fmt::Debug for Client {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{Cipher, Ephemeral, HostKeyAlgorithm, Kex, Scheme, UserKey};
-
-    #[test]
-    fn a_client_whose_keys_are_worn_wants_another_connection() {
-        let opening = Opening::Predicted {
-            ephemeral: Ephemeral::generate(Kex::Curve25519).unwrap(),
-            host_key: HostKeyAlgorithm::plain(Scheme::Ed25519),
-            channel: Some(0),
-        };
-        let mut client = Client::new(Config {
-            user: "somebody".to_owned(),
-            key: UserKey { blob: vec![7], algorithm: "ssh-ed25519".to_owned() },
-            command: vec![],
-            ciphers: vec![Cipher::ChaCha20Poly1305],
-            opening,
-        })
-        .unwrap();
-        client.input(b"no identification\n").unwrap();
-        assert!(!client.is_over());
-        client.transport.wear_out();
-        client.input(b"no identification\n").unwrap();
-        assert_eq!(client.event(), Some(Event::Rekey));
-        assert!(client.is_over());
-    }
-}
+#[path = "client/client_tests.rs"]
+mod tests;

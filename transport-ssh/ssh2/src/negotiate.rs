@@ -163,3 +163,81 @@ fn is_in(list: &[String], name: &str) -> bool {
 fn owned<'a>(names: impl IntoIterator<Item = &'a str>) -> Vec<String> {
     names.into_iter().map(str::to_owned).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Scheme;
+
+    const ED25519: HostKeyAlgorithm = HostKeyAlgorithm::plain(Scheme::Ed25519);
+
+    fn offer() -> Lists {
+        Lists::offer(&[Kex::Curve25519], &[ED25519], &[Cipher::Aes256Gcm])
+    }
+
+    #[test]
+    fn an_offer_is_written_as_rfc_4253_has_it_and_announces_no_guess() {
+        let written = offer().encode_with(&[9; COOKIE_LEN]);
+        let mut expected = vec![20];
+        expected.extend_from_slice(&[9; 16]);
+        for list in [
+            "curve25519-sha256,curve25519-sha256@libssh.org,ext-info-c,kex-strict-c-v00@openssh.com",
+            "ssh-ed25519",
+            "aes256-gcm@openssh.com",
+            "aes256-gcm@openssh.com",
+            "hmac-sha2-256-etm@openssh.com,hmac-sha2-256",
+            "hmac-sha2-256-etm@openssh.com,hmac-sha2-256",
+            "none",
+            "none",
+            "",
+            "",
+        ] {
+            expected.extend_from_slice(&Writer::new().string(list).finish());
+        }
+        expected.extend_from_slice(&[0; 5]);
+        assert_eq!(written, expected);
+        assert_eq!(Lists::decode(&written), Ok(offer()));
+    }
+
+    #[test]
+    fn lists_that_end_early_or_late_or_announce_a_guess_are_refused() {
+        let written = offer().encode_with(&[0; COOKIE_LEN]);
+        for end in 1..written.len() {
+            assert!(Lists::decode(&written[..end]).is_err(), "{end}");
+        }
+        assert!(Lists::decode(&[&written[..], &[0]].concat()).is_err());
+        let mut guess = written.clone();
+        guess[written.len() - 5] = 1;
+        assert_eq!(Lists::decode(&guess), Err(Error::Peer(Violation::Unexpected(20))));
+    }
+
+    #[test]
+    fn the_first_of_ours_that_they_have_is_taken_in_each_direction() {
+        let theirs = Lists {
+            kex: owned(["curve25519-sha256@libssh.org", "ecdh-sha2-nistp256"]),
+            host_keys: owned(["rsa-sha2-512", "ssh-ed25519"]),
+            ciphers_to_server: owned(["aes128-gcm@openssh.com"]),
+            ciphers_to_client: owned([
+                "aes256-ctr",
+                "aes128-gcm@openssh.com",
+                "aes256-gcm@openssh.com",
+            ]),
+            compressions_to_server: owned(["zlib", "none"]),
+            compressions_to_client: owned(["none"]),
+            ..Lists::default()
+        };
+        let outcome = Outcome {
+            kex: Kex::Curve25519,
+            host_key: ED25519,
+            to_server: Cipher::Aes128Gcm,
+            to_client: Cipher::Aes256Gcm,
+        };
+        let ours =
+            |theirs: &Lists| negotiate(&Kex::ALL, &HostKeyAlgorithm::ALL, &Cipher::ALL, theirs);
+        assert_eq!(ours(&theirs), Ok(outcome));
+        let compressing = Lists { compressions_to_client: owned(["zlib"]), ..theirs.clone() };
+        assert_eq!(ours(&compressing), Err(Unsuitable::NoCommon(Method::Compression)));
+        let one_way = Lists { ciphers_to_client: owned(["aes256-ctr"]), ..theirs };
+        assert_eq!(ours(&one_way), Err(Unsuitable::NoCommon(Method::Cipher)));
+    }
+}
