@@ -50,7 +50,8 @@ pub struct Client {
     /// Whether the login is sent without waiting to be asked for.
     is_hurried: bool,
     input: Input,
-    learnt: Learnt,
+    /// There is something from the host's proof on.
+    learnt: Option<Learnt>,
     is_authenticated: bool,
 }
 
@@ -105,7 +106,7 @@ impl Client {
             predicted,
             is_hurried,
             input: Input::default(),
-            learnt: Learnt::default(),
+            learnt: None,
             is_authenticated: false,
         })
     }
@@ -242,7 +243,7 @@ impl Client {
 
     /// What this connection taught about the server, once the user is logged in.
     pub fn learnt(&self) -> Option<&Learnt> {
-        self.is_authenticated.then_some(&self.learnt)
+        self.learnt.as_ref().filter(|_| self.is_authenticated)
     }
 
     /// Whether nothing more can come of this client.
@@ -300,7 +301,7 @@ impl Client {
         let Some(line) = self.transport.line()? else {
             return Ok(waits(Phase::Greeting(greeting)));
         };
-        Ok(moves(match greeting.take(line, &mut self.learnt)? {
+        Ok(moves(match greeting.take(line)? {
             GreetingStep::Same(greeting) => Phase::Greeting(Box::new(greeting)),
             GreetingStep::Next(next) => Phase::Negotiating(Box::new(next)),
         }))
@@ -310,7 +311,7 @@ impl Client {
         let Some(packet) = self.transport.next_of(message::KEXINIT)? else {
             return Ok(waits(Phase::Negotiating(step)));
         };
-        let next = step.take(packet.payload, &mut self.transport, &mut self.learnt)?;
+        let next = step.take(packet.payload, &mut self.transport)?;
         Ok(moves(Phase::Agreeing(Box::new(next))))
     }
 
@@ -318,8 +319,8 @@ impl Client {
         let Some(packet) = self.transport.next_of(message::KEX_ECDH_REPLY)? else {
             return Ok(waits(Phase::Agreeing(step)));
         };
-        let proved = step.take(&packet.payload, &mut self.transport)?;
-        self.learnt.flight.needed = self.transport.taken();
+        let (proved, learnt) = step.take(&packet.payload, &mut self.transport)?;
+        self.learnt = Some(learnt);
         Ok(moves(Phase::Deciding(Box::new(proved))))
     }
 
@@ -328,7 +329,7 @@ impl Client {
             return Ok(waits(Phase::Switching(auth, key)));
         }
         self.transport.open_with(key);
-        self.learnt.flight.whole = self.transport.taken();
+        self.lengthen_flight();
         Ok(moves(Phase::Authenticating(auth)))
     }
 
@@ -340,7 +341,7 @@ impl Client {
             Some(Sorted::Message(kind, packet)) => (kind, packet),
         };
         if auth.is_of_first_flight(kind) {
-            self.learnt.flight.whole = self.transport.taken();
+            self.lengthen_flight();
         }
         Ok(match auth.take(kind, &packet, &mut self.transport)? {
             Verdict::Open(auth) => moves(Phase::Authenticating(Box::new(auth))),
@@ -365,10 +366,21 @@ impl Client {
         };
         match channel.take(kind, &packet, &self.command, &mut self.transport)? {
             Turn::Same => {}
-            Turn::Confirmed(number) => self.learnt.channel = Some(number),
+            Turn::Confirmed(number) => {
+                if let Some(learnt) = &mut self.learnt {
+                    learnt.channel = Some(number);
+                }
+            }
             Turn::Over => return Ok(waits(Phase::Over)),
         }
         Ok(moves(Phase::Running(channel)))
+    }
+
+    /// What was read so far belongs to the server's first flight.
+    fn lengthen_flight(&mut self) {
+        if let Some(learnt) = &mut self.learnt {
+            learnt.flight.whole = self.transport.taken();
+        }
     }
 
     /// There are no keys but the first ones.

@@ -1,5 +1,7 @@
 //! What one connection tells about the next.
 
+use crate::host_key::HostKeyAlgorithm;
+use crate::kex::Kex;
 use crate::negotiate::Lists;
 
 /// Servers whose own source or a test shows that they take a channel's requests before they have
@@ -8,13 +10,18 @@ const PIPELINING: [&str; 2] = ["SSH-2.0-OpenSSH_", "SSH-2.0-dropbear_"];
 
 /// What a connection taught about a server. Nothing of it is secret; none of it is believed: a
 /// prediction that is wrong fails, and harms nothing else.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Learnt {
     /// How the server identified itself, without control characters.
     pub ident: String,
     /// The methods that it has.
     pub lists: Lists,
-    /// How long its first flight was.
+    /// The key exchange of this connection.
+    pub kex: Kex,
+    /// The kind of its host key.
+    pub host_key: HostKeyAlgorithm,
+    /// How long the server's first flight was. Another connection with the same key exchange and kind of host key
+    /// finds it the same, within a few bytes: signatures and numbers vary in length.
     pub flight: Flight,
     /// The number that it gave to the channel; `None` until it has confirmed one.
     pub channel: Option<u32>,
@@ -56,6 +63,7 @@ pub fn mss(flight: Flight, max: usize) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Scheme;
 
     #[test]
     fn a_segment_ends_between_what_is_needed_and_the_end_of_the_flight() {
@@ -78,7 +86,15 @@ mod tests {
     #[test]
     fn a_channel_is_only_predicted_for_servers_that_take_it() {
         let of = |ident: &str, channel| {
-            Learnt { ident: ident.to_owned(), channel, ..Learnt::default() }.predicted_channel()
+            let learnt = Learnt {
+                ident: ident.to_owned(),
+                lists: Lists::default(),
+                kex: Kex::Curve25519,
+                host_key: HostKeyAlgorithm::plain(Scheme::Ed25519),
+                flight: Flight::default(),
+                channel,
+            };
+            learnt.predicted_channel()
         };
         assert_eq!(of("SSH-2.0-OpenSSH_9.2p1 Debian-2", Some(0)), Some(0));
         assert_eq!(of("SSH-2.0-OpenSSH_9.2p1", None), None);

@@ -8,7 +8,7 @@ use crate::error::{Error, Method, Misprediction, Unsuitable};
 use crate::event::Event;
 use crate::host_key::HostKeyAlgorithm;
 use crate::kex::{Ephemeral, Exchange, Kex, Secrets};
-use crate::learnt::Learnt;
+use crate::learnt::{Flight, Learnt};
 use crate::message;
 use crate::negotiate::{Lists, Outcome, negotiate};
 use crate::packet::Cipher;
@@ -43,6 +43,7 @@ pub(super) struct Agreeing {
     our_init: Vec<u8>,
     their_ident: Bytes,
     their_init: Bytes,
+    their_lists: Lists,
     ephemeral: Ephemeral,
     outcome: Outcome,
 }
@@ -78,14 +79,13 @@ impl Greeting {
 
     /// Takes a line, of which there may be some before the identification (RFC 4253 section 4.2). What
     /// comes back is the same step again, or the next one.
-    pub(super) fn take(self, line: Bytes, learnt: &mut Learnt) -> Result<GreetingStep, Error> {
+    pub(super) fn take(self, line: Bytes) -> Result<GreetingStep, Error> {
         if !line.starts_with(b"SSH-") {
             return Ok(GreetingStep::Same(self));
         }
         if !line.starts_with(b"SSH-2.0-") && !line.starts_with(b"SSH-1.99-") {
             return Err(Error::Unsuitable(Unsuitable::Version));
         }
-        learnt.ident = printable(&line);
         Ok(GreetingStep::Next(Negotiating { greeting: self, their_ident: line }))
     }
 }
@@ -97,12 +97,7 @@ pub(super) enum GreetingStep {
 
 impl Negotiating {
     /// Takes the server's lists.
-    pub(super) fn take(
-        self,
-        payload: Bytes,
-        transport: &mut Transport,
-        learnt: &mut Learnt,
-    ) -> Result<Agreeing, Error> {
+    pub(super) fn take(self, payload: Bytes, transport: &mut Transport) -> Result<Agreeing, Error> {
         let Self { greeting: Greeting { offer, our_init, begun }, their_ident } = self;
         let theirs = Lists::decode(&payload)?;
         if !theirs.is_strict() {
@@ -118,8 +113,8 @@ impl Negotiating {
             send_half(&ephemeral, transport)?;
             ephemeral
         };
-        learnt.lists = theirs;
-        Ok(Agreeing { our_init, their_ident, their_init: payload, ephemeral, outcome })
+        let (their_init, their_lists) = (payload, theirs);
+        Ok(Agreeing { our_init, their_ident, their_init, their_lists, ephemeral, outcome })
     }
 }
 
@@ -139,7 +134,11 @@ fn send_half(ephemeral: &Ephemeral, transport: &mut Transport) -> Result<(), Err
 
 impl Agreeing {
     /// Takes the server's half of the exchange, and tells the host key if the host proved that it has it.
-    pub(super) fn take(self, payload: &Bytes, transport: &mut Transport) -> Result<Proved, Error> {
+    pub(super) fn take(
+        self,
+        payload: &Bytes,
+        transport: &mut Transport,
+    ) -> Result<(Proved, Learnt), Error> {
         let mut reader = Reader::new(&payload[1..]);
         let (blob, server_public, signature) =
             (reader.string()?, reader.string()?, reader.string()?);
@@ -160,6 +159,15 @@ impl Agreeing {
         let Outcome { host_key, to_server, to_client, kex: _ } = self.outcome;
         host_key.verify(blob, signature, secrets.hash())?;
         transport.tell(Event::HostKey { blob: payload.slice_ref(blob), algorithm: host_key });
-        Ok(Proved { secrets, to_server, to_client })
+        let needed = transport.taken();
+        let learnt = Learnt {
+            ident: printable(&self.their_ident),
+            lists: self.their_lists,
+            kex,
+            host_key,
+            flight: Flight { needed, whole: needed },
+            channel: None,
+        };
+        Ok((Proved { secrets, to_server, to_client }, learnt))
     }
 }
