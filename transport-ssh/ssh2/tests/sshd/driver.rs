@@ -102,7 +102,7 @@ impl Driver {
 
 impl Drop for Driver {
     fn drop(&mut self) {
-        // The reader has the socket, too.
-        let _ = self.stream.shutdown(Shutdown::Both);
+        // The reader has the socket, too; it ends when the server has closed its side.
+        let _ = self.stream.shutdown(Shutdown::Write);
     }
 }

@@ -95,8 +95,9 @@ fn rsa_numbers(der: &[u8]) -> (Vec<u8>, Vec<u8>) {
     (n.to_vec(), e.to_vec())
 }
 
+const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
 pub(crate) fn base64(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut text = String::new();
     for chunk in bytes.chunks(3) {
         let bits = chunk.iter().fold(0, |bits, byte| bits << 8 | u32::from(*byte));
@@ -110,6 +111,20 @@ pub(crate) fn base64(bytes: &[u8]) -> String {
     text
 }
 
+/// The bytes of a text without white space.
+pub(crate) fn unbase64(text: &str) -> Vec<u8> {
+    let (mut bytes, mut bits, mut count) = (Vec::new(), 0_u32, 0);
+    for digit in text.bytes().filter_map(|byte| DIGITS.iter().position(|known| *known == byte)) {
+        bits = bits << 6 | u32::try_from(digit).unwrap();
+        count += 6;
+        if count >= 8 {
+            count -= 8;
+            bytes.push((bits >> count).to_le_bytes()[0]);
+        }
+    }
+    bytes
+}
+
 /// Has ssh-keygen make a key.
 pub(crate) fn keygen(path: &Path, options: &[&str]) {
     let mut command = Command::new("ssh-keygen");
@@ -117,10 +132,11 @@ pub(crate) fn keygen(path: &Path, options: &[&str]) {
     assert!(made.status.success(), "{made:?}");
 }
 
-/// Has ssh-keygen certify a host's key.
-pub(crate) fn certify(authority: &Path, key: &Path) {
+/// Has ssh-keygen certify a host's key (`-h`), or a user's.
+pub(crate) fn certify(authority: &Path, key: &Path, options: &[&str]) {
     let mut command = Command::new("ssh-keygen");
-    let made = command.args(["-q", "-h", "-I", "test", "-s"]).arg(authority).arg(key).output();
+    command.args(["-q", "-I", "test"]).args(options).arg("-s").arg(authority).arg(key);
+    let made = command.output();
     assert!(made.as_ref().unwrap().status.success(), "{made:?}");
 }
 
@@ -128,4 +144,5 @@ pub(crate) fn certify(authority: &Path, key: &Path) {
 fn base64_is_as_in_rfc_4648() {
     let encoded = ["", "f", "fo", "foo", "foob"].map(|text| base64(text.as_bytes()));
     assert_eq!(encoded, ["", "Zg==", "Zm8=", "Zm9v", "Zm9vYg=="]);
+    assert!(encoded.iter().all(|text| base64(&unbase64(text)) == *text));
 }
