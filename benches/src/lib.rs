@@ -7,3 +7,4 @@ pub mod hosts;
 pub mod prober;
 pub mod programs;
 pub mod sharing;
+pub mod waiting;

@@ -2,10 +2,11 @@
 //! beside plain `ssh` in one run.
 //!
 //! With `sharing` as the first argument, those of many sessions over one connection; with `deploying`,
-//! those of a host that has no server program yet; with `compare`,
+//! those of a host that has no server program yet; with `waiting`, those of a reconnect whose ssh was
+//! started before; with `compare`,
 //! rejoin beside everything else that keeps a session, through all kinds of outages.
 //!
-//! Builds the programs that it measures, if Cargo runs it; for the first two, another
+//! Builds the programs that it measures, if Cargo runs it; except with `deploying` and `compare`, another
 //! `rejoin-server` can be named as the last argument. Wants an `sshd`.
 
 use std::ffi::OsString;
@@ -16,7 +17,7 @@ use std::process::ExitCode;
 use clap::Parser as _;
 use rejoin_benches::compare::{self, Compare};
 use rejoin_benches::programs::Programs;
-use rejoin_benches::{deploying, figures, sharing};
+use rejoin_benches::{deploying, figures, sharing, waiting};
 
 fn main() -> ExitCode {
     match run() {
@@ -34,6 +35,12 @@ fn run() -> io::Result<()> {
     match first.as_deref() {
         // What `compare` runs on the host.
         Some("answer") => compare::answer(),
+        // What `waiting` has ssh run.
+        Some(waiting::HELPER) => rejoin_ssh::hand_over(),
+        Some("waiting") => {
+            let server = server(words.nth(1))?;
+            runtime()?.block_on(waiting::measure(&server))
+        }
         Some("compare") => Compare::parse_from(words).run(),
         Some("deploying") => deploying::measure(&Programs::built()?),
         Some("sharing") => {

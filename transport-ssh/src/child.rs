@@ -12,8 +12,8 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::UnixStream;
-use tokio::net::unix::OwnedReadHalf;
-use tokio::process::{Child, ChildStderr, Command};
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::process::{Child, Command};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout, timeout_at};
@@ -55,7 +55,20 @@ pub(crate) struct Launch {
     pub(crate) on_stderr: Option<OnStderr>,
     /// What becomes of the lines in which it tells its steps.
     pub(crate) details: Details,
+    pub(crate) on_open: Option<OnOpen>,
     pub(crate) judge: Judge,
+}
+
+/// Called once, when the first bytes have come of the child.
+pub(crate) type OnOpen = Box<dyn FnOnce() + Send>;
+
+/// A child that runs, and is no link yet. What it says is read once it is one. Dropping it kills the
+/// child; what the child has started is to see that by itself.
+pub(crate) struct Waiting {
+    launch: Launch,
+    child: Child,
+    streams: UnixStream,
+    stderr: OwnedReadHalf,
 }
 
 /// A running child, seen from its link. Dropping it has the child stopped and reaped.
@@ -92,29 +105,62 @@ struct NotedStdout {
     heard: Arc<Heard>,
     /// How much of the start is still to be kept.
     wanted: usize,
+    on_open: Option<OnOpen>,
 }
 
 impl Launch {
     pub(crate) fn start(mut self) -> Result<Link, LinkError> {
-        let (ours, theirs) = socket_pair().map_err(|error| self.cannot_start(&error))?;
-        let (stdin, stdout) = theirs;
-        self.command.stdin(stdin).stdout(stdout).stderr(Stdio::piped());
-        // For a runtime that shuts down: nobody is left to end the child in an orderly way.
-        self.command.kill_on_drop(true);
-        let mut child = self.command.spawn().map_err(|error| self.cannot_start(&error))?;
-        // The child's end is open in the child only, so that its end is this one's.
-        self.command.stdin(Stdio::null()).stdout(Stdio::null());
+        self.command.stderr(Stdio::piped());
+        let (mut child, streams) = self.spawn()?;
         let Some(stderr) = child.stderr.take() else {
             return Err(LinkError::new(LinkErrorKind::Other, "the child has no stderr"));
         };
-        let (stdout, stdin) = ours.into_split();
-        tracing::debug!(pid = child.id(), attempt = ?self.attempt, "link started");
-        let heard = Arc::default();
-        let stdout = NotedStdout { stdout, heard: Arc::clone(&heard), wanted: MAX_GREETING };
-        Ok(Link::of_child(stdout, stdin, self.supervise(child, stderr, heard)))
+        Ok(self.link(child, streams, stderr))
     }
 
-    fn supervise(self, child: Child, stderr: ChildStderr, heard: Arc<Heard>) -> Supervised {
+    /// Starts a child whose stderr is a socket, over which whatever it starts can be given something.
+    pub(crate) fn start_waiting(mut self) -> Result<(Waiting, OwnedWriteHalf), LinkError> {
+        let (ours, theirs) = unix_pair().map_err(|error| self.cannot_start(&error))?;
+        self.command.stderr(theirs);
+        let (child, streams) = self.spawn()?;
+        self.command.stderr(Stdio::null());
+        let (stderr, writer) = ours.into_split();
+        Ok((Waiting { launch: self, child, streams, stderr }, writer))
+    }
+
+    /// The child, and this end of its stdin and stdout.
+    fn spawn(&mut self) -> Result<(Child, UnixStream), LinkError> {
+        let (ours, theirs) = socket_pair().map_err(|error| self.cannot_start(&error))?;
+        let (stdin, stdout) = theirs;
+        self.command.stdin(stdin).stdout(stdout);
+        // For a runtime that shuts down: nobody is left to end the child in an orderly way.
+        self.command.kill_on_drop(true);
+        let child = self.command.spawn().map_err(|error| self.cannot_start(&error))?;
+        // The child's end is open in the child only, so that its end is this one's.
+        self.command.stdin(Stdio::null()).stdout(Stdio::null());
+        tracing::debug!(pid = child.id(), attempt = ?self.attempt, "link started");
+        Ok((child, ours))
+    }
+
+    fn link(
+        mut self,
+        child: Child,
+        streams: UnixStream,
+        stderr: impl AsyncRead + Send + Unpin + 'static,
+    ) -> Link {
+        let (stdout, stdin) = streams.into_split();
+        let (heard, on_open) = (Arc::default(), self.on_open.take());
+        let stdout =
+            NotedStdout { stdout, heard: Arc::clone(&heard), wanted: MAX_GREETING, on_open };
+        Link::of_child(stdout, stdin, self.supervise(child, stderr, heard))
+    }
+
+    fn supervise(
+        self,
+        child: Child,
+        stderr: impl AsyncRead + Send + Unpin + 'static,
+        heard: Arc<Heard>,
+    ) -> Supervised {
         let tail = Tail::default();
         let sink = LineSink::new(self.attempt, tail.clone(), self.on_stderr).details(self.details);
         // What it tells of its steps belongs to whatever the link is opened for.
@@ -138,6 +184,17 @@ impl Launch {
             ),
             _ => LinkError::new(LinkErrorKind::Other, format!("cannot start {program}: {error}")),
         }
+    }
+}
+
+impl Waiting {
+    pub(crate) fn is_running(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(None))
+    }
+
+    /// The link that it becomes.
+    pub(crate) fn link(self) -> Link {
+        self.launch.link(self.child, self.streams, self.stderr)
     }
 }
 
@@ -176,6 +233,9 @@ impl AsyncRead for NotedStdout {
             start.extend_from_slice(kept);
             drop(start);
             self.wanted -= kept.len();
+            if let Some(on_open) = self.on_open.take() {
+                on_open();
+            }
         }
         polled
     }
@@ -225,7 +285,13 @@ fn signal(child: &Child, owns_group: bool, signal: Signal) {
 /// One socket is both: unlike a pipe that was full, it is not ready for the next write before most of
 /// what was written is read, which spares a flood half of its wake-ups.
 fn socket_pair() -> io::Result<(UnixStream, (OwnedFd, OwnedFd))> {
+    let (ours, theirs) = unix_pair()?;
+    Ok((ours, (theirs.try_clone()?, theirs)))
+}
+
+/// Our end, and one that a child can use like any file.
+fn unix_pair() -> io::Result<(UnixStream, OwnedFd)> {
     let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
     ours.set_nonblocking(true)?;
-    Ok((UnixStream::from_std(ours)?, (theirs.try_clone()?.into(), theirs.into())))
+    Ok((UnixStream::from_std(ours)?, theirs.into()))
 }

@@ -78,7 +78,8 @@ impl Follower {
         let reached = reached(line)?;
         let is_ours =
             !self.has_company || line.contains(" (via proxy)") || reached == "command_sent";
-        let is_proxied = line.starts_with("debug1: Executing proxy ");
+        // What only dials is no other ssh.
+        let is_proxied = line.starts_with("debug1: Executing proxy command");
         self.has_company |= is_proxied && self.details == Details::Followed;
         is_ours.then_some(reached)
     }

@@ -31,9 +31,13 @@ mod classify;
 mod command;
 mod deploy;
 mod details;
+mod dial;
 mod error;
+mod handover;
 mod link;
 mod memory;
+mod parked;
+mod resolve;
 mod ssh;
 mod stderr;
 #[cfg(feature = "testing")]
@@ -46,8 +50,10 @@ use std::pin::Pin;
 pub use command::CommandConnect;
 pub use deploy::{DeployConnect, DeployNews, Deployment, Patience, Platform, ServerFile, Servers};
 pub use error::{LinkError, LinkErrorKind};
+pub use handover::hand_over;
 pub use link::{Link, LinkGuard, LinkReader, LinkWriter};
 pub use memory::{MemoryConnect, MemoryListener, memory};
+pub use resolve::Resolved;
 pub use ssh::SshConnect;
 pub use unix::UnixConnect;
 
@@ -73,6 +79,11 @@ pub trait Connect: Send + Sync + 'static {
     ///
     /// A connector that waits before it tries again waits no longer. By default there is none.
     fn hurry(&self) {}
+
+    /// Says that an attempt to reconnect will be wanted soon: what can be done before, is done now. What is
+    /// then not used ends by itself, within a minute, or with the connector. By default, nothing is done.
+    /// Must be called within a tokio runtime.
+    fn prepare(&self) {}
 
     /// Whether each link has a connection of its own, so that a second one may work where the first
     /// does not. By default, it has.

@@ -11,8 +11,10 @@ use crate::child::Launch;
 use crate::details::{self, Details};
 use crate::error::{LinkError, printable};
 use crate::link::Link;
+use crate::parked::{self, Yard};
+use crate::resolve::Resolved;
 use crate::stderr::OnStderr;
-use crate::{Attempt, BoxFuture, Connect, classify};
+use crate::{Attempt, BoxFuture, Connect, classify, handover};
 
 /// In front of the user's options: of an `-o` option, ssh takes the first value that it sees.
 const FORCED: &[&str] = &[
@@ -52,6 +54,10 @@ const FORCED_FLAGS: &[&str] = &[
 /// question into a refusal. A jump host is reached by an ssh of its own, which these options do not
 /// reach: should it want to ask, the time to reach the host ends the attempt.
 ///
+/// With a [`hand_over_program`](Self::hand_over_program), a reconnect goes to the first of the host's
+/// addresses that answers instead of trying one after the other, and can have its ssh started before it is
+/// wanted ([`Connect::prepare`]).
+///
 /// The options that make something other than an exec channel out of ssh (`-f -G -N -n -O -s -V -W`)
 /// do not belong in [`options`](Self::options).
 #[derive(Clone)]
@@ -63,6 +69,22 @@ pub struct SshConnect {
     connect_timeout: Duration,
     on_stderr: Option<OnStderr>,
     timeline: fn(Attempt) -> bool,
+    /// What a `ProxyCommand` has to say that gets a connection from here.
+    hand_over: Option<String>,
+    yard: Arc<Yard>,
+    #[cfg(feature = "testing")]
+    pub(crate) fixed: Vec<std::net::SocketAddr>,
+}
+
+/// What an ssh is started for.
+#[derive(Clone, Copy)]
+pub(crate) enum Purpose<'a> {
+    /// A link, for which it connects by itself.
+    Link(Attempt),
+    /// A link, for which this `ProxyCommand` brings the connection.
+    Waiting(&'a str),
+    /// To tell its configuration.
+    Configuration,
 }
 
 impl SshConnect {
@@ -77,6 +99,10 @@ impl SshConnect {
             connect_timeout: Duration::from_secs(10),
             on_stderr: None,
             timeline: |_| false,
+            hand_over: None,
+            yard: Arc::default(),
+            #[cfg(feature = "testing")]
+            fixed: Vec::new(),
         }
     }
 
@@ -89,20 +115,20 @@ impl SshConnect {
     /// Another program than `ssh`, which takes the same arguments.
     pub fn program(mut self, program: impl Into<OsString>) -> Self {
         self.program = program.into();
-        self
+        self.elsewhere()
     }
 
     /// Adds options that are handed to ssh as they are, in front of the destination.
     pub fn options(mut self, options: impl IntoIterator<Item = impl Into<OsString>>) -> Self {
         self.options.extend(options.into_iter().map(Into::into));
-        self
+        self.elsewhere()
     }
 
     /// How long a reconnect may take to reach the host and agree on keys: 10 seconds unless set,
     /// counted in whole seconds. A first attempt takes the user's `ConnectTimeout`.
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.connect_timeout = timeout;
-        self
+        self.elsewhere()
     }
 
     /// Has every line of ssh's stderr told, without control characters: ssh's own messages, the host's
@@ -110,6 +136,51 @@ impl SshConnect {
     /// runtime's threads and must not block.
     pub fn on_stderr(mut self, told: impl Fn(Attempt, &str) + Send + Sync + 'static) -> Self {
         self.on_stderr = Some(Arc::new(told));
+        self.elsewhere()
+    }
+
+    /// Has reconnects connect here, and hand the connection to an ssh that waits for it. This program,
+    /// with these arguments, has to call [`hand_over`](crate::hand_over()) and end; ssh has `/bin/sh` run
+    /// it with every such link. Without one, ssh connects by itself. One with anything in its name or
+    /// arguments that is special to a shell even within quotes counts as none.
+    ///
+    /// ssh also connects by itself wherever it does so in a way of its own: on a first attempt; until it
+    /// has told its configuration, for which it is [asked](Self::resolve) once a link is up, and where it
+    /// does not tell; with `ProxyCommand`, `ProxyJump`, `BindAddress`, `BindInterface`,
+    /// `CanonicalizeHostname`, `CheckHostIP`, `NoHostAuthenticationForLocalhost` or a log file (`-E`);
+    /// where its configuration [may change](Resolved::is_conditional); where the
+    /// [`program`](Self::program) has another name than `ssh`; and once a hand-over did not work.
+    pub fn hand_over_program(
+        mut self,
+        program: impl Into<OsString>,
+        arguments: impl IntoIterator<Item = impl Into<OsString>>,
+    ) -> Self {
+        let arguments = arguments.into_iter().map(Into::into);
+        let words: Vec<_> = std::iter::once(program.into()).chain(arguments).collect();
+        self.hand_over = handover::proxy_command(&words);
+        self.elsewhere()
+    }
+
+    /// Takes these for the addresses of the host, whenever it connects here. For tests: no resolver has
+    /// to know such a host.
+    #[cfg(feature = "testing")]
+    pub fn addresses(mut self, addresses: impl IntoIterator<Item = std::net::SocketAddr>) -> Self {
+        self.fixed = addresses.into_iter().collect();
+        self.elsewhere()
+    }
+
+    /// Asks ssh for the configuration that it uses for this destination, with these options. What the
+    /// user's own `Match exec` runs, is run.
+    ///
+    /// # Errors
+    /// ssh does not tell it within 5 seconds.
+    pub async fn resolve(&self) -> Result<Resolved, LinkError> {
+        Resolved::ask(&self.program, &self.arguments(Purpose::Configuration)).await
+    }
+
+    /// What is known about where it leads holds no longer.
+    fn elsewhere(mut self) -> Self {
+        self.yard = Arc::default();
         self
     }
 
@@ -124,10 +195,10 @@ impl SshConnect {
     /// that counts alone: the steps are followed as far as ssh tells them, and lines told as ever.
     pub fn timeline(mut self, of: fn(Attempt) -> bool) -> Self {
         self.timeline = of;
-        self
+        self.elsewhere()
     }
 
-    fn details(&self, attempt: Attempt) -> Details {
+    pub(crate) fn details(&self, attempt: Attempt) -> Details {
         if !(self.timeline)(attempt) {
             Details::Plain
         } else if details::are_decided(&self.options) {
@@ -137,9 +208,22 @@ impl SshConnect {
         }
     }
 
-    pub(crate) fn start(&self, attempt: Attempt) -> Result<Link, LinkError> {
+    pub(crate) async fn start(&self, attempt: Attempt) -> Result<Link, LinkError> {
+        // Without the yard, so that whatever waits there does not keep itself.
+        let ssh = Self { yard: Arc::default(), ..self.clone() };
+        if attempt == Attempt::Reconnect
+            && let Some(link) = parked::connect(&ssh, &self.yard, self.connect_timeout).await?
+        {
+            return Ok(link);
+        }
+        let mut launch = self.launch(attempt, self.arguments(Purpose::Link(attempt)));
+        launch.on_open = parked::on_open(&ssh, &self.yard);
+        launch.start()
+    }
+
+    pub(crate) fn launch(&self, attempt: Attempt, arguments: Vec<OsString>) -> Launch {
         let mut command = Command::new(&self.program);
-        command.args(self.arguments(attempt));
+        command.args(arguments);
         let owns_group = attempt == Attempt::Reconnect;
         if owns_group {
             command.process_group(0);
@@ -147,24 +231,44 @@ impl SshConnect {
             command.env("SSH_ASKPASS_REQUIRE", "never");
         }
         let (on_stderr, details) = (self.on_stderr.clone(), self.details(attempt));
-        Launch { command, attempt, owns_group, on_stderr, details, judge: classify::ssh }.start()
+        let (on_open, judge) = (None, classify::ssh);
+        Launch { command, attempt, owns_group, on_stderr, details, on_open, judge }
     }
 
-    fn arguments(&self, attempt: Attempt) -> Vec<OsString> {
+    /// The arguments of an ssh that waits for its connection. None if none can.
+    pub(crate) fn waiting_arguments(&self) -> Option<Vec<OsString>> {
+        let proxy_command = self.hand_over.as_deref()?;
+        let is_possible = parked::is_possible(&self.program, &self.options);
+        is_possible.then(|| self.arguments(Purpose::Waiting(proxy_command)))
+    }
+
+    fn arguments(&self, purpose: Purpose<'_>) -> Vec<OsString> {
         let mut settings: Vec<String> = FORCED.iter().copied().map(str::to_owned).collect();
-        if attempt == Attempt::Reconnect {
+        if !matches!(purpose, Purpose::Link(Attempt::First)) {
             let seconds = self.connect_timeout.as_secs().max(1);
             settings.push("BatchMode=yes".to_owned());
             settings.push(format!("ConnectTimeout={seconds}"));
             settings.push("ConnectionAttempts=1".to_owned());
         }
-        if self.details(attempt) == Details::Kept {
+        let attempt = match purpose {
+            Purpose::Link(attempt) => Some(attempt),
+            Purpose::Waiting(_) => Some(Attempt::Reconnect),
+            Purpose::Configuration => None,
+        };
+        if attempt.is_some_and(|attempt| self.details(attempt) == Details::Kept) {
             settings.push(details::SETTING.to_owned());
         }
+        if let Purpose::Waiting(proxy_command) = purpose {
+            settings.push(format!("ProxyCommand={proxy_command}"));
+            settings.push("ProxyUseFdpass=yes".to_owned());
+        }
+        let telling: &[_] =
+            if matches!(purpose, Purpose::Configuration) { &["-vvv", "-G"] } else { &[] };
         let settings = settings.into_iter().flat_map(|setting| ["-o".into(), setting.into()]);
         settings
             .chain(self.options.iter().cloned())
             .chain(FORCED_FLAGS.iter().map(OsString::from))
+            .chain(telling.iter().map(OsString::from))
             // From here on ssh looks for no options, whatever the command begins with.
             .chain(["--".into(), self.destination.clone(), self.command.clone()])
             .collect()
@@ -173,7 +277,12 @@ impl SshConnect {
 
 impl Connect for SshConnect {
     fn connect(&self, attempt: Attempt) -> BoxFuture<'_, Result<Link, LinkError>> {
-        Box::pin(async move { self.start(attempt) })
+        Box::pin(self.start(attempt))
+    }
+
+    fn prepare(&self) {
+        let ssh = Self { yard: Arc::default(), ..self.clone() };
+        parked::prepare(&ssh, &self.yard);
     }
 
     fn destination(&self) -> String {

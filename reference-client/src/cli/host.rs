@@ -27,6 +27,10 @@ pub(crate) const HELD_BACK: Duration = Duration::from_millis(700);
 /// can say more than any terminal shows, and is not to fill this machine's memory with it.
 pub(crate) const MOST_LINES: usize = 1000;
 
+/// The word by which this program is ssh's helper that gets a connection from here. It is looked for
+/// before anything else is: every reconnect waits for it.
+pub(crate) const HAND_OVER: &str = "__hand-over";
+
 /// All that is said.
 pub(crate) type Chatter = mpsc::Receiver<Said>;
 
@@ -55,6 +59,10 @@ impl Host {
             .program(&link.ssh)
             .options(link.ssh_options.handed_on())
             .on_stderr(move |attempt, line| say(Said::Ssh(attempt, line.to_owned())));
+        let ssh = match std::env::current_exe() {
+            Ok(program) => ssh.hand_over_program(program, [HAND_OVER]),
+            Err(_) => ssh,
+        };
         let program = link.server.clone().map_or_else(
             || {
                 let deployment = Deployment::new(VERSION, Shelf::of_environment());

@@ -44,7 +44,12 @@ use words::{Ending, FAILED};
 
 /// Runs the program.
 pub(crate) fn main() -> ExitCode {
-    match args::parse(std::env::args_os().skip(1).collect()) {
+    let words: Vec<_> = std::env::args_os().skip(1).collect();
+    if words == [host::HAND_OVER] {
+        // Its ssh says that nothing came; there is nobody else to tell.
+        return rejoin_ssh::hand_over().map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS);
+    }
+    match args::parse(words) {
         Ok(cli) => act(cli),
         Err(error) => {
             // To closed streams nothing can be said.

@@ -127,6 +127,9 @@ impl Driver {
         if self.timing.give_up.is_some_and(|limit| self.unreachable_since.elapsed() >= limit) {
             return self.abandon("timeout", "no connection came about in time");
         }
+        if !delay.is_zero() {
+            self.connect.prepare();
+        }
         self.tell_attempt(delay);
         self.timers.arm(Timer::Reconnect, delay);
         self.revived = Some(self.connect.revived());

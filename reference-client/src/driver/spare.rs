@@ -105,6 +105,9 @@ impl Driver {
             self.drop_spare();
         }
         let is_doubtful = self.is_doubtful();
+        if !is_doubtful && self.is_suspicious() {
+            self.connect.prepare();
+        }
         if !is_doubtful && !self.wants_standby() {
             // While nothing is attached, it may be the next to be used.
             if self.machine.is_attached() {
@@ -127,6 +130,7 @@ impl Driver {
         let opening = self.spare.as_ref().filter(|spare| spare.ready.is_none());
         let given_up = opening.map(|spare| spare.since + self.login_limit());
         let doubt = match self.doubt() {
+            Some(doubt) if !self.is_doubtful() && !self.is_suspicious() => Some(self.early(doubt)),
             Some(doubt) if !self.is_doubtful() => Some(doubt),
             Some(_) if self.spare.is_none() => Some(looked + RETRY),
             _ => None,
@@ -163,6 +167,21 @@ impl Driver {
 
     fn is_doubtful(&self) -> bool {
         self.has_spares() && self.doubt().is_some_and(|doubt| Instant::now() >= doubt)
+    }
+
+    /// Whether the link that is used may soon be one that is worth a second one.
+    fn is_suspicious(&self) -> bool {
+        self.has_spares() && self.doubt().is_some_and(|doubt| Instant::now() >= self.early(doubt))
+    }
+
+    /// A little earlier than this doubt.
+    fn early(&self, doubt: Instant) -> Instant {
+        doubt.checked_sub(self.grace()).unwrap_or(doubt)
+    }
+
+    /// How long a link that is suspected has left.
+    fn grace(&self) -> Duration {
+        self.timing.doubt / 8
     }
 
     fn login_limit(&self) -> Duration {
@@ -222,9 +241,11 @@ impl Driver {
 
     /// What worked before may be dead without a word: it has less time to show that it is not.
     pub(super) fn suspect(&mut self) {
-        let grace = self.timing.doubt / 8;
-        let doubtful = Instant::now().checked_sub(self.timing.doubt.saturating_sub(grace));
+        let doubtful = Instant::now().checked_sub(self.timing.doubt.saturating_sub(self.grace()));
         self.pulse.heard = doubtful.map_or(self.pulse.heard, |at| at.min(self.pulse.heard));
+        if self.has_spares() {
+            self.connect.prepare();
+        }
     }
 
     /// The other link was there first. What the silent one still brings does not count.

@@ -186,6 +186,9 @@ impl Carrier {
     fn plan(&mut self, delay: Option<Duration>) {
         let delay = delay.unwrap_or_else(|| self.backoff.next_delay(&self.timing));
         self.due = Some(Instant::now() + delay);
+        if !delay.is_zero() {
+            self.connect.prepare();
+        }
     }
 
     /// Carries streams until the connection ends.

@@ -16,10 +16,10 @@ use crate::support::{Client, Host, Tmux, needed, rejoin, rejoin_server, stripped
 const ECHO: &str = "echo $$; while read line; do echo \"$$ $line\"; done";
 
 /// A folder on the host with server programs for hosts: that of this machine.
-struct Shelf(PathBuf);
+pub(crate) struct Shelf(pub(crate) PathBuf);
 
 impl Shelf {
-    fn new(host: &Host) -> Self {
+    pub(crate) fn new(host: &Host) -> Self {
         let folder = host.home().join("servers");
         fs::create_dir(&folder).unwrap();
         let shelf = Self(folder);

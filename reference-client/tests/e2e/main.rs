@@ -12,6 +12,7 @@ mod doctor;
 mod dropin;
 mod environment;
 mod frames;
+mod hand_over;
 mod housekeeping;
 mod input;
 mod life;

@@ -188,7 +188,7 @@ impl fmt::Debug for Deployment {
 
 /// Links to a server program over ssh, and puts it on the host where it is missing.
 ///
-/// [`Connect::connect`] returns at once as long as the program is taken to be there, and otherwise
+/// [`Connect::connect`] returns as ssh's does as long as the program is taken to be there, and otherwise
 /// when the host has said that it is, or was put there: with a slow connection after minutes. It ends
 /// by itself when the host is silent for longer than [`Patience`] says. Where the program cannot be put
 /// on the host, the error is [`Undeployable`](LinkErrorKind::Undeployable).
@@ -217,18 +217,23 @@ impl DeployConnect {
     async fn start(&self, attempt: Attempt) -> Result<Link, LinkError> {
         let found = self.deployment.known().found.clone();
         match found {
-            Some(found) => self.direct(attempt, &found),
+            Some(found) => self.direct(attempt, &found).await,
             None => self.bootstrap(attempt).await,
         }
     }
 
-    fn direct(&self, attempt: Attempt, found: &Found) -> Result<Link, LinkError> {
+    /// An ssh that runs the program where it was seen.
+    fn direct_ssh(&self, found: &Found) -> SshConnect {
         let command = match found {
             Found::Folder(folder, server) => script::direct(server, *folder, &self.words),
             Found::Path => script::installed(&self.words),
         };
-        let (reader, writer, guard) =
-            self.ssh.clone().command(command).start(attempt)?.into_parts();
+        self.ssh.clone().command(command)
+    }
+
+    async fn direct(&self, attempt: Attempt, found: &Found) -> Result<Link, LinkError> {
+        let link = self.direct_ssh(found).start(attempt).await?;
+        let (reader, writer, guard) = link.into_parts();
         let is_heard = Arc::new(AtomicBool::new(false));
         let trial = Trial::new(Arc::clone(&self.deployment), Arc::clone(&is_heard));
         let reader = Watched::new(reader, self.first_words.clone(), is_heard);
@@ -242,8 +247,8 @@ impl DeployConnect {
             LinkError::new(LinkErrorKind::Other, format!("the system has no randomness: {error}"))
         })?;
         let command = script::bootstrap(&files, &mark, &self.words);
-        let (reader, writer, guard) =
-            self.ssh.clone().command(command).start(attempt)?.into_parts();
+        let link = self.ssh.clone().command(command).start(attempt).await?;
+        let (reader, writer, guard) = link.into_parts();
         let mut talk = Talk::new(&self.deployment, &files, reader, writer, &mark, &self.words);
         let fault = match talk.until_ready(attempt).await {
             Ok(Ready { found }) => {
@@ -292,5 +297,13 @@ impl Connect for DeployConnect {
 
     fn destination(&self) -> String {
         printable(&self.ssh.destination())
+    }
+
+    /// A link that looks at the program first says so in its command, which nothing else knows.
+    fn prepare(&self) {
+        let found = self.deployment.known().found.clone();
+        if let Some(found) = found {
+            self.direct_ssh(&found).prepare();
+        }
     }
 }

@@ -2,9 +2,11 @@
 //!
 //! Nothing here waits by sleeping: every state that a test may depend on can be waited for.
 
+mod black_hole;
 mod relay;
 mod sshd;
 
+pub use black_hole::BlackHole;
 pub use relay::{Relay, RelayBuilder, RelayCounts};
 pub use rustix::process::{Pid, Signal};
 pub use sshd::{Sshd, SshdBuilder};

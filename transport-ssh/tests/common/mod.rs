@@ -69,6 +69,18 @@ impl Echo {
         echo
     }
 
+    /// The same where the link may fail.
+    pub async fn try_start(connector: &impl Connect, attempt: Attempt) -> Option<Self> {
+        let (reader, writer, guard) = connect(connector, attempt).await.into_parts();
+        let mut echo = Self { reader, writer, guard };
+        let mut back = [0; 5];
+        let Self { reader, writer, .. } = &mut echo;
+        let both =
+            async { tokio::try_join!(writer.write_all(b"hello"), reader.read_exact(&mut back)) };
+        let is_heard = in_time("an echo or an end", both).await.is_ok() && back == *b"hello";
+        is_heard.then_some(echo)
+    }
+
     /// Sends bytes and expects them back.
     pub async fn say(&mut self, bytes: &[u8]) {
         let mut back = vec![0; bytes.len()];

@@ -18,7 +18,7 @@ use tokio::sync::oneshot;
 use super::client::Plan;
 use super::judge::judge;
 use super::processes::{Found, is_alive, kill, processes, put_down};
-use super::programs::rejoin_server;
+use super::programs::{rejoin, rejoin_server};
 use super::wait::{until, until_some};
 
 /// Whether every test records what it does and has it judged at its end, not only those that are
@@ -212,6 +212,17 @@ impl Host {
         let is_ssh =
             |found: &Found| found.command.starts_with("ssh ") && found.command.contains(&key);
         processes().into_iter().filter(is_ssh).map(|found| found.pid).collect()
+    }
+
+    /// The helpers that wait for a connection to hand to their ssh, of clients with this host's home.
+    pub(crate) fn hand_overs(&self) -> Vec<i32> {
+        let home = self.home();
+        let home = home.to_str().unwrap();
+        let is_helper = |found: &Found| {
+            found.command == format!("{} __hand-over", rejoin().display())
+                && found.has_variable("HOME", home)
+        };
+        processes().into_iter().filter(is_helper).map(|found| found.pid).collect()
     }
 
     /// Everything that runs on this host.

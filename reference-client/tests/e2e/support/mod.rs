@@ -18,4 +18,4 @@ pub(crate) use programs::{needed, next_version, rejoin, rejoin_server, stripped}
 pub(crate) use raw::{Raw, Wishes, frame_bytes};
 pub(crate) use sharing::{Sharing, Talk};
 pub(crate) use tmux::Tmux;
-pub(crate) use wait::{LIMIT, until, within};
+pub(crate) use wait::{LIMIT, until, until_some, within};

@@ -1,0 +1,263 @@
+//! Connects to the first of a name's addresses that answers.
+//!
+//! In the way of RFC 8305 (Happy Eyeballs): addresses of both families take turns, each has a quarter of
+//! a second's start, and the next one starts at once where one fails. What loses is closed.
+
+use std::collections::VecDeque;
+use std::fmt::Write as _;
+use std::io;
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+use tokio::net::{TcpSocket, lookup_host};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until, timeout_at};
+
+use crate::error::{LinkError, LinkErrorKind};
+use crate::resolve::Resolved;
+
+/// The start that an address has over the next one (RFC 8305 section 8).
+const STAGGER: Duration = Duration::from_millis(250);
+/// More of a name's addresses are not tried: whoever answers for the name decides how many there are.
+const MAX_ADDRESSES: usize = 16;
+
+/// Which addresses of a name may be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Family {
+    Any,
+    V4,
+    V6,
+}
+
+/// Where ssh would connect, as far as it connects by itself, directly, and from no particular place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Route {
+    host: String,
+    port: u16,
+    family: Family,
+    keepalive: bool,
+    /// Taken for the addresses of the host, if there are any.
+    #[cfg(feature = "testing")]
+    fixed: Vec<SocketAddr>,
+}
+
+/// With any of these, ssh does something else than to connect to its host, or judges the host by the
+/// address that it has connected to.
+const OTHERWISE: &[&str] = &[
+    "proxycommand",
+    "proxyjump",
+    "bindaddress",
+    "bindinterface",
+    "rdomain",
+    "canonicalizehostname",
+    "checkhostip",
+    "nohostauthenticationforlocalhost",
+];
+
+impl Route {
+    /// None where ssh has to connect by itself.
+    pub(crate) fn of(resolved: &Resolved) -> Option<Self> {
+        if let Some(otherwise) = OTHERWISE.iter().find(|key| resolved.is_set(key)) {
+            tracing::debug!(otherwise, "ssh connects by itself");
+            return None;
+        }
+        if resolved.is_conditional() {
+            tracing::debug!("ssh connects by itself, since what it does may change");
+            return None;
+        }
+        let family = match resolved.get("addressfamily")? {
+            "any" => Family::Any,
+            "inet" => Family::V4,
+            "inet6" => Family::V6,
+            _ => return None,
+        };
+        Some(Self {
+            host: resolved.host_name()?.to_owned(),
+            port: resolved.port()?,
+            family,
+            keepalive: resolved.get("tcpkeepalive")? == "yes",
+            #[cfg(feature = "testing")]
+            fixed: Vec::new(),
+        })
+    }
+
+    #[cfg(feature = "testing")]
+    pub(crate) fn fixed(self, addresses: &[SocketAddr]) -> Self {
+        Self { fixed: addresses.to_vec(), ..self }
+    }
+
+    /// The addresses of the name, in the order to try them in: families in turn, beginning with the one
+    /// that the system prefers.
+    pub(crate) async fn addresses(&self) -> io::Result<Vec<SocketAddr>> {
+        #[cfg(feature = "testing")]
+        if !self.fixed.is_empty() {
+            return Ok(self.fixed.clone());
+        }
+        let is_allowed = |address: &SocketAddr| match self.family {
+            Family::Any => true,
+            Family::V4 => address.is_ipv4(),
+            Family::V6 => address.is_ipv6(),
+        };
+        let found = lookup_host((self.host.as_str(), self.port)).await?;
+        Ok(in_turn(found.filter(is_allowed)))
+    }
+
+    /// A connection, or why there is none within so long. The steps are told as those of ssh, if wanted.
+    pub(crate) async fn dial(
+        &self,
+        limit: Duration,
+        is_told: bool,
+    ) -> Result<TcpStream, LinkError> {
+        let deadline = Instant::now() + limit;
+        let found = timeout_at(deadline, self.addresses()).await;
+        let found = found.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
+        let addresses = found.map_err(|error| self.unknown(&error))?;
+        if addresses.is_empty() {
+            return Err(self.unknown(&io::Error::other("it has no address of the wanted family")));
+        }
+        tell(is_told, "resolved");
+        let raced = race(addresses, self.keepalive, deadline).await;
+        let connection = raced.map_err(|failures| self.unreachable(&failures))?;
+        tell(is_told, "connected");
+        Ok(connection)
+    }
+
+    fn unknown(&self, error: &io::Error) -> LinkError {
+        let message = format!("cannot resolve {}: {}", self.host, words(error));
+        LinkError::new(LinkErrorKind::Unreachable, message)
+    }
+
+    fn unreachable(&self, failures: &[Failure]) -> LinkError {
+        let mut message = format!("cannot connect to {} port {}", self.host, self.port);
+        for (number, (address, error)) in failures.iter().enumerate() {
+            let separator = if number == 0 { ": " } else { "; " };
+            // Writing to a string does not fail.
+            let _ = match failures {
+                [_] if self.host == address.ip().to_string() => {
+                    write!(message, "{separator}{}", words(error))
+                }
+                _ => write!(message, "{separator}{}: {}", address.ip(), words(error)),
+            };
+        }
+        LinkError::new(LinkErrorKind::Unreachable, message)
+    }
+}
+
+fn tell(is_told: bool, reached: &str) {
+    if is_told {
+        tracing::debug!(target: "rejoin::reconnect", reached);
+    }
+}
+
+/// An address, and why it will not do.
+type Failure = (SocketAddr, io::Error);
+
+/// Without the number that Rust adds.
+fn words(error: &io::Error) -> String {
+    if error.kind() == io::ErrorKind::TimedOut && error.raw_os_error().is_none() {
+        return "no answer in time".to_owned();
+    }
+    let text = error.to_string();
+    text.split_once(" (os error").map_or(text.as_str(), |(words, _)| words).to_owned()
+}
+
+fn in_turn(addresses: impl Iterator<Item = SocketAddr>) -> Vec<SocketAddr> {
+    let mut seen = Vec::new();
+    for address in addresses {
+        if !seen.contains(&address) {
+            seen.push(address);
+        }
+    }
+    let starts_with_v6 = seen.first().is_some_and(SocketAddr::is_ipv6);
+    let (first, second): (Vec<_>, Vec<_>) =
+        seen.into_iter().partition(|address| address.is_ipv6() == starts_with_v6);
+    let (mut first, mut second) = (VecDeque::from(first), VecDeque::from(second));
+    let mut ordered = Vec::new();
+    while ordered.len() < MAX_ADDRESSES && !(first.is_empty() && second.is_empty()) {
+        ordered.extend(first.pop_front());
+        ordered.extend(second.pop_front());
+    }
+    ordered.truncate(MAX_ADDRESSES);
+    ordered
+}
+
+/// The first of these that is connected to; or what became of each.
+async fn race(
+    addresses: Vec<SocketAddr>,
+    keepalive: bool,
+    deadline: Instant,
+) -> Result<TcpStream, Vec<Failure>> {
+    let mut race = Race { waiting: addresses.into(), keepalive, ..Race::default() };
+    let mut next_start = Instant::now();
+    loop {
+        let has_waiting = !race.waiting.is_empty();
+        if race.running.is_empty() && !has_waiting {
+            return Err(race.failures);
+        }
+        tokio::select! {
+            // What has ended comes first, so that a winner does not have another one started.
+            biased;
+            Some(ended) = race.running.join_next() => match ended {
+                Ok((_, Ok(stream))) => return Ok(stream),
+                Ok((address, Err(error))) => {
+                    race.failed(address, error);
+                    next_start = Instant::now();
+                }
+                // None of them panics, and none is aborted before this returns.
+                Err(_) => {}
+            },
+            () = sleep_until(deadline) => return Err(race.into_late()),
+            () = sleep_until(next_start), if has_waiting => {
+                race.start_next();
+                next_start = Instant::now() + STAGGER;
+            }
+        }
+    }
+}
+
+/// Dropping it closes what is still on its way.
+#[derive(Default)]
+struct Race {
+    waiting: VecDeque<SocketAddr>,
+    started: Vec<SocketAddr>,
+    running: JoinSet<(SocketAddr, io::Result<TcpStream>)>,
+    failures: Vec<Failure>,
+    keepalive: bool,
+}
+
+impl Race {
+    fn start_next(&mut self) {
+        let Some(address) = self.waiting.pop_front() else { return };
+        let keepalive = self.keepalive;
+        self.started.push(address);
+        self.running.spawn(async move { (address, connected(address, keepalive).await) });
+    }
+
+    fn failed(&mut self, address: SocketAddr, error: io::Error) {
+        tracing::debug!(%address, %error, "an address does not answer");
+        self.failures.push((address, error));
+    }
+
+    /// The time is over.
+    fn into_late(mut self) -> Vec<Failure> {
+        let late = self.started.into_iter().chain(self.waiting);
+        let has_failed = |address: &SocketAddr| self.failures.iter().any(|it| it.0 == *address);
+        let late: Vec<_> = late.filter(|address| !has_failed(address)).collect();
+        self.failures.extend(late.into_iter().map(|it| (it, io::ErrorKind::TimedOut.into())));
+        self.failures
+    }
+}
+
+/// A connection as ssh would have made it: one that blocks, and sends small packets at once.
+async fn connected(address: SocketAddr, keepalive: bool) -> io::Result<TcpStream> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    socket.set_keepalive(keepalive)?;
+    socket.set_nodelay(true)?;
+    let stream = socket.connect(address).await?.into_std()?;
+    stream.set_nonblocking(false)?;
+    Ok(stream)
+}
+
+#[cfg(test)]
+#[path = "dial_tests.rs"]
+mod tests;

@@ -1,0 +1,99 @@
+use std::net::TcpListener;
+
+use super::*;
+use crate::testing::BlackHole;
+
+fn addresses(texts: &[&str]) -> Vec<SocketAddr> {
+    texts.iter().map(|text| text.parse().unwrap()).collect()
+}
+
+fn route(text: &str) -> Option<Route> {
+    let always = "hostname h\nport 22\naddressfamily any\ntcpkeepalive yes\n";
+    Route::of(&Resolved::of(&format!("{text}\n{always}")))
+}
+
+#[test]
+fn ssh_connects_by_itself_wherever_it_does_so_in_a_way_of_its_own() {
+    assert!(route("").is_some());
+    assert!(route("proxycommand none\nproxyjump none\ncanonicalizehostname false").is_some());
+    for own in [
+        "proxycommand nc %h %p",
+        "proxyjump bastion",
+        "bindaddress 10.0.0.1",
+        "bindinterface wg0",
+        "canonicalizehostname always",
+        "checkhostip yes",
+        "nohostauthenticationforlocalhost yes",
+        "addressfamily strange",
+    ] {
+        assert_eq!(route(own), None, "{own}");
+    }
+    assert_eq!(Route::of(&Resolved::of("hostname h\nport 22")), None);
+}
+
+#[test]
+fn families_take_turns_beginning_with_the_preferred_one_and_there_are_not_too_many() {
+    let found = addresses(&["[::1]:1", "[::2]:1", "[::1]:1", "[::3]:1", "1.0.0.1:1", "1.0.0.2:1"]);
+    let expected = ["[::1]:1", "1.0.0.1:1", "[::2]:1", "1.0.0.2:1", "[::3]:1"];
+    assert_eq!(in_turn(found.into_iter()), addresses(&expected));
+    let many = (0..100).map(|number| SocketAddr::from(([10, 0, 0, number], 22)));
+    assert_eq!(in_turn(many).len(), MAX_ADDRESSES);
+}
+
+fn listening() -> (TcpListener, SocketAddr) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    (listener, address)
+}
+
+/// One where nobody listens.
+fn refused() -> SocketAddr {
+    listening().1
+}
+
+fn soon() -> Instant {
+    Instant::now() + Duration::from_secs(30)
+}
+
+#[tokio::test]
+async fn a_refused_address_is_passed_over_and_the_connection_is_as_ssh_wants_it() {
+    let (_listener, open) = listening();
+    let stream = race(vec![refused(), refused(), open], true, soon()).await.unwrap();
+    assert_eq!(stream.peer_addr().unwrap(), open);
+    assert!(stream.nodelay().unwrap());
+    assert!(rustix::net::sockopt::socket_keepalive(&stream).unwrap());
+    let flags = rustix::fs::fcntl_getfl(&stream).unwrap();
+    assert!(!flags.contains(rustix::fs::OFlags::NONBLOCK));
+}
+
+#[tokio::test]
+async fn an_address_that_does_not_answer_does_not_hold_up_the_next_one() {
+    let silent = BlackHole::start().unwrap();
+    let (_listener, open) = listening();
+    let stream = race(vec![silent.addr(), open], true, soon()).await.unwrap();
+    assert_eq!(stream.peer_addr().unwrap(), open);
+}
+
+#[tokio::test]
+async fn of_addresses_that_all_fail_each_is_named_with_its_reason() {
+    let silent = BlackHole::start().unwrap();
+    let refused = refused();
+    let resolved = "hostname name\nport 1\naddressfamily any\ntcpkeepalive yes";
+    let route = Route::of(&Resolved::of(resolved)).unwrap();
+    let deadline = Instant::now() + STAGGER * 2;
+    let failures = race(vec![refused, silent.addr()], true, deadline).await.unwrap_err();
+    let error = route.unreachable(&failures);
+    assert_eq!(error.kind, LinkErrorKind::Unreachable);
+    let expected = "cannot connect to name port 1: 127.0.0.1: Connection refused; \
+                    127.0.0.1: no answer in time";
+    assert_eq!(error.message, expected);
+}
+
+#[tokio::test]
+async fn a_name_that_nobody_knows_is_told() {
+    let resolved = "hostname no-such-host.invalid\nport 22\naddressfamily any\ntcpkeepalive no";
+    let route = Route::of(&Resolved::of(resolved)).unwrap();
+    let error = route.dial(Duration::from_secs(30), false).await.unwrap_err();
+    assert_eq!(error.kind, LinkErrorKind::Unreachable);
+    assert!(error.message.starts_with("cannot resolve no-such-host.invalid: "), "{error}");
+}

@@ -1,0 +1,321 @@
+//! An ssh that has started, and waits for a connection.
+//!
+//! Everything that ssh does before it connects - being started, reading its configuration - is done
+//! while nobody waits for it; and the connection is made here, to the first of the host's addresses
+//! that answers. What is not clearly ssh's plain way to its host is left to ssh as a whole.
+
+use std::ffi::{OsStr, OsString};
+use std::net::TcpStream;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep};
+
+use crate::Attempt;
+use crate::child::{OnOpen, Waiting};
+use crate::details::Details;
+use crate::dial::Route;
+use crate::error::{LinkError, LinkErrorKind};
+use crate::handover::Giver;
+use crate::link::Link;
+use crate::ssh::SshConnect;
+
+/// How long an ssh waits for a connection. Time asleep does not count.
+const PARKED: Duration = Duration::from_mins(1);
+/// What ssh says when its helper brings no connection.
+const NOT_PASSED: &str = "proxy dialer did not pass back a connection";
+
+/// Where the ssh of a connector waits, and what is known about its way. Whoever drops the last of its
+/// owners ends it, and whatever is being found out.
+#[derive(Default)]
+pub(crate) struct Yard(Mutex<Known>);
+
+#[derive(Default)]
+struct Known {
+    way: Way,
+    parked: Option<Parked>,
+    /// At most one task, which finds out the way and parks.
+    finding: JoinSet<()>,
+}
+
+#[derive(Default)]
+enum Way {
+    /// ssh has not been asked yet.
+    #[default]
+    Unknown,
+    /// ssh connects as anybody would.
+    Direct(Direct),
+    /// ssh connects by itself.
+    LeftToSsh,
+}
+
+struct Direct {
+    route: Route,
+    /// Whether ssh is to be asked again: something failed since, and somebody may have mended the
+    /// configuration for that.
+    is_doubtful: bool,
+}
+
+impl Yard {
+    fn known(&self) -> MutexGuard<'_, Known> {
+        // What it holds is replaced as a whole.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Hand-overs do not work here, or ssh does not connect as anybody would.
+    fn leave_to_ssh(&self) {
+        let mut known = self.known();
+        known.way = Way::LeftToSsh;
+        known.parked = None;
+    }
+
+    fn set_doubtful(&self, doubtful: bool) {
+        if let Way::Direct(direct) = &mut self.known().way {
+            direct.is_doubtful = doubtful;
+        }
+    }
+
+    /// Notes what ssh has told. What waits for another way is of no use.
+    fn learn(&self, route: Route) {
+        let mut known = self.known();
+        if !matches!(&known.way, Way::Direct(direct) if direct.route == route) {
+            known.parked = None;
+        }
+        known.way = Way::Direct(Direct { route, is_doubtful: false });
+    }
+
+    /// The way, unless that is ssh's own or in doubt, and the ssh that waits with these arguments.
+    fn take(&self, arguments: &[OsString]) -> Option<(Route, Option<Parked>)> {
+        let mut known = self.known();
+        let Way::Direct(Direct { route, is_doubtful: false }) = &known.way else { return None };
+        let route = route.clone();
+        let mut parked = known.parked.take();
+        drop(known);
+        if parked.as_mut().is_some_and(|parked| !parked.waiting.is_running()) {
+            tracing::debug!("the ssh that waited has ended");
+            self.leave_to_ssh();
+            return None;
+        }
+        Some((route, parked.filter(|parked| parked.arguments == arguments)))
+    }
+
+    fn has_parked(&self, arguments: &[OsString]) -> bool {
+        self.known().parked.as_ref().is_some_and(|parked| parked.arguments == arguments)
+    }
+
+    fn park(&self, parked: Parked) {
+        if !parked.is_expired() {
+            self.known().parked = Some(parked);
+        }
+    }
+
+    fn expire(&self) {
+        self.known().parked.take_if(|parked| parked.is_expired());
+    }
+}
+
+impl Known {
+    fn is_finding(&mut self) -> bool {
+        while self.finding.try_join_next().is_some() {}
+        !self.finding.is_empty()
+    }
+}
+
+/// An ssh that waits. Dropping it ends it.
+struct Parked {
+    waiting: Waiting,
+    giver: Giver,
+    arguments: Vec<OsString>,
+    since: Instant,
+    /// Ends with it.
+    _expiry: JoinSet<()>,
+}
+
+impl Parked {
+    fn is_expired(&self) -> bool {
+        self.since.elapsed() >= PARKED
+    }
+
+    async fn give(self, connection: TcpStream) -> std::io::Result<Link> {
+        self.giver.give(&connection).await?;
+        Ok(self.waiting.link())
+    }
+}
+
+/// What brings the way of an ssh to this yard up to date, as long as there is the yard.
+pub(crate) fn on_open(ssh: &SshConnect, yard: &Arc<Yard>) -> Option<OnOpen> {
+    ssh.waiting_arguments()?;
+    let (ssh, yard) = (ssh.clone(), Arc::downgrade(yard));
+    Some(Box::new(move || {
+        if let Some(yard) = yard.upgrade() {
+            find_out(&ssh, &yard, false);
+        }
+    }))
+}
+
+/// Has an ssh wait in the yard, if that is where its way leads.
+pub(crate) fn prepare(ssh: &SshConnect, yard: &Arc<Yard>) {
+    find_out(ssh, yard, true);
+}
+
+/// Asks ssh for its way where that is not known, in the background, and has one wait if wanted.
+fn find_out(ssh: &SshConnect, yard: &Arc<Yard>, is_wanted: bool) {
+    let Some(arguments) = ssh.waiting_arguments() else { return };
+    let Ok(runtime) = Handle::try_current() else { return };
+    let is_missing = is_wanted && !yard.has_parked(&arguments);
+    let mut known = yard.known();
+    let is_known = match &known.way {
+        Way::LeftToSsh => return,
+        Way::Direct(direct) => !direct.is_doubtful,
+        Way::Unknown => false,
+    };
+    if known.is_finding() || is_known && !is_missing {
+        return;
+    }
+    let (ssh, yard) = (ssh.clone(), Arc::downgrade(yard));
+    let task = async move {
+        if !is_known {
+            ask(&ssh, &yard).await;
+        }
+        if is_wanted {
+            park(&ssh, &yard);
+        }
+    };
+    known.finding.spawn_on(task, &runtime);
+}
+
+/// Asks ssh where it would connect, and notes that.
+async fn ask(ssh: &SshConnect, yard: &Weak<Yard>) {
+    let route = match ssh.resolve().await {
+        Ok(resolved) => Route::of(&resolved),
+        Err(error) => {
+            tracing::debug!(%error, "ssh connects by itself");
+            None
+        }
+    };
+    #[cfg(feature = "testing")]
+    let route = route.map(|route| route.fixed(&ssh.fixed));
+    let Some(yard) = yard.upgrade() else { return };
+    match route {
+        Some(route) => yard.learn(route),
+        None => yard.leave_to_ssh(),
+    }
+}
+
+/// Has an ssh wait, if none does and it is known where it would connect.
+fn park(ssh: &SshConnect, yard: &Weak<Yard>) {
+    let (Some(yard), Some(arguments)) = (yard.upgrade(), ssh.waiting_arguments()) else { return };
+    let is_known = matches!(yard.known().way, Way::Direct(_));
+    if is_known && !yard.has_parked(&arguments) {
+        match waiting(ssh, arguments, &yard) {
+            Some(parked) => yard.park(parked),
+            None => yard.leave_to_ssh(),
+        }
+    }
+}
+
+/// Starts an ssh that waits.
+fn waiting(ssh: &SshConnect, arguments: Vec<OsString>, yard: &Arc<Yard>) -> Option<Parked> {
+    let mut launch = ssh.launch(Attempt::Reconnect, arguments.clone());
+    // It runs the helper, and nothing else: what the user's own shell reads first would be waited for.
+    launch.command.env("SHELL", "/bin/sh");
+    let proved = Arc::downgrade(yard);
+    launch.on_open = Some(Box::new(move || {
+        if let Some(yard) = proved.upgrade() {
+            yard.set_doubtful(false);
+        }
+    }));
+    let (waiting, socket) = launch.start_waiting().ok()?;
+    let (mut expiry, yard) = (JoinSet::new(), Arc::downgrade(yard));
+    expiry.spawn(async move {
+        sleep(PARKED).await;
+        if let Some(yard) = yard.upgrade() {
+            yard.expire();
+        }
+    });
+    let (giver, since) = (Giver::new(socket), Instant::now());
+    Some(Parked { waiting, giver, arguments, since, _expiry: expiry })
+}
+
+/// A link over an ssh that was given its connection. None where it has to connect by itself.
+pub(crate) async fn connect(
+    ssh: &SshConnect,
+    yard: &Arc<Yard>,
+    limit: Duration,
+) -> Result<Option<Link>, LinkError> {
+    let Some(arguments) = ssh.waiting_arguments() else { return Ok(None) };
+    let Some((route, parked)) = yard.take(&arguments) else { return Ok(None) };
+    // Where none waits, one starts while the connection is made.
+    let Some(parked) = parked.or_else(|| waiting(ssh, arguments, yard)) else { return Ok(None) };
+    let is_told = ssh.details(Attempt::Reconnect) != Details::Plain;
+    let dialled = route.dial(limit, is_told).await;
+    yard.set_doubtful(true);
+    let connection = match dialled {
+        Ok(connection) => connection,
+        Err(error) => {
+            yard.park(parked);
+            return Err(error);
+        }
+    };
+    match parked.give(connection).await {
+        Ok(link) => Ok(Some(watched(link, Arc::downgrade(yard)))),
+        Err(error) => {
+            tracing::debug!(%error, "the ssh that waited took no connection");
+            yard.leave_to_ssh();
+            Ok(None)
+        }
+    }
+}
+
+/// The link, whose end may tell that hand-overs do not work here.
+fn watched(link: Link, yard: Weak<Yard>) -> Link {
+    tracing::debug!("a connection was handed over");
+    let (reader, writer, guard) = link.into_parts();
+    Link::explained(reader, writer, async move {
+        let error = guard.post_mortem().await;
+        if !error.detail.iter().any(|line| line.contains(NOT_PASSED)) {
+            return error;
+        }
+        if let Some(yard) = yard.upgrade() {
+            yard.leave_to_ssh();
+        }
+        let message = "the connection did not get to ssh; the next attempt leaves it to ssh";
+        LinkError::new(LinkErrorKind::Closed, message).with_detail(error.detail)
+    })
+}
+
+/// Whether ssh can be given a connection at all: it is one, and its stderr stays what it was started
+/// with, which a log file (`-E`) would take the place of.
+pub(crate) fn is_possible(program: &OsStr, options: &[OsString]) -> bool {
+    let is_ssh = Path::new(program).file_name() == Some("ssh".as_ref());
+    is_ssh && !options.iter().any(|option| has_log_file(option))
+}
+
+/// Whether `-E` stands in this word, by itself or behind flags without values.
+fn has_log_file(option: &OsStr) -> bool {
+    const FLAGS: &[u8] = b"1246AaCfGgKkMNnqsTtVvXxYy";
+    let letters = option.as_encoded_bytes().strip_prefix(b"-").unwrap_or_default();
+    letters.iter().find(|letter| !FLAGS.contains(letter)) == Some(&b'E')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_an_ssh_that_keeps_its_stderr_is_given_a_connection() {
+        let is_possible = |program: &str, options: &[&str]| {
+            let options: Vec<_> = options.iter().map(OsString::from).collect();
+            is_possible(program.as_ref(), &options)
+        };
+        assert!(is_possible("ssh", &["-o", "EscapeChar=none", "-vvv", "-F", "/etc/E", "-oX=E"]));
+        assert!(is_possible("/usr/bin/ssh", &[]));
+        assert!(!is_possible("kubectl", &[]));
+        for log in [&["-E", "log"][..], &["-Elog"], &["-v", "-4vE", "log"]] {
+            assert!(!is_possible("ssh", log), "{log:?}");
+        }
+    }
+}

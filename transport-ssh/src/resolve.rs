@@ -1,0 +1,199 @@
+//! What `ssh` makes of its options and its configuration, as it tells itself.
+
+use std::ffi::OsString;
+use std::io;
+use std::process::Stdio;
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncReadExt as _};
+use tokio::process::Command;
+use tokio::time::timeout;
+
+use crate::error::{LinkError, LinkErrorKind, printable};
+
+/// How long ssh may take to tell: a `Match exec` of the user's runs meanwhile.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// What more it says is not read. A configuration is a few KiB.
+const MAX_BYTES: u64 = 256 * 1024;
+
+/// The configuration that ssh uses for one destination, as `ssh -G` prints it: options, configuration
+/// files and defaults together. Keys are in lower case.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Resolved {
+    /// In the order that ssh prints them, which is the order that they count in.
+    settings: Vec<(String, String)>,
+    is_conditional: bool,
+}
+
+impl Resolved {
+    /// Asks `program`, whose arguments include `-vvv` and `-G`. It asks nobody anything, and connects to nothing;
+    /// what the user's configuration runs to decide (`Match exec`) is run. It has 5 seconds.
+    pub(crate) async fn ask(program: &OsString, arguments: &[OsString]) -> Result<Self, LinkError> {
+        let mut command = Command::new(program);
+        command.args(arguments).env("SSH_ASKPASS_REQUIRE", "never");
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.process_group(0).kill_on_drop(true);
+        let told = timeout(PATIENCE, output(command)).await;
+        let told = told.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
+        let (text, log) =
+            told.map_err(|error| unclear(&format!("{} -G: {error}", program.display())))?;
+        Self::parse(&text, &log).ok_or_else(|| unclear("it names no host and no port"))
+    }
+
+    /// None if it does not say where ssh would connect: then it is no configuration.
+    fn parse(text: &str, log: &str) -> Option<Self> {
+        let pair = |line: &str| {
+            let (key, value) = line.split_once(' ')?;
+            Some((key.to_ascii_lowercase(), value.trim().to_owned()))
+        };
+        let settings = text.lines().filter_map(pair).collect();
+        let resolved = Self { settings, is_conditional: is_conditional(log) };
+        resolved.host_name().filter(|name| !name.is_empty())?;
+        resolved.port()?;
+        Some(resolved)
+    }
+
+    /// The value of a setting. None if ssh does not print it, which it does not for most that are unset.
+    pub fn get(&self, key: &str) -> Option<&str> {
+        let is_meant = |setting: &&(String, String)| setting.0.eq_ignore_ascii_case(key);
+        self.settings.iter().find(is_meant).map(|(_, value)| value.as_str())
+    }
+
+    /// The values of a setting that may be given several times, such as `identityfile`.
+    pub fn get_all<'a>(&'a self, key: &'a str) -> impl Iterator<Item = &'a str> {
+        let is_meant = move |setting: &&(String, String)| setting.0.eq_ignore_ascii_case(key);
+        self.settings.iter().filter(is_meant).map(|(_, value)| value.as_str())
+    }
+
+    /// Whether a setting has a value that says more than no: it is printed, and is not `no`, `none` or
+    /// `false`.
+    pub fn is_set(&self, key: &str) -> bool {
+        self.get(key).is_some_and(|value| !matches!(value, "" | "no" | "none" | "false"))
+    }
+
+    /// Whether it may be another one at another time or place: the user's configuration runs a program
+    /// (`Match exec`) or looks at the network (`Match localnetwork`) to decide. Also where ssh does not
+    /// tell.
+    pub fn is_conditional(&self) -> bool {
+        self.is_conditional
+    }
+
+    /// The name or address that ssh connects to.
+    pub fn host_name(&self) -> Option<&str> {
+        self.get("hostname")
+    }
+
+    /// The port that ssh connects to.
+    pub fn port(&self) -> Option<u16> {
+        self.get("port")?.parse().ok().filter(|&port| port > 0)
+    }
+
+    /// The user that ssh logs in as.
+    pub fn user(&self) -> Option<&str> {
+        self.get("user")
+    }
+}
+
+/// What OpenSSH's log says, at its most verbose, of what it has looked at.
+fn is_conditional(log: &str) -> bool {
+    const CONDITIONS: &[&str] =
+        &["Executing command: ", "matched 'exec ", "matched 'localnetwork "];
+    let is_condition =
+        |line: &str| line.starts_with("debug") && CONDITIONS.iter().any(|it| line.contains(it));
+    !log.contains("OpenSSH_") || log.lines().any(is_condition)
+}
+
+/// What it prints and logs, if it ends well and is brief.
+async fn output(mut command: Command) -> io::Result<(String, String)> {
+    let mut child = command.spawn()?;
+    let (Some(stdout), Some(stderr)) = (child.stdout.take(), child.stderr.take()) else {
+        return Err(io::ErrorKind::BrokenPipe.into());
+    };
+    let (said, logged) = tokio::try_join!(all(stdout), all(stderr))?;
+    let status = child.wait().await?;
+    if !status.success() {
+        return Err(io::Error::other(status.to_string()));
+    }
+    let said = String::from_utf8(said).map_err(|_| io::ErrorKind::InvalidData)?;
+    Ok((said, String::from_utf8_lossy(&logged).into_owned()))
+}
+
+async fn all(from: impl AsyncRead + Unpin) -> io::Result<Vec<u8>> {
+    let mut read = Vec::new();
+    from.take(MAX_BYTES).read_to_end(&mut read).await?;
+    if read.len() as u64 == MAX_BYTES {
+        return Err(io::ErrorKind::FileTooLarge.into());
+    }
+    Ok(read)
+}
+
+fn unclear(why: &str) -> LinkError {
+    let message = format!("ssh does not tell its configuration: {}", printable(why));
+    LinkError::new(LinkErrorKind::Other, message)
+}
+
+#[cfg(test)]
+impl Resolved {
+    pub(crate) fn of(text: &str) -> Self {
+        Self::parse(text, "OpenSSH_9.9").expect("a configuration")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn told(script: &str) -> Result<Resolved, LinkError> {
+        let arguments = ["-c", script].map(OsString::from);
+        Resolved::ask(&"sh".into(), &arguments).await
+    }
+
+    #[tokio::test]
+    async fn settings_are_found_by_their_names_once_or_in_order() {
+        let said = "echo 'hostname h\nport 2222\nuser u v\nidentityfile a\nidentityfile b\n\
+                    proxyjump none\ncheckhostip no\nbindaddress 10.0.0.1\nlonely'";
+        let resolved = told(said).await.unwrap();
+        assert_eq!(resolved.host_name(), Some("h"));
+        assert_eq!(resolved.port(), Some(2222));
+        assert_eq!(resolved.user(), Some("u v"));
+        assert_eq!(resolved.get("IdentityFile"), Some("a"));
+        assert_eq!(resolved.get_all("identityfile").collect::<Vec<_>>(), ["a", "b"]);
+        assert_eq!(resolved.get("lonely"), None);
+        assert!(resolved.is_set("bindaddress"));
+        for off in ["proxyjump", "checkhostip", "proxycommand"] {
+            assert!(!resolved.is_set(off), "{off}");
+        }
+    }
+
+    #[test]
+    fn a_configuration_that_depends_on_time_or_place_is_known_by_what_ssh_logs() {
+        let is_conditional = |log: &str| {
+            Resolved::parse("hostname h\nport 22", log).expect("a configuration").is_conditional()
+        };
+        let plain = "OpenSSH_9.9\r\ndebug3: config line 1: matched 'host \"h\"' \r\n\
+                     debug3: config line 3: skipped exec \"false\"";
+        assert!(!is_conditional(plain));
+        for line in [
+            "debug1: Executing command: 'true'",
+            "debug3: config line 1: not matched 'exec \"true\"'",
+            "debug3: config line 1: matched 'localnetwork \"10.0.0.0/8\"'",
+        ] {
+            assert!(is_conditional(&format!("{plain}\r\n{line}")), "{line}");
+        }
+        assert!(is_conditional(""), "it is not ssh that tells");
+    }
+
+    #[tokio::test]
+    async fn what_is_no_configuration_is_none() {
+        for script in [
+            "echo hello",
+            "echo 'hostname h\nport 0'",
+            "echo 'hostname h\nport 22'; exit 1",
+            "echo 'hostname h'; yes 'port 22'",
+            "printf 'hostname \\377\nport 22'",
+        ] {
+            let error = told(script).await.unwrap_err();
+            assert_eq!(error.kind, LinkErrorKind::Other, "{script}: {error}");
+        }
+    }
+}
