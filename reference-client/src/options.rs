@@ -46,6 +46,9 @@ pub struct Timing {
     /// Nothing came: a second link is opened beside the one that is used, and the first one that is
     /// heard wins. Longer than [`Timing::heartbeat`], by what an answer may take.
     pub doubt: Duration,
+    /// A Ping is not answered: the same as after [`Timing::doubt`]. Half of what a login takes, if that
+    /// is longer: on a slow way, answers take long, too.
+    pub unanswered: Duration,
     /// Like [`Timing::silent`] when the machine has just woken up or changed its network.
     pub suspicious: Duration,
     /// The second attempt to reconnect; the first one is made at once. Doubled with each attempt.
@@ -78,6 +81,7 @@ impl Default for Timing {
             heartbeat: Duration::from_secs(3),
             silent: Duration::from_secs(10),
             doubt: Duration::from_secs(4),
+            unanswered: Duration::from_secs(1),
             suspicious: Duration::from_secs(2),
             backoff_start: Duration::from_millis(50),
             backoff_cap: Duration::from_secs(2),

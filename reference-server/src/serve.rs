@@ -97,6 +97,8 @@ struct Serve {
     pulse: Pulse,
     /// Of the attached link.
     pace: Pace,
+    /// Whether the process may be kept waiting.
+    is_patient: bool,
     ending: Option<Ending>,
     links: BTreeMap<Link, LiveLink>,
     next_link: u64,
@@ -140,6 +142,7 @@ impl Serve {
             process: None,
             pulse: Pulse::default(),
             pace: Pace::new(),
+            is_patient: false,
             ending: None,
             links: BTreeMap::new(),
             next_link: 0,
@@ -216,7 +219,7 @@ impl Serve {
     /// How much is read of the process.
     fn output_room(&mut self) -> usize {
         let room = self.machine.output_room();
-        if self.machine.attached().is_none() {
+        if !self.is_patient || self.machine.attached().is_none() {
             return room;
         }
         let paced = self.pace.room(self.machine.output_in_flight());

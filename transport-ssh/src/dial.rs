@@ -2,6 +2,9 @@
 //!
 //! In the way of RFC 8305 (Happy Eyeballs): addresses of both families take turns, each has a quarter of
 //! a second's start, and the next one starts at once where one fails. What loses is closed.
+//!
+//! An address that does not answer is tried again and again: TCP itself sends its first packet again after
+//! one second, then two, then four, and so misses the return of a network by as much.
 
 use std::collections::VecDeque;
 use std::fmt::Write as _;
@@ -11,13 +14,18 @@ use std::time::Duration;
 
 use tokio::net::{TcpSocket, lookup_host};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
 use crate::error::{LinkError, LinkErrorKind};
 use crate::resolve::Resolved;
 
 /// The start that an address has over the next one (RFC 8305 section 8).
 const STAGGER: Duration = Duration::from_millis(250);
+/// Between two tries once each address has had its first: by as much, at most, a network that is back is
+/// missed.
+const AGAIN: Duration = Duration::from_millis(100);
+/// How long a try may take: longer than any path.
+const LIFETIME: Duration = Duration::from_secs(3);
 /// More of a name's addresses are not tried: whoever answers for the name decides how many there are.
 const MAX_ADDRESSES: usize = 16;
 
@@ -187,11 +195,10 @@ async fn race(
     keepalive: bool,
     deadline: Instant,
 ) -> Result<TcpStream, Vec<Failure>> {
-    let mut race = Race { waiting: addresses.into(), keepalive, ..Race::default() };
+    let mut race = Race { open: addresses.into(), keepalive, ..Race::default() };
     let mut next_start = Instant::now();
     loop {
-        let has_waiting = !race.waiting.is_empty();
-        if race.running.is_empty() && !has_waiting {
+        if race.open.is_empty() {
             return Err(race.failures);
         }
         tokio::select! {
@@ -199,17 +206,17 @@ async fn race(
             biased;
             Some(ended) = race.running.join_next() => match ended {
                 Ok((_, Ok(stream))) => return Ok(stream),
-                Ok((address, Err(error))) => {
+                Ok((address, Err(error))) if race.fails(address, &error) => {
                     race.failed(address, error);
                     next_start = Instant::now();
                 }
                 // None of them panics, and none is aborted before this returns.
-                Err(_) => {}
+                Ok(_) | Err(_) => {}
             },
             () = sleep_until(deadline) => return Err(race.into_late()),
-            () = sleep_until(next_start), if has_waiting => {
-                race.start_next();
-                next_start = Instant::now() + STAGGER;
+            () = sleep_until(next_start) => {
+                let is_first = race.start_next();
+                next_start = Instant::now() + if is_first { STAGGER } else { AGAIN };
             }
         }
     }
@@ -218,32 +225,44 @@ async fn race(
 /// Dropping it closes what is still on its way.
 #[derive(Default)]
 struct Race {
-    waiting: VecDeque<SocketAddr>,
-    started: Vec<SocketAddr>,
+    /// What may still answer. The next one to try is in front.
+    open: VecDeque<SocketAddr>,
+    /// Of how many the first try was started.
+    started: usize,
     running: JoinSet<(SocketAddr, io::Result<TcpStream>)>,
     failures: Vec<Failure>,
     keepalive: bool,
 }
 
 impl Race {
-    fn start_next(&mut self) {
-        let Some(address) = self.waiting.pop_front() else { return };
+    /// Says whether that was an address's first try, with others to follow.
+    fn start_next(&mut self) -> bool {
+        let Some(address) = self.open.pop_front() else { return false };
+        self.open.push_back(address);
+        self.started += 1;
         let keepalive = self.keepalive;
-        self.started.push(address);
-        self.running.spawn(async move { (address, connected(address, keepalive).await) });
+        self.running.spawn(async move {
+            let connected = timeout(LIFETIME, connected(address, keepalive)).await;
+            (address, connected.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())))
+        });
+        self.started < self.open.len()
+    }
+
+    /// Whether that says anything new of an address: not that one of several tries had no answer.
+    fn fails(&self, address: SocketAddr, error: &io::Error) -> bool {
+        error.kind() != io::ErrorKind::TimedOut && self.open.contains(&address)
     }
 
     fn failed(&mut self, address: SocketAddr, error: io::Error) {
         tracing::debug!(%address, %error, "an address does not answer");
+        self.open.retain(|open| *open != address);
+        self.started = self.started.saturating_sub(1);
         self.failures.push((address, error));
     }
 
     /// The time is over.
     fn into_late(mut self) -> Vec<Failure> {
-        let late = self.started.into_iter().chain(self.waiting);
-        let has_failed = |address: &SocketAddr| self.failures.iter().any(|it| it.0 == *address);
-        let late: Vec<_> = late.filter(|address| !has_failed(address)).collect();
-        self.failures.extend(late.into_iter().map(|it| (it, io::ErrorKind::TimedOut.into())));
+        self.failures.extend(self.open.into_iter().map(|it| (it, io::ErrorKind::TimedOut.into())));
         self.failures
     }
 }

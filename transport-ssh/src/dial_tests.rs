@@ -74,6 +74,29 @@ async fn an_address_that_does_not_answer_does_not_hold_up_the_next_one() {
     assert_eq!(stream.peer_addr().unwrap(), open);
 }
 
+/// How many connections to an address wait for its first answer, as the system lists them.
+fn tries(address: SocketAddr) -> usize {
+    let SocketAddr::V4(address) = address else { panic!("{address}") };
+    let peer = format!("{:08X}:{:04X}", u32::from(*address.ip()).swap_bytes(), address.port());
+    let is_try = |line: &&str| {
+        let words: Vec<_> = line.split_whitespace().collect();
+        words[2] == peer && words[3] == "02"
+    };
+    std::fs::read_to_string("/proc/net/tcp").unwrap().lines().skip(1).filter(is_try).count()
+}
+
+#[tokio::test]
+async fn an_address_that_does_not_answer_is_tried_again_beside_the_first_try() {
+    let silent = BlackHole::start().unwrap();
+    let racing = tokio::spawn(race(vec![silent.addr()], true, soon()));
+    let (before, deadline) = (tries(silent.addr()), soon());
+    while tries(silent.addr()) < before + 3 {
+        assert!(Instant::now() < deadline);
+        tokio::time::sleep(AGAIN / 4).await;
+    }
+    racing.abort();
+}
+
 #[tokio::test]
 async fn of_addresses_that_all_fail_each_is_named_with_its_reason() {
     let silent = BlackHole::start().unwrap();

@@ -65,8 +65,10 @@ impl Driver {
 
     pub(super) fn send(&mut self, link: Link, frame: Frame) {
         if let Some(live) = self.link.as_ref().filter(|live| live.link == link) {
-            if matches!(frame, Frame::Item { .. }) {
-                self.pulse.busy();
+            match frame {
+                Frame::Item { .. } => self.pulse.said(),
+                Frame::Ping { .. } => self.pulse.asked(self.timing.unanswered),
+                _ => {}
             }
             live.send(frame);
             self.timers.restart(Timer::Heartbeat, self.timing.heartbeat);
@@ -122,7 +124,7 @@ impl Driver {
         } else if self.has_ready_spare() {
             Duration::ZERO
         } else {
-            self.backoff.next_delay(&self.timing)
+            self.backoff.next_delay(&self.timing).saturating_sub(self.time_without_answer())
         };
         if self.timing.give_up.is_some_and(|limit| self.unreachable_since.elapsed() >= limit) {
             return self.abandon("timeout", "no connection came about in time");
@@ -133,6 +135,12 @@ impl Driver {
         self.tell_attempt(delay);
         self.timers.arm(Timer::Reconnect, delay);
         self.revived = Some(self.connect.revived());
+    }
+
+    /// How long the last attempt took, if nothing ever came of it: an attempt that waited for an answer
+    /// until its time was over was pause enough.
+    fn time_without_answer(&self) -> Duration {
+        if self.is_link_started { Duration::ZERO } else { self.pulse.age() }
     }
 
     pub(super) fn drop_link(&mut self) {

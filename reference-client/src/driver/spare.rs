@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rejoin_protocol::client::Event as MachineEvent;
-use rejoin_protocol::{Frame, Link};
+use rejoin_protocol::{Frame, Link, Timer};
 use rejoin_ssh::Attempt;
 use tokio::time::Instant;
 
@@ -25,6 +25,8 @@ const PAUSE: Duration = Duration::from_mins(1);
 const IDLE: Duration = Duration::from_mins(15);
 /// Between two attempts to open one while the link that is used is silent.
 const RETRY: Duration = Duration::from_secs(1);
+/// How long a link has in any case that is suspected: its other end may be busy.
+const LEAST_GRACE: Duration = Duration::from_millis(100);
 /// How often it is considered whether one that stands by is still wanted.
 const REVIEW: Duration = Duration::from_secs(30);
 /// A login that takes longer than this many of the last one's time leads nowhere.
@@ -46,6 +48,10 @@ pub(super) struct Pulse {
     began: Instant,
     /// When it last said anything.
     heard: Instant,
+    /// When the first thing was said that nothing was heard after.
+    said: Option<Instant>,
+    /// When the first Ping that is not answered was sent, and from when on that is too long ago.
+    asked: Option<(Instant, Instant)>,
     /// When anything but heartbeats last went either way.
     busy: Instant,
     /// How long the last login took.
@@ -56,6 +62,8 @@ pub(super) struct Pulse {
     not_before: Instant,
     /// When it was last considered whether there should be a spare.
     looked: Instant,
+    /// When one was last opened.
+    tried: Instant,
 }
 
 impl Pulse {
@@ -65,21 +73,42 @@ impl Pulse {
         Self {
             began: now,
             heard: now,
+            said: None,
+            asked: None,
             busy: now,
             login,
             stood_by: None,
             not_before: now,
             looked: now,
+            tried: now,
         }
     }
 
     pub(super) fn opened(&mut self) {
-        (self.began, self.heard) = (Instant::now(), Instant::now());
+        self.began = Instant::now();
+        self.heard();
         self.stood_by = None;
+    }
+
+    /// Since when the link is there, or is being opened.
+    pub(super) fn age(&self) -> Duration {
+        self.began.elapsed()
     }
 
     pub(super) fn heard(&mut self) {
         self.heard = Instant::now();
+        (self.said, self.asked) = (None, None);
+    }
+
+    pub(super) fn said(&mut self) {
+        self.busy();
+        self.said.get_or_insert_with(Instant::now);
+    }
+
+    /// A Ping was sent. An answer takes one round trip, and a login about twelve.
+    pub(super) fn asked(&mut self, patience: Duration) {
+        let now = Instant::now();
+        self.asked.get_or_insert((now, now + patience.max(self.login / 2)));
     }
 
     pub(super) fn busy(&mut self) {
@@ -104,6 +133,10 @@ impl Driver {
             // Dialled into an outage, it may be waiting longer and longer to try again.
             self.drop_spare();
         }
+        if self.question_due().is_some_and(|due| now >= due) {
+            self.pulse.said = None;
+            self.step(MachineEvent::Timer(Timer::Heartbeat));
+        }
         let is_doubtful = self.is_doubtful();
         if !is_doubtful && self.is_suspicious() {
             self.connect.prepare();
@@ -126,20 +159,20 @@ impl Driver {
     }
 
     fn next_look(&self) -> Option<Instant> {
-        let Pulse { began, looked, not_before, .. } = self.pulse;
+        let Pulse { began, looked, tried, not_before, .. } = self.pulse;
         let opening = self.spare.as_ref().filter(|spare| spare.ready.is_none());
         let given_up = opening.map(|spare| spare.since + self.login_limit());
         let doubt = match self.doubt() {
             Some(doubt) if !self.is_doubtful() && !self.is_suspicious() => Some(self.early(doubt)),
             Some(doubt) if !self.is_doubtful() => Some(doubt),
-            Some(_) if self.spare.is_none() => Some(looked + RETRY),
+            Some(_) if self.spare.is_none() => Some(tried + RETRY),
             _ => None,
         };
         let standby = (self.standby && self.machine.is_attached()).then(|| match &self.spare {
             Some(_) => looked + REVIEW,
             None => (began + self.timing.doubt).max(not_before).max(looked + RETRY),
         });
-        [given_up, doubt, standby].into_iter().flatten().min()
+        [given_up, doubt, standby, self.question_due()].into_iter().flatten().min()
     }
 
     /// Only for a session that is or was attached: what starts a process takes the usual way.
@@ -153,16 +186,25 @@ impl Driver {
     /// one. One that is being opened may take as long as logins do. One that has just greeted, and
     /// brings no answer, is not to blame: the session's server is.
     fn doubt(&self) -> Option<Instant> {
-        let Pulse { began, heard, stood_by, .. } = self.pulse;
+        let Pulse { began, heard, asked, stood_by, .. } = self.pulse;
         self.link.as_ref()?;
         if self.machine.is_attached() {
-            Some(heard + self.timing.doubt)
+            let silent = heard + self.timing.doubt;
+            Some(asked.map_or(silent, |(_, limit)| silent.min(limit)))
         } else if stood_by.is_some_and(|time| time >= self.timing.doubt) {
             // That it was greeted proves nothing any more.
             Some(heard + self.timing.doubt / 4)
         } else {
             (!self.is_link_started).then(|| began + self.login_limit())
         }
+    }
+
+    /// When to ask a link whether it still is one: what was sent on it may be answered by nobody for
+    /// other reasons, as input is by a process that does not read.
+    fn question_due(&self) -> Option<Instant> {
+        let Pulse { said, asked, .. } = self.pulse;
+        let is_open = self.machine.is_attached() && asked.is_none();
+        said.filter(|_| is_open).map(|said| said + self.grace())
     }
 
     fn is_doubtful(&self) -> bool {
@@ -179,7 +221,7 @@ impl Driver {
         doubt.checked_sub(self.grace()).unwrap_or(doubt)
     }
 
-    /// How long a link that is suspected has left.
+    /// How long a link has that is suspected, or that something was said on.
     fn grace(&self) -> Duration {
         self.timing.doubt / 8
     }
@@ -207,6 +249,7 @@ impl Driver {
         let connect = Arc::clone(&self.connect);
         let live = LiveLink::open(link, connect, Attempt::Reconnect, reports);
         let since = Instant::now();
+        self.pulse.tried = since;
         self.spare = Some(Spare { live, since, reports: Vec::new(), ready: None });
     }
 
@@ -241,8 +284,9 @@ impl Driver {
 
     /// What worked before may be dead without a word: it has less time to show that it is not.
     pub(super) fn suspect(&mut self) {
-        let doubtful = Instant::now().checked_sub(self.timing.doubt.saturating_sub(self.grace()));
-        self.pulse.heard = doubtful.map_or(self.pulse.heard, |at| at.min(self.pulse.heard));
+        let limit = Instant::now() + (self.pulse.login / 4).max(LEAST_GRACE).min(self.grace());
+        let asked = self.pulse.asked.map_or(Instant::now(), |(asked, _)| asked);
+        self.pulse.asked = Some((asked, limit));
         if self.has_spares() {
             self.connect.prepare();
         }

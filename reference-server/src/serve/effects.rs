@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use rejoin_protocol::server::{Effect, Event, Limits, Past};
-use rejoin_protocol::spec::ProcessSpec;
+use rejoin_protocol::spec::{Overflow, ProcessSpec};
 use rejoin_protocol::{
     ClientName, Epoch, Frame, Incarnation, Link, SpawnError, SpawnErrorKind, Tenure, Timer,
 };
@@ -104,6 +104,7 @@ impl Serve {
         self.process = Some(Running::new(started).map_err(|error| other(&error))?);
         self.listener = Some(listener);
         self.retention = Duration::from_secs(spec.retention);
+        self.is_patient = spec.overflow == Overflow::Block;
         // Whoever took the name in between has looked for leftovers before this one was there.
         if !self.keeps_place().map_err(|error| other(&error))? {
             self.process = None;
