@@ -276,6 +276,7 @@ impl Driver {
             }
             match &frame {
                 Frame::Greeting(greeting) => self.greeted(&greeting.host_name, greeting.host),
+                Frame::Pong { .. } | Frame::Ack { .. } => self.pulse.answered(),
                 Frame::Bye(bye) => tracing::debug!(?bye, "the server closes the link"),
                 _ => {}
             }

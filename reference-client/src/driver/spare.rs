@@ -48,10 +48,10 @@ pub(super) struct Pulse {
     began: Instant,
     /// When it last said anything.
     heard: Instant,
-    /// When the first thing was said that nothing was heard after.
+    /// When the first thing was said that is not answered.
     said: Option<Instant>,
-    /// When the first Ping that is not answered was sent, and from when on that is too long ago.
-    asked: Option<(Instant, Instant)>,
+    /// The first Ping that is not answered.
+    asked: Option<Question>,
     /// When anything but heartbeats last went either way.
     busy: Instant,
     /// How long the last login took.
@@ -64,6 +64,15 @@ pub(super) struct Pulse {
     looked: Instant,
     /// When one was last opened.
     tried: Instant,
+}
+
+/// A Ping.
+#[derive(Clone, Copy)]
+struct Question {
+    /// When it should have been answered.
+    limit: Instant,
+    /// How long nothing else may have been heard either, behind which the answer could be.
+    quiet: Duration,
 }
 
 impl Pulse {
@@ -85,8 +94,8 @@ impl Pulse {
     }
 
     pub(super) fn opened(&mut self) {
-        self.began = Instant::now();
-        self.heard();
+        (self.began, self.heard) = (Instant::now(), Instant::now());
+        self.answered();
         self.stood_by = None;
     }
 
@@ -97,6 +106,11 @@ impl Pulse {
 
     pub(super) fn heard(&mut self) {
         self.heard = Instant::now();
+    }
+
+    /// What was said has arrived. Something else that is heard does not show that: after an outage, each
+    /// direction heals in its own time.
+    pub(super) fn answered(&mut self) {
         (self.said, self.asked) = (None, None);
     }
 
@@ -107,8 +121,8 @@ impl Pulse {
 
     /// A Ping was sent. An answer takes one round trip, and a login about twelve.
     pub(super) fn asked(&mut self, patience: Duration) {
-        let now = Instant::now();
-        self.asked.get_or_insert((now, now + patience.max(self.login / 2)));
+        let limit = Instant::now() + patience.max(self.login / 2);
+        self.asked.get_or_insert(Question { limit, quiet: patience / 2 });
     }
 
     pub(super) fn busy(&mut self) {
@@ -141,7 +155,8 @@ impl Driver {
         if !is_doubtful && self.is_suspicious() {
             self.connect.prepare();
         }
-        if !is_doubtful && !self.wants_standby() {
+        let is_asked = self.pulse.asked.is_some() && self.spare.is_some();
+        if !is_doubtful && !is_asked && !self.wants_standby() {
             // While nothing is attached, it may be the next to be used.
             if self.machine.is_attached() {
                 self.drop_spare();
@@ -190,7 +205,8 @@ impl Driver {
         self.link.as_ref()?;
         if self.machine.is_attached() {
             let silent = heard + self.timing.doubt;
-            Some(asked.map_or(silent, |(_, limit)| silent.min(limit)))
+            let unanswered = asked.map(|Question { limit, quiet }| limit.max(heard + quiet));
+            Some(unanswered.map_or(silent, |limit| silent.min(limit)))
         } else if stood_by.is_some_and(|time| time >= self.timing.doubt) {
             // That it was greeted proves nothing any more.
             Some(heard + self.timing.doubt / 4)
@@ -284,9 +300,8 @@ impl Driver {
 
     /// What worked before may be dead without a word: it has less time to show that it is not.
     pub(super) fn suspect(&mut self) {
-        let limit = Instant::now() + (self.pulse.login / 4).max(LEAST_GRACE).min(self.grace());
-        let asked = self.pulse.asked.map_or(Instant::now(), |(asked, _)| asked);
-        self.pulse.asked = Some((asked, limit));
+        let quiet = (self.pulse.login / 6).max(LEAST_GRACE).min(self.grace());
+        self.pulse.asked = Some(Question { limit: Instant::now() + quiet, quiet });
         if self.has_spares() {
             self.connect.prepare();
         }
