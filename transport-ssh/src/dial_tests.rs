@@ -9,7 +9,7 @@ fn addresses(texts: &[&str]) -> Vec<SocketAddr> {
 
 fn route(text: &str) -> Option<Route> {
     let always = "hostname h\nport 22\naddressfamily any\ntcpkeepalive yes\n";
-    Route::of(&Resolved::of(&format!("{text}\n{always}")))
+    Route::of(&Resolved::of(&format!("{text}\n{always}")).unwrap())
 }
 
 #[test]
@@ -28,7 +28,7 @@ fn ssh_connects_by_itself_wherever_it_does_so_in_a_way_of_its_own() {
     ] {
         assert_eq!(route(own), None, "{own}");
     }
-    assert_eq!(Route::of(&Resolved::of("hostname h\nport 22")), None);
+    assert_eq!(Route::of(&Resolved::of("hostname h\nport 22").unwrap()), None);
 }
 
 #[test]
@@ -102,7 +102,7 @@ async fn of_addresses_that_all_fail_each_is_named_with_its_reason() {
     let silent = BlackHole::start().unwrap();
     let refused = refused();
     let resolved = "hostname name\nport 1\naddressfamily any\ntcpkeepalive yes";
-    let route = Route::of(&Resolved::of(resolved)).unwrap();
+    let route = Route::of(&Resolved::of(resolved).unwrap()).unwrap();
     let deadline = Instant::now() + STAGGER * 2;
     let failures = race(vec![refused, silent.addr()], true, deadline).await.unwrap_err();
     let error = route.unreachable(&failures);
@@ -115,7 +115,7 @@ async fn of_addresses_that_all_fail_each_is_named_with_its_reason() {
 #[tokio::test]
 async fn a_name_that_nobody_knows_is_told() {
     let resolved = "hostname no-such-host.invalid\nport 22\naddressfamily any\ntcpkeepalive no";
-    let route = Route::of(&Resolved::of(resolved)).unwrap();
+    let route = Route::of(&Resolved::of(resolved).unwrap()).unwrap();
     let error = route.dial(Duration::from_secs(30), false).await.unwrap_err();
     assert_eq!(error.kind, LinkErrorKind::Unreachable);
     assert!(error.message.starts_with("cannot resolve no-such-host.invalid: "), "{error}");

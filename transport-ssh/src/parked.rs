@@ -250,7 +250,8 @@ pub(crate) async fn connect(
     let Some((route, parked)) = yard.take(&arguments) else { return Ok(None) };
     // Where none waits, one starts while the connection is made.
     let Some(parked) = parked.or_else(|| waiting(ssh, arguments, yard)) else { return Ok(None) };
-    let is_told = ssh.details(Attempt::Reconnect) != Details::Plain;
+    // Where a user decides how much ssh tells, its steps are told as far as ssh tells them.
+    let is_told = ssh.details(Attempt::Reconnect) == Details::Kept;
     let dialled = route.dial(limit, is_told).await;
     yard.set_doubtful(true);
     let connection = match dialled {

@@ -125,7 +125,8 @@ impl SshConnect {
     }
 
     /// How long a reconnect may take to reach the host and agree on keys: 10 seconds unless set,
-    /// counted in whole seconds. A first attempt takes the user's `ConnectTimeout`.
+    /// counted in whole seconds. Where the connection is made here, it is so long for each of the two. A
+    /// first attempt takes the user's `ConnectTimeout`.
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.connect_timeout = timeout;
         self.elsewhere()

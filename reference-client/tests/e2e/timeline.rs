@@ -110,12 +110,12 @@ fn whoever_asks_for_details_reads_them_and_the_timeline_in_one_line() {
     let host = Host::start();
     let mut client = host.plan().with(["-v"]).run(ECHO);
     client.line(1);
-    let before = client.stderr().matches("debug1: Connection established.").count();
+    let before = client.stderr().matches("debug1: Remote protocol version ").count();
     host.cut();
     assert_of_ssh(&client.event("timeline"));
     until("a line about the way back", || client.stderr().contains("rejoin: back after "));
     let told = client.stderr();
-    assert_eq!(told.matches("debug1: Connection established.").count(), before + 1, "{told}");
+    assert_eq!(told.matches("debug1: Remote protocol version ").count(), before + 1, "{told}");
     let line = told.lines().find(|line| line.contains("back after ")).unwrap();
     assert!(line.contains(" ms: wait ") && line.contains(", key exchange "), "{line}");
     assert_eq!(client.finish().0, 0);
