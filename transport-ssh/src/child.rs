@@ -67,7 +67,7 @@ pub(crate) type OnOpen = Box<dyn FnOnce() + Send>;
 pub(crate) struct Waiting {
     launch: Launch,
     child: Child,
-    streams: UnixStream,
+    streams: Streams,
     stderr: OwnedReadHalf,
 }
 
@@ -99,9 +99,16 @@ impl Heard {
     }
 }
 
+/// This end of a child's streams. A socket each, not a pipe: unlike a pipe that was full, it is not ready
+/// for the next write before most of what was written is read, which spares a flood half of its wake-ups.
+struct Streams {
+    stdin: UnixStream,
+    stdout: UnixStream,
+}
+
 /// The child's stdout, which notes what arrives first.
 struct NotedStdout {
-    stdout: OwnedReadHalf,
+    stdout: UnixStream,
     heard: Arc<Heard>,
     /// How much of the start is still to be kept.
     wanted: usize,
@@ -129,26 +136,26 @@ impl Launch {
     }
 
     /// The child, and this end of its stdin and stdout.
-    fn spawn(&mut self) -> Result<(Child, UnixStream), LinkError> {
-        let (ours, theirs) = socket_pair().map_err(|error| self.cannot_start(&error))?;
-        let (stdin, stdout) = theirs;
-        self.command.stdin(stdin).stdout(stdout);
+    fn spawn(&mut self) -> Result<(Child, Streams), LinkError> {
+        let (stdin, child_stdin) = unix_pair().map_err(|error| self.cannot_start(&error))?;
+        let (stdout, child_stdout) = unix_pair().map_err(|error| self.cannot_start(&error))?;
+        self.command.stdin(child_stdin).stdout(child_stdout);
         // For a runtime that shuts down: nobody is left to end the child in an orderly way.
         self.command.kill_on_drop(true);
         let child = self.command.spawn().map_err(|error| self.cannot_start(&error))?;
-        // The child's end is open in the child only, so that its end is this one's.
+        // Their other ends are open in the child only, so that its end is theirs.
         self.command.stdin(Stdio::null()).stdout(Stdio::null());
         tracing::debug!(pid = child.id(), attempt = ?self.attempt, "link started");
-        Ok((child, ours))
+        Ok((child, Streams { stdin, stdout }))
     }
 
     fn link(
         mut self,
         child: Child,
-        streams: UnixStream,
+        streams: Streams,
         stderr: impl AsyncRead + Send + Unpin + 'static,
     ) -> Link {
-        let (stdout, stdin) = streams.into_split();
+        let Streams { stdin, stdout } = streams;
         let (heard, on_open) = (Arc::default(), self.on_open.take());
         let stdout =
             NotedStdout { stdout, heard: Arc::clone(&heard), wanted: MAX_GREETING, on_open };
@@ -280,13 +287,6 @@ fn signal(child: &Child, owns_group: bool, signal: Signal) {
     let Some(pid) = pid else { return };
     // A failure means that it has just ended by itself, which is as good.
     let _ = if owns_group { kill_process_group(pid, signal) } else { kill_process(pid, signal) };
-}
-
-/// One socket is both: unlike a pipe that was full, it is not ready for the next write before most of
-/// what was written is read, which spares a flood half of its wake-ups.
-fn socket_pair() -> io::Result<(UnixStream, (OwnedFd, OwnedFd))> {
-    let (ours, theirs) = unix_pair()?;
-    Ok((ours, (theirs.try_clone()?, theirs)))
 }
 
 /// Our end, and one that a child can use like any file.

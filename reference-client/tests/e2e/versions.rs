@@ -106,10 +106,12 @@ fn survives_a_replacement(before: Programs, after: Programs) {
     let mut second = plan.run(&session);
     assert_eq!(second.event("attached")["how"], "claimed");
     second.write("x\n");
-    assert_eq!(second.line(1), "4 x");
+    // What the first had no time to acknowledge comes again.
+    let repeated = usize::from(second.line(1) == "3 x");
+    assert_eq!(second.line(repeated + 1), "4 x");
     cut(&host, &second, 2);
     second.write("x\n");
-    assert_eq!(second.line(2), "5 x");
+    assert_eq!(second.line(repeated + 2), "5 x");
     assert_eq!(second.finish().0, 0);
 }
 
