@@ -159,6 +159,8 @@ fn a_second_factor_is_told_and_nobody_is_asked_for_it() {
     until_notice(&client, "needs you");
     until_notice(&client, "Permission denied (password)");
     assert!(is_alive(pid));
+    // Planned is what comes after the refusal, and not only told.
+    client.nth_event("reconnecting", 2);
     // An attempt more, at which a budget of a second would have been spent.
     let planned = client.count("reconnecting");
     sleep_and_wake(&client);
