@@ -132,7 +132,7 @@ pub(crate) async fn run(
     while !driver.machine.is_ended() {
         let takes_input = driver.pending.is_none() && driver.machine.input_room() > 0;
         tokio::select! {
-            Some((link, report)) = reported.recv() => driver.report(link, report),
+            Some((link, report)) = reported.recv() => driver.arrived(link, report),
             command = control.recv(), if has_control => match command {
                 Some(command) => driver.command(command),
                 None => has_control = false,
@@ -232,6 +232,15 @@ impl Driver {
         }
     }
 
+    fn arrived(&mut self, link: Link, report: Report) {
+        let is_used = self.link.as_ref().is_some_and(|live| live.link == link);
+        if is_used && matches!(report, Report::Opened) {
+            self.pulse.reached();
+        }
+        self.report(link, report);
+    }
+
+    /// Of a spare that is used now, what it reported before comes here again.
     fn report(&mut self, link: Link, report: Report) {
         if self.link.as_ref().is_none_or(|live| live.link != link) {
             return self.spare_reports(link, report);

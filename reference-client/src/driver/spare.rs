@@ -99,6 +99,11 @@ impl Pulse {
         self.stood_by = None;
     }
 
+    /// The host was reached. How long that took says nothing about how long logins take.
+    pub(super) fn reached(&mut self) {
+        self.began = Instant::now();
+    }
+
     /// Since when the link is there, or is being opened.
     pub(super) fn age(&self) -> Duration {
         self.began.elapsed()
@@ -123,6 +128,11 @@ impl Pulse {
     pub(super) fn asked(&mut self, patience: Duration) {
         let limit = Instant::now() + patience.max(self.login / 2);
         self.asked.get_or_insert(Question { limit, quiet: patience / 2 });
+    }
+
+    /// Whether a Ping is not answered.
+    pub(super) fn has_asked(&self) -> bool {
+        self.asked.is_some()
     }
 
     pub(super) fn busy(&mut self) {
@@ -155,7 +165,7 @@ impl Driver {
         if !is_doubtful && self.is_suspicious() {
             self.connect.prepare();
         }
-        let is_asked = self.pulse.asked.is_some() && self.spare.is_some();
+        let is_asked = self.pulse.has_asked() && self.spare.is_some();
         if !is_doubtful && !is_asked && !self.wants_standby() {
             // While nothing is attached, it may be the next to be used.
             if self.machine.is_attached() {
@@ -291,8 +301,11 @@ impl Driver {
             self.pulse.not_before = Instant::now() + PAUSE;
             return;
         }
-        if matches!(report, Report::Frames(_)) {
-            spare.ready = Some(Instant::now());
+        match report {
+            // How long it took to reach the host says nothing about how long logins take.
+            Report::Opened => spare.since = Instant::now(),
+            Report::Frames(_) => spare.ready = Some(Instant::now()),
+            _ => {}
         }
         spare.reports.push(report);
         self.look_at_spare();

@@ -44,6 +44,18 @@ impl Stage {
         self.driver.report(link, report);
     }
 
+    /// Acts on reports until the first link has brought a frame.
+    async fn heard_on_the_first(&mut self) {
+        loop {
+            let (link, report) = self.reported.recv().await.unwrap();
+            let is_it = link == Link(1) && matches!(report, Report::Frames(_));
+            self.driver.report(link, report);
+            if is_it {
+                return;
+            }
+        }
+    }
+
     fn told(&mut self) -> Vec<Event> {
         std::iter::from_fn(|| self.told.try_recv().ok()).collect()
     }
@@ -308,4 +320,26 @@ async fn a_change_of_the_network_leaves_a_silent_link_less_time() {
     tokio::time::advance(Duration::from_millis(500)).await;
     stage.driver.look_at_spare();
     assert!(stage.driver.spare.is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_link_on_which_nothing_typed_is_answered_is_asked_and_then_doubted() {
+    let (mut stage, mut far) = Stage::attached().await;
+    stage.driver.step(MachineEvent::Input(Item::Input(Bytes::from_static(b"x"))));
+    assert!(!stage.driver.pulse.has_asked());
+    tokio::time::advance(Duration::from_millis(500)).await;
+    stage.driver.look_at_spare();
+    assert!(stage.driver.pulse.has_asked() && stage.driver.spare.is_none());
+    tokio::time::advance(stage.driver.timing.unanswered).await;
+    stage.driver.look_at_spare();
+    assert!(stage.driver.spare.is_some());
+    // Each direction of a way heals in its own time.
+    far.say(b"", Frame::Ping { token: 1 }).await;
+    stage.heard_on_the_first().await;
+    stage.driver.look_at_spare();
+    assert!(stage.driver.spare.is_some(), "what was said is not answered yet");
+    far.say(b"", Frame::Pong { token: 1 }).await;
+    stage.heard_on_the_first().await;
+    stage.driver.look_at_spare();
+    assert!(stage.driver.spare.is_none() && stage.driver.machine.is_attached());
 }
