@@ -2,10 +2,10 @@
 
 use std::fs;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// The machine, and how busy it was.
-#[derive(Serialize)]
+#[derive(Deserialize, Serialize)]
 pub(super) struct Machine {
     pub(super) model: String,
     pub(super) cores: usize,

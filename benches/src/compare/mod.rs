@@ -56,6 +56,9 @@ pub struct Compare {
     /// Draw the times to this file
     #[arg(long, value_name = "FILE", default_value = "target/compare.svg")]
     svg: PathBuf,
+    /// Measure nothing: show what earlier runs have written, in one table
+    #[arg(long, value_delimiter = ',', value_name = "FILES")]
+    from: Vec<PathBuf>,
     /// Print nothing but the table, as it stands in the README
     #[arg(long)]
     markdown: bool,
@@ -169,9 +172,14 @@ impl Compare {
     /// A measurement that fails is told in the table; it is an error only if it is rejoin's, and all
     /// was to be quick.
     pub fn run(mut self) -> io::Result<()> {
+        if !self.from.is_empty() {
+            let report = read(&self.from)?;
+            self.rivals = report.rivals();
+            return self.tell(&report);
+        }
         self.settle();
         let mut stage = Stage::new(Programs::built()?, rivals::which("shpool"))?;
-        let network = stage.network();
+        let network = stage.network().to_owned();
         if !stage.can_choose() {
             self.rivals.retain(|rival| *rival != Rival::Standby);
         }
@@ -183,6 +191,8 @@ impl Compare {
             for scenario in self.scenarios.clone() {
                 if scenario.is_measured_at(millis, &self.round_trips) {
                     self.measure(&mut stage, &course, scenario, &mut report)?;
+                    // What a run has found that is ended before it is over.
+                    self.write(&report)?;
                 }
             }
         }
@@ -272,16 +282,39 @@ impl Compare {
         }
     }
 
+    fn write(&self, report: &Report) -> io::Result<()> {
+        fs::write(&self.json, serde_json::to_vec_pretty(report)?)
+    }
+
     fn tell(&self, report: &Report) -> io::Result<()> {
         let table = report.markdown(&self.rivals);
         println!("{}", table.trim_end());
-        fs::write(&self.json, serde_json::to_vec_pretty(report)?)?;
+        self.write(report)?;
         fs::write(&self.svg, chart::svg(report))?;
         if !self.markdown {
             println!("\nAll figures: {}; drawn: {}", self.json.display(), self.svg.display());
         }
         Ok(())
     }
+}
+
+/// What several runs have found.
+fn read(files: &[PathBuf]) -> io::Result<Report> {
+    let mut all: Option<Report> = None;
+    for file in files {
+        let named = |error: &dyn std::fmt::Display| {
+            io::Error::other(format!("{}: {error}", file.display()))
+        };
+        let text = fs::read(file).map_err(|error| named(&error))?;
+        let report: Report = serde_json::from_slice(&text).map_err(|error| named(&error))?;
+        match &mut all {
+            None => all = Some(report),
+            Some(all) => all.merge(report),
+        }
+    }
+    let mut all = all.ok_or(io::ErrorKind::NotFound)?;
+    all.sort(&ORDER);
+    Ok(all)
 }
 
 /// For whoever watches.

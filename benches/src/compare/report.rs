@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::machine::Machine;
 use super::rivals::Rival;
@@ -17,7 +17,7 @@ pub(super) struct Figure {
 }
 
 /// What a number counts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub(super) enum Unit {
     /// Milliseconds.
     #[serde(rename = "ms")]
@@ -57,26 +57,26 @@ impl Figure {
 }
 
 /// All that a run has found.
-#[derive(Serialize)]
+#[derive(Deserialize, Serialize)]
 pub(super) struct Report {
     pub(super) machine: Machine,
     pub(super) repetitions: usize,
     /// How the network was played.
-    pub(super) network: &'static str,
+    pub(super) network: String,
     pub(super) rows: Vec<Row>,
 }
 
 /// One thing measured, of every rival.
-#[derive(Serialize)]
+#[derive(Deserialize, Serialize)]
 pub(super) struct Row {
-    pub(super) what: &'static str,
+    pub(super) what: String,
     pub(super) round_trip_millis: u128,
     pub(super) unit: Unit,
     pub(super) cells: BTreeMap<Rival, Cell>,
 }
 
 /// What was measured of one rival.
-#[derive(Default, Serialize)]
+#[derive(Default, Deserialize, Serialize)]
 pub(super) struct Cell {
     /// Sorted.
     pub(super) values: Vec<f64>,
@@ -88,39 +88,44 @@ impl Report {
     pub(super) fn add(&mut self, figure: &Figure, round_trip: Duration, rival: Rival) {
         let cell = self.cell(figure.what, figure.unit, round_trip, rival);
         cell.values.push(figure.value);
-        cell.values.sort_by(f64::total_cmp);
-        // A figure that is missing is worse than any.
-        let of = cell.values.len() + cell.failures.len();
-        cell.median = cell.values.get((of - 1) / 2).copied();
+        cell.settle();
     }
 
-    pub(super) fn failed(
-        &mut self,
-        what: &'static str,
-        round_trip: Duration,
-        rival: Rival,
-        why: String,
-    ) {
+    pub(super) fn failed(&mut self, what: &str, round_trip: Duration, rival: Rival, why: String) {
         let cell = self.cell(what, Unit::Millis, round_trip, rival);
         cell.failures.push(why);
-        let of = cell.values.len() + cell.failures.len();
-        cell.median = cell.values.get((of - 1) / 2).copied();
+        cell.settle();
     }
 
-    fn cell(
-        &mut self,
-        what: &'static str,
-        unit: Unit,
-        round_trip: Duration,
-        rival: Rival,
-    ) -> &mut Cell {
+    /// Takes what another run has found besides. The machine stays that of this one.
+    pub(super) fn merge(&mut self, other: Self) {
+        self.repetitions = self.repetitions.min(other.repetitions);
+        for row in other.rows {
+            let round_trip = Duration::from_millis(row.round_trip_millis.try_into().unwrap_or(0));
+            for (rival, cell) in row.cells {
+                let into = self.cell(&row.what, row.unit, round_trip, rival);
+                into.values.extend(cell.values);
+                into.failures.extend(cell.failures);
+                into.settle();
+            }
+        }
+    }
+
+    /// Of whom there is anything.
+    pub(super) fn rivals(&self) -> Vec<Rival> {
+        let is_there = |rival: &Rival| self.rows.iter().any(|row| row.cells.contains_key(rival));
+        Rival::ALL.into_iter().filter(is_there).collect()
+    }
+
+    fn cell(&mut self, what: &str, unit: Unit, round_trip: Duration, rival: Rival) -> &mut Cell {
         let round_trip_millis = round_trip.as_millis();
         let found = self
             .rows
             .iter()
             .position(|row| row.what == what && row.round_trip_millis == round_trip_millis);
         let at = found.unwrap_or_else(|| {
-            self.rows.push(Row { what, round_trip_millis, unit, cells: BTreeMap::new() });
+            let (what, cells) = (what.to_owned(), BTreeMap::new());
+            self.rows.push(Row { what, round_trip_millis, unit, cells });
             self.rows.len() - 1
         });
         self.rows[at].cells.entry(rival).or_default()
@@ -140,7 +145,7 @@ impl Report {
     /// In the order of what is measured, not of when.
     pub(super) fn sort(&mut self, order: &[&'static str]) {
         let place = |what: &str| order.iter().position(|name| *name == what);
-        self.rows.sort_by_key(|row| (place(row.what), row.round_trip_millis));
+        self.rows.sort_by_key(|row| (place(&row.what), row.round_trip_millis));
     }
 
     /// The table, with what has to be said about it.
@@ -151,7 +156,7 @@ impl Report {
         let _ = writeln!(text, "| --- | --- | {} |", vec!["---"; names.len()].join(" | "));
         for row in &self.rows {
             let cells: Vec<_> = rivals.iter().map(|rival| row.show(*rival)).collect();
-            let (what, unit) = (row.what, row.unit.name());
+            let (what, unit) = (&row.what, row.unit.name());
             let round_trip = row.round_trip_millis;
             let _ = writeln!(text, "| {what}, {unit} | {round_trip} | {} |", cells.join(" | "));
         }
@@ -167,6 +172,15 @@ impl Report {
             self.machine.load_after,
         );
         text
+    }
+}
+
+impl Cell {
+    /// A figure that is missing is worse than any.
+    fn settle(&mut self) {
+        self.values.sort_by(f64::total_cmp);
+        let of = self.values.len() + self.failures.len();
+        self.median = of.checked_sub(1).and_then(|last| self.values.get(last / 2)).copied();
     }
 }
 
@@ -199,7 +213,20 @@ mod tests {
 
     fn report() -> Report {
         let (machine, rows) = (Machine::look(), Vec::new());
-        Report { machine, repetitions: 3, network: "none", rows }
+        Report { machine, repetitions: 3, network: "none".to_owned(), rows }
+    }
+
+    #[test]
+    fn what_several_runs_found_stands_in_one_table() {
+        let (mut all, mut other) = (report(), report());
+        all.add(&Figure::millis("reset", Duration::from_millis(10)), Duration::ZERO, Rival::Ssh);
+        other.add(&Figure::millis("reset", Duration::from_millis(30)), Duration::ZERO, Rival::Ssh);
+        other.add(&Figure::kib("memory", 2048), Duration::ZERO, Rival::Rejoin);
+        let written = serde_json::to_string(&other).unwrap();
+        all.merge(serde_json::from_str(&written).unwrap());
+        assert_eq!(all.rivals(), [Rival::Ssh, Rival::Rejoin]);
+        assert_eq!(all.rows[0].cells[&Rival::Ssh].values, [10.0, 30.0]);
+        assert_eq!(all.rows[1].cells[&Rival::Rejoin].median, Some(2.0));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::answer;
 use super::datagrams::Datagrams;
@@ -15,7 +15,7 @@ use super::stage::{Course, Stage};
 use super::terminal::{Terminal, within};
 
 /// A program that keeps a session, or plain ssh.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Rival {
     /// Plain ssh: the floor. What it is asked for after an outage is a fresh `ssh host echo x`.
