@@ -5,11 +5,12 @@
 //! on the same stream. From then on the stream carries nothing. It ends when either program lets
 //! go: to a server that means a lost link, to an attach program that the channel is over (SPEC 11.8).
 
-use std::io::{self, IoSlice, IoSliceMut, Read, Write};
+use std::io::{self, IoSlice, IoSliceMut, Write};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 
+use rejoin_protocol::codec::MAX_HELLO;
 use rustix::fs::{FileType, fstat};
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
@@ -20,6 +21,8 @@ use crate::retry::retry;
 
 /// The length of what was read before, in front of it.
 pub(crate) const HEADER: usize = 4;
+/// How much may have been read before: a Hello, and what was read with its end.
+const MOST_READ: u32 = MAX_HELLO + 64 * 1024;
 /// Input and output.
 const CHANNEL: usize = 2;
 
@@ -43,7 +46,7 @@ pub(crate) fn give_channel(mut server: UnixStream, read: &[u8]) -> io::Result<()
     retry(|| sendmsg(&server, &[IoSlice::new(&header)], &mut ancillary, SendFlags::empty()))?;
     server.write_all(read)?;
     // Nothing comes but the end.
-    server.read(&mut [0]).map(drop)
+    retry(|| rustix::io::read(&server, &mut [0])).map(drop)
 }
 
 fn require_stream(fd: impl AsFd) -> io::Result<()> {
@@ -84,11 +87,38 @@ pub(crate) fn receive(stream: impl AsFd, header: &mut [u8; HEADER]) -> io::Resul
         RecvAncillaryMessage::ScmRights(descriptors) => descriptors.collect(),
         _ => Vec::new(),
     });
+    let read = u32::from_be_bytes(*header);
     match (descriptors.next(), descriptors.next()) {
         (None, _) => Ok(Opening::Bytes(message.bytes)),
-        (Some(input), Some(output)) if message.bytes == HEADER => {
-            Ok(Opening::Channel { input, output, read: u32::from_be_bytes(*header) })
+        (Some(input), Some(output)) if message.bytes == HEADER && read <= MOST_READ => {
+            Ok(Opening::Channel { input, output, read })
         }
         _ => Err(io::ErrorKind::InvalidData.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::pipe::pipe;
+
+    use super::*;
+
+    /// What a server makes of two descriptors with this number.
+    fn given(read: u32) -> io::Result<Opening> {
+        let (there, here) = UnixStream::pair().unwrap();
+        let (input, output) = pipe().unwrap();
+        let descriptors = [input.as_fd(), output.as_fd()];
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(CHANNEL))];
+        let mut ancillary = SendAncillaryBuffer::new(&mut space);
+        assert!(ancillary.push(SendAncillaryMessage::ScmRights(&descriptors)));
+        let header = read.to_be_bytes();
+        sendmsg(&there, &[IoSlice::new(&header)], &mut ancillary, SendFlags::empty()).unwrap();
+        receive(&here, &mut [0; HEADER])
+    }
+
+    #[test]
+    fn what_was_read_before_is_a_hello_and_little_more() {
+        assert!(matches!(given(MOST_READ).unwrap(), Opening::Channel { read: MOST_READ, .. }));
+        assert_eq!(given(MOST_READ + 1).unwrap_err().kind(), io::ErrorKind::InvalidData);
     }
 }

@@ -31,24 +31,26 @@ impl Acks {
         })
     }
 
-    /// Leaves out of `frames`, which are about to be sent, every Ack that a later one stands for.
+    /// Leaves out of `frames`, which are about to be sent, every Ack that a later one stands for: with
+    /// nothing in between but items and heartbeats. Behind anything else, the later one may be of another
+    /// process, or count no more.
     pub fn thin(&mut self, frames: &mut Vec<Frame>) {
-        let acks = frames.iter().filter(|frame| is_ack(frame)).count();
-        let mut seen = 0;
-        frames.retain(|frame| {
-            seen += usize::from(is_ack(frame));
-            !is_ack(frame) || seen == acks
-        });
-        let last = frames.iter().find_map(|frame| match frame {
-            Frame::Ack { next } => Some(*next),
-            _ => None,
-        });
-        self.sent = last.unwrap_or(self.sent);
+        let mut waiting: Option<usize> = None;
+        let mut covered = Vec::new();
+        for (place, frame) in frames.iter().enumerate() {
+            match frame {
+                Frame::Ack { next } => {
+                    covered.extend(waiting.replace(place));
+                    self.sent = *next;
+                }
+                Frame::Item { .. } | Frame::Ping { .. } | Frame::Pong { .. } => {}
+                _ => waiting = None,
+            }
+        }
+        for place in covered.into_iter().rev() {
+            frames.remove(place);
+        }
     }
-}
-
-fn is_ack(frame: &Frame) -> bool {
-    matches!(frame, Frame::Ack { .. })
 }
 
 #[cfg(test)]
@@ -66,6 +68,13 @@ mod tests {
         let mut frames = vec![ack(1), Frame::Ping { token: 7 }, ack(3), Frame::Pong { token: 7 }];
         Acks::default().thin(&mut frames);
         assert_eq!(frames, [Frame::Ping { token: 7 }, ack(3), Frame::Pong { token: 7 }]);
+    }
+
+    #[test]
+    fn an_ack_in_front_of_what_changes_its_meaning_is_sent() {
+        let mut frames = vec![ack(1), ack(2), Frame::Detach, ack(3)];
+        Acks::default().thin(&mut frames);
+        assert_eq!(frames, [ack(2), Frame::Detach, ack(3)]);
     }
 
     #[test]

@@ -13,6 +13,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
 use super::FAREWELL;
+use crate::handover::NOT_A_CHANNEL;
 use crate::process::watch;
 
 /// The exec channel.
@@ -47,7 +48,7 @@ impl Channel {
 }
 
 fn not_watched(error: &io::Error) -> io::Error {
-    let message = format!("standard input and output have to be pipes or sockets: {error}");
+    let message = format!("{NOT_A_CHANNEL}: {error}");
     io::Error::new(error.kind(), message)
 }
 
