@@ -85,16 +85,16 @@ async fn try_out(aside: &mut Aside, findings: &mut Findings) {
         Ok(trial) => {
             let [connect, reconnect] = [trial.connect, trial.reconnect].map(millis);
             let round_trip = trial.round_trip.as_micros();
-            let (whole, tenths) = (round_trip / 1000, round_trip % 1000 / 100);
-            let text =
-                format!("attached after {connect}; {whole}.{tenths} ms to a process and back");
+            let (whole, hundredths) = (round_trip / 1000, round_trip % 1000 / 10);
+            let round_trip = format!("{whole}.{hundredths:02} ms to a process and back");
+            let text = format!("attached after {connect}; {round_trip}");
             findings.add("session", Verdict::Works, text);
             let text = format!("connection cut, and back after {reconnect} with nothing lost");
             findings.add("resume", Verdict::Works, text);
             let count = |time: Duration| u64::try_from(time.as_millis()).ok();
             findings.connect_millis = count(trial.connect);
             findings.reconnect_millis = count(trial.reconnect);
-            findings.round_trip_micros = u64::try_from(round_trip).ok();
+            findings.round_trip_micros = u64::try_from(trial.round_trip.as_micros()).ok();
             findings.connect = timelines.ready();
             findings.reconnect = timelines.ready().filter(|timeline| timeline.is_resumed);
         }
