@@ -12,6 +12,7 @@ use std::io;
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
+use socket2::SockRef;
 use tokio::net::{TcpSocket, lookup_host};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
@@ -29,6 +30,9 @@ const LIFETIME: Duration = Duration::from_secs(3);
 /// More of a name's addresses are not tried: whoever answers for the name decides how many there are.
 const MAX_ADDRESSES: usize = 16;
 
+/// What a segment holds beside its payload: the option that has the time in it.
+const TIMESTAMPS: u32 = 12;
+
 /// Which addresses of a name may be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Family {
@@ -43,10 +47,18 @@ pub(crate) struct Route {
     host: String,
     port: u16,
     family: Family,
-    keepalive: bool,
+    socket: SocketOptions,
     /// Taken for the addresses of the host, if there are any.
     #[cfg(feature = "testing")]
     fixed: Vec<SocketAddr>,
+}
+
+/// How a connection's socket differs from any other.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct SocketOptions {
+    keepalive: bool,
+    /// The segment size to announce, in bytes of payload; the system's own if none is given.
+    segment: Option<u32>,
 }
 
 /// With any of these, ssh does something else than to connect to its host, or judges the host by the
@@ -83,7 +95,10 @@ impl Route {
             host: resolved.host_name()?.to_owned(),
             port: resolved.port()?,
             family,
-            keepalive: resolved.get("tcpkeepalive")? == "yes",
+            socket: SocketOptions {
+                keepalive: resolved.get("tcpkeepalive")? == "yes",
+                segment: None,
+            },
             #[cfg(feature = "testing")]
             fixed: Vec::new(),
         })
@@ -92,6 +107,12 @@ impl Route {
     #[cfg(feature = "testing")]
     pub(crate) fn fixed(self, addresses: &[SocketAddr]) -> Self {
         Self { fixed: addresses.to_vec(), ..self }
+    }
+
+    /// The same with this segment size announced, in bytes of payload.
+    pub(crate) fn in_segments_of(mut self, segment: Option<u32>) -> Self {
+        self.socket.segment = segment;
+        self
     }
 
     /// The addresses of the name, in the order to try them in: families in turn, beginning with the one
@@ -124,7 +145,7 @@ impl Route {
             return Err(self.unknown(&io::Error::other("it has no address of the wanted family")));
         }
         tell(is_told, "resolved");
-        let raced = race(addresses, self.keepalive, deadline).await;
+        let raced = race(addresses, self.socket, deadline).await;
         let connection = raced.map_err(|failures| self.unreachable(&failures))?;
         tell(is_told, "connected");
         Ok(connection)
@@ -151,7 +172,7 @@ impl Route {
     }
 }
 
-fn tell(is_told: bool, reached: &str) {
+pub(crate) fn tell(is_told: bool, reached: &str) {
     if is_told {
         tracing::debug!(target: "rejoin::reconnect", reached);
     }
@@ -192,10 +213,10 @@ fn in_turn(addresses: impl Iterator<Item = SocketAddr>) -> Vec<SocketAddr> {
 /// The first of these that is connected to; or what became of each.
 async fn race(
     addresses: Vec<SocketAddr>,
-    keepalive: bool,
+    socket: SocketOptions,
     deadline: Instant,
 ) -> Result<TcpStream, Vec<Failure>> {
-    let mut race = Race { open: addresses.into(), keepalive, ..Race::default() };
+    let mut race = Race { open: addresses.into(), socket, ..Race::default() };
     let mut next_start = Instant::now();
     loop {
         if race.open.is_empty() {
@@ -231,7 +252,7 @@ struct Race {
     started: usize,
     running: JoinSet<(SocketAddr, io::Result<TcpStream>)>,
     failures: Vec<Failure>,
-    keepalive: bool,
+    socket: SocketOptions,
 }
 
 impl Race {
@@ -240,9 +261,9 @@ impl Race {
         let Some(address) = self.open.pop_front() else { return false };
         self.open.push_back(address);
         self.started += 1;
-        let keepalive = self.keepalive;
+        let socket = self.socket;
         self.running.spawn(async move {
-            let connected = timeout(LIFETIME, connected(address, keepalive)).await;
+            let connected = timeout(LIFETIME, connected(address, socket)).await;
             (address, connected.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())))
         });
         self.started < self.open.len()
@@ -268,10 +289,14 @@ impl Race {
 }
 
 /// A connection as ssh would have made it: one that blocks, and sends small packets at once.
-async fn connected(address: SocketAddr, keepalive: bool) -> io::Result<TcpStream> {
+async fn connected(address: SocketAddr, options: SocketOptions) -> io::Result<TcpStream> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-    socket.set_keepalive(keepalive)?;
+    socket.set_keepalive(options.keepalive)?;
     socket.set_nodelay(true)?;
+    if let Some(segment) = options.segment {
+        // Where the system refuses, an answer takes a round trip more.
+        let _ = SockRef::from(&socket).set_tcp_mss(segment + TIMESTAMPS);
+    }
     let stream = socket.connect(address).await?.into_std()?;
     stream.set_nonblocking(false)?;
     Ok(stream)

@@ -3,6 +3,8 @@ use std::net::TcpListener;
 use super::*;
 use crate::testing::BlackHole;
 
+const SOCKET: SocketOptions = SocketOptions { keepalive: true, segment: None };
+
 fn addresses(texts: &[&str]) -> Vec<SocketAddr> {
     texts.iter().map(|text| text.parse().unwrap()).collect()
 }
@@ -58,7 +60,7 @@ fn soon() -> Instant {
 #[tokio::test]
 async fn a_refused_address_is_passed_over_and_the_connection_is_as_ssh_wants_it() {
     let (_listener, open) = listening();
-    let stream = race(vec![refused(), refused(), open], true, soon()).await.unwrap();
+    let stream = race(vec![refused(), refused(), open], SOCKET, soon()).await.unwrap();
     assert_eq!(stream.peer_addr().unwrap(), open);
     assert!(stream.nodelay().unwrap());
     assert!(rustix::net::sockopt::socket_keepalive(&stream).unwrap());
@@ -70,7 +72,7 @@ async fn a_refused_address_is_passed_over_and_the_connection_is_as_ssh_wants_it(
 async fn an_address_that_does_not_answer_does_not_hold_up_the_next_one() {
     let silent = BlackHole::start().unwrap();
     let (_listener, open) = listening();
-    let stream = race(vec![silent.addr(), open], true, soon()).await.unwrap();
+    let stream = race(vec![silent.addr(), open], SOCKET, soon()).await.unwrap();
     assert_eq!(stream.peer_addr().unwrap(), open);
 }
 
@@ -88,7 +90,7 @@ fn tries(address: SocketAddr) -> usize {
 #[tokio::test]
 async fn an_address_that_does_not_answer_is_tried_again_beside_the_first_try() {
     let silent = BlackHole::start().unwrap();
-    let racing = tokio::spawn(race(vec![silent.addr()], true, soon()));
+    let racing = tokio::spawn(race(vec![silent.addr()], SOCKET, soon()));
     let (before, deadline) = (tries(silent.addr()), soon());
     while tries(silent.addr()) < before + 3 {
         assert!(Instant::now() < deadline);
@@ -104,7 +106,7 @@ async fn of_addresses_that_all_fail_each_is_named_with_its_reason() {
     let resolved = "hostname name\nport 1\naddressfamily any\ntcpkeepalive yes";
     let route = Route::of(&Resolved::of(resolved).unwrap()).unwrap();
     let deadline = Instant::now() + STAGGER * 2;
-    let failures = race(vec![refused, silent.addr()], true, deadline).await.unwrap_err();
+    let failures = race(vec![refused, silent.addr()], SOCKET, deadline).await.unwrap_err();
     let error = route.unreachable(&failures);
     assert_eq!(error.kind, LinkErrorKind::Unreachable);
     let expected = "cannot connect to name port 1: 127.0.0.1: Connection refused; \
@@ -119,4 +121,18 @@ async fn a_name_that_nobody_knows_is_told() {
     let error = route.dial(Duration::from_secs(30), false).await.unwrap_err();
     assert_eq!(error.kind, LinkErrorKind::Unreachable);
     assert!(error.message.starts_with("cannot resolve no-such-host.invalid: "), "{error}");
+}
+
+#[tokio::test]
+async fn a_connection_announces_the_segment_size_that_it_is_to_have() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let resolved = format!(
+        "hostname 127.0.0.1\nport {}\naddressfamily any\ntcpkeepalive yes",
+        listener.local_addr().unwrap().port()
+    );
+    let route = route(&resolved).unwrap().in_segments_of(Some(1362));
+    let stream = route.dial(Duration::from_secs(20), false).await.unwrap();
+    let (far, _) = listener.accept().unwrap();
+    assert_eq!(SockRef::from(&far).tcp_mss().unwrap(), 1362);
+    assert_eq!(SockRef::from(&stream).tcp_mss().unwrap(), 1362);
 }

@@ -33,6 +33,7 @@ mod deploy;
 mod details;
 mod dial;
 mod error;
+mod fast;
 mod handover;
 mod link;
 mod memory;
@@ -50,6 +51,7 @@ use std::pin::Pin;
 pub use command::CommandConnect;
 pub use deploy::{DeployConnect, DeployNews, Deployment, Patience, Platform, ServerFile, Servers};
 pub use error::{LinkError, LinkErrorKind};
+pub use fast::{FastNews, Ineligible, report_host_key};
 pub use handover::hand_over;
 pub use link::{Link, LinkGuard, LinkReader, LinkWriter};
 pub use memory::{MemoryConnect, MemoryListener, memory};
@@ -84,6 +86,20 @@ pub trait Connect: Send + Sync + 'static {
     /// then not used ends by itself, within a minute, or with the connector. By default, nothing is done.
     /// Must be called within a tokio runtime.
     fn prepare(&self) {}
+
+    /// A link in a hurry: one that takes fewer round trips than [`connect`](Self::connect) does, and may end
+    /// sooner. None if there is none now; by default, never. Unlike other links, it has started only when
+    /// the other side runs what it is for.
+    ///
+    /// An error says nothing about what `connect` would come to. Cancel-safe as that is.
+    fn fast(&self) -> Option<BoxFuture<'_, Result<Link, LinkError>>> {
+        None
+    }
+
+    /// Says that a link is up, and nothing is in a hurry: what [`fast`](Self::fast) needs can be found out
+    /// now, in the background. May be called at any time; it is done no more often than it does good. By
+    /// default, nothing is done. Must be called within a tokio runtime.
+    fn learn(&self) {}
 
     /// Whether each link has a connection of its own, so that a second one may work where the first
     /// does not. By default, it has.

@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::fmt;
+use std::os::unix::ffi::OsStrExt as _;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +10,8 @@ use tokio::process::Command;
 
 use crate::child::Launch;
 use crate::details::{self, Details};
-use crate::error::{LinkError, printable};
+use crate::error::{LinkError, LinkErrorKind, printable};
+use crate::fast::{FastLane, FastNews, Ineligible};
 use crate::link::Link;
 use crate::parked::{self, Yard};
 use crate::resolve::Resolved;
@@ -34,6 +36,17 @@ const FORCED_FLAGS: &[&str] = &[
     "-T", "-e", "none",
     // A stale master hangs whoever joins it, and a shared one has the links die together.
     "-S", "none",
+];
+
+/// For a login whose steps are all that is wanted of it.
+const LEARNING: &[&str] = &[
+    "LogLevel=DEBUG1",
+    "FingerprintHash=sha256",
+    // Those of the link that is used have their ports.
+    "ClearAllForwardings=yes",
+    "ForwardAgent=no",
+    // It tells host keys over again.
+    "UpdateHostKeys=no",
 ];
 
 /// Starts links over the exec channel of an `ssh` child process (OpenSSH 7.6 or newer).
@@ -72,6 +85,7 @@ pub struct SshConnect {
     /// What a `ProxyCommand` has to say that gets a connection from here.
     hand_over: Option<String>,
     yard: Arc<Yard>,
+    fast: Option<Arc<FastLane>>,
     #[cfg(feature = "testing")]
     pub(crate) fixed: Vec<std::net::SocketAddr>,
 }
@@ -85,6 +99,8 @@ pub(crate) enum Purpose<'a> {
     Waiting(&'a str),
     /// To tell its configuration.
     Configuration,
+    /// To log in and tell how, with host keys told to this `KnownHostsCommand`.
+    Learning(&'a str),
 }
 
 impl SshConnect {
@@ -101,6 +117,7 @@ impl SshConnect {
             timeline: |_| false,
             hand_over: None,
             yard: Arc::default(),
+            fast: None,
             #[cfg(feature = "testing")]
             fixed: Vec::new(),
         }
@@ -162,6 +179,43 @@ impl SshConnect {
         self.elsewhere()
     }
 
+    /// Has links in a hurry ([`Connect::fast`]) go over an SSH client of this crate's own, which needs three
+    /// round trips where ssh needs a dozen. Off unless this is called.
+    ///
+    /// Such a link needs a host that was learnt ([`Connect::learn`]), for which ssh logs in once more: it
+    /// has this program, with these arguments and some of its own behind them, told the host key that
+    /// it accepts. The program has to hand the latter to [`report_host_key`](crate::report_host_key) and
+    /// end; ssh runs it without a shell. [`Ineligible`](crate::Ineligible) says what else it takes; where
+    /// anything is missing, there are no such links.
+    pub fn fast_lane(
+        mut self,
+        program: impl Into<OsString>,
+        arguments: impl IntoIterator<Item = impl Into<OsString>>,
+    ) -> Self {
+        let arguments = arguments.into_iter().map(Into::into);
+        let words = std::iter::once(program.into()).chain(arguments).collect();
+        self.fast = Some(Arc::new(FastLane::new(words)));
+        self
+    }
+
+    /// Has it told what becomes of the fast lane, if there is one. The function is called on the runtime's
+    /// threads and must not block.
+    pub fn on_fast_lane(mut self, told: impl Fn(&FastNews) + Send + Sync + 'static) -> Self {
+        let anew = |fast: Arc<FastLane>| Arc::new(fast.anew().on_news(Arc::new(told)));
+        self.fast = self.fast.map(anew);
+        self
+    }
+
+    /// Whether links can go over the [fast lane](Self::fast_lane). The host is learnt for that, with two
+    /// logins, unless it was before; nobody is asked anything.
+    ///
+    /// # Errors
+    /// Why they cannot. Without a fast lane: [`Ineligible::Off`].
+    pub async fn check_fast_lane(&self) -> Result<(), Ineligible> {
+        let Some(fast) = &self.fast else { return Err(Ineligible::Off) };
+        fast.check(&self.bare()).await
+    }
+
     /// Takes these for the addresses of the host, whenever it connects here. For tests: no resolver has
     /// to know such a host.
     #[cfg(feature = "testing")]
@@ -182,7 +236,13 @@ impl SshConnect {
     /// What is known about where it leads holds no longer.
     fn elsewhere(mut self) -> Self {
         self.yard = Arc::default();
+        self.fast = self.fast.map(|fast| Arc::new(fast.anew()));
         self
+    }
+
+    /// Without what is kept for later, so that what is kept there does not keep itself.
+    fn bare(&self) -> Self {
+        Self { yard: Arc::default(), fast: None, ..self.clone() }
     }
 
     /// Has the steps of these attempts told as [`tracing`] events, in the span in which a link is opened:
@@ -210,16 +270,64 @@ impl SshConnect {
     }
 
     pub(crate) async fn start(&self, attempt: Attempt) -> Result<Link, LinkError> {
-        // Without the yard, so that whatever waits there does not keep itself.
-        let ssh = Self { yard: Arc::default(), ..self.clone() };
+        let ssh = self.bare();
         if attempt == Attempt::Reconnect
             && let Some(link) = parked::connect(&ssh, &self.yard, self.connect_timeout).await?
         {
-            return Ok(link);
+            return Ok(self.judged(link));
         }
         let mut launch = self.launch(attempt, self.arguments(Purpose::Link(attempt)));
         launch.on_open = parked::on_open(&ssh, &self.yard);
-        launch.start()
+        Ok(self.judged(launch.start()?))
+    }
+
+    /// The link, whose end may tell that ssh does not trust the host any more.
+    fn judged(&self, link: Link) -> Link {
+        let Some(fast) = self.fast.as_ref().map(Arc::downgrade) else { return link };
+        let (reader, writer, guard) = link.into_parts();
+        Link::explained(reader, writer, async move {
+            let error = guard.post_mortem().await;
+            if let Some(fast) = fast.upgrade().filter(|_| error.kind == LinkErrorKind::HostKey) {
+                fast.distrust();
+            }
+            error
+        })
+    }
+
+    pub(crate) fn fast_link(&self) -> Option<BoxFuture<'static, Result<Link, LinkError>>> {
+        self.fast.as_ref()?.link(self.bare())
+    }
+
+    pub(crate) fn learn_host(&self) {
+        if let Some(fast) = &self.fast {
+            fast.learn(self.bare());
+        }
+    }
+
+    /// How long a connection may take to come about.
+    pub(crate) fn patience(&self) -> Duration {
+        self.connect_timeout
+    }
+
+    pub(crate) fn command_bytes(&self) -> &[u8] {
+        self.command.as_bytes()
+    }
+
+    pub(crate) fn listener(&self) -> Option<OnStderr> {
+        self.on_stderr.clone()
+    }
+
+    /// Whether somebody follows the steps of a reconnect.
+    pub(crate) fn is_told(&self) -> bool {
+        self.details(Attempt::Reconnect) != Details::Plain
+    }
+
+    /// An ssh that logs in unasked, and says on its stderr how.
+    pub(crate) fn learning(&self, known_hosts_command: &str) -> Command {
+        let mut command = Command::new(&self.program);
+        command.args(self.arguments(Purpose::Learning(known_hosts_command)));
+        command.process_group(0).env("SSH_ASKPASS_REQUIRE", "never");
+        command
     }
 
     pub(crate) fn launch(&self, attempt: Attempt, arguments: Vec<OsString>) -> Launch {
@@ -254,7 +362,7 @@ impl SshConnect {
         let attempt = match purpose {
             Purpose::Link(attempt) => Some(attempt),
             Purpose::Waiting(_) => Some(Attempt::Reconnect),
-            Purpose::Configuration => None,
+            Purpose::Configuration | Purpose::Learning(_) => None,
         };
         if attempt.is_some_and(|attempt| self.details(attempt) == Details::Kept) {
             settings.push(details::SETTING.to_owned());
@@ -263,15 +371,21 @@ impl SshConnect {
             settings.push(format!("ProxyCommand={proxy_command}"));
             settings.push("ProxyUseFdpass=yes".to_owned());
         }
+        if let Purpose::Learning(command) = purpose {
+            settings.push(format!("KnownHostsCommand={command}"));
+            settings.extend(LEARNING.iter().copied().map(str::to_owned));
+        }
         let telling: &[_] =
             if matches!(purpose, Purpose::Configuration) { &["-vvv", "-G"] } else { &[] };
+        let is_learning = matches!(purpose, Purpose::Learning(_));
+        let run = if is_learning { "true".into() } else { self.command.clone() };
         let settings = settings.into_iter().flat_map(|setting| ["-o".into(), setting.into()]);
         settings
             .chain(self.options.iter().cloned())
             .chain(FORCED_FLAGS.iter().map(OsString::from))
             .chain(telling.iter().map(OsString::from))
             // From here on ssh looks for no options, whatever the command begins with.
-            .chain(["--".into(), self.destination.clone(), self.command.clone()])
+            .chain(["--".into(), self.destination.clone(), run])
             .collect()
     }
 }
@@ -282,8 +396,15 @@ impl Connect for SshConnect {
     }
 
     fn prepare(&self) {
-        let ssh = Self { yard: Arc::default(), ..self.clone() };
-        parked::prepare(&ssh, &self.yard);
+        parked::prepare(&self.bare(), &self.yard);
+    }
+
+    fn fast(&self) -> Option<BoxFuture<'_, Result<Link, LinkError>>> {
+        self.fast_link()
+    }
+
+    fn learn(&self) {
+        self.learn_host();
     }
 
     fn destination(&self) -> String {

@@ -71,7 +71,7 @@ impl LineSink {
         Self { follower: Follower::new(details), ..self }
     }
 
-    fn feed(&mut self, bytes: &[u8]) {
+    pub(crate) fn feed(&mut self, bytes: &[u8]) {
         for piece in bytes.split_inclusive(|&byte| byte == b'\n') {
             let room = MAX_LINE - self.line.len();
             self.line.extend_from_slice(&piece[..piece.len().min(room)]);
@@ -81,7 +81,7 @@ impl LineSink {
         }
     }
 
-    fn finish_line(&mut self) {
+    pub(crate) fn finish_line(&mut self) {
         let line = printable(&String::from_utf8_lossy(&self.line));
         let is_kept = self.follower.keeps(&line, &self.line);
         self.line.clear();

@@ -233,12 +233,17 @@ impl DeployConnect {
 
     async fn direct(&self, attempt: Attempt, found: &Found) -> Result<Link, LinkError> {
         let link = self.direct_ssh(found).start(attempt).await?;
+        Ok(self.on_trial(link))
+    }
+
+    /// The link, whose end may tell that the program is not what it is taken for.
+    fn on_trial(&self, link: Link) -> Link {
         let (reader, writer, guard) = link.into_parts();
         let is_heard = Arc::new(AtomicBool::new(false));
         let trial = Trial::new(Arc::clone(&self.deployment), Arc::clone(&is_heard));
         let reader = Watched::new(reader, self.first_words.clone(), is_heard);
         let why = async move { trial.judge(guard.post_mortem().await) };
-        Ok(Link::explained(reader, writer, why))
+        Link::explained(reader, writer, why)
     }
 
     async fn bootstrap(&self, attempt: Attempt) -> Result<Link, LinkError> {
@@ -305,5 +310,16 @@ impl Connect for DeployConnect {
         if let Some(found) = found {
             self.direct_ssh(&found).prepare();
         }
+    }
+
+    /// None before it is known where the program is.
+    fn fast(&self) -> Option<BoxFuture<'_, Result<Link, LinkError>>> {
+        let found = self.deployment.known().found.clone();
+        let link = self.direct_ssh(&found?).fast_link()?;
+        Some(Box::pin(async move { Ok(self.on_trial(link.await?)) }))
+    }
+
+    fn learn(&self) {
+        self.ssh.learn_host();
     }
 }

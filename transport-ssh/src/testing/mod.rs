@@ -2,10 +2,12 @@
 //!
 //! Nothing here waits by sleeping: every state that a test may depend on can be waited for.
 
+mod agent;
 mod black_hole;
 mod relay;
 mod sshd;
 
+pub use agent::Agent;
 pub use black_hole::BlackHole;
 pub use relay::{Relay, RelayBuilder, RelayCounts};
 pub use rustix::process::{Pid, Signal};

@@ -94,6 +94,11 @@ impl Sshd {
         self.dir.path().join("home")
     }
 
+    /// The private key, without a passphrase, by which it admits its user.
+    pub fn user_key(&self) -> PathBuf {
+        self.dir.path().join("user_key")
+    }
+
     /// The options with which ssh reaches this sshd at a loopback port - its own or a relay's - with its
     /// key and without any configuration of the user's. Of an `-o` option, ssh takes the first value:
     /// put other ones in front.
@@ -101,7 +106,7 @@ impl Sshd {
         let mut options: Vec<OsString> = ["-F", "none", "-p"].map(OsString::from).into();
         options.push(port.to_string().into());
         options.push("-i".into());
-        options.push(self.dir.path().join("user_key").into());
+        options.push(self.user_key().into());
         let known_hosts = self.dir.path().join("known_hosts");
         let settings = [
             format!("UserKnownHostsFile=\"{}\"", known_hosts.display()),
@@ -151,6 +156,22 @@ impl Sshd {
         self.stop_listener()?;
         self.listener = listen(self.dir.path(), &self.log)?;
         Ok(())
+    }
+
+    /// The same with a new host key, which no client knows.
+    pub fn change_host_key(&mut self) -> io::Result<()> {
+        let path = self.dir.path().join("host_key");
+        fs::remove_file(&path)?;
+        make_key(&path)?;
+        self.restart()
+    }
+
+    /// The same with this line in front of its configuration.
+    pub fn reconfigure(&mut self, line: &str) -> io::Result<()> {
+        let path = self.dir.path().join("sshd_config");
+        let config = fs::read_to_string(&path)?;
+        fs::write(&path, format!("{line}\n{config}"))?;
+        self.restart()
     }
 
     fn stop_listener(&mut self) -> io::Result<()> {

@@ -1,0 +1,323 @@
+//! The fast lane: a link in three round trips, to a host that is known from before.
+//!
+//! An ordinary login takes a dozen round trips, of which most bring what was known already. So once a
+//! session is up and calm, its host is *learnt*: ssh logs in once more, unasked, and tells which host
+//! key it accepts and which key of the agent's it uses ([`pin`]); then the SSH client of
+//! `rejoin-ssh2` logs in, one step after the other, and keeps what the host's server is like
+//! ([`memo`]). With that it can say everything at once when a link is wanted in a hurry ([`lane`]).
+//!
+//! What is trusted is what the user's own ssh trusts, and nothing else: exactly the host key that it
+//! accepted for this connector, the key exchange that it would come to, the key that it logs in with.
+//! Where it does anything that is not understood here, the fast lane is not taken ([`Ineligible`]). A
+//! connection that fails once the host has spoken erases everything that was learnt: hosts count such
+//! connections against whoever makes them.
+
+mod agent;
+mod eligible;
+mod lane;
+mod memo;
+mod pin;
+mod pump;
+
+use std::ffi::OsString;
+use std::fmt;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use rejoin_ssh2::{Client, Config, Error, Learnt, Opening, mss};
+use socket2::SockRef;
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
+use tokio::time::Instant;
+
+pub use eligible::Ineligible;
+pub use pin::report_host_key;
+
+use crate::dial::{self, Route};
+use crate::error::{LinkError, LinkErrorKind, printable};
+use crate::link::Link;
+use crate::ssh::SshConnect;
+use crate::stderr::{LineSink, Tail};
+use crate::{Attempt, BoxFuture};
+use agent::Agent;
+use eligible::Offer;
+use lane::{Failure, Why};
+use memo::{Host, Memo};
+use pin::{Login, Pin};
+
+/// How long the login may take from which a host is learnt. Nobody waits for it.
+const LEARNING: Duration = Duration::from_secs(30);
+/// How much longer than that login a connection may take that says everything at once.
+const SLACK: Duration = Duration::from_secs(2);
+/// What is run in order to learn: nothing, whatever the user's shell is.
+const NOTHING: &[u8] = b"true";
+
+/// What becomes of the fast lane to a host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum FastNews {
+    /// The host was learnt: the next link in a hurry takes it.
+    Learnt,
+    /// It is not taken.
+    Ineligible(Ineligible),
+    /// It was taken, and led to nothing; why, in words.
+    Failed(String),
+}
+
+impl fmt::Display for FastNews {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Learnt => f.write_str("the fast lane is ready"),
+            Self::Ineligible(why) => write!(f, "no fast lane: {why}"),
+            Self::Failed(why) => write!(f, "the fast lane leads nowhere: {why}"),
+        }
+    }
+}
+
+/// Told what becomes of it.
+pub(crate) type OnNews = Arc<dyn Fn(&FastNews) + Send + Sync>;
+
+/// The fast lane of one connector.
+pub(crate) struct FastLane {
+    /// The program to which ssh tells host keys, and its arguments.
+    helper: Vec<OsString>,
+    on_news: Option<OnNews>,
+    memo: Memo,
+}
+
+impl FastLane {
+    pub(crate) fn new(helper: Vec<OsString>) -> Self {
+        Self { helper, on_news: None, memo: Memo::default() }
+    }
+
+    /// The same, and nothing is known yet.
+    pub(crate) fn anew(&self) -> Self {
+        Self { on_news: self.on_news.clone(), ..Self::new(self.helper.clone()) }
+    }
+
+    pub(crate) fn on_news(self, told: OnNews) -> Self {
+        Self { on_news: Some(told), ..self }
+    }
+
+    fn tell(&self, news: &FastNews) {
+        tracing::debug!(%news, "fast lane");
+        if let Some(on_news) = &self.on_news {
+            on_news(news);
+        }
+    }
+
+    fn erase(&self, why: String) {
+        self.memo.erase(Ineligible::Erased(why));
+    }
+
+    /// What ssh itself no longer trusts is not trusted here.
+    pub(crate) fn distrust(&self) {
+        self.erase("ssh does not accept the host's key any more".to_owned());
+    }
+
+    /// Learns the host in the background, if that is due.
+    pub(crate) fn learn(self: &Arc<Self>, ssh: SshConnect) {
+        if !self.memo.begin() {
+            return;
+        }
+        let (lane, helper) = (Arc::downgrade(self), self.helper.clone());
+        self.memo.spawn(async move {
+            let learnt = learn(&ssh, &helper).await;
+            if let Some(lane) = lane.upgrade() {
+                lane.note(learnt);
+            }
+        });
+    }
+
+    /// Whether the lane can be taken. The host is learnt for that, if it was not yet.
+    pub(crate) async fn check(self: &Arc<Self>, ssh: &SshConnect) -> Result<(), Ineligible> {
+        if self.memo.ready().is_none() {
+            self.note(learn(ssh, &self.helper).await);
+        }
+        self.memo.obstacle().map_or(Ok(()), Err)
+    }
+
+    fn note(self: &Arc<Self>, learnt: Result<Host, Ineligible>) {
+        match learnt {
+            Ok(host) => {
+                let host = Arc::new(host);
+                self.memo.learn(Arc::clone(&host));
+                self.make_ephemeral(host);
+                self.tell(&FastNews::Learnt);
+            }
+            Err(why) => {
+                self.memo.erase(why.clone());
+                self.tell(&FastNews::Ineligible(why));
+            }
+        }
+    }
+
+    fn make_ephemeral(self: &Arc<Self>, host: Arc<Host>) {
+        let lane: Weak<Self> = Arc::downgrade(self);
+        self.memo.spawn(async move {
+            let made = memo::make_ephemeral(&host).await;
+            if let (Some(lane), Ok(made)) = (lane.upgrade(), made) {
+                lane.memo.keep(made);
+            }
+        });
+    }
+
+    /// A link over the lane, if it can be taken.
+    pub(crate) fn link(
+        self: &Arc<Self>,
+        ssh: SshConnect,
+    ) -> Option<BoxFuture<'static, Result<Link, LinkError>>> {
+        let (lane, host) = (Arc::clone(self), self.memo.ready()?);
+        Some(Box::pin(async move {
+            let connected = lane.hurry(&ssh, &host).await;
+            lane.make_ephemeral(host);
+            if let Err(error) = &connected {
+                lane.tell(&FastNews::Failed(error.to_string()));
+            }
+            connected
+        }))
+    }
+
+    async fn hurry(&self, ssh: &SshConnect, host: &Host) -> Result<Link, LinkError> {
+        let is_told = ssh.is_told();
+        let tell = |reached| dial::tell(is_told, reached);
+        let route = host.route.clone().in_segments_of(host.segment);
+        let ephemeral = async {
+            match self.memo.ephemeral(host) {
+                Some(made) => Ok(made),
+                None => memo::make_ephemeral(host).await,
+            }
+        };
+        let dialled = route.dial(ssh.patience(), is_told);
+        let (stream, ephemeral) = tokio::join!(dialled, ephemeral);
+        let config = Config {
+            user: host.user.clone(),
+            key: host.key.clone(),
+            command: ssh.command_bytes().to_vec(),
+            ciphers: host.ciphers.clone(),
+            opening: Opening::Predicted {
+                ephemeral: ephemeral.map_err(|error| local(&error))?,
+                host_key: host.algorithm,
+                channel: host.learnt.predicted_channel(),
+            },
+        };
+        let opening = lane::Opening {
+            client: Client::new(config).map_err(|error| local(&error))?,
+            stream: nonblocking(stream?).map_err(|error| local(&error))?,
+            pin: &host.pin,
+            agent: &host.agent,
+            key: &host.key,
+            told: &tell,
+        };
+        match opening.start(SLACK + host.login).await {
+            Ok((stream, client)) => {
+                let tail = Tail::default();
+                let sink = LineSink::new(Attempt::Reconnect, tail.clone(), ssh.listener());
+                Ok(pump::link(stream, client, sink, tail))
+            }
+            Err(failure) => Err(self.failed(&failure)),
+        }
+    }
+
+    fn failed(&self, failure: &Failure) -> LinkError {
+        if failure.has_spoken {
+            self.erase(failure.why.to_string());
+        }
+        let kind = match failure.why {
+            Why::Lost(_) | Why::Late => LinkErrorKind::Unreachable,
+            _ => LinkErrorKind::Other,
+        };
+        LinkError::new(kind, failure.why.to_string())
+    }
+}
+
+fn local(error: &dyn fmt::Display) -> LinkError {
+    LinkError::new(LinkErrorKind::Other, error.to_string())
+}
+
+fn nonblocking(stream: std::net::TcpStream) -> std::io::Result<TcpStream> {
+    stream.set_nonblocking(true)?;
+    TcpStream::from_std(stream)
+}
+
+/// Finds out all that has to be known: with one login of ssh's, and one of the client's own.
+async fn learn(ssh: &SshConnect, helper: &[OsString]) -> Result<Host, Ineligible> {
+    let resolved = ssh.resolve().await;
+    let resolved = resolved.map_err(|error| Ineligible::Configuration(error.to_string()))?;
+    let route = Route::of(&resolved).ok_or(Ineligible::Route)?;
+    #[cfg(feature = "testing")]
+    let route = route.fixed(&ssh.fixed);
+    eligible::obstacle(&resolved).map_or(Ok(()), Err)?;
+    let agent = Agent::of(&resolved).ok_or(Ineligible::NoAgent)?;
+    let offer = Offer::of(&resolved)?;
+    let user = resolved.user().ok_or(Ineligible::Route)?.to_owned();
+    // Asked first: without a key there need be no login.
+    let keys = agent.keys().await.map_err(|error| Ineligible::Agent(error.to_string()))?;
+    if keys.is_empty() {
+        return Err(Ineligible::NoKey);
+    }
+    let login = Login::watch(ssh, helper).await?;
+    let key = login.user_key(keys)?;
+    let host_keys = login.pin.algorithms(&resolved);
+    let config = Config {
+        user: user.clone(),
+        key: key.clone(),
+        command: NOTHING.to_vec(),
+        ciphers: offer.ciphers.clone(),
+        opening: Opening::Unhurried { kex: offer.kex, host_keys },
+    };
+    let (learnt, segment, took) = look(&route, config, &login.pin, &agent).await?;
+    eligible::check_parity(&resolved, &learnt)?;
+    if learnt.predicted_channel().is_none() {
+        return Err(Ineligible::Server(learnt.ident));
+    }
+    let unshown = || Ineligible::Learning("the host shows its key in another way".to_owned());
+    Ok(Host {
+        route,
+        user,
+        algorithm: login.pin.algorithm(&resolved, &learnt.lists).ok_or_else(unshown)?,
+        pin: login.pin,
+        agent,
+        key,
+        ciphers: offer.ciphers,
+        learnt,
+        segment,
+        login: took,
+    })
+}
+
+/// Logs in with nothing predicted. What that has taught, the segment size that suits it, and how long it
+/// took.
+async fn look(
+    route: &Route,
+    config: Config,
+    pin: &Pin,
+    agent: &Agent,
+) -> Result<(Learnt, Option<u32>, Duration), Ineligible> {
+    let failed = |why: &dyn fmt::Display| Ineligible::Learning(printable(&why.to_string()));
+    let key = config.key.clone();
+    let client = Client::new(config).map_err(|error| match error {
+        Error::Caller(_) => Ineligible::Methods,
+        other => failed(&other),
+    })?;
+    let began = Instant::now();
+    let stream = route.dial(LEARNING, false).await.map_err(|error| failed(&error))?;
+    let stream = nonblocking(stream).map_err(|error| failed(&error))?;
+    let usual = SockRef::from(&stream).tcp_mss().ok();
+    let opening = lane::Opening { client, stream, pin, agent, key: &key, told: &|_| {} };
+    let started = opening.start(LEARNING).await;
+    let (mut stream, mut client) = started.map_err(|failure| failed(&failure.why))?;
+    let took = began.elapsed();
+    let learnt = client.learnt().cloned().ok_or_else(|| failed(&"nothing was learnt"))?;
+    let _ = client.disconnect();
+    // What was learnt is learnt, whether the host hears of its end or not.
+    let _ = stream.write_all(client.output()).await;
+    let segment = usual.and_then(|usual| segment(&learnt, usual));
+    Ok((learnt, segment, took))
+}
+
+/// The segment size to announce, if the usual one holds up the host's answer.
+fn segment(learnt: &Learnt, usual: u32) -> Option<u32> {
+    let size = mss(learnt.flight, usize::try_from(usual).ok()?)?;
+    u32::try_from(size).ok().filter(|size| *size < usual)
+}

@@ -1,0 +1,265 @@
+//! Which host key and which of the user's keys ssh itself uses: told by an ssh that logs in once, unasked.
+//!
+//! ssh has a helper of ours tell the host key that it is about to judge (`KnownHostsCommand`). That tells
+//! nothing about the judgement; that ssh then has logged in, does. The helper inherits the stderr of its
+//! ssh, which is a pipe of ours, and begins its line with a word that nobody else knows: the host has not been
+//! told it, and what the host has printed there counts for nothing.
+
+use std::ffi::OsString;
+use std::io::{self, Write as _};
+use std::process::Stdio;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
+use rejoin_ssh2::wire::{Malformed, Reader, Writer};
+use rejoin_ssh2::{HostKeyAlgorithm, Lists, Scheme, UserKey};
+use sha2::{Digest as _, Sha256};
+use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, BufReader};
+use tokio::time::timeout;
+
+use super::eligible::Ineligible;
+use crate::error::printable;
+use crate::resolve::Resolved;
+use crate::ssh::SshConnect;
+
+/// How long ssh may take to log in. Nobody waits for it.
+const PATIENCE: Duration = Duration::from_mins(1);
+/// What more it says is not read. At this level of detail it is a few KiB.
+const MAX_SAID: u64 = 512 * 1024;
+/// In front of a fingerprint, in ssh's words.
+const SHA256: &str = "SHA256:";
+
+/// The helper's whole work: says on stderr which host key ssh looks for. For the program that
+/// [`SshConnect::fast_lane`] names, with all of its arguments: ssh has put the words that count behind its
+/// own. It prints nothing, so that ssh judges the key as ever, and should end well whatever comes of this.
+///
+/// # Errors
+/// ssh does not listen any more.
+pub fn report_host_key(arguments: &[OsString]) -> io::Result<()> {
+    let told = arguments.len().saturating_sub(1 + TOKENS.len());
+    let words: Vec<_> = arguments[told..].iter().map(|word| word.to_string_lossy()).collect();
+    // In one piece: ssh writes to the same place.
+    io::stderr().write_all(format!("{}\n", words.join(" ")).as_bytes())
+}
+
+/// What ssh puts behind the helper's words: why it looks for a key, and which one.
+const TOKENS: [&str; 2] = ["%I", "%K"];
+/// It has the host's key, and is about to judge it by the host's name.
+const JUDGED: &str = "HOSTNAME";
+
+/// The host key that ssh accepted: the whole blob, and nothing but that.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Pin(pub(super) Vec<u8>);
+
+impl Pin {
+    /// The kinds of host keys under which a host shows this very one, and which ssh would take, in the
+    /// order in which it prefers them.
+    pub(super) fn algorithms(&self, resolved: &Resolved) -> Vec<HostKeyAlgorithm> {
+        let key_type = key_type(&self.0).unwrap_or_default();
+        let allowed: Vec<_> =
+            resolved.get("hostkeyalgorithms").unwrap_or_default().split(',').collect();
+        let is_of_type = |kind: &HostKeyAlgorithm| {
+            let is_rsa = matches!(kind.scheme, Scheme::RsaSha256 | Scheme::RsaSha512);
+            let name = match (is_rsa, kind.is_certificate) {
+                (true, true) => "ssh-rsa-cert-v01@openssh.com",
+                (true, false) => "ssh-rsa",
+                (false, _) => kind.name(),
+            };
+            name == key_type && allowed.contains(&kind.name())
+        };
+        HostKeyAlgorithm::ALL.into_iter().filter(is_of_type).collect()
+    }
+
+    /// The kind under which a host with these lists shows it.
+    pub(super) fn algorithm(&self, resolved: &Resolved, lists: &Lists) -> Option<HostKeyAlgorithm> {
+        lists.first_host_key(&self.algorithms(resolved))
+    }
+}
+
+/// What ssh did.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Login {
+    pub(super) pin: Pin,
+    key: Accepted,
+}
+
+/// The key that the host accepted, as ssh names it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Accepted {
+    is_certificate: bool,
+    fingerprint: String,
+}
+
+impl Login {
+    /// Has ssh log in, and listens to it.
+    pub(super) async fn watch(ssh: &SshConnect, helper: &[OsString]) -> Result<Self, Ineligible> {
+        let secret = secret().map_err(|error| Ineligible::Login(error.to_string()))?;
+        let words = helper.iter().cloned().chain([OsString::from(&secret)]);
+        let words: Vec<_> = words.collect();
+        let named = crate::handover::proxy_command(&words).ok_or(Ineligible::NoPin)?;
+        let command = format!("{named} {}", TOKENS.join(" "));
+        let mut child = ssh.learning(&command);
+        child.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        child.kill_on_drop(true);
+        let run = async {
+            let mut child = child.spawn()?;
+            let stderr = child.stderr.take().ok_or(io::ErrorKind::BrokenPipe)?;
+            let heard = listen(stderr, secret).await?;
+            Ok::<_, io::Error>((heard, child.wait().await?))
+        };
+        let ran = timeout(PATIENCE, run).await;
+        let ran = ran.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
+        let (heard, status) = ran.map_err(|error| Ineligible::Login(error.to_string()))?;
+        // Any other status is that of what the host ran.
+        if status.code().is_none_or(|code| code == 255) {
+            return Err(heard.into_failure());
+        }
+        heard.into_login()
+    }
+
+    /// The key that the host accepted, of those that the agent has.
+    pub(super) fn user_key(&self, keys: Vec<Vec<u8>>) -> Result<UserKey, Ineligible> {
+        let is_meant = |blob: &Vec<u8>| self.key.is(blob).unwrap_or(false);
+        let blob = keys.into_iter().find(is_meant).ok_or(Ineligible::NoKey)?;
+        let kind = key_type(&blob).unwrap_or_default();
+        if kind.starts_with("sk-") {
+            return Err(Ineligible::SecurityKey);
+        }
+        let algorithm = match kind {
+            "ssh-rsa" => "rsa-sha2-512",
+            "ssh-rsa-cert-v01@openssh.com" => "rsa-sha2-512-cert-v01@openssh.com",
+            "ssh-ed25519"
+            | "ssh-ed25519-cert-v01@openssh.com"
+            | "ecdsa-sha2-nistp256"
+            | "ecdsa-sha2-nistp384"
+            | "ecdsa-sha2-nistp521"
+            | "ecdsa-sha2-nistp256-cert-v01@openssh.com"
+            | "ecdsa-sha2-nistp384-cert-v01@openssh.com"
+            | "ecdsa-sha2-nistp521-cert-v01@openssh.com" => kind,
+            _ => return Err(Ineligible::UnknownKey(printable(kind))),
+        };
+        let algorithm = algorithm.to_owned();
+        Ok(UserKey { blob, algorithm })
+    }
+}
+
+impl Accepted {
+    /// What ssh says of a key behind its file: kind, fingerprint, and where it is. None of one that the
+    /// agent does not have.
+    fn parse(words: &str) -> Option<Self> {
+        let (front, back) = words.rsplit_once(SHA256)?;
+        let mut back = back.split(' ');
+        let fingerprint = back.next()?.to_owned();
+        let is_certificate = front.trim_end().ends_with("-CERT");
+        back.any(|word| word == "agent").then_some(Self { is_certificate, fingerprint })
+    }
+
+    fn is(&self, blob: &[u8]) -> Result<bool, Malformed> {
+        let plain = plain(blob)?;
+        let is_certificate = plain.is_some();
+        let digest = Sha256::digest(plain.as_deref().unwrap_or(blob));
+        let fingerprint = STANDARD_NO_PAD.encode(digest);
+        Ok(self.is_certificate == is_certificate && self.fingerprint == fingerprint)
+    }
+}
+
+fn key_type(blob: &[u8]) -> Option<&str> {
+    Reader::new(blob).text().ok()
+}
+
+/// The key within a certificate, which is what ssh makes fingerprints of. None where it is none.
+fn plain(blob: &[u8]) -> Result<Option<Vec<u8>>, Malformed> {
+    let mut reader = Reader::new(blob);
+    let Some(kind) = reader.text()?.strip_suffix("-cert-v01@openssh.com") else { return Ok(None) };
+    let _nonce = reader.string()?;
+    let fields = if kind == "ssh-ed25519" { 1 } else { 2 };
+    let mut writer = Writer::new().string(kind);
+    for _ in 0..fields {
+        writer = writer.string(reader.string()?);
+    }
+    Ok(Some(writer.finish()))
+}
+
+/// A word that only this process and what it starts know.
+fn secret() -> Result<String, getrandom::Error> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes)?;
+    Ok(format!("{:032x}", u128::from_ne_bytes(bytes)))
+}
+
+/// Reads to the end what an ssh says.
+async fn listen(from: impl AsyncRead + Unpin, secret: String) -> io::Result<Heard> {
+    let mut lines = BufReader::new(from.take(MAX_SAID)).split(b'\n');
+    let mut heard = Heard::new(secret);
+    while let Some(line) = lines.next_segment().await? {
+        heard.line(String::from_utf8_lossy(&line).trim_end_matches('\r'));
+    }
+    Ok(heard)
+}
+
+/// What was heard of an ssh so far.
+struct Heard {
+    secret: String,
+    /// None if the helper told none, or several.
+    pin: Option<Pin>,
+    has_several: bool,
+    /// Those that ssh means to try, told before the host can print anything.
+    offered: Vec<Accepted>,
+    has_host_spoken: bool,
+    accepted: Option<Accepted>,
+    last: String,
+}
+
+impl Heard {
+    fn new(secret: String) -> Self {
+        Self {
+            secret,
+            pin: None,
+            has_several: false,
+            offered: Vec::new(),
+            has_host_spoken: false,
+            accepted: None,
+            last: String::new(),
+        }
+    }
+
+    fn line(&mut self, line: &str) {
+        if let Some(told) = line.strip_prefix(&self.secret) {
+            self.host_key(told.trim_start());
+        } else if let Some(key) = line.strip_prefix("debug1: Will attempt key: ") {
+            if !self.has_host_spoken {
+                self.offered.extend(Accepted::parse(key));
+            }
+        } else if line.starts_with("debug1: SSH2_MSG_SERVICE_ACCEPT received") {
+            // From here on the host's banner may stand among these lines.
+            self.has_host_spoken = true;
+        } else if let Some(key) = line.strip_prefix("debug1: Server accepts key: ") {
+            let accepted = Accepted::parse(key).filter(|key| self.offered.contains(key));
+            self.accepted = accepted.filter(|_| self.has_host_spoken);
+        } else if !crate::details::is_detail(line) && !line.trim().is_empty() {
+            self.last = printable(line);
+        }
+    }
+
+    fn host_key(&mut self, told: &str) {
+        let Some(key) = told.strip_prefix(JUDGED).map(str::trim) else { return };
+        let pin = STANDARD.decode(key).ok().map(Pin);
+        self.has_several |= self.pin.is_some() && self.pin != pin;
+        self.pin = pin;
+    }
+
+    fn into_login(self) -> Result<Login, Ineligible> {
+        let pin = self.pin.filter(|_| !self.has_several).ok_or(Ineligible::NoPin)?;
+        Ok(Login { pin, key: self.accepted.ok_or(Ineligible::NoKey)? })
+    }
+
+    fn into_failure(self) -> Ineligible {
+        let is_old = self.last.to_ascii_lowercase().contains("knownhostscommand");
+        if is_old { Ineligible::NoPin } else { Ineligible::Login(self.last) }
+    }
+}
+
+#[cfg(test)]
+#[path = "pin_tests.rs"]
+mod tests;

@@ -1,0 +1,220 @@
+//! Carries bytes between a link and the command that it is for, once the command has started.
+
+use std::collections::VecDeque;
+use std::io;
+use std::os::unix::process::ExitStatusExt as _;
+use std::process::ExitStatus;
+use std::time::Duration;
+
+use bytes::Bytes;
+use rejoin_ssh2::{Client, Error, Event};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
+use tokio::net::TcpStream;
+use tokio::net::tcp::{ReadHalf, WriteHalf};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use crate::child::Evidence;
+use crate::classify;
+use crate::error::{LinkError, LinkErrorKind};
+use crate::link::Link;
+use crate::stderr::{LineSink, Tail};
+
+/// How much waits between the link and the client in each direction, in bytes.
+const BUFFER: usize = 64 * 1024;
+/// How much is read at once.
+const READ: usize = 32 * 1024;
+/// How long the last bytes may take once the command has ended, and everything when the link is dropped.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// The link over a client whose command has started.
+pub(super) fn link(stream: TcpStream, client: Client, sink: LineSink, tail: Tail) -> Link {
+    let (reader, to_link) = tokio::io::duplex(BUFFER);
+    let (from_link, writer) = tokio::io::duplex(BUFFER);
+    let pump = Pump { client, sink, to_link: Some(to_link), from_link, output: VecDeque::new() };
+    // It ends with whatever waits for it.
+    let mut running = JoinSet::new();
+    running.spawn(pump.run(stream));
+    Link::explained(reader, writer, async move {
+        let ended = timeout(GRACE, running.join_next()).await.ok().flatten();
+        let ended = ended.and_then(Result::ok).unwrap_or(Ended::Abandoned);
+        let error = ended.judge(&tail);
+        tracing::debug!(kind = ?error.kind, %error, "fast link ended");
+        error
+    })
+}
+
+struct Pump {
+    client: Client,
+    sink: LineSink,
+    /// None once nobody reads.
+    to_link: Option<DuplexStream>,
+    from_link: DuplexStream,
+    /// What the command has said and nobody has taken. The client's window bounds it.
+    output: VecDeque<Bytes>,
+}
+
+/// How it ended.
+enum Ended {
+    /// With the command.
+    Command(ExitStatus),
+    /// The connection ended first.
+    Lost(io::Error),
+    Failed(Error),
+    /// The host wants other keys.
+    Rekey,
+    Abandoned,
+}
+
+/// What happened next.
+enum Happened {
+    Arrived(usize),
+    Sent(usize),
+    Given(usize),
+    Taken(usize),
+    NobodyReads,
+}
+
+impl Pump {
+    async fn run(mut self, mut stream: TcpStream) -> Ended {
+        let (mut reader, mut writer) = stream.split();
+        let ended = match self.carry(&mut reader, &mut writer).await {
+            Ok(ended) => ended,
+            Err(error) => Ended::Lost(error),
+        };
+        // What was said before the end is still wanted.
+        let _ = timeout(GRACE, self.finish(&mut writer)).await;
+        ended
+    }
+
+    async fn carry(
+        &mut self,
+        reader: &mut ReadHalf<'_>,
+        writer: &mut WriteHalf<'_>,
+    ) -> io::Result<Ended> {
+        let (mut arrived, mut given) = (vec![0; READ], vec![0; READ]);
+        let (mut status, mut is_input_over) = (ExitStatus::from_raw(0), false);
+        loop {
+            if let Some(ended) = self.events(&mut status) {
+                return Ok(ended);
+            }
+            let room = self.client.writable().min(READ);
+            let happened = tokio::select! {
+                count = reader.read(&mut arrived) => Happened::Arrived(count?),
+                count = writer.write(self.client.output()), if !self.client.output().is_empty() => {
+                    Happened::Sent(count?)
+                }
+                count = self.from_link.read(&mut given[..room]), if room > 0 && !is_input_over => {
+                    Happened::Given(count?)
+                }
+                count = deliver(&mut self.to_link, &self.output) => {
+                    count.map_or(Happened::NobodyReads, Happened::Taken)
+                }
+            };
+            let done = match happened {
+                Happened::Arrived(0) => return Err(io::ErrorKind::ConnectionAborted.into()),
+                Happened::Arrived(count) => self.client.input(&arrived[..count]),
+                Happened::Sent(count) => self.client.sent(count),
+                Happened::Given(0) => {
+                    is_input_over = true;
+                    self.client.finish()
+                }
+                Happened::Given(count) => self.client.write(&given[..count]).map(drop),
+                Happened::Taken(count) => self.taken(count),
+                Happened::NobodyReads => {
+                    self.to_link = None;
+                    Ok(())
+                }
+            };
+            // What came with the fault, such as an exit status, came before it.
+            if let Err(error) = done {
+                return Ok(self.events(&mut status).unwrap_or(Ended::Failed(error)));
+            }
+        }
+    }
+
+    /// Takes what the client tells. Something, if that is the end.
+    fn events(&mut self, status: &mut ExitStatus) -> Option<Ended> {
+        while let Some(event) = self.client.event() {
+            match event {
+                Event::Data(data) => self.output.push_back(data),
+                Event::Stderr(data) => {
+                    self.sink.feed(&data);
+                    // It was handed out just now.
+                    let _ = self.client.consumed(data.len());
+                }
+                Event::Exit(code) => {
+                    *status = ExitStatus::from_raw(i32::from(code.to_le_bytes()[0]) << 8);
+                }
+                // As ssh has it, which knows no signals.
+                Event::Signal(_) => *status = ExitStatus::from_raw(255 << 8),
+                Event::Closed => return Some(Ended::Command(*status)),
+                Event::Rekey => return Some(Ended::Rekey),
+                _ => {}
+            }
+        }
+        if self.to_link.is_none() {
+            self.discard();
+        }
+        None
+    }
+
+    fn discard(&mut self) {
+        let count = self.output.drain(..).map(|data| data.len()).sum();
+        // It was handed out, and not said to be consumed.
+        let _ = self.client.consumed(count);
+    }
+
+    fn taken(&mut self, count: usize) -> Result<(), Error> {
+        if let Some(first) = self.output.front_mut() {
+            let _ = first.split_to(count.min(first.len()));
+            if first.is_empty() {
+                self.output.pop_front();
+            }
+        }
+        self.client.consumed(count)
+    }
+
+    async fn finish(mut self, writer: &mut WriteHalf<'_>) -> io::Result<()> {
+        self.sink.finish_line();
+        if let Some(to_link) = &mut self.to_link {
+            for data in self.output {
+                to_link.write_all(&data).await?;
+            }
+        }
+        let _ = self.client.disconnect();
+        writer.write_all(self.client.output()).await?;
+        writer.shutdown().await
+    }
+}
+
+/// Hands out some of what waits. For ever if there is nothing, or nobody reads.
+async fn deliver(to: &mut Option<DuplexStream>, output: &VecDeque<Bytes>) -> io::Result<usize> {
+    match (to, output.front()) {
+        (Some(to), Some(first)) => to.write(first).await,
+        _ => std::future::pending().await,
+    }
+}
+
+impl Ended {
+    fn judge(self, tail: &Tail) -> LinkError {
+        let lines = tail.lines();
+        let closed = |message: String| LinkError::new(LinkErrorKind::Closed, message);
+        match self {
+            Self::Command(status) => {
+                let greeting = Vec::new();
+                let evidence = Evidence { status: Some(status), lines, greeting, was_open: true };
+                classify::ssh(&evidence)
+            }
+            Self::Lost(error) if error.kind() == io::ErrorKind::ConnectionAborted => {
+                closed("the host closed the connection".to_owned()).with_detail(lines)
+            }
+            Self::Lost(error) => {
+                closed(format!("the connection was lost: {error}")).with_detail(lines)
+            }
+            Self::Failed(error) => closed(error.to_string()).with_detail(lines),
+            Self::Rekey => closed("the host wants new keys, which only ssh makes".to_owned()),
+            Self::Abandoned => closed("the link was closed".to_owned()),
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! A private ssh-agent.
+
+use std::ffi::OsString;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+
+/// How long it may take until it answers.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// An ssh-agent of one's own. Dropping it ends it.
+#[derive(Debug)]
+pub struct Agent {
+    dir: TempDir,
+    child: Child,
+}
+
+impl Agent {
+    /// One that has this key, which is without a passphrase.
+    pub fn start(key: &Path) -> io::Result<Self> {
+        let dir = TempDir::with_prefix("rejoin-agent-")?;
+        let child = Command::new("ssh-agent")
+            .arg("-D")
+            .arg("-a")
+            .arg(dir.path().join("agent"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .spawn()?;
+        let agent = Self { dir, child };
+        let deadline = Instant::now() + PATIENCE;
+        // Until it listens, there is nobody to add a key to.
+        while let Err(error) = agent.add(key) {
+            if Instant::now() >= deadline {
+                return Err(error);
+            }
+            thread::yield_now();
+        }
+        Ok(agent)
+    }
+
+    /// Gives it one more key.
+    pub fn add(&self, key: &Path) -> io::Result<()> {
+        let mut command = Command::new("ssh-add");
+        let added = command.arg("-q").arg(key).env("SSH_AUTH_SOCK", self.socket()).output()?;
+        if added.status.success() {
+            return Ok(());
+        }
+        Err(io::Error::other(String::from_utf8_lossy(&added.stderr).into_owned()))
+    }
+
+    /// Where it listens: what `SSH_AUTH_SOCK` is to say.
+    pub fn socket(&self) -> PathBuf {
+        self.dir.path().join("agent")
+    }
+
+    /// The option with which ssh asks this one. Of an `-o` option, ssh takes the first value.
+    pub fn ssh_options(&self) -> [OsString; 2] {
+        ["-o".into(), format!("IdentityAgent={}", self.socket().display()).into()]
+    }
+
+    /// Has it stop, so that it takes connections and does not answer; or go on.
+    pub fn set_stopped(&self, is_stopped: bool) -> io::Result<()> {
+        let signal = if is_stopped { Signal::STOP } else { Signal::CONT };
+        kill_process(Pid::from_child(&self.child), signal)?;
+        Ok(())
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

@@ -1,0 +1,267 @@
+//! Links over the fast lane, to a private sshd, with a private agent.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
+mod common;
+
+use std::fs;
+use std::sync::{Arc, Mutex};
+
+use common::{Echo, in_time, ssh_at, until, wild_bytes};
+use rejoin_ssh::needs;
+use rejoin_ssh::testing::{Agent, Random, Relay, Sshd, SshdBuilder};
+use rejoin_ssh::{
+    Attempt, Connect as _, FastNews, Ineligible, Link, LinkError, LinkErrorKind, SshConnect,
+};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+/// What the client's own ident looks like in sshd's log.
+const OURS: &str = "software version rejoin";
+
+/// An sshd behind a relay, and an agent with its user's key.
+struct Lane {
+    sshd: Sshd,
+    relay: Relay,
+    agent: Agent,
+    news: Arc<Mutex<Vec<FastNews>>>,
+}
+
+impl Lane {
+    async fn start() -> Self {
+        Self::to(Sshd::builder()).await
+    }
+
+    async fn to(builder: SshdBuilder) -> Self {
+        let sshd = builder.config_line("LogLevel DEBUG1").start().unwrap();
+        let relay = Relay::start(sshd.addr()).await.unwrap();
+        let agent = Agent::start(&sshd.user_key()).unwrap();
+        Self { sshd, relay, agent, news: Arc::default() }
+    }
+
+    fn connector(&self, command: &str) -> SshConnect {
+        self.configured(command, &[])
+    }
+
+    /// With these options of ssh's in front of all others.
+    fn configured(&self, command: &str, options: &[&str]) -> SshConnect {
+        let news = Arc::clone(&self.news);
+        SshConnect::new(self.sshd.destination(), command)
+            .options(options)
+            .options(self.agent.ssh_options())
+            .options(self.sshd.ssh_options(self.relay.addr().port()))
+            .fast_lane(env!("CARGO_BIN_EXE_rejoin-host-key"), ["now"])
+            .on_fast_lane(move |told| news.lock().unwrap().push(told.clone()))
+    }
+
+    /// Has the connector learn the host, as it is done beside a session that is calm.
+    async fn learn(&self, connector: &SshConnect) {
+        connector.learn();
+        until("the host is learnt", || !self.news().is_empty()).await;
+        assert_eq!(self.news(), [FastNews::Learnt], "{:#?}", self.sshd.log());
+    }
+
+    fn news(&self) -> Vec<FastNews> {
+        self.news.lock().unwrap().clone()
+    }
+
+    /// How many connections of the client's own the sshd has logged.
+    fn logins(&self) -> usize {
+        self.sshd.log().iter().filter(|line| line.contains(OURS)).count()
+    }
+
+    async fn until_logged(&self, text: &str, count: usize) {
+        let found = || self.sshd.log().iter().filter(|line| line.contains(text)).count();
+        until(&format!("{text:?} in the log"), || found() >= count).await;
+    }
+}
+
+async fn link(connector: &SshConnect) -> Result<Link, LinkError> {
+    let fast = connector.fast().expect("the fast lane is open");
+    in_time("a link or an error", fast).await
+}
+
+async fn echo(connector: &SshConnect) -> Echo {
+    let (reader, writer, guard) = link(connector).await.unwrap().into_parts();
+    Echo { reader, writer, guard }
+}
+
+#[tokio::test]
+async fn a_link_over_the_fast_lane_carries_any_bytes_both_ways() {
+    needs!("ssh", "sshd", "ps", "ssh-agent");
+    let lane = Lane::start().await;
+    let connector = lane.connector("exec cat");
+    assert!(connector.fast().is_none(), "nothing is predicted before it was learnt");
+    lane.learn(&connector).await;
+    assert_eq!(lane.logins(), 1);
+    let mut echo = echo(&connector).await;
+    echo.say(&wild_bytes(3 << 20, &mut Random::from_env())).await;
+    lane.until_logged(OURS, 2).await;
+    drop(echo);
+    until("the connection ends", || lane.sshd.sessions().unwrap().is_empty()).await;
+}
+
+#[tokio::test]
+async fn the_end_of_a_link_is_told_as_that_of_an_ssh() {
+    needs!("ssh", "sshd", "ps", "ssh-agent");
+    let lane = Lane::start().await;
+    let (told, mut lines) = tokio::sync::mpsc::unbounded_channel();
+    let connector = lane
+        .connector("echo on stderr >&2; cat; echo the end; exit 127")
+        .on_stderr(move |attempt, line| drop(told.send((attempt, line.to_owned()))));
+    lane.learn(&connector).await;
+    let Echo { mut reader, mut writer, guard } = echo(&connector).await;
+    let expected = (Attempt::Reconnect, "on stderr".to_owned());
+    // This sshd, which logs much, logs to the same place.
+    while in_time("a line on stderr", lines.recv()).await.unwrap() != expected {}
+    writer.write_all(b"hello ").await.unwrap();
+    writer.shutdown().await.unwrap();
+    let mut said = String::new();
+    in_time("the end", reader.read_to_string(&mut said)).await.unwrap();
+    assert_eq!(said, "hello the end\n");
+    let error = in_time("the post-mortem", guard.post_mortem()).await;
+    assert_eq!(error.kind, LinkErrorKind::ServerMissing, "{error:?}");
+    let cut = echo(&connector).await;
+    lane.relay.cut_all_reset();
+    let error = cut.why_it_ended().await;
+    assert_eq!(error.kind, LinkErrorKind::Closed, "{error:?}");
+}
+
+#[tokio::test]
+async fn another_host_key_is_told_nothing_but_a_key_exchange_and_erases_what_was_learnt() {
+    needs!("ssh", "sshd", "ps", "ssh-agent", "ssh-keygen");
+    let mut lane = Lane::start().await;
+    let connector = lane.connector("exec cat");
+    lane.learn(&connector).await;
+    lane.sshd.change_host_key().unwrap();
+    let before = lane.sshd.log().len();
+    let error = link(&connector).await.unwrap_err();
+    assert_eq!(error.message, "the host has another key than the one ssh accepted");
+    assert!(connector.fast().is_none());
+    until("the connection ends", || lane.sshd.sessions().unwrap().is_empty()).await;
+    let log = lane.sshd.log().split_off(before);
+    assert!(log.iter().any(|line| line.contains(OURS)), "{log:#?}");
+    assert!(!log.iter().any(|line| line.contains("userauth")), "{log:#?}");
+    assert_eq!(lane.news()[1], FastNews::Failed(error.message));
+    // Once: it is not learnt again for a while.
+    connector.learn();
+    assert_eq!(lane.news().len(), 2);
+}
+
+#[tokio::test]
+async fn what_ssh_does_not_accept_any_more_is_not_trusted_here() {
+    needs!("ssh", "sshd", "ps", "ssh-agent", "ssh-keygen");
+    let mut lane = Lane::start().await;
+    let connector = lane.connector("exec cat");
+    lane.learn(&connector).await;
+    lane.sshd.change_host_key().unwrap();
+    let error = common::why_it_ends(&connector, Attempt::Reconnect).await;
+    assert_eq!(error.kind, LinkErrorKind::HostKey, "{error:?}");
+    assert!(connector.fast().is_none());
+}
+
+#[tokio::test]
+async fn a_server_with_other_methods_is_a_wrong_prediction_and_erases_what_was_learnt() {
+    needs!("ssh", "sshd", "ps", "ssh-agent");
+    let mut lane = Lane::start().await;
+    let connector = lane.connector("exec cat");
+    lane.learn(&connector).await;
+    lane.sshd.reconfigure("KexAlgorithms ecdh-sha2-nistp256").unwrap();
+    link(&connector).await.unwrap_err();
+    assert!(connector.fast().is_none());
+    // What is left to ssh works as ever.
+    Echo::start(&connector, Attempt::Reconnect).await;
+}
+
+#[tokio::test]
+async fn an_agent_that_is_slow_or_gone_fails_the_link_and_nothing_else() {
+    needs!("ssh", "sshd", "ps", "ssh-agent");
+    let lane = Lane::start().await;
+    let connector = lane.connector("exec cat");
+    lane.learn(&connector).await;
+    lane.agent.set_stopped(true).unwrap();
+    let error = link(&connector).await.unwrap_err();
+    assert!(error.message.starts_with("the ssh agent did not sign"), "{error}");
+    lane.agent.set_stopped(false).unwrap();
+    assert!(connector.fast().is_none(), "the host has counted that");
+    let gone = Lane::start().await;
+    let connector = gone.connector("exec cat");
+    gone.learn(&connector).await;
+    fs::remove_file(gone.agent.socket()).unwrap();
+    let error = link(&connector).await.unwrap_err();
+    assert!(error.message.starts_with("the ssh agent did not sign"), "{error}");
+    // It has the key in a file, too.
+    Echo::start(&connector, Attempt::Reconnect).await;
+}
+
+#[tokio::test]
+async fn a_connection_that_is_refused_or_never_answered_says_nothing_about_the_host() {
+    needs!("ssh", "sshd", "ps", "ssh-agent");
+    let lane = Lane::start().await;
+    let connector = lane.connector("exec cat");
+    lane.learn(&connector).await;
+    lane.relay.silence();
+    let error = link(&connector).await.unwrap_err();
+    assert_eq!(error.kind, LinkErrorKind::Unreachable, "{error:?}");
+    lane.relay.resume();
+    echo(&connector).await.say(b"still known").await;
+}
+
+#[tokio::test]
+async fn a_reset_anywhere_in_the_handshake_ends_it_and_leaves_ssh_its_way() {
+    needs!("ssh", "sshd", "ps", "ssh-agent");
+    // Within the server's first flight, and behind all of the client's.
+    for bytes in [100, 2500] {
+        let lane = Lane::start().await;
+        let connector = lane.connector("exec cat");
+        lane.learn(&connector).await;
+        lane.relay.cut_after(bytes);
+        let error = link(&connector).await.unwrap_err();
+        assert_eq!(error.kind, LinkErrorKind::Unreachable, "{error:?}");
+        lane.relay.cut_plan(|_| None);
+        Echo::start(&connector, Attempt::Reconnect).await;
+    }
+}
+
+async fn why_not(lane: &Lane, options: &[&str]) -> Ineligible {
+    let connector = lane.configured("exec cat", options);
+    in_time("a check", connector.check_fast_lane()).await.unwrap_err()
+}
+
+#[tokio::test]
+async fn what_is_not_followed_here_is_left_to_ssh_and_told() {
+    needs!("ssh", "sshd", "ps", "ssh-agent");
+    let lane = Lane::start().await;
+    let options = |setting| ["-o", setting];
+    assert_eq!(why_not(&lane, &["-J", "gate"]).await, Ineligible::Route);
+    let agentless = options("IdentityAgent=none");
+    assert_eq!(why_not(&lane, &agentless).await, Ineligible::NoAgent);
+    let own = options("KnownHostsCommand=/bin/true %H");
+    assert_eq!(why_not(&lane, &own).await, Ineligible::Setting("KnownHostsCommand"));
+    let old = options("KexAlgorithms=diffie-hellman-group14-sha256");
+    assert_eq!(why_not(&lane, &old).await, Ineligible::Methods);
+    let strict = options("HostKeyAlias=somebody-else");
+    assert!(matches!(why_not(&lane, &strict).await, Ineligible::Login(_)));
+    assert_eq!(lane.logins(), 0);
+    let off = ssh_at(&lane.sshd, lane.sshd.addr().port(), "exec cat");
+    assert_eq!(off.check_fast_lane().await, Err(Ineligible::Off));
+}
+
+#[tokio::test]
+async fn a_host_that_wants_more_than_a_key_is_left_to_ssh() {
+    needs!("ssh", "sshd", "ps", "ssh-agent");
+    let builder = Sshd::builder().config_line("AuthenticationMethods publickey,publickey");
+    let lane = Lane::to(builder).await;
+    let why = why_not(&lane, &[]).await;
+    assert!(matches!(why, Ineligible::Login(_) | Ineligible::Learning(_)), "{why:?}");
+}
+
+#[tokio::test]
+async fn a_plain_curve_is_used_where_ssh_uses_one_and_a_host_that_wants_new_keys_ends_the_link() {
+    needs!("ssh", "sshd", "ps", "ssh-agent");
+    let builder = Sshd::builder().config_line("RekeyLimit 1M");
+    let lane = Lane::to(builder.config_line("KexAlgorithms curve25519-sha256")).await;
+    let connector = lane.connector("head -c 4000000 /dev/zero; exec cat");
+    lane.learn(&connector).await;
+    let error = echo(&connector).await.why_it_ended().await;
+    assert_eq!(error.message, "the host wants new keys, which only ssh makes");
+}
