@@ -2,6 +2,7 @@
 
 mod effects;
 mod hindrance;
+mod lanes;
 mod spare;
 mod tell;
 #[cfg(test)]
@@ -27,6 +28,7 @@ use crate::state::SessionState;
 use crate::timers::{Backoff, Timers};
 use crate::wake::{self, Wake};
 use hindrance::Hindrance;
+use lanes::Lanes;
 use spare::{Pulse, Spare};
 
 /// How long the items are that input is cut into. Of an item that did not arrive whole nothing
@@ -76,6 +78,7 @@ struct Driver {
     /// Whether a link is to stand by.
     standby: bool,
     spare: Option<Spare>,
+    lanes: Lanes,
     /// When to look again whether a spare is needed.
     look_due: Option<Instant>,
     /// What a spare had reported that is used now.
@@ -148,6 +151,7 @@ pub(crate) async fn run(
             () = revived(&mut driver.revived) => driver.attempt_now(),
             () = until(driver.asking_until) => driver.nobody_answered(),
             () = until(driver.look_due) => driver.look_at_spare(),
+            () = until(driver.lanes.learning_due()) => driver.learn(),
         }
         while let Some((link, report)) = driver.replayed.pop_front() {
             driver.report(link, report);
@@ -185,6 +189,7 @@ impl Driver {
             pulse: Pulse::new(),
             standby: options.standby,
             spare: None,
+            lanes: Lanes::new(options.lane),
             look_due: None,
             replayed: VecDeque::new(),
             reports,
@@ -256,7 +261,10 @@ impl Driver {
             Report::Started(noise) => {
                 self.asking_until = None;
                 self.is_link_started = true;
-                self.pulse.started();
+                // How long ssh takes says more.
+                if !self.is_on_fast_lane() {
+                    self.pulse.started();
+                }
                 self.tell_noise(&noise);
                 self.link_opened(link);
                 self.timers.restart(Timer::Handshake, self.timing.handshake);

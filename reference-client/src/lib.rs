@@ -55,7 +55,7 @@ mod wake;
 
 pub use event::{Event, How};
 pub use host::Host;
-pub use options::{Options, Timing};
+pub use options::{Lane, Options, Timing};
 pub use rejoin_protocol::client::OnLoss;
 pub use rejoin_protocol::frame::From as ClaimFrom;
 pub use rejoin_protocol::{

@@ -7,7 +7,9 @@ use bytes::BytesMut;
 use rejoin_protocol::codec::{Acks, CLIENT_MAGIC, Decoder, Noise, WriteQueue};
 use rejoin_protocol::error::FrameError;
 use rejoin_protocol::{Frame, Link};
-use rejoin_ssh::{Attempt, Connect, LinkError, LinkErrorKind, LinkGuard, LinkReader, LinkWriter};
+use rejoin_ssh::{
+    Attempt, Connect, Link as Stream, LinkError, LinkErrorKind, LinkGuard, LinkReader, LinkWriter,
+};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
@@ -38,6 +40,34 @@ pub(crate) enum Report {
     Lost(LinkError),
 }
 
+/// How a link is opened.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Way {
+    /// As any other.
+    Usual(Attempt),
+    /// In a hurry.
+    Fast,
+}
+
+impl Way {
+    fn attempt(self) -> Attempt {
+        match self {
+            Self::Usual(attempt) => attempt,
+            Self::Fast => Attempt::Reconnect,
+        }
+    }
+
+    async fn open(self, connect: &dyn Connect) -> Result<Stream, LinkError> {
+        match self {
+            Self::Usual(attempt) => connect.connect(attempt).await,
+            Self::Fast => match connect.fast() {
+                Some(fast) => fast.await,
+                None => Err(LinkError::new(LinkErrorKind::Other, "there is no fast lane now")),
+            },
+        }
+    }
+}
+
 /// A link that is open or being opened.
 #[derive(Debug)]
 pub(crate) struct LiveLink {
@@ -52,16 +82,11 @@ pub(crate) type Reports = mpsc::Sender<(Link, Report)>;
 
 impl LiveLink {
     /// Opens a link.
-    pub(crate) fn open(
-        link: Link,
-        connect: Arc<dyn Connect>,
-        attempt: Attempt,
-        reports: Reports,
-    ) -> Self {
+    pub(crate) fn open(link: Link, connect: Arc<dyn Connect>, way: Way, reports: Reports) -> Self {
         let (frames, outgoing) = mpsc::unbounded_channel();
         let (end, ended) = oneshot::channel();
-        let opening = Opening { link, connect, attempt, reports, outgoing, end };
-        let course = Course::begin(link, attempt);
+        let opening = Opening { link, connect, way, reports, outgoing, end };
+        let course = Course::begin(link, way.attempt());
         let reader = tokio::spawn(opening.run().instrument(course.span()));
         Self { link, course, frames, reader, ended }
     }
@@ -87,7 +112,7 @@ impl LiveLink {
 struct Opening {
     link: Link,
     connect: Arc<dyn Connect>,
-    attempt: Attempt,
+    way: Way,
     reports: Reports,
     outgoing: mpsc::UnboundedReceiver<Frame>,
     end: oneshot::Sender<()>,
@@ -95,8 +120,8 @@ struct Opening {
 
 impl Opening {
     async fn run(self) {
-        let Self { link, connect, attempt, reports, outgoing, end } = self;
-        let opened = match connect.connect(attempt).await {
+        let Self { link, connect, way, reports, outgoing, end } = self;
+        let opened = match way.open(&*connect).await {
             Ok(opened) => opened,
             Err(error) => {
                 let _ = reports.send((link, Report::Lost(error))).await;

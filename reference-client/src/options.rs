@@ -25,9 +25,25 @@ pub struct Options {
     /// connection to keep. None stands by for a session that was idle for 15 minutes, on a machine
     /// that runs on its battery, or where links share a connection.
     pub standby: bool,
+    /// Which ways back are taken, where the connector has a fast one ([`rejoin_ssh::Connect::fast`]).
+    pub lane: Lane,
     /// How long to wait for what.
     pub timing: Timing,
     instance: ClientInstance,
+}
+
+/// Which ways back to a host are taken. Where there is only one, all of them are the same.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Lane {
+    /// Both at once: the session is back over whichever is up first, and moves to ssh when that is. For
+    /// the host that is two logins.
+    #[default]
+    Auto,
+    /// ssh alone. The host is never learnt.
+    Ssh,
+    /// The fast one alone for as long as it lasts, and ssh where it fails. What ssh does beside its link,
+    /// such as forwarding ports, is not done meanwhile.
+    Fast,
 }
 
 /// How long to wait for what. Time asleep does not count, except for [`Timing::open`].
@@ -108,6 +124,7 @@ impl Options {
             take_over: false,
             may_ask: true,
             standby: false,
+            lane: Lane::default(),
             timing: Timing::default(),
             instance: ClientInstance::from_bytes(random()?),
         })

@@ -47,6 +47,7 @@ pub(super) fn measure(
     if !rival.keeps_sessions() {
         return fresh_echo(stage, course);
     }
+    let logins = stage.logins();
     let mut running = Running::start(stage, course, rival)?;
     let number = running.type_number()?;
     if running.answer(number, within(LIMIT))?.is_none() {
@@ -54,6 +55,9 @@ pub(super) fn measure(
     }
     if rival == Rival::Standby {
         stage.wait_for_standby(course)?;
+    }
+    if let Some(more) = rival.learning_logins() {
+        stage.wait_for_logins(course, logins + more)?;
     }
     // What came with the start has to be over: acknowledgements, a first redraw.
     thread::sleep(Duration::from_millis(500));

@@ -82,6 +82,15 @@ impl Rival {
         needed.iter().find(|(program, _)| which(program).is_none()).map(|(_, install)| *install)
     }
 
+    /// How many logins it has made, its session's included, when it knows the host.
+    pub(super) fn learning_logins(self) -> Option<usize> {
+        match self {
+            Self::Rejoin => Some(3),
+            Self::Standby => Some(4),
+            _ => None,
+        }
+    }
+
     /// Whether a session with a terminal lives on after its connection.
     pub(super) fn keeps_sessions(self) -> bool {
         self != Self::Ssh

@@ -9,7 +9,7 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use rejoin_ssh::testing::{Relay, Signal, Sshd};
+use rejoin_ssh::testing::{Agent, Relay, Signal, Sshd};
 use rustix::process::{Pid, kill_process};
 use tokio::runtime::Runtime;
 
@@ -26,6 +26,8 @@ pub(super) struct Stage {
     pub(super) shpool: Option<PathBuf>,
     wires: Option<Wires>,
     sshd: Sshd,
+    /// Has the user's key: a fast lane needs one.
+    agent: Agent,
     folder: tempfile::TempDir,
 }
 
@@ -69,9 +71,10 @@ impl Stage {
             sshd = sshd.config_line(format!("ListenAddress {}", wire.host()));
         }
         let sshd = sshd.start()?;
+        let agent = Agent::start(&sshd.user_key())?;
         // The next build takes this program's place, and a session is to be started after it, too.
         fs::copy(std::env::current_exe()?, folder.path().join("program"))?;
-        let stage = Self { runtime, programs, shpool, wires, sshd, folder };
+        let stage = Self { runtime, programs, shpool, wires, sshd, agent, folder };
         stage.clear()?;
         Ok(stage)
     }
@@ -115,6 +118,25 @@ impl Stage {
             std::thread::sleep(Duration::from_millis(50));
         }
         std::thread::sleep(course.round_trip * 2 + Duration::from_millis(200));
+        Ok(())
+    }
+
+    /// How many logins there were on the host.
+    pub(super) fn logins(&self) -> usize {
+        let is_login = |line: &&String| line.starts_with("Accepted publickey");
+        self.sshd.log().iter().filter(is_login).count()
+    }
+
+    /// Waits until so many logins were made from which a host is learnt, and the client is through with them.
+    pub(super) fn wait_for_logins(&self, course: &Course, logins: usize) -> io::Result<()> {
+        let deadline = Instant::now() + Duration::from_mins(1);
+        while self.logins() < logins {
+            if Instant::now() > deadline {
+                return Err(io::Error::other("the host is not learnt"));
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        std::thread::sleep(course.round_trip * 4 + Duration::from_millis(500));
         Ok(())
     }
 
@@ -180,7 +202,8 @@ impl Stage {
     /// The words of ssh that lead to the host, its name included.
     pub(super) fn ssh_words(&self, course: &Course) -> Vec<OsString> {
         let addr = course.relay.as_ref().map_or(self.sshd.addr(), Relay::addr);
-        let mut words = self.sshd.ssh_options(addr.port());
+        let mut words: Vec<OsString> = self.agent.ssh_options().into();
+        words.extend(self.sshd.ssh_options(addr.port()));
         words.push(self.address(course).to_string().into());
         words
     }

@@ -203,11 +203,25 @@ pub(crate) struct SessionOptions {
     /// Keep a second connection ready: a lost one costs one round trip then, instead of a login
     #[arg(long)]
     pub(crate) standby: bool,
+    /// How to come back: with ssh, faster than ssh where the host is known well enough, or both at once
+    #[arg(long, value_enum, value_name = "LANE", default_value = "auto")]
+    pub(crate) lane: WhichLane,
     /// Give up when the host was out of reach for so long; the process stays [default: never]
     ///
     /// A host that only waits for you, for a passphrase or a second factor, is not out of reach.
     #[arg(long, value_name = "DURATION", value_parser = values::duration)]
     pub(crate) give_up: Option<Duration>,
+}
+
+/// How to come back.
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum WhichLane {
+    /// Both at once; ssh takes over when it is up
+    Auto,
+    /// With ssh alone
+    Ssh,
+    /// Without ssh, as long as that works
+    Fast,
 }
 
 /// What to do when the process is gone.

@@ -5,7 +5,7 @@ use std::ffi::OsStr;
 use std::io::IsTerminal as _;
 use std::sync::Arc;
 
-use rejoin_ssh::{Attempt, Connect};
+use rejoin_ssh::{Attempt, Connect, Ineligible};
 use tokio::time::Instant;
 
 use super::args::LinkOptions;
@@ -57,6 +57,12 @@ impl Aside {
         self.host.attach()
     }
 
+    /// Whether the host can be come back to over the fast lane.
+    pub(crate) async fn check_fast_lane(&mut self) -> Result<(), Ineligible> {
+        let checked = self.host.check_fast_lane();
+        self.while_waiting(checked).await
+    }
+
     /// Where the chatter is read from here on.
     pub(crate) fn into_chatter(self) -> Chatter {
         self.chatter
@@ -82,6 +88,10 @@ impl Shown {
                 Some(said) = chatter.recv() => match said {
                     Said::News(news) => self.show(self.deploying.show(&news)),
                     Said::Ssh(_, line) if self.is_verbose => self.show(Show::Line(line)),
+                    Said::Lane(news) if self.is_verbose => {
+                        self.show(Show::Line(format!("rejoin: {news}")));
+                    }
+                    Said::Lane(_) => {}
                     Said::Ssh(_, line) => {
                         if held_back.len() < MOST_LINES {
                             held_back.push(line);

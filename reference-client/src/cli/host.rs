@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rejoin_protocol::codec::SERVER_MAGIC;
-use rejoin_ssh::{Attempt, Connect, DeployConnect, DeployNews, Deployment, SshConnect};
+use rejoin_ssh::{Attempt, Connect, DeployConnect, DeployNews, Deployment, Ineligible, SshConnect};
 use tokio::sync::mpsc;
 
 use super::args::LinkOptions;
@@ -19,6 +19,8 @@ pub(crate) enum Said {
     Ssh(Attempt, String),
     /// About the server program.
     News(DeployNews),
+    /// About the fast lane.
+    Lane(String),
 }
 
 /// How long ssh's words wait for the failure that they announce, which then says it all.
@@ -30,6 +32,9 @@ pub(crate) const MOST_LINES: usize = 1000;
 /// The word by which this program is ssh's helper that gets a connection from here. It is looked for
 /// before anything else is: every reconnect waits for it.
 pub(crate) const HAND_OVER: &str = "__hand-over";
+
+/// The word by which this program is ssh's helper that says which host key it judges.
+pub(crate) const HOST_KEY: &str = "__host-key";
 
 /// All that is said.
 pub(crate) type Chatter = mpsc::Receiver<Said>;
@@ -54,13 +59,16 @@ impl Host {
         let (sender, chatter) = mpsc::channel(MOST_LINES);
         // After the end of the session nobody listens.
         let say = move |said| drop(sender.try_send(said));
-        let tell = say.clone();
+        let (tell, tell_lane) = (say.clone(), say.clone());
         let ssh = SshConnect::new(destination, "")
             .program(&link.ssh)
             .options(link.ssh_options.handed_on())
             .on_stderr(move |attempt, line| say(Said::Ssh(attempt, line.to_owned())));
         let ssh = match std::env::current_exe() {
-            Ok(program) => ssh.hand_over_program(program, [HAND_OVER]),
+            Ok(program) => ssh
+                .hand_over_program(&program, [HAND_OVER])
+                .fast_lane(program, [HOST_KEY])
+                .on_fast_lane(move |news| tell_lane(Said::Lane(news.to_string()))),
             Err(_) => ssh,
         };
         let program = link.server.clone().map_or_else(
@@ -78,6 +86,12 @@ impl Host {
     pub(crate) fn followed(mut self, attempts: fn(Attempt) -> bool) -> Self {
         self.ssh = self.ssh.timeline(attempts);
         self
+    }
+
+    /// Whether it can be come back to over the fast lane. It is learnt for that.
+    pub(crate) fn check_fast_lane(&self) -> impl Future<Output = Result<(), Ineligible>> + use<> {
+        let ssh = self.ssh.clone();
+        async move { ssh.check_fast_lane().await }
     }
 
     /// Opens links for one session.

@@ -59,6 +59,7 @@ pub(crate) async fn run(
             Some(said) = chatter.recv() => match said {
                 Said::Ssh(attempt, line) => job.ssh_says(attempt, line),
                 Said::News(news) => job.deploys(&news),
+                Said::Lane(line) => job.say_from(Volume::Verbose, &line),
             },
             told = signals.next() => job.told(told),
             () = at(job.due) => job.tick(),

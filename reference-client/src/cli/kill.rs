@@ -4,7 +4,7 @@ use std::io::IsTerminal as _;
 
 use rejoin_client::{Incarnation, Session, Tenure};
 
-use super::args::{Kill, SessionOptions};
+use super::args::{Kill, SessionOptions, WhichLane};
 use super::aside::Aside;
 use super::listing::{self, Row};
 use super::remote::{print, rows};
@@ -68,8 +68,12 @@ fn is_wanted(rows: &[Row], destination: &str) -> bool {
 }
 
 async fn close(aside: &mut Aside, row: &Row) -> Fallible<Ending> {
-    let mut options =
-        run::options(&SessionOptions { events: None, standby: false, give_up: None })?;
+    let mut options = run::options(&SessionOptions {
+        events: None,
+        standby: false,
+        lane: WhichLane::Ssh,
+        give_up: None,
+    })?;
     options.session = row.id()?;
     let incarnation = Incarnation(row.incarnation.unwrap_or(0));
     let tenure = Tenure(row.tenure.unwrap_or(0));

@@ -6,10 +6,10 @@ use std::os::unix::process::CommandExt as _;
 use std::process::Command as Program;
 
 use rejoin_client::spec::{Command, Overflow, ProcessSpec, Terminal};
-use rejoin_client::{ClientName, OnLoss, Options, Session};
+use rejoin_client::{ClientName, Lane, OnLoss, Options, Session};
 use rejoin_ssh::Attempt;
 
-use super::args::{LinkOptions, ProcessOptions, Run, SessionOptions, WhenLost};
+use super::args::{LinkOptions, ProcessOptions, Run, SessionOptions, WhenLost, WhichLane};
 use super::events::EventLog;
 use super::host::Host;
 use super::job;
@@ -130,6 +130,11 @@ pub(crate) fn options(given: &SessionOptions) -> Fallible<Options> {
     options.name = own_name();
     options.timing.give_up = given.give_up;
     options.standby = given.standby;
+    options.lane = match given.lane {
+        WhichLane::Auto => Lane::Auto,
+        WhichLane::Ssh => Lane::Ssh,
+        WhichLane::Fast => Lane::Fast,
+    };
     Ok(options)
 }
 

@@ -9,7 +9,7 @@ use rejoin_ssh::Attempt;
 use tokio::time::Instant;
 
 use super::Driver;
-use crate::link::LiveLink;
+use crate::link::{LiveLink, Way};
 use crate::session::{Taken, output_of};
 use crate::wake;
 
@@ -38,6 +38,11 @@ impl Driver {
         self.is_asking_allowed = false;
         self.is_link_opened = false;
         self.is_link_started = false;
+        // A link that is there is sooner there than any.
+        if !may_ask && !self.has_ready_spare() && self.open_fast() {
+            return;
+        }
+        self.lanes.left_to_ssh();
         // One that is only being opened asks nobody.
         if (!may_ask || self.has_ready_spare()) && self.use_spare() {
             return;
@@ -47,7 +52,7 @@ impl Driver {
         self.pulse.opened();
         let attempt = if may_ask { Attempt::First } else { Attempt::Reconnect };
         let (link, reports) = (Link(self.links), self.reports.clone());
-        let live = LiveLink::open(link, Arc::clone(&self.connect), attempt, reports);
+        let live = LiveLink::open(link, Arc::clone(&self.connect), Way::Usual(attempt), reports);
         live.course.used(self.detached_since.elapsed());
         self.link = Some(live);
     }
@@ -121,7 +126,7 @@ impl Driver {
         let delay = if self.needs_user {
             self.unreachable_since = Instant::now();
             self.timing.needs_user
-        } else if self.has_ready_spare() {
+        } else if self.has_other_lane() || self.has_ready_spare() {
             Duration::ZERO
         } else {
             self.backoff.next_delay(&self.timing).saturating_sub(self.time_without_answer())

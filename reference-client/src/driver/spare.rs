@@ -14,7 +14,7 @@ use rejoin_ssh::Attempt;
 use tokio::time::Instant;
 
 use super::Driver;
-use crate::link::{LiveLink, Report};
+use crate::link::{LiveLink, Report, Way};
 use crate::power;
 
 /// What a spare may report before it is used: it is open, it has begun to speak, it greets.
@@ -166,7 +166,9 @@ impl Driver {
             self.connect.prepare();
         }
         let is_asked = self.pulse.has_asked() && self.spare.is_some();
-        if !is_doubtful && !is_asked && !self.wants_standby() {
+        self.move_to_ssh();
+        let is_wanted = self.wants_standby() || self.wants_ssh_lane();
+        if !is_doubtful && !is_asked && !is_wanted {
             // While nothing is attached, it may be the next to be used.
             if self.machine.is_attached() {
                 self.drop_spare();
@@ -197,11 +199,14 @@ impl Driver {
             Some(_) => looked + REVIEW,
             None => (began + self.timing.doubt).max(not_before).max(looked + RETRY),
         });
-        [given_up, doubt, standby, self.question_due()].into_iter().flatten().min()
+        [given_up, doubt, standby, self.question_due(), self.lanes_due()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// Only for a session that is or was attached: what starts a process takes the usual way.
-    fn has_spares(&self) -> bool {
+    pub(super) fn has_spares(&self) -> bool {
         let is_known = self.machine.holder().is_some() && !self.machine.is_ended();
         let is_asking = self.is_asking_allowed && !self.is_link_started;
         is_known && !is_asking && !self.needs_user && self.connect.is_exclusive()
@@ -266,14 +271,14 @@ impl Driver {
             && !power::is_on_battery()
     }
 
-    fn open_spare(&mut self) {
+    pub(super) fn open_spare(&mut self) {
         if !self.has_spares() {
             return;
         }
         self.links += 1;
         let (link, reports) = (Link(self.links), self.reports.clone());
         let connect = Arc::clone(&self.connect);
-        let live = LiveLink::open(link, connect, Attempt::Reconnect, reports);
+        let live = LiveLink::open(link, connect, Way::Usual(Attempt::Reconnect), reports);
         let since = Instant::now();
         self.pulse.tried = since;
         self.spare = Some(Spare { live, since, reports: Vec::new(), ready: None });
@@ -299,6 +304,8 @@ impl Driver {
         if !is_welcome || spare.reports.len() >= MOST_REPORTS {
             self.drop_spare();
             self.pulse.not_before = Instant::now() + PAUSE;
+            let error = if let Report::Lost(error) = &report { Some(error) } else { None };
+            self.ssh_lane_failed(error);
             return;
         }
         match report {
@@ -325,6 +332,11 @@ impl Driver {
         let Some(link) = self.link.as_ref().map(|live| live.link) else { return };
         self.last_loss = String::from("nothing was heard for too long, and another connection was");
         self.drop_dead(link, MachineEvent::LinkLost(link));
+    }
+
+    /// Whether there is one, ready or not.
+    pub(super) fn has_spare(&self) -> bool {
+        self.spare.is_some()
     }
 
     /// Whether the next attempt needs no wait: a link is there.

@@ -22,6 +22,7 @@ impl Driver {
         match notice {
             Notice::Attached { .. } => self.attached(&notice),
             Notice::Detached(loss) => {
+                self.lanes.detached();
                 self.detached_since = Instant::now();
                 self.unreachable_since = self.detached_since;
                 if self.last_loss.is_empty() {
@@ -71,6 +72,7 @@ impl Driver {
         self.session_host.clone_from(&self.host_name);
         self.last_loss.clear();
         self.backoff.attached();
+        self.attached_over_lane();
         self.publish_state();
         let host = self.host_name.clone().or_else(|| host.map(|host| host.to_string()));
         self.tell(Event::Attached {

@@ -3,10 +3,10 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 
-use rejoin_ssh::testing::Signal;
+use rejoin_ssh::testing::{Agent, Signal};
 use serde_json::Value;
 
-use crate::support::{Host, rejoin_server};
+use crate::support::{Host, rejoin_server, until};
 
 /// What the doctor finds, and its exit status.
 fn examine(host: &Host, server: &str) -> (Value, i32) {
@@ -83,4 +83,23 @@ fn what_keeps_a_connection_from_the_server_program_is_told_by_its_place() {
     let (found, status) = examine(&host, server());
     assert_eq!(status, 255);
     assert_eq!(finding(&found, "ssh")["verdict"], "fails", "{found}");
+}
+
+#[test]
+fn whether_there_is_a_fast_lane_is_told_and_why_not() {
+    rejoin_ssh::needs!("ssh", "sshd", "ps", "ssh-agent", "ssh-add");
+    let host = Host::start();
+    let (found, status) = examine(&host, server());
+    assert_eq!(status, 0);
+    let lane = finding(&found, "lane");
+    assert_eq!(lane["verdict"], "note");
+    assert_eq!(lane["text"], "ssh alone: there is no ssh agent");
+    let agent = Agent::start(&host.sshd_file("user_key")).unwrap();
+    let plan = host.plan().subcommand("doctor").with(["--json"]).with(agent.ssh_options());
+    let mut client = plan.run_words::<&str>([]);
+    let (status, output) = client.finish();
+    assert_eq!(status, 0, "{}", client.stderr());
+    let found: Value = serde_json::from_slice(&output).unwrap();
+    assert_eq!(finding(&found, "lane")["verdict"], "works", "{found:#}");
+    until("its logins are over", || host.sshd().sessions().unwrap().is_empty());
 }

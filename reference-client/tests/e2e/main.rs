@@ -11,6 +11,7 @@ mod deploy;
 mod doctor;
 mod dropin;
 mod environment;
+mod fast_lane;
 mod frames;
 mod hand_over;
 mod housekeeping;

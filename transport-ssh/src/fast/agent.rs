@@ -120,7 +120,7 @@ mod tests {
     use super::*;
 
     fn agent_of(settings: &str) -> Option<Agent> {
-        Agent::of(&Resolved::of(&format!("hostname h\nport 22\n{settings}")))
+        Agent::of(&Resolved::of(&format!("hostname h\nport 22\n{settings}")).unwrap())
     }
 
     #[test]

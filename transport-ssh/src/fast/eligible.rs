@@ -156,7 +156,7 @@ mod tests {
     use super::*;
 
     fn resolved(settings: &str) -> Resolved {
-        Resolved::of(&format!("hostname h\nport 22\n{settings}"))
+        Resolved::of(&format!("hostname h\nport 22\n{settings}")).unwrap()
     }
 
     fn learnt(kex: Kex, theirs: &[&str]) -> Learnt {

@@ -60,6 +60,8 @@ pub enum FastNews {
     Learnt,
     /// It is not taken.
     Ineligible(Ineligible),
+    /// It was taken, and the command runs.
+    Taken,
     /// It was taken, and led to nothing; why, in words.
     Failed(String),
 }
@@ -69,6 +71,7 @@ impl fmt::Display for FastNews {
         match self {
             Self::Learnt => f.write_str("the fast lane is ready"),
             Self::Ineligible(why) => write!(f, "no fast lane: {why}"),
+            Self::Taken => f.write_str("there is a link over the fast lane"),
             Self::Failed(why) => write!(f, "the fast lane leads nowhere: {why}"),
         }
     }
@@ -171,8 +174,9 @@ impl FastLane {
         Some(Box::pin(async move {
             let connected = lane.hurry(&ssh, &host).await;
             lane.make_ephemeral(host);
-            if let Err(error) = &connected {
-                lane.tell(&FastNews::Failed(error.to_string()));
+            match &connected {
+                Ok(_) => lane.tell(&FastNews::Taken),
+                Err(error) => lane.tell(&FastNews::Failed(error.to_string())),
             }
             connected
         }))

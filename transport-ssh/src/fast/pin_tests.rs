@@ -91,7 +91,8 @@ fn keys_are_known_by_their_fingerprints_and_certificates_by_that_of_their_key() 
 fn an_rsa_host_key_is_shown_under_the_kinds_that_ssh_allows() {
     let pin = Pin(Writer::new().string("ssh-rsa").string([1]).finish());
     let resolved =
-        Resolved::of("hostname h\nport 22\nhostkeyalgorithms rsa-sha2-256,ssh-ed25519,ssh-rsa");
+        Resolved::of("hostname h\nport 22\nhostkeyalgorithms rsa-sha2-256,ssh-ed25519,ssh-rsa")
+            .unwrap();
     let lists = |names: &[&str]| Lists {
         host_keys: names.iter().map(|name| (*name).to_owned()).collect(),
         ..Lists::default()

@@ -10,7 +10,7 @@ use rejoin_ssh::{LinkError, LinkErrorKind};
 
 use findings::{Findings, Report, Verdict};
 
-use super::args::{Question, SessionOptions};
+use super::args::{Question, SessionOptions, WhichLane};
 use super::aside::Aside;
 use super::quote::shown;
 use super::remote::{answer, misunderstood, print};
@@ -32,6 +32,7 @@ pub(crate) async fn doctor(question: Question) -> Ending {
             if !findings.has_failed() {
                 aside = aside.followed(|_| true);
                 try_out(&mut aside, &mut findings).await;
+                check_lane(&mut aside, &mut findings).await;
             }
         }
         Err(error) => findings.add(check_of(error.kind), Verdict::Fails, shown(&error.message)),
@@ -72,13 +73,17 @@ fn check_of(kind: LinkErrorKind) -> &'static str {
 }
 
 async fn try_out(aside: &mut Aside, findings: &mut Findings) {
-    let options =
-        match run::options(&SessionOptions { events: None, standby: false, give_up: None }) {
-            Ok(options) => options,
-            Err(ending) => {
-                return findings.add("session", Verdict::Fails, ending.line.unwrap_or_default());
-            }
-        };
+    let options = match run::options(&SessionOptions {
+        events: None,
+        standby: false,
+        lane: WhichLane::Ssh,
+        give_up: None,
+    }) {
+        Ok(options) => options,
+        Err(ending) => {
+            return findings.add("session", Verdict::Fails, ending.line.unwrap_or_default());
+        }
+    };
     let mut timelines = Timelines::collected();
     let connect = aside.attach();
     match aside.while_waiting(trial::run(connect, options)).await {
@@ -99,6 +104,14 @@ async fn try_out(aside: &mut Aside, findings: &mut Findings) {
             findings.reconnect = timelines.ready().filter(|timeline| timeline.is_resumed);
         }
         Err(trial::Failure(why)) => findings.add("session", Verdict::Fails, shown(&why)),
+    }
+}
+
+/// Whether this host is come back to faster than ssh can. It works without.
+async fn check_lane(aside: &mut Aside, findings: &mut Findings) {
+    match aside.check_fast_lane().await {
+        Ok(()) => findings.add("lane", Verdict::Works, "there is a fast lane beside ssh"),
+        Err(why) => findings.add("lane", Verdict::Note, shown(&format!("ssh alone: {why}"))),
     }
 }
 

@@ -1,0 +1,211 @@
+//! Coming back over the fast lane, beside ssh.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
+
+use rejoin_ssh::testing::Agent;
+
+use crate::support::{Client, Host, Plan, rejoin_server, until};
+
+/// Sends lines back behind its own process id.
+const ECHO: &str = "echo $$; while read -r line; do echo \"$$ $line\"; done";
+/// What the fast lane's own client identifies itself as, in sshd's log.
+const OURS: &str = "software version rejoin";
+
+/// A host whose sshd tells who connects, and an agent with its user's key.
+struct Lane {
+    host: Host,
+    agent: Agent,
+}
+
+impl Lane {
+    fn start() -> Self {
+        let host = Host::with(|sshd| sshd.config_line("LogLevel DEBUG1"));
+        let agent = Agent::start(&host.sshd_file("user_key")).unwrap();
+        Self { host, agent }
+    }
+
+    /// A run that tells what happens.
+    fn plan(&self) -> Plan<'_> {
+        self.host.plan().with(["-v"]).with(self.agent.ssh_options())
+    }
+
+    fn logins(&self) -> usize {
+        self.logins_of(OURS)
+    }
+
+    fn logins_of(&self, whose: &str) -> usize {
+        self.host.sshd().log().iter().filter(|line| line.contains(whose)).count()
+    }
+
+    /// An ssh that goes no further while there is this file.
+    fn held_ssh(&self) -> (PathBuf, PathBuf) {
+        let (ssh, hold) = (self.host.home().join("ssh"), self.host.home().join("hold"));
+        self.script(
+            &ssh,
+            &format!("while [ -e '{}' ]; do sleep 0.05; done; exec ssh \"$@\"", hold.display()),
+        );
+        (ssh, hold)
+    }
+
+    fn script(&self, path: &PathBuf, text: &str) {
+        fs::write(path, format!("#!/bin/sh\n{text}\n")).unwrap();
+        fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+}
+
+#[track_caller]
+fn until_told(client: &Client, what: &str) {
+    until(what, || client.stderr().contains(what));
+}
+
+/// It is learnt once a session was calm for a while.
+#[track_caller]
+fn until_ready(client: &Client) {
+    until_told(client, "rejoin: the fast lane is ready");
+}
+
+#[test]
+fn a_session_is_back_over_the_fast_lane_and_moves_to_ssh_when_that_is_up() {
+    rejoin_ssh::needs!("ssh", "sshd", "ps", "ssh-agent", "ssh-add");
+    let lane = Lane::start();
+    let (ssh, hold) = lane.held_ssh();
+    let mut client = lane.plan().with(["--ssh".as_ref(), ssh.as_os_str()]).run("cat");
+    until_ready(&client);
+    assert_eq!(lane.logins(), 1);
+    let text: String = (0..200_000).map(|number| format!("{number}\n")).collect();
+    let pieces: Vec<&str> = [0, 1, 2, 3]
+        .map(|quarter| {
+            let quarters = text.len() / 4;
+            &text[quarter * quarters..if quarter == 3 {
+                text.len()
+            } else {
+                (quarter + 1) * quarters
+            }]
+        })
+        .into();
+    client.write(pieces[0]);
+    fs::write(&hold, "").unwrap();
+    lane.host.cut();
+    // ssh is held: there is no other way.
+    client.nth_event("attached", 2);
+    until_told(&client, "rejoin: there is a link over the fast lane");
+    client.write(pieces[1]);
+    client.until_written(pieces[0].len() + pieces[1].len());
+    client.write(pieces[2]);
+    fs::remove_file(&hold).unwrap();
+    let moved = client.nth_event("detached", 2);
+    assert_eq!(moved["reason"], "ssh is there, and takes over from the fast lane");
+    client.nth_event("attached", 3);
+    client.write(pieces[3]);
+    until("the fast link is closed", || lane.host.sshd().sessions().unwrap().len() == 1);
+    let (status, output) = client.finish();
+    assert_eq!(status, 0);
+    assert!(output == text.as_bytes(), "the bytes came back changed");
+    assert_eq!(lane.logins(), 2);
+    assert_eq!(lane.host.servers().len(), 0);
+}
+
+#[test]
+fn without_ssh_beside_it_the_fast_lane_is_all_that_there_is_and_is_taken_again() {
+    rejoin_ssh::needs!("ssh", "sshd", "ps", "ssh-agent", "ssh-add");
+    let lane = Lane::start();
+    let mut client = lane.plan().with(["--lane", "fast"]).run(ECHO);
+    let pid = client.line(1);
+    until_ready(&client);
+    for round in 2..4 {
+        lane.host.cut();
+        client.nth_event("attached", round);
+        client.write("x\n");
+        assert_eq!(client.line(round), format!("{pid} x"));
+        assert_eq!(lane.logins(), round);
+        assert_eq!(lane.logins_of("software version OpenSSH"), 2, "the first, and to learn");
+    }
+    assert_eq!(client.finish().0, 0);
+}
+
+#[test]
+fn a_session_that_is_left_to_ssh_never_takes_the_fast_lane() {
+    rejoin_ssh::needs!("ssh", "sshd", "ps", "ssh-agent", "ssh-add");
+    let lane = Lane::start();
+    let mut left = lane.plan().with(["--lane", "ssh"]).run(ECHO);
+    left.event("attached");
+    let mut other = lane.plan().with(["--lane", "fast"]).run(ECHO);
+    // The one that was there first would have been calm first.
+    until_ready(&other);
+    lane.host.cut();
+    left.nth_event("attached", 2);
+    other.nth_event("attached", 2);
+    assert_eq!(lane.logins(), 2, "the other one has learnt and come back");
+    assert!(!left.stderr().contains("fast lane"), "{}", left.stderr());
+    assert_eq!((left.finish().0, other.finish().0), (0, 0));
+}
+
+#[test]
+fn an_agent_that_is_gone_leaves_the_way_back_to_ssh_which_is_told() {
+    rejoin_ssh::needs!("ssh", "sshd", "ps", "ssh-agent", "ssh-add");
+    let lane = Lane::start();
+    let mut client = lane.plan().run(ECHO);
+    let pid = client.line(1);
+    until_ready(&client);
+    fs::remove_file(lane.agent.socket()).unwrap();
+    lane.host.cut();
+    client.nth_event("attached", 2);
+    until_told(&client, "rejoin: the fast lane leads nowhere: the ssh agent did not sign");
+    client.write("x\n");
+    assert_eq!(client.line(2), format!("{pid} x"));
+    assert_eq!(client.finish().0, 0);
+}
+
+#[test]
+fn another_host_key_leaves_the_way_back_to_ssh_which_judges_it() {
+    rejoin_ssh::needs!("ssh", "sshd", "ps", "ssh-agent", "ssh-add", "ssh-keygen");
+    let lane = Lane::start();
+    let mut client = lane.plan().run(ECHO);
+    let pid = client.line(1);
+    until_ready(&client);
+    lane.host.sshd().change_host_key().unwrap();
+    lane.host.cut();
+    until_told(&client, "the host has another key than the one ssh accepted");
+    until_told(&client, "needs you: look at the host's key with ssh");
+    // The person has looked, and the key is right.
+    let key = fs::read_to_string(lane.host.sshd_file("host_key.pub")).unwrap();
+    let known = lane.host.sshd_file("known_hosts");
+    let name = fs::read_to_string(&known).unwrap();
+    let name = name.split(' ').next().unwrap();
+    fs::write(&known, format!("{name} {key}")).unwrap();
+    client.nth_event("attached", 2);
+    client.write("x\n");
+    assert_eq!(client.line(2), format!("{pid} x"));
+    assert_eq!(client.finish().0, 0);
+}
+
+/// Everything that the fast lane sends has arrived then, and has had its effect; and nobody hears of it.
+#[test]
+fn an_attach_program_that_runs_unheard_does_no_harm() {
+    rejoin_ssh::needs!("ssh", "sshd", "ps", "ssh-agent", "ssh-add");
+    let lane = Lane::start();
+    let (server, cut) = (lane.host.home().join("server"), lane.host.home().join("cut"));
+    let (real, cut_path) = (rejoin_server().display(), cut.display());
+    lane.script(
+        &server,
+        &format!(
+            "if [ -e '{cut_path}' ]; then rm '{cut_path}'; kill -9 $PPID; fi; exec '{real}' \"$@\""
+        ),
+    );
+    let mut client =
+        lane.plan().with(["--lane", "fast"]).server(server.to_str().unwrap()).run(ECHO);
+    let pid = client.line(1);
+    until_ready(&client);
+    fs::write(&cut, "").unwrap();
+    client.write("before\n");
+    lane.host.cut();
+    until("it has run", || !cut.exists());
+    client.write("after\n");
+    assert_eq!(client.line(3), format!("{pid} after"));
+    assert_eq!(client.line(2), format!("{pid} before"));
+    assert_eq!(lane.host.servers().len(), 1);
+    assert_eq!(client.finish().0, 0);
+    assert_eq!(client.output().lines().count(), 0, "nothing came twice");
+}
