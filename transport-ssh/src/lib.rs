@@ -88,8 +88,8 @@ pub trait Connect: Send + Sync + 'static {
     fn prepare(&self) {}
 
     /// A link in a hurry: one that takes fewer round trips than [`connect`](Self::connect) does, and may end
-    /// sooner. None if there is none now; by default, never. Unlike other links, it has started only when
-    /// the other side runs what it is for.
+    /// sooner. None if there is none now; by default, never. Such a link has started once the host has proved
+    /// to be the right one; what is written to it at once goes out together with the login.
     ///
     /// An error says nothing about what `connect` would come to. Cancel-safe as that is.
     fn fast(&self) -> Option<BoxFuture<'_, Result<Link, LinkError>>> {

@@ -80,6 +80,17 @@ async fn link(connector: &SshConnect) -> Result<Link, LinkError> {
     in_time("a link or an error", fast).await
 }
 
+/// Why there is no link, or why it ends.
+async fn failure(connector: &SshConnect) -> LinkError {
+    let (mut reader, writer, guard) = match link(connector).await {
+        Ok(link) => link.into_parts(),
+        Err(error) => return error,
+    };
+    let _ = in_time("the end", reader.read_to_end(&mut Vec::new())).await;
+    drop((reader, writer));
+    in_time("the post-mortem", guard.post_mortem()).await
+}
+
 async fn echo(connector: &SshConnect) -> Echo {
     let (reader, writer, guard) = link(connector).await.unwrap().into_parts();
     Echo { reader, writer, guard }
@@ -120,7 +131,8 @@ async fn the_end_of_a_link_is_told_as_that_of_an_ssh() {
     assert_eq!(said, "hello the end\n");
     let error = in_time("the post-mortem", guard.post_mortem()).await;
     assert_eq!(error.kind, LinkErrorKind::ServerMissing, "{error:?}");
-    let cut = echo(&connector).await;
+    let mut cut = echo(&connector).await;
+    cut.say(b"started").await;
     lane.relay.cut_all_reset();
     let error = cut.why_it_ended().await;
     assert_eq!(error.kind, LinkErrorKind::Closed, "{error:?}");
@@ -134,7 +146,7 @@ async fn another_host_key_is_told_nothing_but_a_key_exchange_and_erases_what_was
     lane.learn(&connector).await;
     lane.sshd.change_host_key().unwrap();
     let before = lane.sshd.log().len();
-    let error = link(&connector).await.unwrap_err();
+    let error = failure(&connector).await;
     assert_eq!(error.message, "the host has another key than the one ssh accepted");
     assert!(connector.fast().is_none());
     until("the connection ends", || lane.sshd.sessions().unwrap().is_empty()).await;
@@ -166,7 +178,7 @@ async fn a_server_with_other_methods_is_a_wrong_prediction_and_erases_what_was_l
     let connector = lane.connector("exec cat");
     lane.learn(&connector).await;
     lane.sshd.reconfigure("KexAlgorithms ecdh-sha2-nistp256").unwrap();
-    link(&connector).await.unwrap_err();
+    failure(&connector).await;
     assert!(connector.fast().is_none());
     // What is left to ssh works as ever.
     Echo::start(&connector, Attempt::Reconnect).await;
@@ -179,7 +191,7 @@ async fn an_agent_that_is_slow_or_gone_fails_the_link_and_nothing_else() {
     let connector = lane.connector("exec cat");
     lane.learn(&connector).await;
     lane.agent.set_stopped(true).unwrap();
-    let error = link(&connector).await.unwrap_err();
+    let error = failure(&connector).await;
     assert!(error.message.starts_with("the ssh agent did not sign"), "{error}");
     lane.agent.set_stopped(false).unwrap();
     assert!(connector.fast().is_none(), "the host has counted that");
@@ -187,7 +199,7 @@ async fn an_agent_that_is_slow_or_gone_fails_the_link_and_nothing_else() {
     let connector = gone.connector("exec cat");
     gone.learn(&connector).await;
     fs::remove_file(gone.agent.socket()).unwrap();
-    let error = link(&connector).await.unwrap_err();
+    let error = failure(&connector).await;
     assert!(error.message.starts_with("the ssh agent did not sign"), "{error}");
     // It has the key in a file, too.
     Echo::start(&connector, Attempt::Reconnect).await;
@@ -200,7 +212,7 @@ async fn a_connection_that_is_refused_or_never_answered_says_nothing_about_the_h
     let connector = lane.connector("exec cat");
     lane.learn(&connector).await;
     lane.relay.silence();
-    let error = link(&connector).await.unwrap_err();
+    let error = failure(&connector).await;
     assert_eq!(error.kind, LinkErrorKind::Unreachable, "{error:?}");
     lane.relay.resume();
     echo(&connector).await.say(b"still known").await;
@@ -215,7 +227,7 @@ async fn a_reset_anywhere_in_the_handshake_ends_it_and_leaves_ssh_its_way() {
         let connector = lane.connector("exec cat");
         lane.learn(&connector).await;
         lane.relay.cut_after(bytes);
-        let error = link(&connector).await.unwrap_err();
+        let error = failure(&connector).await;
         assert_eq!(error.kind, LinkErrorKind::Unreachable, "{error:?}");
         lane.relay.cut_plan(|_| None);
         Echo::start(&connector, Attempt::Reconnect).await;

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use rejoin_ssh::testing::Agent;
 
@@ -42,17 +42,17 @@ impl Lane {
     /// An ssh that goes no further while there is this file.
     fn held_ssh(&self) -> (PathBuf, PathBuf) {
         let (ssh, hold) = (self.host.home().join("ssh"), self.host.home().join("hold"));
-        self.script(
+        script(
             &ssh,
             &format!("while [ -e '{}' ]; do sleep 0.05; done; exec ssh \"$@\"", hold.display()),
         );
         (ssh, hold)
     }
+}
 
-    fn script(&self, path: &PathBuf, text: &str) {
-        fs::write(path, format!("#!/bin/sh\n{text}\n")).unwrap();
-        fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
-    }
+fn script(path: &Path, text: &str) {
+    fs::write(path, format!("#!/bin/sh\n{text}\n")).unwrap();
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
 }
 
 #[track_caller]
@@ -74,7 +74,8 @@ fn a_session_is_back_over_the_fast_lane_and_moves_to_ssh_when_that_is_up() {
     let mut client = lane.plan().with(["--ssh".as_ref(), ssh.as_os_str()]).run("cat");
     until_ready(&client);
     assert_eq!(lane.logins(), 1);
-    let text: String = (0..200_000).map(|number| format!("{number}\n")).collect();
+    let lines: Vec<String> = (0..200_000).map(|number| number.to_string()).collect();
+    let text = lines.join("\n");
     let pieces: Vec<&str> = [0, 1, 2, 3]
         .map(|quarter| {
             let quarters = text.len() / 4;
@@ -188,7 +189,7 @@ fn an_attach_program_that_runs_unheard_does_no_harm() {
     let lane = Lane::start();
     let (server, cut) = (lane.host.home().join("server"), lane.host.home().join("cut"));
     let (real, cut_path) = (rejoin_server().display(), cut.display());
-    lane.script(
+    script(
         &server,
         &format!(
             "if [ -e '{cut_path}' ]; then rm '{cut_path}'; kill -9 $PPID; fi; exec '{real}' \"$@\""

@@ -175,6 +175,7 @@ mod tests {
             host_key: HostKeyAlgorithm::plain(Scheme::Ed25519),
             flight: Flight::default(),
             channel: Some(0),
+            window: 2 << 20,
         }
     }
 

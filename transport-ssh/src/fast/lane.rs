@@ -1,7 +1,7 @@
 //! One connection of the SSH client's own, until its command has started.
 
+use std::fmt;
 use std::io;
-use std::time::Duration;
 
 use rejoin_ssh2::{Client, Error, Event, UserKey};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -10,19 +10,12 @@ use tokio::time::{Instant, timeout_at};
 
 use super::agent::Agent;
 use super::pin::Pin;
+use crate::error::{LinkError, LinkErrorKind};
 
 /// How much is read at once. A server's first flight is less.
 const READ: usize = 16 * 1024;
 
 /// Why the command did not start.
-#[derive(Debug)]
-pub(super) struct Failure {
-    pub(super) why: Why,
-    /// Whether the host had begun to speak. From then on a connection that fails is one that the host
-    /// counts.
-    pub(super) has_spoken: bool,
-}
-
 #[derive(Debug)]
 pub(super) enum Why {
     /// The connection failed, or ended.
@@ -42,8 +35,8 @@ pub(super) enum Why {
     Late,
 }
 
-impl std::fmt::Display for Why {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for Why {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Lost(error) => write!(f, "the connection was lost: {error}"),
             Self::Failed(error) => error.fmt(f),
@@ -57,36 +50,90 @@ impl std::fmt::Display for Why {
     }
 }
 
-/// A client on its way to a command.
-pub(super) struct Opening<'a> {
-    pub(super) client: Client,
-    pub(super) stream: TcpStream,
-    pub(super) pin: &'a Pin,
-    pub(super) agent: &'a Agent,
-    pub(super) key: &'a UserKey,
-    /// Told each step, by the name that timelines have for it.
-    pub(super) told: &'a (dyn Fn(&'static str) + Sync),
+impl Why {
+    pub(super) fn into_error(self) -> LinkError {
+        let kind = match self {
+            Self::Lost(_) | Self::Late => LinkErrorKind::Unreachable,
+            _ => LinkErrorKind::Other,
+        };
+        LinkError::new(kind, self.to_string())
+    }
 }
 
-impl Opening<'_> {
-    /// Goes on until the command has started, or the time is over.
-    pub(super) async fn start(mut self, limit: Duration) -> Result<(TcpStream, Client), Failure> {
-        let mut has_spoken = false;
-        let run = self.run(&mut has_spoken);
-        let ran = timeout_at(Instant::now() + limit, run).await;
-        match ran.unwrap_or(Err(Why::Late)) {
-            Ok(()) => Ok((self.stream, self.client)),
-            Err(why) => Err(Failure { why, has_spoken }),
+/// Told each step, by the name that timelines have for it.
+pub(super) type Told = Box<dyn Fn(&'static str) + Send + Sync>;
+
+/// A client on its way to a command.
+pub(super) struct Opening {
+    pub(super) client: Client,
+    pub(super) stream: TcpStream,
+    deadline: Instant,
+    told: Told,
+    has_spoken: bool,
+}
+
+impl Opening {
+    pub(super) fn new(client: Client, stream: TcpStream, deadline: Instant, told: Told) -> Self {
+        Self { client, stream, deadline, told, has_spoken: false }
+    }
+
+    /// Whether the host has begun to speak. From then on a connection that fails is one that the host
+    /// counts.
+    pub(super) fn has_spoken(&self) -> bool {
+        self.has_spoken
+    }
+
+    /// Goes on until the host has proved that it has this key, and the agent has signed for it. The
+    /// signature, with which everything else goes out.
+    pub(super) async fn prove(
+        &mut self,
+        pin: &Pin,
+        agent: &Agent,
+        key: &UserKey,
+    ) -> Result<Vec<u8>, Why> {
+        loop {
+            match self.event().await? {
+                Event::HostKey { blob, .. } if blob == pin.0 => {
+                    (self.told)("keys_exchanged");
+                    self.client.accept_host().map_err(Why::Failed)?;
+                }
+                Event::HostKey { .. } => return Err(Why::OtherHost),
+                Event::Sign(message) => return agent.sign(key, &message).await.map_err(Why::Agent),
+                _ => {}
+            }
         }
     }
 
-    async fn run(&mut self, has_spoken: &mut bool) -> Result<(), Why> {
-        let mut buffer = vec![0; READ];
+    /// Sends everything else, and goes on until the command has started.
+    pub(super) async fn start(&mut self, signature: &[u8]) -> Result<(), Why> {
+        self.client.signed(signature).map_err(Why::Failed)?;
         loop {
-            while let Some(event) = self.client.event() {
-                if self.event(event).await? {
+            match self.event().await? {
+                Event::Authenticated => (self.told)("authenticated"),
+                Event::AuthFailed { partial, .. } => {
+                    return Err(Why::NotLoggedIn { is_partial: partial });
+                }
+                Event::Refused(_) => return Err(Why::Refused),
+                Event::Started => {
+                    (self.told)("command_sent");
                     return Ok(());
                 }
+                _ => {}
+            }
+        }
+    }
+
+    /// What the client tells next, if that is in time.
+    async fn event(&mut self) -> Result<Event, Why> {
+        let deadline = self.deadline;
+        timeout_at(deadline, self.next()).await.unwrap_or(Err(Why::Late))
+    }
+
+    async fn next(&mut self) -> Result<Event, Why> {
+        let mut buffer = vec![0; READ];
+        loop {
+            if let Some(event) = self.client.event() {
+                return Ok(event);
             }
             let output = self.client.output();
             let count = output.len();
@@ -99,34 +146,8 @@ impl Opening<'_> {
             if count == 0 {
                 return Err(Why::Lost(io::ErrorKind::UnexpectedEof.into()));
             }
-            *has_spoken = true;
+            self.has_spoken = true;
             self.client.input(&buffer[..count]).map_err(Why::Failed)?;
         }
-    }
-
-    /// Answers what the client tells; whether the command has started.
-    async fn event(&mut self, event: Event) -> Result<bool, Why> {
-        match event {
-            Event::HostKey { blob, .. } if blob == self.pin.0 => {
-                (self.told)("keys_exchanged");
-                self.client.accept_host().map_err(Why::Failed)?;
-            }
-            Event::HostKey { .. } => return Err(Why::OtherHost),
-            Event::Sign(message) => {
-                let signature = self.agent.sign(self.key, &message).await.map_err(Why::Agent)?;
-                self.client.signed(&signature).map_err(Why::Failed)?;
-            }
-            Event::Authenticated => (self.told)("authenticated"),
-            Event::AuthFailed { partial, .. } => {
-                return Err(Why::NotLoggedIn { is_partial: partial });
-            }
-            Event::Refused(_) => return Err(Why::Refused),
-            Event::Started => {
-                (self.told)("command_sent");
-                return Ok(true);
-            }
-            _ => {}
-        }
-        Ok(false)
     }
 }

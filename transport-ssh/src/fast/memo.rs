@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use rejoin_ssh2::{Cipher, Ephemeral, HostKeyAlgorithm, Kex, Learnt, UserKey};
+use rejoin_ssh2::{Cipher, Config, Ephemeral, HostKeyAlgorithm, Kex, Learnt, Opening, UserKey};
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -60,6 +60,22 @@ pub(super) struct Host {
 impl Host {
     fn kex(&self) -> Kex {
         self.learnt.kex
+    }
+
+    /// What a client is to do that says everything at once.
+    pub(super) fn config(&self, ephemeral: Ephemeral, command: &[u8]) -> Config {
+        Config {
+            user: self.user.clone(),
+            key: self.key.clone(),
+            command: command.to_vec(),
+            ciphers: self.ciphers.clone(),
+            opening: Opening::Predicted {
+                ephemeral,
+                host_key: self.algorithm,
+                channel: self.learnt.predicted_channel(),
+                ahead: self.learnt.predicted_window(),
+            },
+        }
     }
 }
 

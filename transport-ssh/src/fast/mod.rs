@@ -24,7 +24,7 @@ use std::fmt;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use rejoin_ssh2::{Client, Config, Error, Learnt, Opening, mss};
+use rejoin_ssh2::{Client, Config, Ephemeral, Error, Learnt, Opening, mss};
 use socket2::SockRef;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
@@ -41,9 +41,10 @@ use crate::stderr::{LineSink, Tail};
 use crate::{Attempt, BoxFuture};
 use agent::Agent;
 use eligible::Offer;
-use lane::{Failure, Why};
+use lane::Told;
 use memo::{Host, Memo};
 use pin::{Login, Pin};
+use pump::Outcome;
 
 /// How long the login may take from which a host is learnt. Nobody waits for it.
 const LEARNING: Duration = Duration::from_secs(30);
@@ -172,66 +173,62 @@ impl FastLane {
     ) -> Option<BoxFuture<'static, Result<Link, LinkError>>> {
         let (lane, host) = (Arc::clone(self), self.memo.ready()?);
         Some(Box::pin(async move {
-            let connected = lane.hurry(&ssh, &host).await;
+            let link = lane.hurry(&ssh, &host).await;
             lane.make_ephemeral(host);
-            match &connected {
-                Ok(_) => lane.tell(&FastNews::Taken),
-                Err(error) => lane.tell(&FastNews::Failed(error.to_string())),
+            if let Err(error) = &link {
+                lane.tell(&FastNews::Failed(error.to_string()));
             }
-            connected
+            link
         }))
     }
 
-    async fn hurry(&self, ssh: &SshConnect, host: &Host) -> Result<Link, LinkError> {
+    async fn hurry(self: &Arc<Self>, ssh: &SshConnect, host: &Host) -> Result<Link, LinkError> {
         let is_told = ssh.is_told();
-        let tell = |reached| dial::tell(is_told, reached);
+        let told: Told = Box::new(move |reached| dial::tell(is_told, reached));
         let route = host.route.clone().in_segments_of(host.segment);
-        let ephemeral = async {
-            match self.memo.ephemeral(host) {
-                Some(made) => Ok(made),
-                None => memo::make_ephemeral(host).await,
-            }
-        };
         let dialled = route.dial(ssh.patience(), is_told);
-        let (stream, ephemeral) = tokio::join!(dialled, ephemeral);
-        let config = Config {
-            user: host.user.clone(),
-            key: host.key.clone(),
-            command: ssh.command_bytes().to_vec(),
-            ciphers: host.ciphers.clone(),
-            opening: Opening::Predicted {
-                ephemeral: ephemeral.map_err(|error| local(&error))?,
-                host_key: host.algorithm,
-                channel: host.learnt.predicted_channel(),
-            },
-        };
-        let opening = lane::Opening {
-            client: Client::new(config).map_err(|error| local(&error))?,
-            stream: nonblocking(stream?).map_err(|error| local(&error))?,
-            pin: &host.pin,
-            agent: &host.agent,
-            key: &host.key,
-            told: &tell,
-        };
-        match opening.start(SLACK + host.login).await {
-            Ok((stream, client)) => {
+        let (stream, ephemeral) = tokio::join!(dialled, self.ephemeral(host));
+        let ephemeral = ephemeral.map_err(|error| local(&error))?;
+        let config = host.config(ephemeral, ssh.command_bytes());
+        let client = Client::new(config).map_err(|error| local(&error))?;
+        let stream = nonblocking(stream?).map_err(|error| local(&error))?;
+        let deadline = Instant::now() + SLACK + host.login;
+        let mut opening = lane::Opening::new(client, stream, deadline, told);
+        match opening.prove(&host.pin, &host.agent, &host.key).await {
+            Ok(signature) => {
                 let tail = Tail::default();
                 let sink = LineSink::new(Attempt::Reconnect, tail.clone(), ssh.listener());
-                Ok(pump::link(stream, client, sink, tail))
+                Ok(pump::link(opening, signature, self.outcome(), (sink, tail)))
             }
-            Err(failure) => Err(self.failed(&failure)),
+            Err(why) => {
+                if opening.has_spoken() {
+                    self.erase(why.to_string());
+                }
+                Err(why.into_error())
+            }
         }
     }
 
-    fn failed(&self, failure: &Failure) -> LinkError {
-        if failure.has_spoken {
-            self.erase(failure.why.to_string());
+    async fn ephemeral(&self, host: &Host) -> Result<Ephemeral, Error> {
+        match self.memo.ephemeral(host) {
+            Some(made) => Ok(made),
+            None => memo::make_ephemeral(host).await,
         }
-        let kind = match failure.why {
-            Why::Lost(_) | Why::Late => LinkErrorKind::Unreachable,
-            _ => LinkErrorKind::Other,
-        };
-        LinkError::new(kind, failure.why.to_string())
+    }
+
+    /// Notes what comes of a login.
+    fn outcome(self: &Arc<Self>) -> Outcome {
+        let lane = Arc::downgrade(self);
+        Box::new(move |started| {
+            let Some(lane) = lane.upgrade() else { return };
+            match started {
+                Ok(()) => lane.tell(&FastNews::Taken),
+                Err(why) => {
+                    lane.erase(why.to_string());
+                    lane.tell(&FastNews::Failed(why.to_string()));
+                }
+            }
+        })
     }
 }
 
@@ -308,9 +305,10 @@ async fn look(
     let stream = route.dial(LEARNING, false).await.map_err(|error| failed(&error))?;
     let stream = nonblocking(stream).map_err(|error| failed(&error))?;
     let usual = SockRef::from(&stream).tcp_mss().ok();
-    let opening = lane::Opening { client, stream, pin, agent, key: &key, told: &|_| {} };
-    let started = opening.start(LEARNING).await;
-    let (mut stream, mut client) = started.map_err(|failure| failed(&failure.why))?;
+    let mut opening = lane::Opening::new(client, stream, began + LEARNING, Box::new(|_| {}));
+    let signature = opening.prove(pin, agent, &key).await.map_err(|why| failed(&why))?;
+    opening.start(&signature).await.map_err(|why| failed(&why))?;
+    let lane::Opening { mut stream, mut client, .. } = opening;
     let took = began.elapsed();
     let learnt = client.learnt().cloned().ok_or_else(|| failed(&"nothing was learnt"))?;
     let _ = client.disconnect();

@@ -1,4 +1,4 @@
-//! Carries bytes between a link and the command that it is for, once the command has started.
+//! Carries bytes between a link and the command that it is for, from the login on.
 
 use std::collections::VecDeque;
 use std::io;
@@ -13,7 +13,9 @@ use tokio::net::TcpStream;
 use tokio::net::tcp::{ReadHalf, WriteHalf};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
+use tracing::Instrument as _;
 
+use super::lane::{Opening, Why};
 use crate::child::Evidence;
 use crate::classify;
 use crate::error::{LinkError, LinkErrorKind};
@@ -27,14 +29,33 @@ const READ: usize = 32 * 1024;
 /// How long the last bytes may take once the command has ended, and everything when the link is dropped.
 const GRACE: Duration = Duration::from_secs(1);
 
-/// The link over a client whose command has started.
-pub(super) fn link(stream: TcpStream, client: Client, sink: LineSink, tail: Tail) -> Link {
+/// How long the login waits for what the link is to say first, so that both go out together.
+const FIRST_WORDS: Duration = Duration::from_millis(10);
+
+/// Told what came of the login.
+pub(super) type Outcome = Box<dyn FnOnce(&Result<(), Why>) + Send>;
+
+/// The link over a connection to a host that has proved to be the right one, with what logs in there.
+pub(super) fn link(
+    opening: Opening,
+    signature: Vec<u8>,
+    outcome: Outcome,
+    (sink, tail): (LineSink, Tail),
+) -> Link {
     let (reader, to_link) = tokio::io::duplex(BUFFER);
     let (from_link, writer) = tokio::io::duplex(BUFFER);
-    let pump = Pump { client, sink, to_link: Some(to_link), from_link, output: VecDeque::new() };
     // It ends with whatever waits for it.
     let mut running = JoinSet::new();
-    running.spawn(pump.run(stream));
+    let run = async move {
+        let mut login = Login { opening, from_link, to_link };
+        let started = login.start(&signature).await;
+        outcome(&started);
+        match started {
+            Ok(()) => login.into_pump(sink).await,
+            Err(why) => Ended::NotStarted(why),
+        }
+    };
+    running.spawn(run.in_current_span());
     Link::explained(reader, writer, async move {
         let ended = timeout(GRACE, running.join_next()).await.ok().flatten();
         let ended = ended.and_then(Result::ok).unwrap_or(Ended::Abandoned);
@@ -42,6 +63,31 @@ pub(super) fn link(stream: TcpStream, client: Client, sink: LineSink, tail: Tail
         tracing::debug!(kind = ?error.kind, %error, "fast link ended");
         error
     })
+}
+
+/// Before the command has started.
+struct Login {
+    opening: Opening,
+    from_link: DuplexStream,
+    to_link: DuplexStream,
+}
+
+impl Login {
+    async fn start(&mut self, signature: &[u8]) -> Result<(), Why> {
+        let mut words = vec![0; READ];
+        let first = timeout(FIRST_WORDS, self.from_link.read(&mut words)).await;
+        let count = first.map_or(0, Result::unwrap_or_default);
+        self.opening.client.write(&words[..count]).map_err(Why::Failed)?;
+        self.opening.start(signature).await
+    }
+
+    async fn into_pump(self, sink: LineSink) -> Ended {
+        let Self { opening, from_link, to_link } = self;
+        let Opening { client, stream, .. } = opening;
+        let to_link = Some(to_link);
+        let pump = Pump { client, sink, to_link, from_link, output: VecDeque::new() };
+        pump.run(stream).await
+    }
 }
 
 struct Pump {
@@ -56,6 +102,8 @@ struct Pump {
 
 /// How it ended.
 enum Ended {
+    /// The command was not started.
+    NotStarted(Why),
     /// With the command.
     Command(ExitStatus),
     /// The connection ended first.
@@ -201,6 +249,7 @@ impl Ended {
         let lines = tail.lines();
         let closed = |message: String| LinkError::new(LinkErrorKind::Closed, message);
         match self {
+            Self::NotStarted(why) => why.into_error(),
             Self::Command(status) => {
                 let greeting = Vec::new();
                 let evidence = Evidence { status: Some(status), lines, greeting, was_open: true };

@@ -47,6 +47,8 @@ pub struct Client {
     command: Vec<u8>,
     /// The channel number to predict.
     predicted: Option<u32>,
+    /// How much input may follow the command at once.
+    ahead: usize,
     /// Whether the login is sent without waiting to be asked for.
     is_hurried: bool,
     input: Input,
@@ -92,9 +94,9 @@ impl Client {
     pub fn new(config: Config) -> Result<Self, Error> {
         config.check()?;
         let Config { user, key, command, ciphers, opening } = config;
-        let (is_hurried, predicted) = match &opening {
-            Opening::Unhurried { .. } => (false, None),
-            Opening::Predicted { channel, .. } => (true, *channel),
+        let (is_hurried, predicted, ahead) = match &opening {
+            Opening::Unhurried { .. } => (false, None, 0),
+            Opening::Predicted { channel, ahead, .. } => (true, *channel, *ahead),
         };
         let mut transport = Transport::default();
         let greeting = Greeting::begin(opening, ciphers, &mut transport)?;
@@ -104,6 +106,7 @@ impl Client {
             login: Login { user, key },
             command,
             predicted,
+            ahead,
             is_hurried,
             input: Input::default(),
             learnt: None,
@@ -186,7 +189,8 @@ impl Client {
         MAX_OUTPUT - self.input.pending.len()
     }
 
-    /// Takes input for the command, from the start on; it is sent when the server takes it. Returns how
+    /// Takes input for the command, from the start on; it is sent when the server takes it, or is
+    /// predicted to. Returns how
     /// much of it was taken: as much as [`writable`](Self::writable) says.
     ///
     /// # Errors
@@ -261,7 +265,9 @@ impl Client {
         let (login, is_hurried) = (&self.login, self.is_hurried);
         let mut auth = Auth::begin(login, signature, proved, is_hurried, &mut self.transport)?;
         if self.predicted.is_some() {
-            let channel = Channel::begin(self.predicted, &self.command, &mut self.transport)?;
+            let (predicted, ahead) = (self.predicted, self.ahead);
+            let mut channel = Channel::begin(predicted, ahead, &self.command, &mut self.transport)?;
+            channel.flush(&mut self.input, &mut self.transport)?;
             auth.channel = Some(channel);
         }
         Ok(Phase::Switching(Box::new(auth), Auth::opening_key(proved)?))
@@ -350,7 +356,7 @@ impl Client {
                 self.is_authenticated = true;
                 let channel = match auth.channel {
                     Some(channel) => channel,
-                    None => Channel::begin(None, &self.command, &mut self.transport)?,
+                    None => Channel::begin(None, 0, &self.command, &mut self.transport)?,
                 };
                 moves(Phase::Running(Box::new(channel)))
             }
@@ -369,6 +375,11 @@ impl Client {
             Turn::Confirmed(number) => {
                 if let Some(learnt) = &mut self.learnt {
                     learnt.channel = Some(number);
+                }
+            }
+            Turn::Started(granted) => {
+                if let Some(learnt) = &mut self.learnt {
+                    learnt.window = granted;
                 }
             }
             Turn::Over => return Ok(waits(Phase::Over)),

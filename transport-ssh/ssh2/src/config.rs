@@ -9,6 +9,8 @@ use crate::packet::Cipher;
 const MAX_NAME: usize = 1024;
 /// The longest public key or certificate of a user, in bytes.
 const MAX_KEY: usize = 64 * 1024;
+/// The most input that goes with the login, in bytes. It has to fit one packet.
+pub(crate) const MAX_AHEAD: usize = 16 * 1024;
 /// The longest command, in bytes. OpenSSH's longest packet is twice as long.
 const MAX_COMMAND: usize = 128 * 1024;
 
@@ -57,6 +59,9 @@ pub enum Opening {
         /// The number that the server will give to the channel. With one, the command is sent together
         /// with the login; without, when the channel is open.
         channel: Option<u32>,
+        /// How much input may follow a command that is sent so, in bytes: what is written before the
+        /// login is signed goes with it. At most 16 KiB.
+        ahead: usize,
     },
 }
 
@@ -65,7 +70,8 @@ impl Config {
         let is_too_long = self.user.len() > MAX_NAME
             || self.key.blob.len() > MAX_KEY
             || self.key.algorithm.len() > MAX_NAME
-            || self.command.len() > MAX_COMMAND;
+            || self.command.len() > MAX_COMMAND
+            || matches!(self.opening, Opening::Predicted { ahead, .. } if ahead > MAX_AHEAD);
         if is_too_long {
             return Err(Error::Caller(Misuse::TooLong));
         }

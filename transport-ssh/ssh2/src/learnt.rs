@@ -1,5 +1,6 @@
 //! What one connection tells about the next.
 
+use crate::config::MAX_AHEAD;
 use crate::host_key::HostKeyAlgorithm;
 use crate::kex::Kex;
 use crate::negotiate::Lists;
@@ -25,6 +26,8 @@ pub struct Learnt {
     pub flight: Flight,
     /// The number that it gave to the channel; `None` until it has confirmed one.
     pub channel: Option<u32>,
+    /// How much input it took when the command had started, in bytes; 0 until then.
+    pub window: usize,
 }
 
 /// The lengths of what a server sends behind its identification before it waits for the client, in bytes of
@@ -42,6 +45,12 @@ impl Learnt {
     pub fn predicted_channel(&self) -> Option<u32> {
         let is_known = PIPELINING.iter().any(|start| self.ident.starts_with(start));
         self.channel.filter(|_| is_known)
+    }
+
+    /// How much input to send behind the command, before the server has said that it takes any. It has by the
+    /// time that it comes to it: OpenSSH grants a window as it starts the command, dropbear with the channel.
+    pub fn predicted_window(&self) -> usize {
+        self.window.min(MAX_AHEAD)
     }
 }
 
@@ -93,6 +102,7 @@ mod tests {
                 host_key: HostKeyAlgorithm::plain(Scheme::Ed25519),
                 flight: Flight::default(),
                 channel,
+                window: 0,
             };
             learnt.predicted_channel()
         };

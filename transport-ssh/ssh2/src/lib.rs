@@ -8,7 +8,7 @@
 //! 2. Identification, KEXINIT and the client's half of the key exchange. The server answers with its own
 //!    lists, its half, the host key and a signature.
 //! 3. When the signature was verified **and** the caller has accepted the host key: NEWKEYS, the request to
-//!    log in with its signature, the channel and the command. The server answers with the command's
+//!    log in with its signature, the channel, the command and its first input. The server answers with the command's
 //!    output.
 //!
 //! [`Client`] is the whole of it. It speaks to one server, logs in with one key, runs one command in one
@@ -71,8 +71,10 @@
 //! comes of it here is [`Error::Mispredicted`] (or the server's own farewell), and the lists are to be
 //! learnt anew.
 //!
-//! What is predicted is the outcome of a negotiation and the number of a channel, never a byte of the
-//! server's. The exchange hash is made of what really came.
+//! What is predicted is the outcome of a negotiation, the number of a channel, and that the server takes
+//! some input once it has started the command: that may follow the command in the same flight, and to a server
+//! that reads in order it comes within a window that it has granted by then. Never is a byte of the
+//! server's predicted. The exchange hash is made of what really came.
 //!
 //! # What a server is told, and when
 //!

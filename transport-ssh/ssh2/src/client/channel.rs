@@ -39,17 +39,29 @@ pub(super) struct Channel {
 }
 
 enum State {
-    /// The number that the command was sent to already, if it was.
-    Opening {
-        predicted: Option<u32>,
-    },
+    Opening(Opening),
     Open(Remote),
+}
+
+/// What was sent before the server has said anything about the channel.
+#[derive(Clone, Copy, Default)]
+struct Opening {
+    /// The number that the command was sent to already, if it was.
+    predicted: Option<u32>,
+    /// How much input may be sent behind the command.
+    ahead: usize,
+    /// How much was.
+    sent: usize,
 }
 
 #[derive(Clone, Copy)]
 struct Remote {
     number: u32,
     window: usize,
+    /// How much was sent that the server has not said yet that it takes.
+    debt: usize,
+    /// How much it has said in all that it takes.
+    granted: usize,
     max_piece: usize,
     /// Whether the command's start was confirmed.
     is_started: bool,
@@ -60,13 +72,17 @@ pub(super) enum Turn {
     Same,
     /// The server gave the channel this number.
     Confirmed(u32),
+    /// The command is started, and the server takes so much input, in all.
+    Started(usize),
     Over,
 }
 
 impl Channel {
-    /// Asks for the channel; on a prediction, for the command in it as well.
+    /// Asks for the channel; on a prediction, for the command in it as well, behind which so much input may
+    /// follow.
     pub(super) fn begin(
         predicted: Option<u32>,
+        ahead: usize,
         command: &[u8],
         transport: &mut Transport,
     ) -> Result<Self, Error> {
@@ -77,7 +93,8 @@ impl Channel {
         if let Some(number) = predicted {
             exec(number, command, transport)?;
         }
-        let state = State::Opening { predicted };
+        let ahead = if predicted.is_some() { ahead } else { 0 };
+        let state = State::Opening(Opening { predicted, ahead, sent: 0 });
         Ok(Self { state, window: WINDOW, held: 0, has_exited: false, is_ended: false })
     }
 
@@ -108,11 +125,11 @@ impl Channel {
             return Err(Error::Peer(Violation::Malformed));
         }
         match &mut self.state {
-            State::Opening { predicted } => match kind {
+            State::Opening(opening) => match kind {
                 message::CHANNEL_OPEN_CONFIRMATION => {
-                    let predicted = *predicted;
-                    let remote = confirmed(&mut reader, predicted)?;
-                    if predicted.is_none() {
+                    let opening = *opening;
+                    let remote = confirmed(&mut reader, opening)?;
+                    if opening.predicted.is_none() {
                         exec(remote.number, command, transport)?;
                     }
                     self.state = State::Open(remote);
@@ -144,9 +161,7 @@ impl Channel {
     ) -> Result<Turn, Error> {
         match kind {
             message::CHANNEL_WINDOW_ADJUST => {
-                let window = remote.window.checked_add(reader.size()?);
-                let window = window.filter(|window| u32::try_from(*window).is_ok());
-                remote.window = window.ok_or(Error::Peer(Violation::TooMuch))?;
+                remote.grant(reader.size()?)?;
             }
             message::CHANNEL_DATA => self.data(&packet.payload, reader, Event::Data, transport)?,
             message::CHANNEL_EXTENDED_DATA => {
@@ -169,6 +184,7 @@ impl Channel {
             message::CHANNEL_SUCCESS if !remote.is_started => {
                 remote.is_started = true;
                 transport.tell(Event::Started);
+                return Ok(Turn::Started(remote.granted));
             }
             message::CHANNEL_FAILURE if !remote.is_started => {
                 transport.tell(Event::Refused(Refusal::Command));
@@ -249,7 +265,10 @@ impl Channel {
         input: &mut Input,
         transport: &mut Transport,
     ) -> Result<(), Error> {
-        let State::Open(remote) = &mut self.state else { return Ok(()) };
+        let remote = match &mut self.state {
+            State::Opening(opening) => return opening.flush(input, transport),
+            State::Open(remote) => remote,
+        };
         while !input.pending.is_empty()
             && remote.window > 0
             && transport.output().len() < MAX_OUTPUT
@@ -268,14 +287,40 @@ impl Channel {
     }
 }
 
+impl Opening {
+    /// Sends what may go behind the command, in one piece.
+    fn flush(&mut self, input: &mut Input, transport: &mut Transport) -> Result<(), Error> {
+        let length = input.pending.len().min(self.ahead - self.sent);
+        let Some(number) = self.predicted.filter(|_| length > 0) else { return Ok(()) };
+        let data = Writer::message(message::CHANNEL_DATA).uint32(number);
+        transport.send(data.string(&input.pending[..length]))?;
+        input.pending.advance(length);
+        self.sent += length;
+        Ok(())
+    }
+}
+
+impl Remote {
+    /// The server takes so much more. What was sent before it had said so counts first.
+    fn grant(&mut self, more: usize) -> Result<(), Error> {
+        let paid = more.min(self.debt);
+        self.debt -= paid;
+        let window = self.window.checked_add(more - paid);
+        let window = window.filter(|window| u32::try_from(*window).is_ok());
+        self.window = window.ok_or(Error::Peer(Violation::TooMuch))?;
+        self.granted = self.granted.saturating_add(more);
+        Ok(())
+    }
+}
+
 fn exec(number: u32, command: &[u8], transport: &mut Transport) -> Result<(), Error> {
     let request = Writer::message(message::CHANNEL_REQUEST).uint32(number);
     transport.send(request.string("exec").boolean(true).string(command))
 }
 
-fn confirmed(reader: &mut Reader<'_>, predicted: Option<u32>) -> Result<Remote, Error> {
+fn confirmed(reader: &mut Reader<'_>, opening: Opening) -> Result<Remote, Error> {
     let number = reader.uint32()?;
-    if let Some(predicted) = predicted.filter(|predicted| *predicted != number) {
+    if let Some(predicted) = opening.predicted.filter(|predicted| *predicted != number) {
         return Err(Error::Mispredicted(Misprediction::Channel { predicted, found: number }));
     }
     let window = reader.size()?;
@@ -285,7 +330,10 @@ fn confirmed(reader: &mut Reader<'_>, predicted: Option<u32>) -> Result<Remote, 
     }
     // MAX_PIECE fits.
     let max_piece = usize::try_from(max_piece.min(MAX_PIECE)).unwrap_or_default();
-    Ok(Remote { number, window, max_piece, is_started: false })
+    let debt = opening.sent;
+    let mut remote = Remote { number, window: 0, debt, granted: 0, max_piece, is_started: false };
+    remote.grant(window)?;
+    Ok(remote)
 }
 
 /// A server opens nothing by itself that was not asked for, and nothing was.

@@ -8,6 +8,7 @@ fn client() -> Client {
         ephemeral: Ephemeral::generate(Kex::Curve25519).unwrap(),
         host_key: HostKeyAlgorithm::plain(Scheme::Ed25519),
         channel: Some(0),
+        ahead: 0,
     };
     let key = UserKey { blob: vec![7], algorithm: "ssh-ed25519".to_owned() };
     let ciphers = vec![Cipher::ChaCha20Poly1305];

@@ -64,7 +64,7 @@ impl Greeting {
     ) -> Result<Self, Error> {
         let (kex, host_keys, begun) = match opening {
             Opening::Unhurried { kex, host_keys } => (kex, host_keys, None),
-            Opening::Predicted { ephemeral, host_key, channel: _ } => {
+            Opening::Predicted { ephemeral, host_key, channel: _, ahead: _ } => {
                 (vec![ephemeral.kex()], vec![host_key], Some(ephemeral))
             }
         };
@@ -167,6 +167,7 @@ impl Agreeing {
             host_key,
             flight: Flight { needed, whole: needed },
             channel: None,
+            window: 0,
         };
         Ok((Proved { secrets, to_server, to_client }, learnt))
     }

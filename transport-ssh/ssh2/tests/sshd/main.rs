@@ -98,6 +98,7 @@ fn predicted(kex: Kex, channel: Option<u32>) -> Opening {
         ephemeral: Ephemeral::generate(kex).unwrap(),
         host_key: HostKeyAlgorithm::plain(Scheme::Ed25519),
         channel,
+        ahead: 0,
     }
 }
 
@@ -128,6 +129,38 @@ fn what_an_unhurried_connection_taught_makes_the_next_one_take_two_flights() {
     assert_eq!(driver.client.learnt(), Some(&learnt));
     assert_eq!(driver.finish().unwrap(), (b"hello\n".to_vec(), Some(0)));
     host.await_log("will use strict KEX ordering");
+}
+
+#[test]
+fn input_goes_with_the_login_and_counts_in_the_window_that_the_server_grants_later() {
+    needs!("sshd", "ssh-keygen");
+    let host = Host::new(Signer::ed25519());
+    let learnt = learn(&host);
+    assert_eq!(learnt.predicted_window(), 16 * 1024, "{learnt:?}");
+    let mut opening = predicted(learnt.kex, learnt.predicted_channel());
+    if let Opening::Predicted { ahead, .. } = &mut opening {
+        *ahead = learnt.predicted_window();
+    }
+    let mut driver = host.connect("cat", opening);
+    // More than the window, to which what went ahead counts.
+    let text: Vec<u8> = (0..3_000_000_u32).map(|number| number.to_le_bytes()[1]).collect();
+    let mut written = driver.client.write(&text).unwrap();
+    driver.start(&host.signer).unwrap();
+    assert_eq!(driver.flights, 2);
+    let mut output = Vec::new();
+    while written < text.len() {
+        written += driver.client.write(&text[written..]).unwrap();
+        if let Some(Event::Data(data)) = driver.next().unwrap() {
+            output.extend_from_slice(&data);
+            driver.client.consumed(data.len()).unwrap();
+        }
+    }
+    driver.client.finish().unwrap();
+    let (rest, status) = driver.finish().unwrap();
+    output.extend_from_slice(&rest);
+    assert!(output == text, "the bytes came back changed");
+    assert_eq!(status, Some(0));
+    assert!(!host.has_logged("rcvd too much data"), "{:#?}", host.sshd.log());
 }
 
 #[test]

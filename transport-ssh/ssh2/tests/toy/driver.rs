@@ -28,7 +28,8 @@ pub(crate) fn predicted() -> Opening {
 }
 
 pub(crate) fn predicting(kex: Kex, channel: Option<u32>) -> Opening {
-    Opening::Predicted { ephemeral: Ephemeral::generate(kex).unwrap(), host_key: ED25519, channel }
+    let ephemeral = Ephemeral::generate(kex).unwrap();
+    Opening::Predicted { ephemeral, host_key: ED25519, channel, ahead: 0 }
 }
 
 /// A client and the server that it speaks to.

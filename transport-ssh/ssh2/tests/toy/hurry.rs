@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use rejoin_ssh2::testing::{Script, ToyServer};
-use rejoin_ssh2::{Cipher, Client, Error, Event, Kex, Misuse};
+use rejoin_ssh2::{Cipher, Client, Error, Event, Kex, Misuse, Opening};
 
 use crate::driver::{COMMAND, Pair, config, merged, predicted, predicting, unhurried};
 
@@ -29,6 +29,25 @@ fn with_a_prediction_all_is_said_in_two_flights() {
     pair.answer().unwrap();
     pair.feed_server();
     assert_eq!(pair.server.heard(), [20, 30, 21, 5, 50, 90, 98]);
+}
+
+#[test]
+fn input_that_is_there_in_time_goes_with_the_command_as_far_as_it_may() {
+    let Opening::Predicted { ephemeral, host_key, channel, .. } = predicted() else {
+        unreachable!()
+    };
+    let opening = Opening::Predicted { ephemeral, host_key, channel, ahead: 5 };
+    let mut pair = Pair::new(opening, Script::default());
+    pair.client.write(b"early, and late").unwrap();
+    pair.feed_server();
+    assert_eq!(pair.server.heard(), [20, 30], "not before the host is accepted");
+    pair.feed_client().unwrap();
+    pair.answer().unwrap();
+    pair.feed_server();
+    assert_eq!(pair.server.heard(), [20, 30, 21, 5, 50, 90, 98, 94]);
+    pair.client.finish().unwrap();
+    pair.run().unwrap();
+    assert_eq!(merged(&pair.events).0, b"early, and late");
 }
 
 #[test]
