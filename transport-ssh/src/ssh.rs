@@ -45,9 +45,14 @@ const LEARNING: &[&str] = &[
     // Those of the link that is used have their ports.
     "ClearAllForwardings=yes",
     "ForwardAgent=no",
+    "ForwardX11=no",
+    "Tunnel=no",
     // It tells host keys over again.
     "UpdateHostKeys=no",
 ];
+
+/// The same against flags of the user's, of which ssh takes the last.
+const LEARNING_FLAGS: &[&str] = &["-a", "-x"];
 
 /// Starts links over the exec channel of an `ssh` child process (OpenSSH 7.6 or newer).
 ///
@@ -99,8 +104,16 @@ pub(crate) enum Purpose<'a> {
     Waiting(&'a str),
     /// To tell its configuration.
     Configuration,
-    /// To log in and tell how, with host keys told to this `KnownHostsCommand`.
-    Learning(&'a str),
+    /// To log in and tell how.
+    Learning(&'a Learning),
+}
+
+/// How an ssh logs in from which a host is learnt.
+pub(crate) struct Learning {
+    /// It is told the host's keys.
+    pub(crate) known_hosts_command: String,
+    /// The kinds of user keys that may be used, as ssh names them.
+    pub(crate) key_kinds: String,
 }
 
 impl SshConnect {
@@ -323,9 +336,9 @@ impl SshConnect {
     }
 
     /// An ssh that logs in unasked, and says on its stderr how.
-    pub(crate) fn learning(&self, known_hosts_command: &str) -> Command {
+    pub(crate) fn learning(&self, learning: &Learning) -> Command {
         let mut command = Command::new(&self.program);
-        command.args(self.arguments(Purpose::Learning(known_hosts_command)));
+        command.args(self.arguments(Purpose::Learning(learning)));
         command.process_group(0).env("SSH_ASKPASS_REQUIRE", "never");
         command
     }
@@ -371,18 +384,20 @@ impl SshConnect {
             settings.push(format!("ProxyCommand={proxy_command}"));
             settings.push("ProxyUseFdpass=yes".to_owned());
         }
-        if let Purpose::Learning(command) = purpose {
-            settings.push(format!("KnownHostsCommand={command}"));
+        if let Purpose::Learning(Learning { known_hosts_command, key_kinds }) = purpose {
+            settings.push(format!("KnownHostsCommand={known_hosts_command}"));
+            settings.push(format!("PubkeyAcceptedAlgorithms={key_kinds}"));
             settings.extend(LEARNING.iter().copied().map(str::to_owned));
         }
         let telling: &[_] =
             if matches!(purpose, Purpose::Configuration) { &["-vvv", "-G"] } else { &[] };
         let is_learning = matches!(purpose, Purpose::Learning(_));
         let run = if is_learning { "true".into() } else { self.command.clone() };
+        let more = if is_learning { LEARNING_FLAGS } else { &[] };
         let settings = settings.into_iter().flat_map(|setting| ["-o".into(), setting.into()]);
         settings
             .chain(self.options.iter().cloned())
-            .chain(FORCED_FLAGS.iter().map(OsString::from))
+            .chain(FORCED_FLAGS.iter().chain(more).map(OsString::from))
             .chain(telling.iter().map(OsString::from))
             // From here on ssh looks for no options, whatever the command begins with.
             .chain(["--".into(), self.destination.clone(), run])

@@ -29,6 +29,7 @@ const IDENTITIES_ANSWER: u8 = 12;
 const SIGN_REQUEST: u8 = 13;
 const SIGN_RESPONSE: u8 = 14;
 /// Which hash an RSA key signs with.
+const RSA_SHA2_256: u32 = 2;
 const RSA_SHA2_512: u32 = 4;
 
 /// Where an agent listens.
@@ -59,12 +60,25 @@ impl Agent {
         parse_keys(&answer).map_err(|Malformed| unclear())
     }
 
+    /// Whether it still has this key.
+    pub(super) async fn has(&self, key: &UserKey) -> io::Result<bool> {
+        Ok(self.keys().await?.contains(&key.blob))
+    }
+
     /// Its signature with this key.
     pub(super) async fn sign(&self, key: &UserKey, message: &[u8]) -> io::Result<Vec<u8>> {
-        let flags = if key.algorithm.starts_with("rsa-sha2-512") { RSA_SHA2_512 } else { 0 };
+        let scheme = key.algorithm.trim_end_matches("-cert-v01@openssh.com");
+        let flags = match scheme {
+            "rsa-sha2-512" => RSA_SHA2_512,
+            "rsa-sha2-256" => RSA_SHA2_256,
+            _ => 0,
+        };
         let request = Writer::message(SIGN_REQUEST).string(&key.blob).string(message);
         let answer = self.ask(&request.uint32(flags).finish()).await?;
-        parse_signature(&answer).map_err(|Malformed| unclear())
+        let signature = parse_signature(&answer).map_err(|Malformed| unclear())?;
+        // Some agents sign with SHA-1 whatever they are asked for. The host would count that as a failure.
+        let is_asked = Reader::new(&signature).text() == Ok(scheme);
+        if is_asked { Ok(signature) } else { Err(unclear()) }
     }
 
     async fn ask(&self, request: &[u8]) -> io::Result<Vec<u8>> {

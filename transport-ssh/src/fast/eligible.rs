@@ -21,8 +21,10 @@ pub enum Ineligible {
     Configuration(String),
     /// There is no agent that could sign.
     NoAgent,
-    /// The agent does not answer in time, or not as it should; why.
+    /// The agent has no key, or does not answer in time, or not as it should; why.
     Agent(String),
+    /// The key does not sign at once and unasked, as one does not that its user has to confirm; why.
+    Signature(String),
     /// ssh could not log in unasked; its own words.
     Login(String),
     /// ssh did not tell which host key it accepted. OpenSSH does from 8.5 on.
@@ -54,7 +56,8 @@ impl fmt::Display for Ineligible {
             Self::Setting(setting) => write!(f, "ssh's configuration has {setting}"),
             Self::Configuration(why) => f.write_str(why),
             Self::NoAgent => f.write_str("there is no ssh agent"),
-            Self::Agent(why) => write!(f, "the ssh agent does not answer: {why}"),
+            Self::Agent(why) => write!(f, "the ssh agent is of no use: {why}"),
+            Self::Signature(why) => write!(f, "the key does not sign at once: {why}"),
             Self::Login(why) => write!(f, "ssh cannot log in unasked: {why}"),
             Self::NoPin => {
                 f.write_str("ssh does not tell which host key it accepts (OpenSSH 8.5 and later do)")
@@ -74,6 +77,27 @@ impl fmt::Display for Ineligible {
     }
 }
 
+impl Ineligible {
+    /// Whether that is not going to change by itself: then nobody logs in again to find out.
+    pub(super) fn is_lasting(&self) -> bool {
+        match self {
+            Self::Configuration(_) | Self::Agent(_) | Self::Learning(_) | Self::Erased(_) => false,
+            Self::Off
+            | Self::Route
+            | Self::Setting(_)
+            | Self::NoAgent
+            | Self::Signature(_)
+            | Self::Login(_)
+            | Self::NoPin
+            | Self::NoKey
+            | Self::SecurityKey
+            | Self::UnknownKey(_)
+            | Self::Methods
+            | Self::Server(_) => true,
+        }
+    }
+}
+
 /// What ssh does for these is not done here, and may be what the host or its user relies on.
 const NOT_FOLLOWED: &[(&str, &str)] = &[
     ("knownhostscommand", "KnownHostsCommand"),
@@ -88,6 +112,19 @@ pub(super) fn obstacle(resolved: &Resolved) -> Option<Ineligible> {
     let compresses = resolved.is_set("compression").then_some("Compression");
     let setting = found.map(|(_, name)| *name).or(sends.then_some("SendEnv")).or(compresses);
     setting.map(Ineligible::Setting)
+}
+
+/// Kinds of keys of which each use has to be confirmed by a touch.
+pub(super) fn is_security_key(kind: &str) -> bool {
+    kind.starts_with("sk-") || kind.starts_with("webauthn-sk-")
+}
+
+/// The kinds of user keys with which ssh would log in, without those that want to be touched. None where
+/// it does not tell, as before 8.5.
+pub(super) fn untouched_keys(resolved: &Resolved) -> Option<Vec<String>> {
+    let kinds = resolved.get("pubkeyacceptedalgorithms")?.split(',');
+    let kinds = kinds.filter(|kind| !kind.is_empty() && !is_security_key(kind));
+    Some(kinds.map(str::to_owned).collect())
 }
 
 /// Variables of which a program that carries bytes makes nothing.

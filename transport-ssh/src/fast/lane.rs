@@ -3,14 +3,16 @@
 use std::fmt;
 use std::io;
 
-use rejoin_ssh2::{Client, Error, Event, UserKey};
+use rejoin_ssh2::{Client, Error, Event, Learnt, UserKey};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 
+use super::FastNews;
 use super::agent::Agent;
+use super::eligible::Ineligible;
 use super::pin::Pin;
-use crate::error::{LinkError, LinkErrorKind};
+use crate::error::{LinkError, LinkErrorKind, printable};
 
 /// How much is read at once. A server's first flight is less.
 const READ: usize = 16 * 1024;
@@ -18,11 +20,18 @@ const READ: usize = 16 * 1024;
 /// Why the command did not start.
 #[derive(Debug)]
 pub(super) enum Why {
+    /// The agent does not have the key any more. The host was told nothing at all.
+    Keyless,
+    /// There is no connection.
+    Unreached(LinkError),
     /// The connection failed, or ended.
     Lost(io::Error),
     Failed(Error),
     /// The host has another key than the one that ssh accepted. It was told nothing but a key exchange.
     OtherHost,
+    /// The host has its key, and is not as it was when it was learnt: it may have better methods now. It was
+    /// told nothing more, either.
+    Changed,
     /// The agent did not sign.
     Agent(io::Error),
     /// The user's key is not accepted, or is not enough.
@@ -38,9 +47,12 @@ pub(super) enum Why {
 impl fmt::Display for Why {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Keyless => f.write_str("the ssh agent does not have the key any more"),
+            Self::Unreached(error) => error.fmt(f),
             Self::Lost(error) => write!(f, "the connection was lost: {error}"),
             Self::Failed(error) => error.fmt(f),
             Self::OtherHost => f.write_str("the host has another key than the one ssh accepted"),
+            Self::Changed => f.write_str("the host's ssh server is not as it was"),
             Self::Agent(error) => write!(f, "the ssh agent did not sign: {error}"),
             Self::NotLoggedIn { is_partial: false } => f.write_str("the host refused the key"),
             Self::NotLoggedIn { is_partial: true } => f.write_str("the host wants more than a key"),
@@ -51,12 +63,40 @@ impl fmt::Display for Why {
 }
 
 impl Why {
+    /// Whether it may be the network's doing, and say nothing about the host. A host that ends a connection
+    /// does so for a reason.
+    pub(super) fn is_of_network(&self) -> bool {
+        match self {
+            Self::Lost(error) => error.kind() != io::ErrorKind::UnexpectedEof,
+            Self::Late => true,
+            _ => false,
+        }
+    }
+
     pub(super) fn into_error(self) -> LinkError {
         let kind = match self {
+            Self::Unreached(error) => return error,
             Self::Lost(_) | Self::Late => LinkErrorKind::Unreachable,
             _ => LinkErrorKind::Other,
         };
         LinkError::new(kind, self.to_string())
+    }
+
+    /// What it says about a host that was to be learnt.
+    pub(super) fn into_obstacle(self) -> Ineligible {
+        match self {
+            Self::Agent(error) => Ineligible::Signature(error.to_string()),
+            Self::Failed(Error::Unsuitable(_)) => Ineligible::Methods,
+            Self::NotLoggedIn { .. } => Ineligible::Login(self.to_string()),
+            why => Ineligible::Learning(printable(&why.to_string())),
+        }
+    }
+
+    pub(super) fn news(&self) -> FastNews {
+        match self {
+            Self::OtherHost => FastNews::OtherHost,
+            why => FastNews::Failed(why.to_string()),
+        }
     }
 }
 
@@ -70,11 +110,30 @@ pub(super) struct Opening {
     deadline: Instant,
     told: Told,
     has_spoken: bool,
+    /// What was wrong with what came last, to be told behind what came with it.
+    fault: Option<Error>,
+}
+
+/// What a host has to show before anything is entrusted to it.
+pub(super) struct Expected<'a> {
+    pub(super) pin: &'a Pin,
+    /// How it was when it was learnt, if it was.
+    pub(super) learnt: Option<&'a Learnt>,
+}
+
+impl Expected<'_> {
+    fn check(&self, blob: &[u8], shown: Option<&Learnt>) -> Result<(), Why> {
+        if blob != self.pin.0 {
+            return Err(Why::OtherHost);
+        }
+        let is_as = |learnt: &Learnt| shown.is_some_and(|shown| learnt.is_as(shown));
+        if self.learnt.is_none_or(is_as) { Ok(()) } else { Err(Why::Changed) }
+    }
 }
 
 impl Opening {
     pub(super) fn new(client: Client, stream: TcpStream, deadline: Instant, told: Told) -> Self {
-        Self { client, stream, deadline, told, has_spoken: false }
+        Self { client, stream, deadline, told, has_spoken: false, fault: None }
     }
 
     /// Whether the host has begun to speak. From then on a connection that fails is one that the host
@@ -83,21 +142,21 @@ impl Opening {
         self.has_spoken
     }
 
-    /// Goes on until the host has proved that it has this key, and the agent has signed for it. The
-    /// signature, with which everything else goes out.
+    /// Goes on until the host has proved that it is the one that is expected, and the agent has signed for
+    /// it. The signature, with which everything else goes out.
     pub(super) async fn prove(
         &mut self,
-        pin: &Pin,
+        expected: Expected<'_>,
         agent: &Agent,
         key: &UserKey,
     ) -> Result<Vec<u8>, Why> {
         loop {
             match self.event().await? {
-                Event::HostKey { blob, .. } if blob == pin.0 => {
+                Event::HostKey { blob, .. } => {
+                    expected.check(&blob, self.client.shown())?;
                     (self.told)("keys_exchanged");
                     self.client.accept_host().map_err(Why::Failed)?;
                 }
-                Event::HostKey { .. } => return Err(Why::OtherHost),
                 Event::Sign(message) => return agent.sign(key, &message).await.map_err(Why::Agent),
                 _ => {}
             }
@@ -135,6 +194,9 @@ impl Opening {
             if let Some(event) = self.client.event() {
                 return Ok(event);
             }
+            if let Some(fault) = self.fault.take() {
+                return Err(Why::Failed(fault));
+            }
             let output = self.client.output();
             let count = output.len();
             self.stream.write_all(output).await.map_err(Why::Lost)?;
@@ -147,7 +209,7 @@ impl Opening {
                 return Err(Why::Lost(io::ErrorKind::UnexpectedEof.into()));
             }
             self.has_spoken = true;
-            self.client.input(&buffer[..count]).map_err(Why::Failed)?;
+            self.fault = self.client.input(&buffer[..count]).err();
         }
     }
 }

@@ -1,9 +1,10 @@
 //! What is known about one host, for as long as the connector lives.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use rejoin_ssh2::{Cipher, Config, Ephemeral, HostKeyAlgorithm, Kex, Learnt, Opening, UserKey};
+use rustix::time::{ClockId, clock_gettime};
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -13,9 +14,17 @@ use super::eligible::Ineligible;
 use super::pin::Pin;
 use crate::dial::Route;
 
-/// Between two attempts to learn a host. Each costs it two logins, and one that fails may be counted
-/// against this machine's address.
-const LEARN_AGAIN: Duration = Duration::from_mins(10);
+/// After an attempt to learn a host that led to nothing, or after what was learnt was erased; doubled with
+/// each in a row. An attempt costs the host two logins, and one that fails may be counted against this
+/// machine's address.
+const PAUSE: Duration = Duration::from_mins(10);
+const LONGEST_PAUSE: Duration = Duration::from_hours(24);
+/// When a host is learnt once more: what ssh would do may have changed meanwhile, and so may keys.
+const REVIEW: Duration = Duration::from_hours(12);
+/// How long what was learnt may be used at all.
+const LIFETIME: Duration = Duration::from_hours(24);
+/// How many connections in a row may be lost until that is taken for the host's doing.
+const MOST_LOST: u32 = 3;
 
 /// What is known about one host. Whoever drops the last of its owners ends whatever is being found out.
 #[derive(Default)]
@@ -24,8 +33,14 @@ pub(super) struct Memo(Mutex<Known>);
 #[derive(Default)]
 struct Known {
     state: State,
-    /// When it was last begun to learn the host.
-    began: Option<Instant>,
+    /// Before then, it is not learnt again.
+    not_before: Option<Instant>,
+    /// How often in a row that led to nothing.
+    failures: u32,
+    /// How many connections in a row were lost once the host had spoken.
+    lost: u32,
+    /// How often it was erased: what was begun to be learnt before is not believed.
+    erased: u64,
     /// A key pair for the next connection, made while nobody waited for it.
     ephemeral: Option<Ephemeral>,
     /// What is being found out or made.
@@ -55,11 +70,28 @@ pub(super) struct Host {
     pub(super) segment: Option<u32>,
     /// How long the login took from which it was learnt.
     pub(super) login: Duration,
+    /// When that was: how long after the machine had started, sleep included.
+    pub(super) since: Duration,
+    /// When the first certificate expires, of those that are used.
+    pub(super) expiry: Option<SystemTime>,
 }
 
 impl Host {
     fn kex(&self) -> Kex {
         self.learnt.kex
+    }
+
+    fn is_younger_than(&self, age: Duration, now: Duration) -> bool {
+        now.saturating_sub(self.since) < age
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "certificates expire by the clock on the wall")]
+    fn is_expired(&self) -> bool {
+        self.expiry.is_some_and(|expiry| expiry <= SystemTime::now())
+    }
+
+    fn is_valid(&self, now: Duration) -> bool {
+        !self.is_expired() && self.is_younger_than(LIFETIME, now)
     }
 
     /// What a client is to do that says everything at once.
@@ -79,6 +111,11 @@ impl Host {
     }
 }
 
+/// A turn at learning a host.
+pub(super) struct Turn {
+    erased: u64,
+}
+
 impl Memo {
     fn known(&self) -> MutexGuard<'_, Known> {
         // What it holds is replaced as a whole.
@@ -87,9 +124,13 @@ impl Memo {
 
     /// The host, if a connection to it can be predicted.
     pub(super) fn ready(&self) -> Option<Arc<Host>> {
+        self.ready_at(boottime())
+    }
+
+    fn ready_at(&self, now: Duration) -> Option<Arc<Host>> {
         match &self.known().state {
-            State::Ready(host) => Some(Arc::clone(host)),
-            State::Unknown | State::Ineligible(_) => None,
+            State::Ready(host) if host.is_valid(now) => Some(Arc::clone(host)),
+            State::Unknown | State::Ineligible(_) | State::Ready(_) => None,
         }
     }
 
@@ -101,15 +142,29 @@ impl Memo {
         }
     }
 
-    /// Whether the host is to be learnt now; then it counts as being learnt.
-    pub(super) fn begin(&self) -> bool {
+    /// A turn at learning the host, if that is due.
+    pub(super) fn begin(&self) -> Option<Turn> {
+        self.begin_at(boottime())
+    }
+
+    fn begin_at(&self, time: Duration) -> Option<Turn> {
         let mut known = self.known();
-        let is_recent = known.began.is_some_and(|began| began.elapsed() < LEARN_AGAIN);
-        if is_recent || matches!(known.state, State::Ready(_)) {
-            return false;
+        let is_wanted = match &known.state {
+            State::Unknown => true,
+            State::Ineligible(why) => !why.is_lasting(),
+            State::Ready(host) => !host.is_valid(time) || !host.is_younger_than(REVIEW, time),
+        };
+        let now = Instant::now();
+        if !is_wanted || known.not_before.is_some_and(|not_before| now < not_before) {
+            return None;
         }
-        known.began = Some(Instant::now());
-        true
+        known.pause();
+        Some(Turn { erased: known.erased })
+    }
+
+    /// A turn at any time: somebody has asked for it.
+    pub(super) fn begin_now(&self) -> Turn {
+        Turn { erased: self.known().erased }
     }
 
     /// Does this in the background, as long as there is the memo. Without a runtime, nothing.
@@ -120,17 +175,46 @@ impl Memo {
         known.tasks.spawn_on(task, &runtime);
     }
 
-    pub(super) fn learn(&self, host: Arc<Host>) {
+    /// The host was learnt; whether that still counts.
+    pub(super) fn learn(&self, turn: &Turn, host: Arc<Host>) -> bool {
         let mut known = self.known();
-        known.ephemeral = None;
-        known.state = State::Ready(host);
+        let is_current = turn.erased == known.erased;
+        if is_current {
+            known.ephemeral = None;
+            known.state = State::Ready(host);
+        }
+        is_current
+    }
+
+    /// It was not learnt. What was known before holds on, unless it cannot.
+    pub(super) fn fail(&self, why: &Ineligible) {
+        let mut known = self.known();
+        known.failures += 1;
+        known.pause();
+        if why.is_lasting() || !matches!(known.state, State::Ready(_)) {
+            known.forget(why.clone());
+        }
     }
 
     /// Nothing is predicted any more, until the host is learnt anew.
     pub(super) fn erase(&self, why: Ineligible) {
         let mut known = self.known();
-        known.state = State::Ineligible(why);
-        known.ephemeral = None;
+        known.failures += 1;
+        known.pause();
+        known.forget(why);
+    }
+
+    /// A connection was lost once the host had spoken. Whether that was one too many.
+    pub(super) fn lost(&self) -> bool {
+        let mut known = self.known();
+        known.lost += 1;
+        known.lost >= MOST_LOST
+    }
+
+    /// Everything was as it was predicted.
+    pub(super) fn confirm(&self) {
+        let mut known = self.known();
+        (known.lost, known.failures) = (0, 0);
     }
 
     /// The key pair that was made ahead, if it is for this host.
@@ -138,9 +222,35 @@ impl Memo {
         self.known().ephemeral.take().filter(|made| made.kex() == host.kex())
     }
 
+    /// Whether one is to be made.
+    pub(super) fn is_without_ephemeral(&self) -> bool {
+        self.known().ephemeral.is_none()
+    }
+
     pub(super) fn keep(&self, ephemeral: Ephemeral) {
         self.known().ephemeral = Some(ephemeral);
     }
+}
+
+impl Known {
+    fn pause(&mut self) {
+        let doubled = PAUSE.saturating_mul(1 << self.failures.saturating_sub(1).min(16));
+        self.not_before = Some(Instant::now() + doubled.min(LONGEST_PAUSE));
+    }
+
+    fn forget(&mut self, why: Ineligible) {
+        self.state = State::Ineligible(why);
+        self.ephemeral = None;
+        self.lost = 0;
+        self.erased += 1;
+    }
+}
+
+/// How long ago the machine has started, sleep included.
+pub(super) fn boottime() -> Duration {
+    let now = clock_gettime(ClockId::Boottime);
+    // Neither is ever negative on this clock, and the nanoseconds stay below a second.
+    Duration::new(now.tv_sec.try_into().unwrap_or(0), now.tv_nsec.try_into().unwrap_or(0))
 }
 
 /// A key pair for this host, made where it holds up nobody else: for some exchanges it takes a good part
@@ -151,3 +261,7 @@ pub(super) async fn make_ephemeral(host: &Host) -> Result<Ephemeral, rejoin_ssh2
     // It does not panic, and is not aborted.
     made.unwrap_or(Err(rejoin_ssh2::Error::Local))
 }
+
+#[cfg(test)]
+#[path = "memo_tests.rs"]
+mod tests;

@@ -8,9 +8,10 @@
 //!
 //! What is trusted is what the user's own ssh trusts, and nothing else: exactly the host key that it
 //! accepted for this connector, the key exchange that it would come to, the key that it logs in with.
-//! Where it does anything that is not understood here, the fast lane is not taken ([`Ineligible`]). A
-//! connection that fails once the host has spoken erases everything that was learnt: hosts count such
-//! connections against whoever makes them.
+//! Where it does anything that is not understood here, the fast lane is not taken ([`Ineligible`]), and a
+//! host that turns out so is not asked again. What was learnt is erased by a host that is not as it was, and
+//! by a connection that it ends: hosts count such connections against whoever makes them. It is learnt
+//! again later, and each time later than the last.
 
 mod agent;
 mod eligible;
@@ -34,15 +35,15 @@ pub use eligible::Ineligible;
 pub use pin::report_host_key;
 
 use crate::dial::{self, Route};
-use crate::error::{LinkError, LinkErrorKind, printable};
+use crate::error::{LinkError, printable};
 use crate::link::Link;
 use crate::ssh::SshConnect;
 use crate::stderr::{LineSink, Tail};
 use crate::{Attempt, BoxFuture};
 use agent::Agent;
 use eligible::Offer;
-use lane::Told;
-use memo::{Host, Memo};
+use lane::{Expected, Told, Why};
+use memo::{Host, Memo, Turn};
 use pin::{Login, Pin};
 use pump::Outcome;
 
@@ -65,6 +66,9 @@ pub enum FastNews {
     Taken,
     /// It was taken, and led to nothing; why, in words.
     Failed(String),
+    /// It was taken, and the host showed another key than the one that ssh had accepted. It was told
+    /// nothing.
+    OtherHost,
 }
 
 impl fmt::Display for FastNews {
@@ -74,6 +78,9 @@ impl fmt::Display for FastNews {
             Self::Ineligible(why) => write!(f, "no fast lane: {why}"),
             Self::Taken => f.write_str("there is a link over the fast lane"),
             Self::Failed(why) => write!(f, "the fast lane leads nowhere: {why}"),
+            Self::OtherHost => f.write_str(
+                "the host showed another key than the one ssh accepted; nothing was told to it, and ssh judges it",
+            ),
         }
     }
 }
@@ -121,14 +128,12 @@ impl FastLane {
 
     /// Learns the host in the background, if that is due.
     pub(crate) fn learn(self: &Arc<Self>, ssh: SshConnect) {
-        if !self.memo.begin() {
-            return;
-        }
+        let Some(turn) = self.memo.begin() else { return };
         let (lane, helper) = (Arc::downgrade(self), self.helper.clone());
         self.memo.spawn(async move {
             let learnt = learn(&ssh, &helper).await;
             if let Some(lane) = lane.upgrade() {
-                lane.note(learnt);
+                lane.note(&turn, learnt);
             }
         });
     }
@@ -136,27 +141,32 @@ impl FastLane {
     /// Whether the lane can be taken. The host is learnt for that, if it was not yet.
     pub(crate) async fn check(self: &Arc<Self>, ssh: &SshConnect) -> Result<(), Ineligible> {
         if self.memo.ready().is_none() {
-            self.note(learn(ssh, &self.helper).await);
+            let turn = self.memo.begin_now();
+            self.note(&turn, learn(ssh, &self.helper).await);
         }
         self.memo.obstacle().map_or(Ok(()), Err)
     }
 
-    fn note(self: &Arc<Self>, learnt: Result<Host, Ineligible>) {
+    fn note(self: &Arc<Self>, turn: &Turn, learnt: Result<Host, Ineligible>) {
         match learnt {
             Ok(host) => {
                 let host = Arc::new(host);
-                self.memo.learn(Arc::clone(&host));
-                self.make_ephemeral(host);
-                self.tell(&FastNews::Learnt);
+                if self.memo.learn(turn, Arc::clone(&host)) {
+                    self.make_ephemeral(host);
+                    self.tell(&FastNews::Learnt);
+                }
             }
             Err(why) => {
-                self.memo.erase(why.clone());
+                self.memo.fail(&why);
                 self.tell(&FastNews::Ineligible(why));
             }
         }
     }
 
     fn make_ephemeral(self: &Arc<Self>, host: Arc<Host>) {
+        if !self.memo.is_without_ephemeral() {
+            return;
+        }
         let lane: Weak<Self> = Arc::downgrade(self);
         self.memo.spawn(async move {
             let made = memo::make_ephemeral(&host).await;
@@ -175,37 +185,46 @@ impl FastLane {
         Some(Box::pin(async move {
             let link = lane.hurry(&ssh, &host).await;
             lane.make_ephemeral(host);
-            if let Err(error) = &link {
-                lane.tell(&FastNews::Failed(error.to_string()));
-            }
-            link
+            link.map_err(|why| {
+                lane.tell(&why.news());
+                why.into_error()
+            })
         }))
     }
 
-    async fn hurry(self: &Arc<Self>, ssh: &SshConnect, host: &Host) -> Result<Link, LinkError> {
+    async fn hurry(self: &Arc<Self>, ssh: &SshConnect, host: &Host) -> Result<Link, Why> {
+        // Without the key there need be no connection that the host counts.
+        if !host.agent.has(&host.key).await.map_err(Why::Agent)? {
+            // It may have another one in its place.
+            self.erase(Why::Keyless.to_string());
+            return Err(Why::Keyless);
+        }
         let is_told = ssh.is_told();
         let told: Told = Box::new(move |reached| dial::tell(is_told, reached));
         let route = host.route.clone().in_segments_of(host.segment);
-        let dialled = route.dial(ssh.patience(), is_told);
-        let (stream, ephemeral) = tokio::join!(dialled, self.ephemeral(host));
-        let ephemeral = ephemeral.map_err(|error| local(&error))?;
+        let stream = route.dial(ssh.patience(), is_told).await.map_err(Why::Unreached)?;
+        let ephemeral = self.ephemeral(host).await.map_err(Why::Failed)?;
         let config = host.config(ephemeral, ssh.command_bytes());
-        let client = Client::new(config).map_err(|error| local(&error))?;
-        let stream = nonblocking(stream?).map_err(|error| local(&error))?;
+        let client = Client::new(config).map_err(Why::Failed)?;
+        let stream = nonblocking(stream).map_err(Why::Lost)?;
         let deadline = Instant::now() + SLACK + host.login;
         let mut opening = lane::Opening::new(client, stream, deadline, told);
-        match opening.prove(&host.pin, &host.agent, &host.key).await {
-            Ok(signature) => {
-                let tail = Tail::default();
-                let sink = LineSink::new(Attempt::Reconnect, tail.clone(), ssh.listener());
-                Ok(pump::link(opening, signature, self.outcome(), (sink, tail)))
+        let expected = Expected { pin: &host.pin, learnt: Some(&host.learnt) };
+        let proved = opening.prove(expected, &host.agent, &host.key).await;
+        let signature = proved.inspect_err(|why| {
+            if opening.has_spoken() {
+                self.failed(why);
             }
-            Err(why) => {
-                if opening.has_spoken() {
-                    self.erase(why.to_string());
-                }
-                Err(why.into_error())
-            }
+        })?;
+        let tail = Tail::default();
+        let sink = LineSink::new(Attempt::Reconnect, tail.clone(), ssh.listener());
+        Ok(pump::link(opening, signature, self.outcome(), (sink, tail)))
+    }
+
+    /// A connection has failed once the host had spoken.
+    fn failed(&self, why: &Why) {
+        if !why.is_of_network() || self.memo.lost() {
+            self.erase(why.to_string());
         }
     }
 
@@ -222,18 +241,17 @@ impl FastLane {
         Box::new(move |started| {
             let Some(lane) = lane.upgrade() else { return };
             match started {
-                Ok(()) => lane.tell(&FastNews::Taken),
+                Ok(()) => {
+                    lane.memo.confirm();
+                    lane.tell(&FastNews::Taken);
+                }
                 Err(why) => {
-                    lane.erase(why.to_string());
-                    lane.tell(&FastNews::Failed(why.to_string()));
+                    lane.failed(why);
+                    lane.tell(&why.news());
                 }
             }
         })
     }
-}
-
-fn local(error: &dyn fmt::Display) -> LinkError {
-    LinkError::new(LinkErrorKind::Other, error.to_string())
 }
 
 fn nonblocking(stream: std::net::TcpStream) -> std::io::Result<TcpStream> {
@@ -249,25 +267,23 @@ async fn learn(ssh: &SshConnect, helper: &[OsString]) -> Result<Host, Ineligible
     #[cfg(feature = "testing")]
     let route = route.fixed(&ssh.fixed);
     eligible::obstacle(&resolved).map_or(Ok(()), Err)?;
-    let agent = Agent::of(&resolved).ok_or(Ineligible::NoAgent)?;
     let offer = Offer::of(&resolved)?;
     let user = resolved.user().ok_or(Ineligible::Route)?.to_owned();
+    let kinds = eligible::untouched_keys(&resolved).ok_or(Ineligible::NoPin)?;
+    let agent = Agent::of(&resolved).ok_or(Ineligible::NoAgent)?;
     // Asked first: without a key there need be no login.
     let keys = agent.keys().await.map_err(|error| Ineligible::Agent(error.to_string()))?;
-    if keys.is_empty() {
-        return Err(Ineligible::NoKey);
-    }
-    let login = Login::watch(ssh, helper).await?;
-    let key = login.user_key(keys)?;
-    let host_keys = login.pin.algorithms(&resolved);
+    pin::check_keys(&keys)?;
+    let login = Login::watch(ssh, helper, &kinds).await?;
+    let key = login.user_key(keys, &kinds)?;
     let config = Config {
         user: user.clone(),
         key: key.clone(),
         command: NOTHING.to_vec(),
         ciphers: offer.ciphers.clone(),
-        opening: Opening::Unhurried { kex: offer.kex, host_keys },
+        opening: Opening::Unhurried { kex: offer.kex, host_keys: login.pin.algorithms(&resolved) },
     };
-    let (learnt, segment, took) = look(&route, config, &login.pin, &agent).await?;
+    let Seen { learnt, segment, took } = look(&route, config, &login.pin, &agent).await?;
     eligible::check_parity(&resolved, &learnt)?;
     if learnt.predicted_channel().is_none() {
         return Err(Ineligible::Server(learnt.ident));
@@ -277,6 +293,7 @@ async fn learn(ssh: &SshConnect, helper: &[OsString]) -> Result<Host, Ineligible
         route,
         user,
         algorithm: login.pin.algorithm(&resolved, &learnt.lists).ok_or_else(unshown)?,
+        expiry: [&login.pin.0, &key.blob].into_iter().filter_map(|blob| pin::expiry(blob)).min(),
         pin: login.pin,
         agent,
         key,
@@ -284,17 +301,20 @@ async fn learn(ssh: &SshConnect, helper: &[OsString]) -> Result<Host, Ineligible
         learnt,
         segment,
         login: took,
+        since: memo::boottime(),
     })
 }
 
-/// Logs in with nothing predicted. What that has taught, the segment size that suits it, and how long it
-/// took.
-async fn look(
-    route: &Route,
-    config: Config,
-    pin: &Pin,
-    agent: &Agent,
-) -> Result<(Learnt, Option<u32>, Duration), Ineligible> {
+/// What a login has taught in which nothing was predicted.
+struct Seen {
+    learnt: Learnt,
+    /// The segment size that suits the host.
+    segment: Option<u32>,
+    took: Duration,
+}
+
+/// Logs in with nothing predicted.
+async fn look(route: &Route, config: Config, pin: &Pin, agent: &Agent) -> Result<Seen, Ineligible> {
     let failed = |why: &dyn fmt::Display| Ineligible::Learning(printable(&why.to_string()));
     let key = config.key.clone();
     let client = Client::new(config).map_err(|error| match error {
@@ -306,8 +326,10 @@ async fn look(
     let stream = nonblocking(stream).map_err(|error| failed(&error))?;
     let usual = SockRef::from(&stream).tcp_mss().ok();
     let mut opening = lane::Opening::new(client, stream, began + LEARNING, Box::new(|_| {}));
-    let signature = opening.prove(pin, agent, &key).await.map_err(|why| failed(&why))?;
-    opening.start(&signature).await.map_err(|why| failed(&why))?;
+    let expected = Expected { pin, learnt: None };
+    let proved = opening.prove(expected, agent, &key).await;
+    let signature = proved.map_err(Why::into_obstacle)?;
+    opening.start(&signature).await.map_err(Why::into_obstacle)?;
     let lane::Opening { mut stream, mut client, .. } = opening;
     let took = began.elapsed();
     let learnt = client.learnt().cloned().ok_or_else(|| failed(&"nothing was learnt"))?;
@@ -315,7 +337,7 @@ async fn look(
     // What was learnt is learnt, whether the host hears of its end or not.
     let _ = stream.write_all(client.output()).await;
     let segment = usual.and_then(|usual| segment(&learnt, usual));
-    Ok((learnt, segment, took))
+    Ok(Seen { learnt, segment, took })
 }
 
 /// The segment size to announce, if the usual one holds up the host's answer.

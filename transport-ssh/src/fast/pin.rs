@@ -5,10 +5,12 @@
 //! ssh, which is a pipe of ours, and begins its line with a word that nobody else knows: the host has not been
 //! told it, and what the host has printed there counts for nothing.
 
+use std::env;
 use std::ffi::OsString;
+use std::fmt;
 use std::io::{self, Write as _};
-use std::process::Stdio;
-use std::time::Duration;
+use std::process::{ExitStatus, Stdio};
+use std::time::{Duration, SystemTime};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
@@ -18,10 +20,12 @@ use sha2::{Digest as _, Sha256};
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, BufReader};
 use tokio::time::timeout;
 
-use super::eligible::Ineligible;
-use crate::error::printable;
+use super::eligible::{Ineligible, is_security_key};
+use crate::child::Evidence;
+use crate::classify;
+use crate::error::{LinkErrorKind, printable};
 use crate::resolve::Resolved;
-use crate::ssh::SshConnect;
+use crate::ssh::{Learning, SshConnect};
 
 /// How long ssh may take to log in. Nobody waits for it.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -30,15 +34,21 @@ const MAX_SAID: u64 = 512 * 1024;
 /// In front of a fingerprint, in ssh's words.
 const SHA256: &str = "SHA256:";
 
+/// Where the helper finds the word behind which it reports. Not on a command line, which everybody on the
+/// machine may read.
+const WORD: &str = "REJOIN_HOST_KEY_WORD";
+
 /// The helper's whole work: says on stderr which host key ssh looks for. For the program that
 /// [`SshConnect::fast_lane`] names, with all of its arguments: ssh has put the words that count behind its
 /// own. It prints nothing, so that ssh judges the key as ever, and should end well whatever comes of this.
 ///
 /// # Errors
-/// ssh does not listen any more.
+/// ssh does not listen any more. Also if it is called without a [`Connect::learn`](crate::Connect::learn).
 pub fn report_host_key(arguments: &[OsString]) -> io::Result<()> {
-    let told = arguments.len().saturating_sub(1 + TOKENS.len());
-    let words: Vec<_> = arguments[told..].iter().map(|word| word.to_string_lossy()).collect();
+    let word = env::var_os(WORD).ok_or(io::ErrorKind::NotFound)?;
+    let told = arguments.len().saturating_sub(TOKENS.len());
+    let words = std::iter::once(&word).chain(&arguments[told..]);
+    let words: Vec<_> = words.map(|word| word.to_string_lossy()).collect();
     // In one piece: ssh writes to the same place.
     io::stderr().write_all(format!("{}\n", words.join(" ")).as_bytes())
 }
@@ -92,16 +102,19 @@ struct Accepted {
 }
 
 impl Login {
-    /// Has ssh log in, and listens to it.
-    pub(super) async fn watch(ssh: &SshConnect, helper: &[OsString]) -> Result<Self, Ineligible> {
-        let secret = secret().map_err(|error| Ineligible::Login(error.to_string()))?;
-        let words = helper.iter().cloned().chain([OsString::from(&secret)]);
-        let words: Vec<_> = words.collect();
-        let named = crate::handover::proxy_command(&words).ok_or(Ineligible::NoPin)?;
-        let command = format!("{named} {}", TOKENS.join(" "));
-        let mut child = ssh.learning(&command);
+    /// Has ssh log in with a key of one of these kinds, and listens to it.
+    pub(super) async fn watch(
+        ssh: &SshConnect,
+        helper: &[OsString],
+        kinds: &[String],
+    ) -> Result<Self, Ineligible> {
+        let failed = |error: &dyn fmt::Display| Ineligible::Learning(printable(&error.to_string()));
+        let secret = secret().map_err(|error| failed(&error))?;
+        let named = crate::handover::proxy_command(helper).ok_or(Ineligible::NoPin)?;
+        let known_hosts_command = format!("{named} {}", TOKENS.join(" "));
+        let mut child = ssh.learning(&Learning { known_hosts_command, key_kinds: kinds.join(",") });
         child.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
-        child.kill_on_drop(true);
+        child.kill_on_drop(true).env(WORD, &secret);
         let run = async {
             let mut child = child.spawn()?;
             let stderr = child.stderr.take().ok_or(io::ErrorKind::BrokenPipe)?;
@@ -110,25 +123,32 @@ impl Login {
         };
         let ran = timeout(PATIENCE, run).await;
         let ran = ran.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
-        let (heard, status) = ran.map_err(|error| Ineligible::Login(error.to_string()))?;
+        let (heard, status) = ran.map_err(|error| failed(&error))?;
         // Any other status is that of what the host ran.
         if status.code().is_none_or(|code| code == 255) {
-            return Err(heard.into_failure());
+            return Err(heard.into_failure(status));
         }
         heard.into_login()
     }
 
-    /// The key that the host accepted, of those that the agent has.
-    pub(super) fn user_key(&self, keys: Vec<Vec<u8>>) -> Result<UserKey, Ineligible> {
+    /// The key that the host accepted, of those that the agent has, and how it is to sign: as one of
+    /// these kinds.
+    pub(super) fn user_key(
+        &self,
+        keys: Vec<Vec<u8>>,
+        kinds: &[String],
+    ) -> Result<UserKey, Ineligible> {
         let is_meant = |blob: &Vec<u8>| self.key.is(blob).unwrap_or(false);
         let blob = keys.into_iter().find(is_meant).ok_or(Ineligible::NoKey)?;
         let kind = key_type(&blob).unwrap_or_default();
-        if kind.starts_with("sk-") {
+        if is_security_key(kind) {
             return Err(Ineligible::SecurityKey);
         }
-        let algorithm = match kind {
-            "ssh-rsa" => "rsa-sha2-512",
-            "ssh-rsa-cert-v01@openssh.com" => "rsa-sha2-512-cert-v01@openssh.com",
+        let algorithms: &[&str] = match kind {
+            "ssh-rsa" => &["rsa-sha2-512", "rsa-sha2-256"],
+            "ssh-rsa-cert-v01@openssh.com" => {
+                &["rsa-sha2-512-cert-v01@openssh.com", "rsa-sha2-256-cert-v01@openssh.com"]
+            }
             "ssh-ed25519"
             | "ssh-ed25519-cert-v01@openssh.com"
             | "ecdsa-sha2-nistp256"
@@ -136,12 +156,36 @@ impl Login {
             | "ecdsa-sha2-nistp521"
             | "ecdsa-sha2-nistp256-cert-v01@openssh.com"
             | "ecdsa-sha2-nistp384-cert-v01@openssh.com"
-            | "ecdsa-sha2-nistp521-cert-v01@openssh.com" => kind,
-            _ => return Err(Ineligible::UnknownKey(printable(kind))),
+            | "ecdsa-sha2-nistp521-cert-v01@openssh.com" => &[kind],
+            _ => &[],
         };
-        let algorithm = algorithm.to_owned();
+        let is_allowed = |name: &&&str| kinds.iter().any(|kind| kind == **name);
+        let found = algorithms.iter().find(is_allowed);
+        let algorithm = found.ok_or_else(|| Ineligible::UnknownKey(printable(kind)))?;
+        let algorithm = (*algorithm).to_owned();
         Ok(UserKey { blob, algorithm })
     }
+}
+
+/// That there is a key among these that can sign unasked.
+pub(super) fn check_keys(keys: &[Vec<u8>]) -> Result<(), Ineligible> {
+    let wants_touch = |blob: &Vec<u8>| key_type(blob).is_some_and(is_security_key);
+    if keys.is_empty() {
+        return Err(Ineligible::Agent("it has no key".to_owned()));
+    }
+    if keys.iter().all(wants_touch) { Err(Ineligible::SecurityKey) } else { Ok(()) }
+}
+
+/// When this certificate expires. None if it never does, or is none.
+pub(super) fn expiry(blob: &[u8]) -> Option<SystemTime> {
+    let mut reader = certified(blob).ok()??.1;
+    let _serial = reader.bytes(8).ok()?;
+    let _kind = reader.uint32().ok()?;
+    let _id = reader.string().ok()?;
+    let _principals = reader.string().ok()?;
+    let _valid_after = reader.bytes(8).ok()?;
+    let valid_before = u64::from_be_bytes(reader.bytes(8).ok()?.try_into().ok()?);
+    SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(valid_before))
 }
 
 impl Accepted {
@@ -170,6 +214,11 @@ fn key_type(blob: &[u8]) -> Option<&str> {
 
 /// The key within a certificate, which is what ssh makes fingerprints of. None where it is none.
 fn plain(blob: &[u8]) -> Result<Option<Vec<u8>>, Malformed> {
+    Ok(certified(blob)?.map(|(plain, _)| plain))
+}
+
+/// The key within a certificate, and what is said of it. None where it is none.
+fn certified(blob: &[u8]) -> Result<Option<(Vec<u8>, Reader<'_>)>, Malformed> {
     let mut reader = Reader::new(blob);
     let Some(kind) = reader.text()?.strip_suffix("-cert-v01@openssh.com") else { return Ok(None) };
     let _nonce = reader.string()?;
@@ -178,7 +227,7 @@ fn plain(blob: &[u8]) -> Result<Option<Vec<u8>>, Malformed> {
     for _ in 0..fields {
         writer = writer.string(reader.string()?);
     }
-    Ok(Some(writer.finish()))
+    Ok(Some((writer.finish(), reader)))
 }
 
 /// A word that only this process and what it starts know.
@@ -201,9 +250,10 @@ async fn listen(from: impl AsyncRead + Unpin, secret: String) -> io::Result<Hear
 /// What was heard of an ssh so far.
 struct Heard {
     secret: String,
-    /// None if the helper told none, or several.
+    /// None if the helper told none.
     pin: Option<Pin>,
-    has_several: bool,
+    /// Whether it told others as well, or something that is no key.
+    is_unclear: bool,
     /// Those that ssh means to try, told before the host can print anything.
     offered: Vec<Accepted>,
     has_host_spoken: bool,
@@ -216,7 +266,7 @@ impl Heard {
         Self {
             secret,
             pin: None,
-            has_several: false,
+            is_unclear: false,
             offered: Vec::new(),
             has_host_spoken: false,
             accepted: None,
@@ -226,7 +276,9 @@ impl Heard {
 
     fn line(&mut self, line: &str) {
         if let Some(told) = line.strip_prefix(&self.secret) {
-            self.host_key(told.trim_start());
+            if !self.has_host_spoken {
+                self.host_key(told.trim_start());
+            }
         } else if let Some(key) = line.strip_prefix("debug1: Will attempt key: ") {
             if !self.has_host_spoken {
                 self.offered.extend(Accepted::parse(key));
@@ -245,18 +297,25 @@ impl Heard {
     fn host_key(&mut self, told: &str) {
         let Some(key) = told.strip_prefix(JUDGED).map(str::trim) else { return };
         let pin = STANDARD.decode(key).ok().map(Pin);
-        self.has_several |= self.pin.is_some() && self.pin != pin;
+        self.is_unclear |= pin.is_none() || (self.pin.is_some() && self.pin != pin);
         self.pin = pin;
     }
 
     fn into_login(self) -> Result<Login, Ineligible> {
-        let pin = self.pin.filter(|_| !self.has_several).ok_or(Ineligible::NoPin)?;
+        let pin = self.pin.filter(|_| !self.is_unclear).ok_or(Ineligible::NoPin)?;
         Ok(Login { pin, key: self.accepted.ok_or(Ineligible::NoKey)? })
     }
 
-    fn into_failure(self) -> Ineligible {
-        let is_old = self.last.to_ascii_lowercase().contains("knownhostscommand");
-        if is_old { Ineligible::NoPin } else { Ineligible::Login(self.last) }
+    /// Why ssh has not logged in. What may be otherwise next time is told as such.
+    fn into_failure(self, status: ExitStatus) -> Ineligible {
+        if self.last.to_ascii_lowercase().contains("knownhostscommand") {
+            return Ineligible::NoPin;
+        }
+        let (lines, greeting) = (vec![self.last.clone()], Vec::new());
+        let status = Some(status);
+        let kind = classify::ssh(&Evidence { status, lines, greeting, was_open: false }).kind;
+        let is_passing = matches!(kind, LinkErrorKind::Unreachable | LinkErrorKind::Closed);
+        if is_passing { Ineligible::Learning(self.last) } else { Ineligible::Login(self.last) }
     }
 }
 

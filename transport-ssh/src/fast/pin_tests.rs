@@ -1,3 +1,5 @@
+use std::os::unix::process::ExitStatusExt as _;
+
 use super::*;
 
 const SECRET: &str = "5ec2e7";
@@ -32,12 +34,18 @@ fn the_pin_is_the_key_that_ssh_judged_and_the_users_key_the_one_that_the_host_ac
 
 #[test]
 fn two_host_keys_or_none_are_no_pin() {
-    let again = format!("{SAID}\n{SECRET} HOSTNAME AAAAC2s=");
-    assert!(heard(&again).into_login().is_ok());
-    let other = format!("{SAID}\n{SECRET} HOSTNAME AAAAC2w=");
-    assert_eq!(heard(&other).into_login(), Err(Ineligible::NoPin));
+    let with = |report: &str| {
+        let judged = "debug1: Host 'localhost'";
+        heard(&SAID.replace(judged, &format!("{SECRET} {report}\n{judged}"))).into_login()
+    };
+    assert!(with("HOSTNAME AAAAC2s=").is_ok());
+    assert_eq!(with("HOSTNAME AAAAC2w="), Err(Ineligible::NoPin));
+    assert_eq!(with("HOSTNAME no-base64!"), Err(Ineligible::NoPin));
     let none = SAID.replace("HOSTNAME", "ADDRESS");
     assert_eq!(heard(&none).into_login(), Err(Ineligible::NoPin));
+    // ssh has judged by then: it is not ssh that says so.
+    let late = format!("{SAID}\n{SECRET} HOSTNAME AAAAC2w=");
+    assert_eq!(heard(&late).into_login(), heard(SAID).into_login());
 }
 
 #[test]
@@ -59,12 +67,15 @@ fn a_key_that_the_agent_does_not_have_is_none_to_sign_with() {
 }
 
 #[test]
-fn an_ssh_that_does_not_know_the_option_is_too_old_and_other_failures_are_told() {
-    let old = heard("command-line: line 0: Bad configuration option: knownhostscommand");
-    assert_eq!(old.into_failure(), Ineligible::NoPin);
-    let denied = heard("debug1: x\nu@h: Permission denied (publickey).\n");
-    let told = Ineligible::Login("u@h: Permission denied (publickey).".to_owned());
-    assert_eq!(denied.into_failure(), told);
+fn why_ssh_does_not_log_in_is_told_and_what_may_pass_is_told_apart() {
+    let why = |said: &str| heard(said).into_failure(ExitStatus::from_raw(255 << 8));
+    let old = why("command-line: line 0: Bad configuration option: knownhostscommand");
+    assert_eq!(old, Ineligible::NoPin);
+    let denied = why("debug1: x\nu@h: Permission denied (publickey).\n");
+    assert_eq!(denied, Ineligible::Login("u@h: Permission denied (publickey).".to_owned()));
+    assert!(denied.is_lasting());
+    let away = "ssh: connect to host h port 22: Connection refused";
+    assert_eq!(why(away), Ineligible::Learning(away.to_owned()));
 }
 
 #[test]
@@ -77,7 +88,9 @@ fn keys_are_known_by_their_fingerprints_and_certificates_by_that_of_their_key() 
     let of = |is_certificate, blob: &[u8]| {
         let key = Accepted { is_certificate, fingerprint: fingerprint(blob) };
         let login = Login { pin: Pin(Vec::new()), key };
-        login.user_key(vec![b"odd".to_vec(), certificate.clone(), plain.clone(), security.clone()])
+        let keys = [b"odd".to_vec(), certificate.clone(), plain.clone(), security.clone()];
+        let kinds = ["ssh-ed25519", "ssh-ed25519-cert-v01@openssh.com"].map(str::to_owned);
+        login.user_key(keys.to_vec(), &kinds)
     };
     assert_eq!(of(false, &plain).unwrap().blob, plain);
     let with_certificate = of(true, &plain).unwrap();
@@ -101,4 +114,43 @@ fn an_rsa_host_key_is_shown_under_the_kinds_that_ssh_allows() {
     let expected = HostKeyAlgorithm::plain(Scheme::RsaSha256);
     assert_eq!(pin.algorithm(&resolved, &theirs), Some(expected));
     assert_eq!(pin.algorithm(&resolved, &lists(&["ssh-ed25519"])), None);
+}
+
+#[test]
+fn an_rsa_key_signs_as_ssh_allows_it_to() {
+    let blob = Writer::new().string("ssh-rsa").string([3]).string([7; 256]).finish();
+    let fingerprint = STANDARD_NO_PAD.encode(Sha256::digest(&blob));
+    let key = Accepted { is_certificate: false, fingerprint };
+    let login = Login { pin: Pin(Vec::new()), key };
+    let signs_as = |kinds: &[&str]| {
+        let kinds: Vec<_> = kinds.iter().map(|kind| (*kind).to_owned()).collect();
+        login.user_key(vec![blob.clone()], &kinds).map(|key| key.algorithm)
+    };
+    assert_eq!(signs_as(&["ssh-ed25519", "rsa-sha2-256", "rsa-sha2-512"]).unwrap(), "rsa-sha2-512");
+    assert_eq!(signs_as(&["rsa-sha2-256"]).unwrap(), "rsa-sha2-256");
+    assert_eq!(signs_as(&["ssh-rsa"]), Err(Ineligible::UnknownKey("ssh-rsa".to_owned())));
+}
+
+#[test]
+fn keys_that_all_want_a_touch_are_not_tried() {
+    let of = |kind: &str| Writer::new().string(kind).string([7; 32]).finish();
+    let touched = [of("sk-ssh-ed25519@openssh.com"), of("sk-ecdsa-sha2-nistp256@openssh.com")];
+    assert_eq!(check_keys(&touched), Err(Ineligible::SecurityKey));
+    let [first, second] = touched;
+    assert_eq!(check_keys(&[first, of("ssh-ed25519"), second]), Ok(()));
+    assert!(matches!(check_keys(&[]), Err(Ineligible::Agent(_))));
+}
+
+#[test]
+fn a_certificate_says_until_when_it_is_valid() {
+    let certificate = |valid_before: u64| {
+        let front = Writer::new().string("ssh-ed25519-cert-v01@openssh.com").string("nonce");
+        let front = front.string([7; 32]).bytes(&1_u64.to_be_bytes()).uint32(2).string("id");
+        let front = front.string("principals").bytes(&0_u64.to_be_bytes());
+        front.bytes(&valid_before.to_be_bytes()).string("critical").finish()
+    };
+    let at = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
+    assert_eq!(expiry(&certificate(1_800_000_000)), Some(at));
+    assert_eq!(expiry(&certificate(u64::MAX)), None, "for ever");
+    assert_eq!(expiry(&Writer::new().string("ssh-ed25519").string([7; 32]).finish()), None);
 }

@@ -1,7 +1,9 @@
 //! A private ssh-agent.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
+use std::fs;
 use std::io;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -24,10 +26,17 @@ impl Agent {
     /// One that has this key, which is without a passphrase.
     pub fn start(key: &Path) -> io::Result<Self> {
         let dir = TempDir::with_prefix("rejoin-agent-")?;
+        let asker = dir.path().join("ask");
+        // A person who takes their time, and agrees.
+        let ask = format!("#!/bin/sh\necho asked >>'{}/asked'\nsleep 1\n", dir.path().display());
+        fs::write(&asker, ask)?;
+        fs::set_permissions(&asker, fs::Permissions::from_mode(0o700))?;
         let child = Command::new("ssh-agent")
             .arg("-D")
             .arg("-a")
             .arg(dir.path().join("agent"))
+            .env("SSH_ASKPASS", asker)
+            .env("SSH_ASKPASS_REQUIRE", "force")
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .spawn()?;
@@ -45,12 +54,31 @@ impl Agent {
 
     /// Gives it one more key.
     pub fn add(&self, key: &Path) -> io::Result<()> {
+        self.tell(&["-q".as_ref(), key.as_os_str()])
+    }
+
+    /// The same with one that signs only when somebody has said so, which takes a second.
+    pub fn add_confirmed(&self, key: &Path) -> io::Result<()> {
+        self.tell(&["-q".as_ref(), "-c".as_ref(), key.as_os_str()])
+    }
+
+    /// Takes all keys away from it.
+    pub fn remove_all(&self) -> io::Result<()> {
+        self.tell(&["-q".as_ref(), "-D".as_ref()])
+    }
+
+    /// How often it has asked somebody.
+    pub fn questions(&self) -> usize {
+        fs::read_to_string(self.dir.path().join("asked")).map_or(0, |asked| asked.lines().count())
+    }
+
+    fn tell(&self, words: &[&OsStr]) -> io::Result<()> {
         let mut command = Command::new("ssh-add");
-        let added = command.arg("-q").arg(key).env("SSH_AUTH_SOCK", self.socket()).output()?;
-        if added.status.success() {
+        let told = command.args(words).env("SSH_AUTH_SOCK", self.socket()).output()?;
+        if told.status.success() {
             return Ok(());
         }
-        Err(io::Error::other(String::from_utf8_lossy(&added.stderr).into_owned()))
+        Err(io::Error::other(String::from_utf8_lossy(&told.stderr).into_owned()))
     }
 
     /// Where it listens: what `SSH_AUTH_SOCK` is to say.

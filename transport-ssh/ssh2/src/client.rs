@@ -245,6 +245,12 @@ impl Client {
         self.transport.send(farewell.string("").string(""))
     }
 
+    /// What the host has shown of itself so far, once it has proved that it has its key: from
+    /// [`Event::HostKey`] on. Whoever is to accept the host can tell from it whether it is as it was.
+    pub fn shown(&self) -> Option<&Learnt> {
+        self.learnt.as_ref()
+    }
+
     /// What this connection taught about the server, once the user is logged in.
     pub fn learnt(&self) -> Option<&Learnt> {
         self.learnt.as_ref().filter(|_| self.is_authenticated)

@@ -9,6 +9,10 @@ use crate::negotiate::Lists;
 /// confirmed the channel. Others may end the connection.
 const PIPELINING: [&str; 2] = ["SSH-2.0-OpenSSH_", "SSH-2.0-dropbear_"];
 
+/// The smallest segment size that is announced, in bytes: what every host has to take (RFC 9293 section
+/// 3.7.1). Connections with less are what firewalls drop.
+const LEAST_SEGMENT: usize = 536;
+
 /// What a connection taught about a server. Nothing of it is secret; none of it is believed: a
 /// prediction that is wrong fails, and harms nothing else.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -41,6 +45,11 @@ pub struct Flight {
 }
 
 impl Learnt {
+    /// Whether a server that shows this is, as far as a client can tell, the one that it was.
+    pub fn is_as(&self, shown: &Self) -> bool {
+        self.ident == shown.ident && self.lists == shown.lists
+    }
+
     /// The channel number to predict, if this is a server that takes such a prediction well.
     pub fn predicted_channel(&self) -> Option<u32> {
         let is_known = PIPELINING.iter().any(|start| self.ident.starts_with(start));
@@ -60,12 +69,12 @@ impl Learnt {
 /// A server that has Nagle's algorithm on, as OpenSSH has before 10.1, holds the last part of a flight
 /// back while its identification is not yet acknowledged, unless that part fills a segment. So some number
 /// of full segments has to end where everything needed has been said, and before there is nothing more
-/// to say. `None` if no size does that with fewer than eight segments.
+/// to say. `None` if no size of 536 bytes or more does that with fewer than eight segments.
 pub fn mss(flight: Flight, max: usize) -> Option<usize> {
     (1..8).find_map(|segments| {
         let least = flight.needed.div_ceil(segments);
         let most = (flight.whole / segments).min(max);
-        (least <= most).then_some(most)
+        (least <= most && most >= LEAST_SEGMENT).then_some(most)
     })
 }
 
@@ -89,6 +98,7 @@ mod tests {
 
     #[test]
     fn without_a_size_that_fits_there_is_none() {
+        assert_eq!(mss(Flight { needed: 300, whole: 500 }, 1448), None);
         assert_eq!(mss(Flight { needed: 1501, whole: 1501 }, 1500), None);
     }
 
