@@ -213,7 +213,7 @@ fn key_type(blob: &[u8]) -> Option<&str> {
 }
 
 /// The key within a certificate, which is what ssh makes fingerprints of. None where it is none.
-fn plain(blob: &[u8]) -> Result<Option<Vec<u8>>, Malformed> {
+pub(super) fn plain(blob: &[u8]) -> Result<Option<Vec<u8>>, Malformed> {
     Ok(certified(blob)?.map(|(plain, _)| plain))
 }
 
