@@ -53,6 +53,17 @@ impl Lane {
             .on_fast_lane(move |told| news.lock().unwrap().push(told.clone()))
     }
 
+    /// With no key but those of these options.
+    fn without_file(&self, command: &str, options: &[&str]) -> SshConnect {
+        let mut given = self.sshd.ssh_options(self.relay.addr().port());
+        let key = given.iter().position(|word| word == "-i").unwrap();
+        given.drain(key..key + 2);
+        SshConnect::new(self.sshd.destination(), command)
+            .options(options)
+            .options(given)
+            .fast_lane(env!("CARGO_BIN_EXE_rejoin-host-key"), ["now"])
+    }
+
     /// Has the connector learn the host, as it is done beside a session that is calm.
     async fn learn(&self, connector: &SshConnect) {
         connector.learn();
@@ -192,16 +203,32 @@ async fn an_agent_that_is_slow_or_gone_fails_the_link_before_the_host_hears_of_i
     lane.learn(&connector).await;
     lane.agent.set_stopped(true).unwrap();
     let error = failure(&connector).await;
-    assert!(error.message.starts_with("the ssh agent did not sign"), "{error}");
+    assert!(error.message.starts_with("the key did not sign: the ssh agent: "), "{error}");
     lane.agent.set_stopped(false).unwrap();
     echo(&connector).await.say(b"the agent is back").await;
     fs::remove_file(lane.agent.socket()).unwrap();
     let error = failure(&connector).await;
-    assert!(error.message.starts_with("the ssh agent did not sign"), "{error}");
+    assert!(error.message.starts_with("the key did not sign: the ssh agent: "), "{error}");
     lane.until_logged(OURS, 2).await;
     assert_eq!(lane.logins(), 2);
     // It has the key in a file, too.
     Echo::start(&connector, Attempt::Reconnect).await;
+}
+
+#[tokio::test]
+async fn without_an_agent_a_key_in_a_file_signs() {
+    needs!("ssh", "sshd", "ps", "ssh-agent", "ssh-keygen");
+    let lane = Lane::start().await;
+    let connector = lane.configured("exec cat", &["-o", "IdentityAgent=none"]);
+    lane.learn(&connector).await;
+    echo(&connector).await.say(b"signed").await;
+    // With a passphrase it is of use to ssh alone, which nobody could tell beforehand.
+    let mut command = std::process::Command::new("ssh-keygen");
+    command.args(["-q", "-p", "-P", "", "-N", "secret", "-f"]).arg(lane.sshd.user_key());
+    assert!(command.status().unwrap().success());
+    let error = failure(&connector).await;
+    assert!(error.message.contains("it has a passphrase"), "{error}");
+    assert_eq!(lane.logins(), 2);
 }
 
 #[tokio::test]
@@ -212,7 +239,7 @@ async fn a_key_that_has_gone_from_the_agent_is_learnt_anew_and_the_host_hears_no
     lane.learn(&connector).await;
     lane.agent.remove_all().unwrap();
     let error = failure(&connector).await;
-    assert_eq!(error.message, "the ssh agent does not have the key any more");
+    assert_eq!(error.message, "what had the key does not have it any more");
     assert!(connector.fast().is_none());
     assert_eq!(lane.logins(), 1);
 }
@@ -335,8 +362,10 @@ async fn what_is_not_followed_here_is_left_to_ssh_and_told() {
     let lane = Lane::start().await;
     let options = |setting| ["-o", setting];
     assert_eq!(why_not(&lane, &["-J", "gate"]).await, Ineligible::Route);
-    let agentless = options("IdentityAgent=none");
-    assert_eq!(why_not(&lane, &agentless).await, Ineligible::NoAgent);
+    let keyless = ["-o", "IdentityAgent=none", "-o", "IdentityFile=/none"];
+    let keyless = lane.without_file("exec cat", &keyless);
+    let why = in_time("a check", keyless.check_fast_lane()).await;
+    assert_eq!(why, Err(Ineligible::NoAgent));
     let own = options("KnownHostsCommand=/bin/true %H");
     assert_eq!(why_not(&lane, &own).await, Ineligible::Setting("KnownHostsCommand"));
     let old = options("KexAlgorithms=diffie-hellman-group14-sha256");

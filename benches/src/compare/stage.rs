@@ -62,7 +62,10 @@ impl Stage {
              TMUX_TMPDIR={path}/host XDG_RUNTIME_DIR={path}/host LC_ALL=C.UTF-8 {}",
             mark(&folder)
         );
-        let mut sshd = Sshd::builder().config_line(environment).config_line("MaxStartups 100");
+        let mut sshd = Sshd::builder()
+            .config_line("UsePAM yes")
+            .config_line(environment)
+            .config_line("MaxStartups 100");
         let wires = Wires::lay().inspect_err(|error| {
             eprintln!("no network of its own ({error}): a relay plays one, which flatters TCP");
         });

@@ -153,7 +153,7 @@ fn an_agent_that_is_gone_leaves_the_way_back_to_ssh_which_is_told() {
     fs::remove_file(lane.agent.socket()).unwrap();
     lane.host.cut();
     client.nth_event("attached", 2);
-    until_told(&client, "rejoin: the fast lane leads nowhere: the ssh agent did not sign");
+    until_told(&client, "rejoin: the fast lane leads nowhere: the key did not sign: the ssh agent");
     client.write("x\n");
     assert_eq!(client.line(2), format!("{pid} x"));
     assert_eq!(client.finish().0, 0);

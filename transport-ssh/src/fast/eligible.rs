@@ -19,7 +19,7 @@ pub enum Ineligible {
     Setting(&'static str),
     /// ssh does not tell its configuration; why.
     Configuration(String),
-    /// There is no agent that could sign.
+    /// There is no agent that could sign, and no key in a file.
     NoAgent,
     /// The agent has no key, or does not answer in time, or not as it should; why.
     Agent(String),
@@ -29,8 +29,10 @@ pub enum Ineligible {
     Login(String),
     /// ssh did not tell which host key it accepted. OpenSSH does from 8.5 on.
     NoPin,
-    /// ssh logged in with something else than a key that the agent has.
+    /// ssh logged in with something else than a key that the agent or a file has.
     NoKey,
+    /// ssh logged in with a key in a file that serves ssh alone; which, and why.
+    KeyFile(String),
     /// The key is on a security key, which wants to be touched.
     SecurityKey,
     /// The kind of this key is not known here.
@@ -55,14 +57,15 @@ impl fmt::Display for Ineligible {
             }
             Self::Setting(setting) => write!(f, "ssh's configuration has {setting}"),
             Self::Configuration(why) => f.write_str(why),
-            Self::NoAgent => f.write_str("there is no ssh agent"),
+            Self::NoAgent => f.write_str("there is no ssh agent, and no key in a file"),
             Self::Agent(why) => write!(f, "the ssh agent is of no use: {why}"),
             Self::Signature(why) => write!(f, "the key does not sign at once: {why}"),
             Self::Login(why) => write!(f, "ssh cannot log in unasked: {why}"),
             Self::NoPin => {
                 f.write_str("ssh does not tell which host key it accepts (OpenSSH 8.5 and later do)")
             }
-            Self::NoKey => f.write_str("ssh does not log in with a key of the agent"),
+            Self::NoKey => f.write_str("ssh does not log in with a key of the agent or in a file"),
+            Self::KeyFile(why) => write!(f, "the key cannot be used: {why}"),
             Self::SecurityKey => f.write_str("the key wants to be touched"),
             Self::UnknownKey(kind) => write!(f, "keys of the kind {kind} are not known here"),
             Self::Methods => {
@@ -90,6 +93,7 @@ impl Ineligible {
             | Self::Login(_)
             | Self::NoPin
             | Self::NoKey
+            | Self::KeyFile(_)
             | Self::SecurityKey
             | Self::UnknownKey(_)
             | Self::Methods

@@ -9,9 +9,9 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 
 use super::FastNews;
-use super::agent::Agent;
 use super::eligible::Ineligible;
 use super::pin::Pin;
+use super::signer::Signer;
 use crate::error::{LinkError, LinkErrorKind, printable};
 
 /// How much is read at once. A server's first flight is less.
@@ -20,7 +20,7 @@ const READ: usize = 16 * 1024;
 /// Why the command did not start.
 #[derive(Debug)]
 pub(super) enum Why {
-    /// The agent does not have the key any more. The host was told nothing at all.
+    /// What has the user's key does not have it any more. The host was told nothing at all.
     Keyless,
     /// There is no connection.
     Unreached(LinkError),
@@ -32,8 +32,8 @@ pub(super) enum Why {
     /// The host has its key, and is not as it was when it was learnt: it may have better methods now. It was
     /// told nothing more, either.
     Changed,
-    /// The agent did not sign.
-    Agent(io::Error),
+    /// The user's key did not sign.
+    Unsigned(io::Error),
     /// The user's key is not accepted, or is not enough.
     NotLoggedIn {
         is_partial: bool,
@@ -47,13 +47,13 @@ pub(super) enum Why {
 impl fmt::Display for Why {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Keyless => f.write_str("the ssh agent does not have the key any more"),
+            Self::Keyless => f.write_str("what had the key does not have it any more"),
             Self::Unreached(error) => error.fmt(f),
             Self::Lost(error) => write!(f, "the connection was lost: {error}"),
             Self::Failed(error) => error.fmt(f),
             Self::OtherHost => f.write_str("the host has another key than the one ssh accepted"),
             Self::Changed => f.write_str("the host's ssh server is not as it was"),
-            Self::Agent(error) => write!(f, "the ssh agent did not sign: {error}"),
+            Self::Unsigned(error) => write!(f, "the key did not sign: {error}"),
             Self::NotLoggedIn { is_partial: false } => f.write_str("the host refused the key"),
             Self::NotLoggedIn { is_partial: true } => f.write_str("the host wants more than a key"),
             Self::Refused => f.write_str("the host does not run the command"),
@@ -85,7 +85,7 @@ impl Why {
     /// What it says about a host that was to be learnt.
     pub(super) fn into_obstacle(self) -> Ineligible {
         match self {
-            Self::Agent(error) => Ineligible::Signature(error.to_string()),
+            Self::Unsigned(error) => Ineligible::Signature(error.to_string()),
             Self::Failed(Error::Unsuitable(_)) => Ineligible::Methods,
             Self::NotLoggedIn { .. } => Ineligible::Login(self.to_string()),
             why => Ineligible::Learning(printable(&why.to_string())),
@@ -142,12 +142,12 @@ impl Opening {
         self.has_spoken
     }
 
-    /// Goes on until the host has proved that it is the one that is expected, and the agent has signed for
+    /// Goes on until the host has proved that it is the one that is expected, and the user's key has signed for
     /// it. The signature, with which everything else goes out.
     pub(super) async fn prove(
         &mut self,
         expected: Expected<'_>,
-        agent: &Agent,
+        signer: &Signer,
         key: &UserKey,
     ) -> Result<Vec<u8>, Why> {
         loop {
@@ -157,7 +157,9 @@ impl Opening {
                     (self.told)("keys_exchanged");
                     self.client.accept_host().map_err(Why::Failed)?;
                 }
-                Event::Sign(message) => return agent.sign(key, &message).await.map_err(Why::Agent),
+                Event::Sign(message) => {
+                    return signer.sign(key, &message).await.map_err(Why::Unsigned);
+                }
                 _ => {}
             }
         }

@@ -9,9 +9,9 @@ use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use super::agent::Agent;
 use super::eligible::Ineligible;
 use super::pin::Pin;
+use super::signer::Signer;
 use crate::dial::Route;
 
 /// After an attempt to learn a host that led to nothing, or after what was learnt was erased; doubled with
@@ -61,7 +61,7 @@ pub(super) struct Host {
     pub(super) user: String,
     pub(super) pin: Pin,
     pub(super) algorithm: HostKeyAlgorithm,
-    pub(super) agent: Agent,
+    pub(super) signer: Signer,
     pub(super) key: UserKey,
     pub(super) ciphers: Vec<Cipher>,
     pub(super) learnt: Learnt,

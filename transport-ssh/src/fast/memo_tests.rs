@@ -1,6 +1,7 @@
 use rejoin_ssh2::{Flight, Lists, Scheme};
 use tokio::time::advance;
 
+use super::super::agent::Agent;
 use super::*;
 use crate::resolve::Resolved;
 
@@ -12,7 +13,7 @@ fn host() -> Host {
         user: "u".to_owned(),
         pin: Pin(vec![1]),
         algorithm: HostKeyAlgorithm::plain(Scheme::Ed25519),
-        agent: Agent::of(&resolved).unwrap(),
+        signer: Signer::Agent(Agent::of(&resolved).unwrap()),
         key: UserKey { blob: vec![2], algorithm: "ssh-ed25519".to_owned() },
         ciphers: vec![Cipher::ChaCha20Poly1305],
         learnt: Learnt {
@@ -84,7 +85,7 @@ async fn what_was_erased_is_learnt_again_ten_minutes_later_and_then_later_each_t
     for minutes in [10, 20, 40] {
         memo.erase(erased());
         assert!(memo.ready().is_none());
-        advance(Duration::from_secs(minutes * 60 - 1)).await;
+        advance(Duration::from_mins(minutes).saturating_sub(Duration::from_secs(1))).await;
         assert!(memo.begin().is_none());
         advance(Duration::from_secs(1)).await;
         let turn = memo.begin().expect("it is due");

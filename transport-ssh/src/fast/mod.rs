@@ -15,12 +15,12 @@
 
 mod agent;
 mod eligible;
-#[cfg_attr(not(test), expect(dead_code, reason = "the lane still signs with agents only"))]
 mod key_file;
 mod lane;
 mod memo;
 mod pin;
 mod pump;
+mod signer;
 
 use std::ffi::OsString;
 use std::fmt;
@@ -42,12 +42,12 @@ use crate::link::Link;
 use crate::ssh::SshConnect;
 use crate::stderr::{LineSink, Tail};
 use crate::{Attempt, BoxFuture};
-use agent::Agent;
 use eligible::Offer;
 use lane::{Expected, Told, Why};
 use memo::{Host, Memo, Turn};
 use pin::{Login, Pin};
 use pump::Outcome;
+use signer::{Candidates, Signer};
 
 /// How long the login may take from which a host is learnt. Nobody waits for it.
 const LEARNING: Duration = Duration::from_secs(30);
@@ -196,7 +196,7 @@ impl FastLane {
 
     async fn hurry(self: &Arc<Self>, ssh: &SshConnect, host: &Host) -> Result<Link, Why> {
         // Without the key there need be no connection that the host counts.
-        if !host.agent.has(&host.key).await.map_err(Why::Agent)? {
+        if !host.signer.has(&host.key).await.map_err(Why::Unsigned)? {
             // It may have another one in its place.
             self.erase(Why::Keyless.to_string());
             return Err(Why::Keyless);
@@ -212,7 +212,7 @@ impl FastLane {
         let deadline = Instant::now() + SLACK + host.login;
         let mut opening = lane::Opening::new(client, stream, deadline, told);
         let expected = Expected { pin: &host.pin, learnt: Some(&host.learnt) };
-        let proved = opening.prove(expected, &host.agent, &host.key).await;
+        let proved = opening.prove(expected, &host.signer, &host.key).await;
         let signature = proved.inspect_err(|why| {
             if opening.has_spoken() {
                 self.failed(why);
@@ -272,11 +272,10 @@ async fn learn(ssh: &SshConnect, helper: &[OsString]) -> Result<Host, Ineligible
     let offer = Offer::of(&resolved)?;
     let user = resolved.user().ok_or(Ineligible::Route)?.to_owned();
     let kinds = eligible::untouched_keys(&resolved).ok_or(Ineligible::NoPin)?;
-    let agent = Agent::of(&resolved).ok_or(Ineligible::NoAgent)?;
-    // Asked first: without a key there need be no login.
-    let keys = agent.keys().await.map_err(|error| Ineligible::Agent(error.to_string()))?;
-    pin::check_keys(&keys)?;
+    let candidates = Candidates::of(&resolved).await?;
     let login = Login::watch(ssh, helper, &kinds).await?;
+    let (source, is_certificate) = (&login.key.source, login.key.is_certificate);
+    let (signer, keys) = candidates.signer(source, is_certificate).await?;
     let key = login.user_key(keys, &kinds)?;
     let config = Config {
         user: user.clone(),
@@ -285,7 +284,7 @@ async fn learn(ssh: &SshConnect, helper: &[OsString]) -> Result<Host, Ineligible
         ciphers: offer.ciphers.clone(),
         opening: Opening::Unhurried { kex: offer.kex, host_keys: login.pin.algorithms(&resolved) },
     };
-    let Seen { learnt, segment, took } = look(&route, config, &login.pin, &agent).await?;
+    let Seen { learnt, segment, took } = look(&route, config, &login.pin, &signer).await?;
     eligible::check_parity(&resolved, &learnt)?;
     if learnt.predicted_channel().is_none() {
         return Err(Ineligible::Server(learnt.ident));
@@ -297,7 +296,7 @@ async fn learn(ssh: &SshConnect, helper: &[OsString]) -> Result<Host, Ineligible
         algorithm: login.pin.algorithm(&resolved, &learnt.lists).ok_or_else(unshown)?,
         expiry: [&login.pin.0, &key.blob].into_iter().filter_map(|blob| pin::expiry(blob)).min(),
         pin: login.pin,
-        agent,
+        signer,
         key,
         ciphers: offer.ciphers,
         learnt,
@@ -316,7 +315,12 @@ struct Seen {
 }
 
 /// Logs in with nothing predicted.
-async fn look(route: &Route, config: Config, pin: &Pin, agent: &Agent) -> Result<Seen, Ineligible> {
+async fn look(
+    route: &Route,
+    config: Config,
+    pin: &Pin,
+    signer: &Signer,
+) -> Result<Seen, Ineligible> {
     let failed = |why: &dyn fmt::Display| Ineligible::Learning(printable(&why.to_string()));
     let key = config.key.clone();
     let client = Client::new(config).map_err(|error| match error {
@@ -329,7 +333,7 @@ async fn look(route: &Route, config: Config, pin: &Pin, agent: &Agent) -> Result
     let usual = SockRef::from(&stream).tcp_mss().ok();
     let mut opening = lane::Opening::new(client, stream, began + LEARNING, Box::new(|_| {}));
     let expected = Expected { pin, learnt: None };
-    let proved = opening.prove(expected, agent, &key).await;
+    let proved = opening.prove(expected, signer, &key).await;
     let signature = proved.map_err(Why::into_obstacle)?;
     opening.start(&signature).await.map_err(Why::into_obstacle)?;
     let lane::Opening { mut stream, mut client, .. } = opening;

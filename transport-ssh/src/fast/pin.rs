@@ -9,6 +9,7 @@ use std::env;
 use std::ffi::OsString;
 use std::fmt;
 use std::io::{self, Write as _};
+use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
 use std::time::{Duration, SystemTime};
 
@@ -21,6 +22,7 @@ use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, BufReader};
 use tokio::time::timeout;
 
 use super::eligible::{Ineligible, is_security_key};
+use super::key_file::Named;
 use crate::child::Evidence;
 use crate::classify;
 use crate::error::{LinkErrorKind, printable};
@@ -91,14 +93,22 @@ impl Pin {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Login {
     pub(super) pin: Pin,
-    key: Accepted,
+    pub(super) key: Accepted,
 }
 
 /// The key that the host accepted, as ssh names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Accepted {
-    is_certificate: bool,
+pub(super) struct Accepted {
+    pub(super) is_certificate: bool,
     fingerprint: String,
+    pub(super) source: Source,
+}
+
+/// Where ssh has a key from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Source {
+    Agent,
+    File(PathBuf),
 }
 
 impl Login {
@@ -131,7 +141,7 @@ impl Login {
         heard.into_login()
     }
 
-    /// The key that the host accepted, of those that the agent has, and how it is to sign: as one of
+    /// The key that the host accepted, which is one of these, and how it is to sign: as one of
     /// these kinds.
     pub(super) fn user_key(
         &self,
@@ -189,14 +199,18 @@ pub(super) fn expiry(blob: &[u8]) -> Option<SystemTime> {
 }
 
 impl Accepted {
-    /// What ssh says of a key behind its file: kind, fingerprint, and where it is. None of one that the
-    /// agent does not have.
+    /// What ssh says of a key: its file, its kind, its fingerprint, and where it is. None of one that is
+    /// neither in an agent nor in a file.
     fn parse(words: &str) -> Option<Self> {
+        if let Some(Named { path, is_certificate, fingerprint }) = Named::parse(words) {
+            return Some(Self { is_certificate, fingerprint, source: Source::File(path) });
+        }
         let (front, back) = words.rsplit_once(SHA256)?;
         let mut back = back.split(' ');
         let fingerprint = back.next()?.to_owned();
         let is_certificate = front.trim_end().ends_with("-CERT");
-        back.any(|word| word == "agent").then_some(Self { is_certificate, fingerprint })
+        let source = back.any(|word| word == "agent").then_some(Source::Agent)?;
+        Some(Self { is_certificate, fingerprint, source })
     }
 
     fn is(&self, blob: &[u8]) -> Result<bool, Malformed> {

@@ -29,7 +29,10 @@ fn heard(said: &str) -> Heard {
 fn the_pin_is_the_key_that_ssh_judged_and_the_users_key_the_one_that_the_host_accepted() {
     let login = heard(SAID).into_login().unwrap();
     assert_eq!(login.pin, Pin(b"\0\0\0\x0bk".to_vec()));
-    assert_eq!(login.key, Accepted { is_certificate: true, fingerprint: "two".to_owned() });
+    assert_eq!(
+        login.key,
+        Accepted { is_certificate: true, fingerprint: "two".to_owned(), source: Source::Agent }
+    );
 }
 
 #[test]
@@ -61,9 +64,13 @@ fn nothing_that_a_host_prints_names_a_host_key_or_one_of_the_users_keys() {
 }
 
 #[test]
-fn a_key_that_the_agent_does_not_have_is_none_to_sign_with() {
-    let file = SAID.replace("two explicit agent", "two explicit");
-    assert_eq!(heard(&file).into_login(), Err(Ineligible::NoKey));
+fn a_key_that_the_agent_does_not_have_is_in_a_file_or_on_a_device() {
+    let of = |place: &str| heard(&SAID.replace("two explicit agent", place)).into_login();
+    let file = Source::File("/home/u/.ssh/a file".into());
+    assert_eq!(of("two explicit").unwrap().key.source, file);
+    assert_eq!(of("two").unwrap().key.source, file);
+    assert_eq!(of("two token"), Err(Ineligible::NoKey));
+    assert_eq!(of("two authenticator"), Err(Ineligible::NoKey));
 }
 
 #[test]
@@ -86,7 +93,8 @@ fn keys_are_known_by_their_fingerprints_and_certificates_by_that_of_their_key() 
     let security = Writer::new().string("sk-ssh-ed25519@openssh.com").string([8; 32]).finish();
     let fingerprint = |blob: &[u8]| STANDARD_NO_PAD.encode(Sha256::digest(blob));
     let of = |is_certificate, blob: &[u8]| {
-        let key = Accepted { is_certificate, fingerprint: fingerprint(blob) };
+        let key =
+            Accepted { is_certificate, fingerprint: fingerprint(blob), source: Source::Agent };
         let login = Login { pin: Pin(Vec::new()), key };
         let keys = [b"odd".to_vec(), certificate.clone(), plain.clone(), security.clone()];
         let kinds = ["ssh-ed25519", "ssh-ed25519-cert-v01@openssh.com"].map(str::to_owned);
@@ -120,7 +128,7 @@ fn an_rsa_host_key_is_shown_under_the_kinds_that_ssh_allows() {
 fn an_rsa_key_signs_as_ssh_allows_it_to() {
     let blob = Writer::new().string("ssh-rsa").string([3]).string([7; 256]).finish();
     let fingerprint = STANDARD_NO_PAD.encode(Sha256::digest(&blob));
-    let key = Accepted { is_certificate: false, fingerprint };
+    let key = Accepted { is_certificate: false, fingerprint, source: Source::Agent };
     let login = Login { pin: Pin(Vec::new()), key };
     let signs_as = |kinds: &[&str]| {
         let kinds: Vec<_> = kinds.iter().map(|kind| (*kind).to_owned()).collect();
@@ -149,8 +157,8 @@ fn a_certificate_says_until_when_it_is_valid() {
         let front = front.string("principals").bytes(&0_u64.to_be_bytes());
         front.bytes(&valid_before.to_be_bytes()).string("critical").finish()
     };
-    let at = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
-    assert_eq!(expiry(&certificate(1_800_000_000)), Some(at));
+    let at = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_001);
+    assert_eq!(expiry(&certificate(1_800_000_001)), Some(at));
     assert_eq!(expiry(&certificate(u64::MAX)), None, "for ever");
     assert_eq!(expiry(&Writer::new().string("ssh-ed25519").string([7; 32]).finish()), None);
 }
