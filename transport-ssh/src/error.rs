@@ -3,6 +3,8 @@
 use std::error::Error;
 use std::fmt;
 
+use rejoin_ssh2::text::one_line;
+
 /// Why a link could not start, or ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -64,18 +66,9 @@ impl fmt::Display for LinkError {
 
 impl Error for LinkError {}
 
-/// The text as one line that no terminal can mistake for a command: control characters are dropped (a
-/// tab becomes a space), and so are the characters that reorder the text around them.
+/// The text as one line that no terminal can mistake for a command.
 pub(crate) fn printable(text: &str) -> String {
-    let shown = text.trim_end().chars().map(|c| if c == '\t' { ' ' } else { c });
-    shown.filter(|&c| !c.is_control() && !is_reordering(c)).collect()
-}
-
-fn is_reordering(c: char) -> bool {
-    matches!(
-        c,
-        '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{061c}'
-    )
+    one_line(text).collect()
 }
 
 #[cfg(test)]

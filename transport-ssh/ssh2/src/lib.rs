@@ -105,7 +105,7 @@ mod negotiate;
 mod packet;
 #[cfg(feature = "testing")]
 pub mod testing;
-mod text;
+pub mod text;
 pub mod wire;
 
 pub use client::{Client, MAX_OUTPUT, WINDOW};

@@ -3,14 +3,18 @@
 /// The most that is kept of one text, in characters.
 pub(crate) const MAX_TEXT: usize = 1024;
 
-/// The text without what could move a cursor or reorder a line: control characters are dropped, line
-/// ends and tabs become spaces. What follows [`MAX_TEXT`] characters is dropped, too.
+/// The same text as one line that no terminal can mistake for a command: control characters are left
+/// out, and so are those that reorder the text around them; line ends and tabs become spaces.
+pub fn one_line(text: &str) -> impl Iterator<Item = char> {
+    let shown = text.trim_end().chars().map(|c| if matches!(c, '\t' | '\n') { ' ' } else { c });
+    shown.filter(|&c| !c.is_control() && !is_reordering(c))
+}
+
+/// What a server says, as [one line](one_line) of at most [`MAX_TEXT`] characters.
 pub(crate) fn printable(text: &[u8]) -> String {
     // A character is four bytes at most: no more of a long text has to be looked at.
     let start = &text[..text.len().min(4 * MAX_TEXT)];
-    let text = String::from_utf8_lossy(start);
-    let shown = text.trim_end().chars().map(|c| if matches!(c, '\t' | '\n') { ' ' } else { c });
-    shown.filter(|&c| !c.is_control() && !is_reordering(c)).take(MAX_TEXT).collect()
+    one_line(&String::from_utf8_lossy(start)).take(MAX_TEXT).collect()
 }
 
 fn is_reordering(c: char) -> bool {
