@@ -324,6 +324,23 @@ async fn a_connection_that_is_refused_or_never_answered_says_nothing_about_the_h
 }
 
 #[tokio::test]
+async fn a_host_that_is_too_busy_to_identify_itself_is_still_known() {
+    needs!("ssh", "sshd", "ps", "ssh-agent");
+    let mut lane = Lane::start().await;
+    let connector = lane.connector("exec cat");
+    lane.learn(&connector).await;
+    lane.sshd.reconfigure("MaxStartups 1").unwrap();
+    // Somebody who has the only place, and does not log in.
+    let place = tokio::net::TcpStream::connect(lane.sshd.addr()).await.unwrap();
+    for _ in 0..4 {
+        failure(&connector).await;
+    }
+    drop(place);
+    lane.sshd.reconfigure("MaxStartups 10").unwrap();
+    echo(&connector).await.say(b"still known").await;
+}
+
+#[tokio::test]
 async fn a_connection_that_is_lost_says_nothing_about_the_host_until_the_third_in_a_row() {
     needs!("ssh", "sshd", "ps", "ssh-agent");
     // Within the server's first flight, and behind all of the client's.

@@ -109,7 +109,6 @@ pub(super) struct Opening {
     pub(super) stream: TcpStream,
     deadline: Instant,
     told: Told,
-    has_spoken: bool,
     /// What was wrong with what came last, to be told behind what came with it.
     fault: Option<Error>,
 }
@@ -133,13 +132,13 @@ impl Expected<'_> {
 
 impl Opening {
     pub(super) fn new(client: Client, stream: TcpStream, deadline: Instant, told: Told) -> Self {
-        Self { client, stream, deadline, told, has_spoken: false, fault: None }
+        Self { client, stream, deadline, told, fault: None }
     }
 
-    /// Whether the host has begun to speak. From then on a connection that fails is one that the host
-    /// counts.
-    pub(super) fn has_spoken(&self) -> bool {
-        self.has_spoken
+    /// Whether there was an ssh server that had time for it. From then on a connection that fails says
+    /// something about the host.
+    pub(super) fn is_identified(&self) -> bool {
+        self.client.is_identified()
     }
 
     /// Goes on until the host has proved that it is the one that is expected, and the user's key has signed for
@@ -210,7 +209,6 @@ impl Opening {
             if count == 0 {
                 return Err(Why::Lost(io::ErrorKind::UnexpectedEof.into()));
             }
-            self.has_spoken = true;
             self.fault = self.client.input(&buffer[..count]).err();
         }
     }

@@ -37,7 +37,7 @@ struct Known {
     not_before: Option<Instant>,
     /// How often in a row that led to nothing.
     failures: u32,
-    /// How many connections in a row were lost once the host had spoken.
+    /// How many connections in a row were lost once the host had identified itself.
     lost: u32,
     /// How often it was erased: what was begun to be learnt before is not believed.
     erased: u64,
@@ -204,7 +204,7 @@ impl Memo {
         known.forget(why);
     }
 
-    /// A connection was lost once the host had spoken. Whether that was one too many.
+    /// A connection was lost once the host had identified itself. Whether that was one too many.
     pub(super) fn lost(&self) -> bool {
         let mut known = self.known();
         known.lost += 1;

@@ -214,7 +214,7 @@ impl FastLane {
         let expected = Expected { pin: &host.pin, learnt: Some(&host.learnt) };
         let proved = opening.prove(expected, &host.signer, &host.key).await;
         let signature = proved.inspect_err(|why| {
-            if opening.has_spoken() {
+            if opening.is_identified() {
                 self.failed(why);
             }
         })?;
@@ -223,7 +223,7 @@ impl FastLane {
         Ok(pump::link(opening, signature, self.outcome(), (sink, tail)))
     }
 
-    /// A connection has failed once the host had spoken.
+    /// A connection has failed once the host had identified itself.
     fn failed(&self, why: &Why) {
         if !why.is_of_network() || self.memo.lost() {
             self.erase(why.to_string());

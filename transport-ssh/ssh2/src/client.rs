@@ -54,6 +54,8 @@ pub struct Client {
     input: Input,
     /// There is something from the host's proof on.
     learnt: Option<Learnt>,
+    /// Whether the server has identified itself.
+    is_identified: bool,
     is_authenticated: bool,
 }
 
@@ -110,6 +112,7 @@ impl Client {
             is_hurried,
             input: Input::default(),
             learnt: None,
+            is_identified: false,
             is_authenticated: false,
         })
     }
@@ -245,6 +248,12 @@ impl Client {
         self.transport.send(farewell.string("").string(""))
     }
 
+    /// Whether the server has identified itself. One that ends before, perhaps with a line of text, has
+    /// not looked at what it was sent: it may be busy.
+    pub fn is_identified(&self) -> bool {
+        self.is_identified
+    }
+
     /// What the host has shown of itself so far, once it has proved that it has its key: from
     /// [`Event::HostKey`] on. Whoever is to accept the host can tell from it whether it is as it was.
     pub fn shown(&self) -> Option<&Learnt> {
@@ -315,7 +324,10 @@ impl Client {
         };
         Ok(moves(match greeting.take(line)? {
             GreetingStep::Same(greeting) => Phase::Greeting(Box::new(greeting)),
-            GreetingStep::Next(next) => Phase::Negotiating(Box::new(next)),
+            GreetingStep::Next(next) => {
+                self.is_identified = true;
+                Phase::Negotiating(Box::new(next))
+            }
         }))
     }
 
