@@ -45,7 +45,6 @@ const LEARNING: &[&str] = &[
     // Those of the link that is used have their ports.
     "ClearAllForwardings=yes",
     "ForwardAgent=no",
-    "ForwardX11=no",
     "Tunnel=no",
     // It tells host keys over again.
     "UpdateHostKeys=no",
