@@ -6,11 +6,12 @@
 //! Only OpenSSH's own format is read, and that by the reader that the SSH client has for the wire, of
 //! whose types the format is made: the crate for such files (ssh-key) would bring ciphers and encodings of
 //! its own for forty lines. The cryptography is aws-lc's, as in the client.
-//!
-//! RSA keys are refused: aws-lc wants two numbers (d modulo p-1 and q-1) that these files leave out, and
-//! arithmetic with secret numbers is nothing to write oneself.
+//! Of an RSA key, aws-lc wants two numbers (d modulo p-1 and q-1) that these files leave out. They are
+//! crypto-bigint's work, which takes the same time whatever they are: arithmetic with secret numbers is
+//! nothing to write oneself.
 
 mod private;
+mod rsa;
 
 use std::error::Error;
 use std::ffi::OsString;
@@ -92,10 +93,11 @@ impl KeyFile {
     /// As with [`public`](Self::public); or the file has another key by now.
     pub(super) async fn sign(&self, key: &UserKey, message: &[u8]) -> io::Result<Vec<u8>> {
         let wanted = wanted(key)?;
+        let scheme = key.algorithm.trim_end_matches("-cert-v01@openssh.com").to_owned();
         let message = message.to_vec();
         let sign = move |private: &PrivateKey| {
             let is_wanted = private.public() == wanted;
-            if is_wanted { private.sign(&message) } else { Err(Unusable::OtherKey) }
+            if is_wanted { private.sign(&scheme, &message) } else { Err(Unusable::OtherKey) }
         };
         self.with_key(sign).await
     }
@@ -199,8 +201,10 @@ pub(super) enum Unusable {
     Malformed,
     /// The private part is on a security key, which wants to be touched.
     SecurityKey,
-    /// The kind of this key is not signed with.
+    /// The kind of this key, or of the signature that it is to make, is not known here.
     Kind(String),
+    /// An RSA key that is too short to be safe, or too long for aws-lc.
+    Size,
     /// It has another key than the one that was asked for.
     OtherKey,
     /// This machine's cryptography failed.
@@ -224,7 +228,7 @@ impl From<Unusable> for io::Error {
     fn from(unusable: Unusable) -> Self {
         let kind = match unusable {
             Unusable::Exposed => io::ErrorKind::PermissionDenied,
-            Unusable::Encrypted | Unusable::Format | Unusable::SecurityKey | Unusable::Kind(_) => {
+            Unusable::Encrypted | Unusable::Format | Unusable::SecurityKey | Unusable::Kind(_) | Unusable::Size => {
                 io::ErrorKind::Unsupported
             }
             Unusable::Local => io::ErrorKind::Other,
@@ -248,7 +252,11 @@ impl fmt::Display for Unusable {
             Self::Malformed => "it is a broken private key",
             Self::SecurityKey => "the key wants to be touched",
             Self::Kind(kind) => {
-                return write!(f, "keys of the kind {kind} sign only in an agent (ssh-add)");
+                return write!(f, "keys of the kind {kind} are not known here");
+            }
+            Self::Size => {
+                let (least, most) = rsa::SIZES.into_inner();
+                return write!(f, "RSA keys have to be of {least} to {most} bits");
             }
             Self::OtherKey => "it has another key by now",
             Self::Local => "this machine's cryptography failed",

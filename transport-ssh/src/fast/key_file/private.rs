@@ -14,6 +14,7 @@ use rejoin_ssh2::wire::{Reader, Writer};
 use zeroize::Zeroizing;
 
 use super::Unusable;
+use super::rsa::{self, Rsa};
 use crate::error::printable;
 
 const BEGIN: &str = "-----BEGIN OPENSSH PRIVATE KEY-----";
@@ -58,6 +59,7 @@ static CURVES: [Curve; 3] = [
 pub(super) enum PrivateKey {
     Ed25519(Ed25519KeyPair),
     Ecdsa(&'static Curve, EcdsaKeyPair),
+    Rsa(Rsa),
 }
 
 impl PrivateKey {
@@ -94,6 +96,9 @@ impl PrivateKey {
             let pair = Ed25519KeyPair::from_seed_and_public_key(seed, public);
             return pair.map(Self::Ed25519).map_err(|_| Unusable::Malformed);
         }
+        if kind == rsa::KIND {
+            return Rsa::read(fields).map(Self::Rsa);
+        }
         if kind.starts_with("sk-") {
             return Err(Unusable::SecurityKey);
         }
@@ -115,12 +120,13 @@ impl PrivateKey {
             Self::Ecdsa(curve, pair) => {
                 writer.string(curve.kind).string(curve.name).string(pair.public_key())
             }
+            Self::Rsa(rsa) => writer.bytes(rsa.public()),
         }
         .finish()
     }
 
-    /// A signature: its kind, and what that is made of.
-    pub(super) fn sign(&self, message: &[u8]) -> Result<Vec<u8>, Unusable> {
+    /// A signature: its kind, and what that is made of. Only RSA keys have a choice of `scheme`.
+    pub(super) fn sign(&self, scheme: &str, message: &[u8]) -> Result<Vec<u8>, Unusable> {
         let writer = Writer::new();
         let signed = match self {
             Self::Ed25519(pair) => {
@@ -133,12 +139,14 @@ impl PrivateKey {
                 let (r, s) = signature.as_ref().split_at(signature.as_ref().len() / 2);
                 writer.string(curve.kind).string(Writer::new().magnitude(r).magnitude(s).finish())
             }
+            Self::Rsa(rsa) => return rsa.sign(scheme, message),
         };
         Ok(signed.finish())
     }
 }
 
-fn unknown(kind: &str) -> Unusable {
+/// That keys or signatures of this kind are not known here.
+pub(super) fn unknown(kind: &str) -> Unusable {
     let shown: String = kind.chars().take(MAX_KIND).collect();
     Unusable::Kind(printable(&shown))
 }
