@@ -228,9 +228,11 @@ impl From<Unusable> for io::Error {
     fn from(unusable: Unusable) -> Self {
         let kind = match unusable {
             Unusable::Exposed => io::ErrorKind::PermissionDenied,
-            Unusable::Encrypted | Unusable::Format | Unusable::SecurityKey | Unusable::Kind(_) | Unusable::Size => {
-                io::ErrorKind::Unsupported
-            }
+            Unusable::Encrypted
+            | Unusable::Format
+            | Unusable::SecurityKey
+            | Unusable::Kind(_)
+            | Unusable::Size => io::ErrorKind::Unsupported,
             Unusable::Local => io::ErrorKind::Other,
             _ => io::ErrorKind::InvalidData,
         };

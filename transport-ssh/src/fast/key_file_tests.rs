@@ -14,14 +14,19 @@ use super::*;
 use crate::needs;
 use crate::testing::Sshd;
 
+#[path = "key_file/rsa_tests.rs"]
+mod rsa;
+
 /// How long a login may take.
 const DEADLINE: Duration = Duration::from_secs(30);
-/// Every kind that signs: its name, and how ssh-keygen is asked for it.
-const KINDS: [(&str, &[&str]); 4] = [
+/// Every kind that signs: the name of its signatures, and how ssh-keygen is asked for it.
+const KINDS: [(&str, &[&str]); 6] = [
     ("ssh-ed25519", &["-t", "ed25519"]),
     ("ecdsa-sha2-nistp256", &["-t", "ecdsa", "-b", "256"]),
     ("ecdsa-sha2-nistp384", &["-t", "ecdsa", "-b", "384"]),
     ("ecdsa-sha2-nistp521", &["-t", "ecdsa", "-b", "521"]),
+    ("rsa-sha2-512", &["-t", "rsa", "-b", "2048"]),
+    ("rsa-sha2-256", &["-t", "rsa", "-b", "3072"]),
 ];
 
 /// A folder with keys that ssh-keygen made.
@@ -117,13 +122,12 @@ async fn log_in(sshd: &Sshd, file: &KeyFile, key: &UserKey) {
     }
 }
 
-#[tokio::test]
-async fn an_sshd_takes_the_signatures_of_every_kind_of_key_and_of_its_certificate() {
-    needs!("sshd", "ssh-keygen", "ps");
+/// Has an sshd take a key of each of these kinds, and a certificate for another one.
+async fn log_in_with(kinds: &[(&str, &[&str])], config_line: &str) {
     let keys = Keys::new();
     keys.make("authority", &["-t", "ed25519"]);
     let mut lines = String::new();
-    for (kind, options) in KINDS {
+    for (kind, options) in kinds {
         keys.make(kind, options);
         lines += &fs::read_to_string(keys.path(&format!("{kind}.pub"))).unwrap();
         let certified = keys.make(&format!("{kind}-certified"), options).0;
@@ -136,9 +140,10 @@ async fn an_sshd_takes_the_signatures_of_every_kind_of_key_and_of_its_certificat
     let sshd = Sshd::builder()
         .config_line(format!("AuthorizedKeysFile {}", authorized.display()))
         .config_line(format!("TrustedUserCAKeys {}", keys.path("authority.pub").display()))
+        .config_line(config_line)
         .start()
         .unwrap();
-    for (kind, _) in KINDS {
+    for (kind, _) in kinds {
         let file = KeyFile::new(keys.path(kind));
         let public = file.public().await.unwrap();
         assert_eq!(public, keys.blob(&format!("{kind}.pub")));
@@ -150,6 +155,12 @@ async fn an_sshd_takes_the_signatures_of_every_kind_of_key_and_of_its_certificat
         let key = user_key(certificate, &format!("{kind}-cert-v01@openssh.com"));
         timeout(DEADLINE, log_in(&sshd, &file, &key)).await.unwrap();
     }
+}
+
+#[tokio::test]
+async fn an_sshd_takes_the_signatures_of_every_kind_of_key_and_of_its_certificate() {
+    needs!("sshd", "ssh-keygen", "ps");
+    log_in_with(&KINDS, "LogLevel DEBUG1").await;
 }
 
 #[tokio::test]
@@ -167,9 +178,7 @@ async fn a_file_that_ssh_would_ask_for_or_that_is_none_of_its_own_is_told_as_tha
     assert_eq!(why(&pem("pkcs8-encrypted", "secret", "PKCS8")).await, Unusable::Encrypted);
     let putty = keys.write("putty", "PuTTY-User-Key-File-3: ssh-ed25519\nEncryption: none\n");
     assert_eq!(why(&putty).await, Unusable::Format);
-    let rsa = keys.make("rsa", &["-t", "rsa", "-b", "2048"]);
-    assert_eq!(why(&rsa).await, Unusable::Kind("ssh-rsa".to_owned()));
-    let public = keys.write("public", fs::read(keys.path("rsa.pub")).unwrap());
+    let public = keys.write("public", fs::read(keys.path("sec1.pub")).unwrap());
     assert_eq!(why(&public).await, Unusable::NoKey);
     assert_eq!(why(&keys.write("empty", "")).await, Unusable::NoKey);
     assert_eq!(why(&keys.write("binary", [0xff, 0, 0xff])).await, Unusable::NoKey);
@@ -278,11 +287,16 @@ fn a_bit_that_is_wrong_is_an_error_or_changes_nothing_that_signs() {
     for (kind, options) in KINDS {
         let bytes = unarmour(&fs::read_to_string(keys.make(kind, options).0).unwrap());
         let public = keys.blob(&format!("{kind}.pub"));
+        let right = PrivateKey::parse(armour(&bytes).as_bytes()).map_err(|why| why.to_string());
+        let signature = right.unwrap().sign(kind, b"message").unwrap();
         for (at, bit) in (0..bytes.len()).zip((0..8).cycle()) {
             let mut wrong = bytes.clone();
             wrong[at] ^= 1 << bit;
             if let Ok(key) = PrivateKey::parse(armour(&wrong).as_bytes()) {
                 assert_eq!(key.public(), public, "{kind}: byte {at}");
+                // Those of ECDSA are never the same.
+                let signed = key.sign(kind, b"message").unwrap();
+                assert!(kind.starts_with("ecdsa-") || signed == signature, "{kind}: byte {at}");
             }
         }
     }
