@@ -232,6 +232,23 @@ async fn without_an_agent_a_key_in_a_file_signs() {
 }
 
 #[tokio::test]
+async fn an_rsa_key_in_a_file_signs_by_the_scheme_that_ssh_is_allowed() {
+    needs!("ssh", "sshd", "ps", "ssh-agent", "ssh-keygen");
+    let lane = Lane::start().await;
+    let key = lane.sshd.user_key().with_file_name("rsa_key");
+    let mut command = std::process::Command::new("ssh-keygen");
+    command.args(["-q", "-t", "rsa", "-b", "2048", "-N", "", "-f"]).arg(&key);
+    assert!(command.status().unwrap().success());
+    fs::copy(key.with_extension("pub"), key.with_file_name("authorized_keys")).unwrap();
+    let identity = format!("IdentityFile={}", key.display());
+    let options = ["IdentityAgent=none", "PubkeyAcceptedAlgorithms=rsa-sha2-256", &identity];
+    let options = options.map(|option| ["-o", option]);
+    let connector = lane.configured("exec cat", options.as_flattened());
+    lane.learn(&connector).await;
+    echo(&connector).await.say(b"signed").await;
+}
+
+#[tokio::test]
 async fn a_key_that_has_gone_from_the_agent_is_learnt_anew_and_the_host_hears_nothing() {
     needs!("ssh", "sshd", "ps", "ssh-agent", "ssh-add");
     let lane = Lane::start().await;
