@@ -7,7 +7,7 @@ mod common;
 use std::time::{Duration, Instant};
 
 use common::in_time;
-use rejoin_ssh::testing::{Random, Relay};
+use rejoin_ssh::testing::{Fault, Random, Relay, Way};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -229,4 +229,61 @@ async fn a_changed_path_leaves_old_connections_open_and_dead_and_spares_new_ones
     let nothing = far.try_read(&mut [0]).unwrap_err();
     assert_eq!(nothing.kind(), std::io::ErrorKind::WouldBlock);
     assert_eq!((relay.bytes(), relay.resets()), (1, 0));
+}
+
+#[tokio::test]
+async fn the_next_connection_fails_behind_exactly_so_many_bytes_of_one_way() {
+    let (listener, relay) = target().await;
+    for (fault, is_reset) in [(Fault::Reset, true), (Fault::Close, false)] {
+        for after in [0, 1, 7] {
+            relay.fail_next(Way::ToClient, after, fault);
+            let (mut near, mut far) = join(&listener, &relay).await;
+            if after > 0 {
+                near.write_all(b"not counted").await.unwrap();
+                far.read_exact(&mut [0; 11]).await.unwrap();
+                far.write_all(b"1234567").await.unwrap();
+            }
+            let heard = b"1234567"[..usize::try_from(after).unwrap()].to_vec();
+            assert_eq!(read_all(&mut near).await, (heard, is_reset), "{fault:?} {after}");
+            assert_eq!(read_all(&mut far).await, (vec![], is_reset), "{fault:?} {after}");
+            // The one behind it is spared.
+            let (mut near, mut far) = join(&listener, &relay).await;
+            far.write_all(b"12345678").await.unwrap();
+            in_time("the bytes", near.read_exact(&mut [0; 8])).await.unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_next_connection_falls_silent_behind_exactly_so_many_bytes_of_one_way() {
+    let (listener, relay) = target().await;
+    relay.fail_next(Way::ToServer, 3, Fault::Silence);
+    let (mut near, mut far) = join(&listener, &relay).await;
+    near.write_all(b"12345").await.unwrap();
+    in_time("the loss", relay.wait_for(|counts| counts.stranded == 1)).await;
+    let mut heard = [0; 8];
+    in_time("the bytes", far.read_exact(&mut heard[..3])).await.unwrap();
+    far.write_all(b"never arrives").await.unwrap();
+    for stream in [&near, &far] {
+        let nothing = stream.try_read(&mut heard).unwrap_err();
+        assert_eq!(nothing.kind(), std::io::ErrorKind::WouldBlock);
+    }
+    assert_eq!((relay.bytes(), relay.resets()), (3, 0));
+}
+
+#[tokio::test]
+async fn a_byte_of_the_next_connection_arrives_as_another_one() {
+    let (listener, relay) = target().await;
+    relay.flip_next(Way::ToServer, 4);
+    for expected in [b"aaaa`aaa", b"aaaaaaaa"] {
+        let (mut near, mut far) = join(&listener, &relay).await;
+        for piece in [&b"aaa"[..], b"aaaaa"] {
+            near.write_all(piece).await.unwrap();
+            far.write_all(piece).await.unwrap();
+        }
+        let (mut there, mut back) = ([0; 8], [0; 8]);
+        in_time("the bytes", far.read_exact(&mut there)).await.unwrap();
+        in_time("the bytes", near.read_exact(&mut back)).await.unwrap();
+        assert_eq!((&there, &back), (expected, b"aaaaaaaa"));
+    }
 }

@@ -9,7 +9,7 @@ mod sshd;
 
 pub use agent::Agent;
 pub use black_hole::BlackHole;
-pub use relay::{Relay, RelayBuilder, RelayCounts};
+pub use relay::{Fault, Piece, Relay, RelayBuilder, RelayCounts, Way};
 pub use rustix::process::{Pid, Signal};
 pub use sshd::{Sshd, SshdBuilder};
 

@@ -1,6 +1,7 @@
 //! A TCP relay that does to connections what networks do.
 
 mod connection;
+mod piece;
 
 use std::fmt;
 use std::io;
@@ -13,8 +14,10 @@ use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
 use self::connection::Connection;
+pub use self::piece::{Fault, Piece, Way};
 
 type Plan = Box<dyn FnMut(u64) -> Option<u64> + Send>;
+type Meddler = Box<dyn FnMut(&mut Piece) -> Option<Fault> + Send>;
 
 /// A TCP relay on the loopback, in front of an address.
 ///
@@ -55,6 +58,7 @@ struct Shared {
     /// Rises with every `change_path`.
     paths: watch::Sender<u64>,
     plan: Mutex<Plan>,
+    meddler: Mutex<Option<Meddler>>,
 }
 
 /// What a [`Relay`] is to be like.
@@ -97,6 +101,7 @@ impl RelayBuilder {
             cuts: watch::Sender::default(),
             paths: watch::Sender::default(),
             plan: Mutex::new(Box::new(|_| None)),
+            meddler: Mutex::default(),
         });
         let accepting = tokio::spawn(accept(listener, Arc::clone(&shared)));
         Ok(Relay { addr, shared, accepting })
@@ -137,6 +142,34 @@ impl Relay {
     /// argument is the connection's number, from 0, counted since the relay started.
     pub fn cut_plan(&self, plan: impl FnMut(u64) -> Option<u64> + Send + 'static) {
         *self.shared.plan.lock().unwrap_or_else(PoisonError::into_inner) = Box::new(plan);
+    }
+
+    /// Shows `meddler` all that passes from now on, in pieces of any length, before it is passed on. What
+    /// it makes of a piece is passed on in its place; behind that, the connection ends as it says. Each
+    /// way of a connection begins with a piece of no length, before there is anything to pass.
+    pub fn meddle(&self, meddler: impl FnMut(&mut Piece) -> Option<Fault> + Send + 'static) {
+        *self.shared.meddler.lock().unwrap_or_else(PoisonError::into_inner) =
+            Some(Box::new(meddler));
+    }
+
+    /// Has the next connection end so once exactly so many bytes have gone this way, and no other one.
+    pub fn fail_next(&self, way: Way, after: u64, fault: Fault) {
+        let next = self.connections();
+        self.meddle(move |piece| {
+            let is_meant = piece.connection == next && piece.way == way;
+            (is_meant && piece.ends_at(after)).then_some(fault)
+        });
+    }
+
+    /// Has this byte, of those that go this way in the next connection, arrive as another one.
+    pub fn flip_next(&self, way: Way, at: u64) {
+        let next = self.connections();
+        self.meddle(move |piece| {
+            if piece.connection == next && piece.way == way {
+                piece.byte(at).into_iter().for_each(|byte| *byte ^= 1);
+            }
+            None
+        });
     }
 
     /// Passes nothing on and closes nothing, as a network that is gone. Connections are still accepted.
@@ -232,6 +265,7 @@ impl Shared {
         let number = self.counts.borrow().connections;
         let is_refused = *self.is_refusing.borrow();
         let connection = (!is_refused).then(|| Connection {
+            number,
             allowance: (self.plan.lock().unwrap_or_else(PoisonError::into_inner))(number),
             cuts: self.cuts.subscribe(),
             paths: self.paths.subscribe(),

@@ -1,5 +1,6 @@
 //! One connection of a relay's.
 
+use std::borrow::Cow;
 use std::future;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -7,10 +8,11 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use tokio::net::tcp::{ReadHalf, WriteHalf};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 
-use super::Shared;
+use super::{Fault, Piece, Shared, Way};
 
 /// What is read at once.
 const CHUNK: usize = 16 * 1024;
@@ -27,12 +29,25 @@ enum Ending {
     Broken,
     /// The relay's own doing.
     Reset,
+    /// The relay's own doing, in good manners.
+    HungUp,
     /// Its path is gone, and nobody is told.
     Stranded,
 }
 
+impl From<Fault> for Ending {
+    fn from(fault: Fault) -> Self {
+        match fault {
+            Fault::Reset => Self::Reset,
+            Fault::Close => Self::HungUp,
+            Fault::Silence => Self::Stranded,
+        }
+    }
+}
+
 pub(super) struct Connection {
     pub(super) shared: Arc<Shared>,
+    pub(super) number: u64,
     pub(super) cuts: watch::Receiver<u64>,
     pub(super) paths: watch::Receiver<u64>,
     pub(super) allowance: Option<u64>,
@@ -48,7 +63,12 @@ impl Connection {
             // Both sockets stay open: closing one would tell its other side.
             future::pending::<()>().await;
         }
-        if ending != Ending::Closed {
+        if ending == Ending::HungUp
+            && let Some(server) = &mut server
+        {
+            hang_up(&mut self.client, server).await;
+        }
+        if !matches!(ending, Ending::Closed | Ending::HungUp) {
             reset_on_close(&self.client);
             server.iter().for_each(reset_on_close);
         }
@@ -61,7 +81,7 @@ impl Connection {
     }
 
     async fn relay(&mut self, server: &mut Option<TcpStream>) -> Ending {
-        let Self { shared, cuts, paths, allowance, client } = self;
+        let Self { shared, number, cuts, paths, allowance, client } = self;
         let reached = tokio::select! {
             reached = shared.reach() => reached,
             _ = cuts.changed() => return Ending::Reset,
@@ -70,7 +90,7 @@ impl Connection {
         let server = server.insert(reached);
         // A relay that delays small packets would be another network than the one under test.
         let _ = (client.set_nodelay(true), server.set_nodelay(true));
-        let passage = Passage { shared, left: Mutex::new(*allowance) };
+        let passage = Passage { shared, number: *number, left: Mutex::new(*allowance) };
         // In this order, since the end of a silence lets pass what a change of path has lost.
         tokio::select! {
             biased;
@@ -87,11 +107,31 @@ fn reset_on_close(stream: &TcpStream) {
     let _ = stream.set_zero_linger();
 }
 
+/// Ends both ways and waits until both sides have done the same: a socket that is closed with bytes
+/// unread resets its connection.
+async fn hang_up(client: &mut TcpStream, server: &mut TcpStream) {
+    let ends = async |stream: &mut TcpStream| {
+        let _ = stream.shutdown().await;
+        let mut rest = vec![0; CHUNK];
+        while let Ok(1..) = stream.read(&mut rest).await {}
+    };
+    tokio::join!(ends(client), ends(server));
+}
+
 /// The bytes of one connection, on their way.
 struct Passage<'a> {
     shared: &'a Shared,
+    number: u64,
     /// How many more bytes may pass; `None` for any number.
     left: Mutex<Option<u64>>,
+}
+
+/// Where the bytes of one way come out.
+struct Outlet<S> {
+    way: Way,
+    to: S,
+    /// How many have.
+    count: u64,
 }
 
 impl Passage<'_> {
@@ -100,18 +140,25 @@ impl Passage<'_> {
         client: &mut TcpStream,
         server: &mut TcpStream,
     ) -> Result<(), Ending> {
-        if !self.shared.round_trip.is_zero() {
-            self.let_in_early(client, server).await?;
-        }
         let (from_client, to_client) = client.split();
         let (from_server, to_server) = server.split();
-        let there = self.one_way(from_client, to_server);
-        let back = self.one_way(from_server, to_client);
+        let mut there = Outlet { way: Way::ToServer, to: to_server, count: 0 };
+        let mut back = Outlet { way: Way::ToClient, to: to_client, count: 0 };
+        self.let_out(&[], &mut there).await?;
+        self.let_out(&[], &mut back).await?;
+        if !self.shared.round_trip.is_zero() {
+            self.let_in_early(&from_client, &mut there).await?;
+        }
+        let (there, back) = (self.one_way(from_client, there), self.one_way(from_server, back));
         tokio::try_join!(there, back).map(|_| ())
     }
 
     /// What a client said while its handshake was still on its way has had its time there.
-    async fn let_in_early(&self, client: &TcpStream, server: &mut TcpStream) -> Result<(), Ending> {
+    async fn let_in_early(
+        &self,
+        client: &ReadHalf<'_>,
+        server: &mut Outlet<WriteHalf<'_>>,
+    ) -> Result<(), Ending> {
         let mut chunk = vec![0; CHUNK];
         match client.try_read(&mut chunk) {
             // An end is read again.
@@ -124,12 +171,12 @@ impl Passage<'_> {
     async fn one_way(
         &self,
         mut from: impl AsyncRead + Unpin,
-        mut to: impl AsyncWrite + Unpin,
+        mut outlet: Outlet<impl AsyncWrite + Unpin>,
     ) -> Result<(), Ending> {
         let delay = self.shared.round_trip / 2;
         if !delay.is_zero() {
             let (queue, queued) = mpsc::channel(ON_THE_WAY);
-            let both = (take_in(from, delay, queue), self.late(queued, to));
+            let both = (take_in(from, delay, queue), self.late(queued, outlet));
             return tokio::try_join!(both.0, both.1).map(|_| ());
         }
         let mut chunk = vec![0; CHUNK];
@@ -140,9 +187,9 @@ impl Passage<'_> {
             // Silence may have fallen while this waited for bytes.
             self.shared.until_not_silent().await;
             if length == 0 {
-                return to.shutdown().await.map_err(broken);
+                return outlet.to.shutdown().await.map_err(broken);
             }
-            self.let_out(&chunk[..length], &mut to).await?;
+            self.let_out(&chunk[..length], &mut outlet).await?;
         }
     }
 
@@ -150,27 +197,38 @@ impl Passage<'_> {
     async fn late(
         &self,
         mut queued: mpsc::Receiver<(Instant, Vec<u8>)>,
-        mut to: impl AsyncWrite + Unpin,
+        mut outlet: Outlet<impl AsyncWrite + Unpin>,
     ) -> Result<(), Ending> {
         while let Some((due, chunk)) = queued.recv().await {
             sleep_until(due).await;
             self.shared.until_not_silent().await;
-            self.let_out(&chunk, &mut to).await?;
+            self.let_out(&chunk, &mut outlet).await?;
             // So that a reset comes with the last byte, not with the next one.
             self.take(0)?;
         }
-        to.shutdown().await.map_err(broken)
+        outlet.to.shutdown().await.map_err(broken)
     }
 
     async fn let_out(
         &self,
         chunk: &[u8],
-        to: &mut (impl AsyncWrite + Unpin),
+        outlet: &mut Outlet<impl AsyncWrite + Unpin>,
     ) -> Result<(), Ending> {
         let allowed = self.take(chunk.len())?;
-        to.write_all(&chunk[..allowed]).await.map_err(broken)?;
-        self.shared.counts.send_modify(|counts| counts.bytes += allowed as u64);
-        Ok(())
+        let (chunk, fault) = self.meddled(&chunk[..allowed], outlet.way, outlet.count);
+        outlet.to.write_all(&chunk).await.map_err(broken)?;
+        outlet.count += allowed as u64;
+        self.shared.counts.send_modify(|counts| counts.bytes += chunk.len() as u64);
+        fault.map_or(Ok(()), |fault| Err(fault.into()))
+    }
+
+    /// What the meddler makes of it, if there is one.
+    fn meddled<'a>(&self, chunk: &'a [u8], way: Way, start: u64) -> (Cow<'a, [u8]>, Option<Fault>) {
+        let mut meddler = self.shared.meddler.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(meddler) = &mut *meddler else { return (chunk.into(), None) };
+        let mut piece = Piece { connection: self.number, way, start, bytes: chunk.to_vec() };
+        let fault = meddler(&mut piece);
+        (piece.bytes.into(), fault)
     }
 
     /// How many of `wanted` bytes may pass. Once none are left, the connection is to be reset.
