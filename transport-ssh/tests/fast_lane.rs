@@ -5,107 +5,13 @@
 mod common;
 
 use std::fs;
-use std::sync::{Arc, Mutex};
 
+use common::lane::{Lane, OURS, echo, failure};
 use common::{Echo, in_time, ssh_at, until, wild_bytes};
 use rejoin_ssh::needs;
-use rejoin_ssh::testing::{Agent, Random, Relay, Sshd, SshdBuilder};
-use rejoin_ssh::{
-    Attempt, Connect as _, FastNews, Ineligible, Link, LinkError, LinkErrorKind, SshConnect,
-};
+use rejoin_ssh::testing::{Random, Sshd};
+use rejoin_ssh::{Attempt, Connect as _, FastNews, Ineligible, LinkErrorKind};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-
-/// What the client's own ident looks like in sshd's log.
-const OURS: &str = "software version rejoin";
-
-/// An sshd behind a relay, and an agent with its user's key.
-struct Lane {
-    sshd: Sshd,
-    relay: Relay,
-    agent: Agent,
-    news: Arc<Mutex<Vec<FastNews>>>,
-}
-
-impl Lane {
-    async fn start() -> Self {
-        Self::to(Sshd::builder()).await
-    }
-
-    async fn to(builder: SshdBuilder) -> Self {
-        let sshd = builder.config_line("LogLevel DEBUG1").start().unwrap();
-        let relay = Relay::start(sshd.addr()).await.unwrap();
-        let agent = Agent::start(&sshd.user_key()).unwrap();
-        Self { sshd, relay, agent, news: Arc::default() }
-    }
-
-    fn connector(&self, command: &str) -> SshConnect {
-        self.configured(command, &[])
-    }
-
-    /// With these options of ssh's in front of all others.
-    fn configured(&self, command: &str, options: &[&str]) -> SshConnect {
-        let news = Arc::clone(&self.news);
-        SshConnect::new(self.sshd.destination(), command)
-            .options(options)
-            .options(self.agent.ssh_options())
-            .options(self.sshd.ssh_options(self.relay.addr().port()))
-            .fast_lane(env!("CARGO_BIN_EXE_rejoin-host-key"), ["now"])
-            .on_fast_lane(move |told| news.lock().unwrap().push(told.clone()))
-    }
-
-    /// With no key but those of these options.
-    fn without_file(&self, command: &str, options: &[&str]) -> SshConnect {
-        let mut given = self.sshd.ssh_options(self.relay.addr().port());
-        let key = given.iter().position(|word| word == "-i").unwrap();
-        given.drain(key..key + 2);
-        SshConnect::new(self.sshd.destination(), command)
-            .options(options)
-            .options(given)
-            .fast_lane(env!("CARGO_BIN_EXE_rejoin-host-key"), ["now"])
-    }
-
-    /// Has the connector learn the host, as it is done beside a session that is calm.
-    async fn learn(&self, connector: &SshConnect) {
-        connector.learn();
-        until("the host is learnt", || !self.news().is_empty()).await;
-        assert_eq!(self.news(), [FastNews::Learnt], "{:#?}", self.sshd.log());
-    }
-
-    fn news(&self) -> Vec<FastNews> {
-        self.news.lock().unwrap().clone()
-    }
-
-    /// How many connections of the client's own the sshd has logged.
-    fn logins(&self) -> usize {
-        self.sshd.log().iter().filter(|line| line.contains(OURS)).count()
-    }
-
-    async fn until_logged(&self, text: &str, count: usize) {
-        let found = || self.sshd.log().iter().filter(|line| line.contains(text)).count();
-        until(&format!("{text:?} in the log"), || found() >= count).await;
-    }
-}
-
-async fn link(connector: &SshConnect) -> Result<Link, LinkError> {
-    let fast = connector.fast().expect("the fast lane is open");
-    in_time("a link or an error", fast).await
-}
-
-/// Why there is no link, or why it ends.
-async fn failure(connector: &SshConnect) -> LinkError {
-    let (mut reader, writer, guard) = match link(connector).await {
-        Ok(link) => link.into_parts(),
-        Err(error) => return error,
-    };
-    let _ = in_time("the end", reader.read_to_end(&mut Vec::new())).await;
-    drop((reader, writer));
-    in_time("the post-mortem", guard.post_mortem()).await
-}
-
-async fn echo(connector: &SshConnect) -> Echo {
-    let (reader, writer, guard) = link(connector).await.unwrap().into_parts();
-    Echo { reader, writer, guard }
-}
 
 #[tokio::test]
 async fn a_link_over_the_fast_lane_carries_any_bytes_both_ways() {

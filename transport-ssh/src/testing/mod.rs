@@ -4,11 +4,13 @@
 
 mod agent;
 mod black_hole;
+mod parts;
 mod relay;
 mod sshd;
 
 pub use agent::Agent;
 pub use black_hole::BlackHole;
+pub use parts::ssh_parts;
 pub use relay::{Fault, Piece, Relay, RelayBuilder, RelayCounts, Way};
 pub use rustix::process::{Pid, Signal};
 pub use sshd::{Sshd, SshdBuilder};

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 pub mod deploy;
+pub mod lane;
 
 use std::future::Future;
 use std::time::Duration;

@@ -1,0 +1,260 @@
+//! The fast lane, where the connection fails or lies in each of its states: what was learnt from it is
+//! judged, the user is told, and ssh still has its way.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
+mod common;
+
+use std::ops::Range;
+use std::sync::{Arc, Mutex};
+
+use common::lane::{Lane, OURS, echo, failure, link};
+use common::{Echo, in_time, until};
+use rejoin_ssh::needs;
+use rejoin_ssh::testing::{Fault, Relay, Sshd, Way, ssh_parts};
+use rejoin_ssh::{Attempt, Connect as _, FastNews, LinkErrorKind, SshConnect};
+use tokio::task::JoinSet;
+
+/// Of the ciphers, the one with which the lengths of packets can be read.
+const READABLE: &[&str] = &["-o", "Ciphers=aes256-gcm@openssh.com"];
+
+/// A host that says nothing of its own beside the command.
+async fn quiet() -> Lane {
+    Lane::to(Sshd::builder().config_line("LogLevel INFO")).await
+}
+
+/// A connector that has learnt the host with that cipher.
+async fn learnt(lane: &Lane) -> SshConnect {
+    let connector = lane.configured("exec cat", READABLE);
+    lane.learn(&connector).await;
+    connector
+}
+
+/// Everything that goes this way in the next connection.
+fn tape(relay: &Relay, way: Way) -> Arc<Mutex<Vec<u8>>> {
+    let tape: Arc<Mutex<Vec<u8>>> = Arc::default();
+    let (next, recording) = (relay.connections(), Arc::clone(&tape));
+    relay.meddle(move |piece| {
+        if piece.connection == next && piece.way == way {
+            recording.lock().unwrap().extend_from_slice(&piece.bytes);
+        }
+        None
+    });
+    tape
+}
+
+/// What the server says until the command has started.
+async fn handshake(lane: &Lane, connector: &SshConnect) -> Vec<u8> {
+    let tape = tape(&lane.relay, Way::ToClient);
+    let link = link(connector).await.unwrap();
+    until("the command has started", || lane.news().last() == Some(&FastNews::Taken)).await;
+    drop(link);
+    tape.lock().unwrap().clone()
+}
+
+/// The parts of that: the server's identification, its lists, its half of the exchange, its NEWKEYS; the
+/// others are sealed.
+async fn parts(lane: &Lane, connector: &SshConnect) -> Vec<Range<usize>> {
+    let said = handshake(lane, connector).await;
+    let parts = ssh_parts(&said);
+    assert_eq!(parts.last().map(|part| part.end), Some(said.len()));
+    // EXT_INFO, and the answers to service, login, channel and command.
+    assert!(parts.len() >= 4 + 5, "{parts:?}");
+    parts
+}
+
+const REPLY: usize = 2;
+const NEWKEYS: usize = 3;
+
+/// Within each part, so that the client waits in each of its states for the rest of a message.
+fn within(parts: &[Range<usize>]) -> impl Iterator<Item = u64> {
+    parts.iter().map(|part| part.start.midpoint(part.end) as u64)
+}
+
+/// Has the next connection fail so, and expects that to be told.
+async fn fails(lane: &Lane, connector: &SshConnect, after: u64, fault: Fault) {
+    lane.relay.fail_next(Way::ToClient, after, fault);
+    let error = failure(connector).await;
+    assert_eq!(error.kind, LinkErrorKind::Unreachable, "{fault:?} after {after}: {error:?}");
+    assert_told(lane, &error.message);
+}
+
+#[track_caller]
+fn assert_told(lane: &Lane, message: &str) {
+    assert_eq!(lane.news().last(), Some(&FastNews::Failed(message.to_owned())));
+}
+
+#[tokio::test]
+async fn a_reset_in_any_state_is_told_and_says_nothing_about_the_host() {
+    needs!("ssh", "sshd", "ps", "ssh-agent");
+    let lane = quiet().await;
+    let connector = learnt(&lane).await;
+    let parts = parts(&lane, &connector).await;
+    let (_, before_last) = parts.split_last().unwrap();
+    let behind = before_last.iter().map(|part| part.end as u64);
+    for after in within(&parts).chain(behind).chain([0]) {
+        fails(&lane, &connector, after, Fault::Reset).await;
+        // It is still predicted, and rightly.
+        echo(&connector).await.say(b"all is well").await;
+    }
+    Echo::start(&connector, Attempt::Reconnect).await;
+}
+
+#[tokio::test]
+async fn the_third_connection_in_a_row_that_is_lost_erases_what_was_learnt() {
+    needs!("ssh", "sshd", "ps", "ssh-agent");
+    let lane = quiet().await;
+    let connector = learnt(&lane).await;
+    for count in [100, 1000] {
+        fails(&lane, &connector, count, Fault::Reset).await;
+    }
+    // In a row: this one is not lost.
+    echo(&connector).await.say(b"all is well").await;
+    for count in [100, 1000, 100] {
+        fails(&lane, &connector, count, Fault::Reset).await;
+    }
+    assert!(connector.fast().is_none());
+    Echo::start(&connector, Attempt::Reconnect).await;
+}
+
+#[tokio::test]
+async fn a_host_that_hangs_up_in_any_state_erases_what_was_learnt() {
+    needs!("ssh", "sshd", "ps", "ssh-agent");
+    let lane = quiet().await;
+    let connector = learnt(&lane).await;
+    let parts = parts(&lane, &connector).await;
+    fails(&lane, &connector, 0, Fault::Close).await;
+    assert!(connector.fast().is_some(), "it has not spoken");
+    for after in within(&parts) {
+        let connector = learnt(&lane).await;
+        fails(&lane, &connector, after, Fault::Close).await;
+        assert!(connector.fast().is_none(), "{after}");
+    }
+    Echo::start(&connector, Attempt::Reconnect).await;
+}
+
+#[tokio::test]
+async fn silence_in_any_state_ends_in_time_and_says_nothing_about_the_host() {
+    needs!("ssh", "sshd", "ps", "ssh-agent");
+    let lane = quiet().await;
+    let parts = parts(&lane, &learnt(&lane).await).await;
+    let behind = parts[REPLY].end as u64;
+    let mut hosts = Vec::new();
+    for after in within(&parts).chain([0, behind]) {
+        let lane = quiet().await;
+        hosts.push((after, learnt(&lane).await, lane));
+    }
+    // At once, since each takes its whole time.
+    let mut all = JoinSet::new();
+    for (after, connector, lane) in hosts {
+        all.spawn(async move {
+            fails(&lane, &connector, after, Fault::Silence).await;
+            assert_told(&lane, "the host did not answer in time");
+            assert!(connector.fast().is_some(), "{after}");
+            Echo::start(&connector, Attempt::Reconnect).await;
+        });
+    }
+    in_time("an end of each", all.join_all()).await;
+}
+
+#[tokio::test]
+async fn a_link_that_is_lost_or_closed_once_it_is_there_leaves_what_was_learnt() {
+    needs!("ssh", "sshd", "ps", "ssh-agent");
+    let lane = quiet().await;
+    let connector = learnt(&lane).await;
+    let said = handshake(&lane, &connector).await.len() as u64;
+    for fault in [Fault::Reset, Fault::Close] {
+        // With the first bytes of its echo, which is a packet of more.
+        lane.relay.fail_next(Way::ToClient, said + 10, fault);
+        let (reader, mut writer, guard) = link(&connector).await.unwrap().into_parts();
+        tokio::io::AsyncWriteExt::write_all(&mut writer, b"hello").await.unwrap();
+        let error = Echo { reader, writer, guard }.why_it_ended().await;
+        assert_eq!(error.kind, LinkErrorKind::Closed, "{fault:?}: {error:?}");
+        assert_eq!(lane.news().last(), Some(&FastNews::Taken));
+    }
+    echo(&connector).await.say(b"all is well").await;
+}
+
+/// Has a byte of what the server says next arrive as another one. What is told, and what was said to the
+/// server.
+async fn altered(lane: &Lane, connector: &SshConnect, at: usize) -> (String, Vec<u8>) {
+    let said: Arc<Mutex<Vec<u8>>> = Arc::default();
+    let (next, saying) = (lane.relay.connections(), Arc::clone(&said));
+    lane.relay.meddle(move |piece| {
+        match piece.way {
+            _ if piece.connection != next => {}
+            Way::ToServer => saying.lock().unwrap().extend_from_slice(&piece.bytes),
+            Way::ToClient => piece.byte(at as u64).into_iter().for_each(|byte| *byte ^= 1),
+        }
+        None
+    });
+    let error = failure(connector).await;
+    assert_eq!(error.kind, LinkErrorKind::Other, "{error:?}");
+    assert_told(lane, &error.message);
+    assert!(connector.fast().is_none(), "it erases what was learnt");
+    Echo::start(connector, Attempt::Reconnect).await;
+    let said = said.lock().unwrap().clone();
+    (error.message, said)
+}
+
+/// Such a connection of which the server is told nothing but a key exchange.
+async fn altered_exchange(lane: &Lane, place: impl FnOnce(&[u8]) -> usize) -> String {
+    let connector = learnt(lane).await;
+    let at = place(&handshake(lane, &connector).await);
+    let before = lane.logged_since(0).await.len();
+    let (message, said) = altered(lane, &connector, at).await;
+    let parts = ssh_parts(&said);
+    let kinds: Vec<u8> = parts[1..].iter().map(|packet| said[packet.start + 5]).collect();
+    assert_eq!(kinds, [20, 30], "KEXINIT and KEX_ECDH_INIT");
+    assert_eq!(parts[2].end, said.len());
+    let log = lane.logged_since(before).await;
+    let ours = log.iter().position(|line| line.contains(OURS)).unwrap();
+    // The ssh that comes after it logs in.
+    let theirs = log.iter().position(|line| line.contains("software version OpenSSH")).unwrap();
+    let logs_in = log.iter().position(|line| line.contains("userauth")).unwrap();
+    assert!(ours < theirs && theirs < logs_in, "{log:#?}");
+    message
+}
+
+#[tokio::test]
+async fn a_host_that_did_not_sign_what_was_said_is_told_nothing() {
+    needs!("ssh", "sshd", "ps", "ssh-agent");
+    let lane = Lane::start().await;
+    let forged = "the host does not have the private key of the host key that it shows";
+    // The identification, the end of the lists' first name, the host's half, and its signature.
+    let message = altered_exchange(&lane, |_| 10).await;
+    assert_eq!(message, forged);
+    let message = altered_exchange(&lane, |said| ssh_parts(said)[1].start + 10).await;
+    assert_eq!(message, forged, "the cookie");
+    let message = altered_exchange(&lane, |said| {
+        let reply = &ssh_parts(said)[REPLY];
+        let padding = usize::from(said[reply.start + 4]);
+        reply.end - padding - 1
+    });
+    assert_eq!(message.await, forged, "the signature");
+}
+
+#[tokio::test]
+async fn a_host_without_strict_key_exchange_is_told_nothing() {
+    needs!("ssh", "sshd", "ps", "ssh-agent");
+    let lane = Lane::start().await;
+    let strict = b"kex-strict-s-v00@openssh.com";
+    let message = altered_exchange(&lane, |said| {
+        said.windows(strict.len()).position(|window| window == strict).unwrap() + 3
+    });
+    let message = message.await;
+    assert!(message.contains("strict key exchange"), "{message}");
+}
+
+#[tokio::test]
+async fn what_was_altered_behind_the_new_keys_is_not_believed() {
+    needs!("ssh", "sshd", "ps", "ssh-agent");
+    let lane = quiet().await;
+    let connector = learnt(&lane).await;
+    let parts = parts(&lane, &connector).await;
+    for part in &parts[NEWKEYS + 1..] {
+        let connector = learnt(&lane).await;
+        let (message, _) = altered(&lane, &connector, part.end - 1).await;
+        assert_eq!(message, "a packet of the host was altered on its way");
+    }
+}
