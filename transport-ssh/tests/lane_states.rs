@@ -5,14 +5,19 @@
 
 mod common;
 
+use std::io;
 use std::ops::Range;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use common::lane::{Lane, OURS, echo, failure, link};
-use common::{Echo, in_time, until};
+use common::{Echo, in_time, until, why_it_ends};
 use rejoin_ssh::needs;
-use rejoin_ssh::testing::{Fault, Relay, Sshd, Way, ssh_parts};
+use rejoin_ssh::testing::{Agent, Fault, Relay, Sshd, Way, ssh_parts};
 use rejoin_ssh::{Attempt, Connect as _, FastNews, LinkErrorKind, SshConnect};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{UnixListener, UnixStream};
 use tokio::task::JoinSet;
 
 /// Of the ciphers, the one with which the lengths of packets can be read.
@@ -167,7 +172,7 @@ async fn a_link_that_is_lost_or_closed_once_it_is_there_leaves_what_was_learnt()
         // With the first bytes of its echo, which is a packet of more.
         lane.relay.fail_next(Way::ToClient, said + 10, fault);
         let (reader, mut writer, guard) = link(&connector).await.unwrap().into_parts();
-        tokio::io::AsyncWriteExt::write_all(&mut writer, b"hello").await.unwrap();
+        writer.write_all(b"hello").await.unwrap();
         let error = Echo { reader, writer, guard }.why_it_ended().await;
         assert_eq!(error.kind, LinkErrorKind::Closed, "{fault:?}: {error:?}");
         assert_eq!(lane.news().last(), Some(&FastNews::Taken));
@@ -257,4 +262,97 @@ async fn what_was_altered_behind_the_new_keys_is_not_believed() {
         let (message, _) = altered(&lane, &connector, part.end - 1).await;
         assert_eq!(message, "a packet of the host was altered on its way");
     }
+}
+
+#[tokio::test]
+async fn a_host_that_wants_more_than_a_key_since_then_is_left_to_ssh() {
+    needs!("ssh", "sshd", "ps", "ssh-agent");
+    let mut lane = Lane::start().await;
+    let connector = lane.learnt("exec cat").await;
+    lane.sshd.reconfigure("AuthenticationMethods publickey,publickey").unwrap();
+    let error = failure(&connector).await;
+    assert_eq!(error.message, "the host wants more than a key");
+    assert_told(&lane, &error.message);
+    assert!(connector.fast().is_none());
+    let error = why_it_ends(&connector, Attempt::Reconnect).await;
+    assert_eq!(error.kind, LinkErrorKind::NeedsUser, "{error:?}");
+}
+
+const SIGN_REQUEST: u8 = 13;
+
+/// Stands in front of an agent, and hands out its signatures late.
+struct SlowAgent {
+    socket: PathBuf,
+    delay: Arc<Mutex<Duration>>,
+    _serving: JoinSet<()>,
+}
+
+impl SlowAgent {
+    fn start(agent: &Agent) -> Self {
+        let (socket, behind) = (agent.socket().with_file_name("slow"), agent.socket());
+        let listener = UnixListener::bind(&socket).unwrap();
+        let delay: Arc<Mutex<Duration>> = Arc::default();
+        let delayed = Arc::clone(&delay);
+        let mut serving = JoinSet::new();
+        serving.spawn(async move {
+            let mut clients = JoinSet::new();
+            while let Ok((client, _)) = listener.accept().await {
+                let agent = UnixStream::connect(&behind).await.unwrap();
+                // It ends with its client.
+                clients.spawn(serve(client, agent, Arc::clone(&delayed)));
+            }
+        });
+        Self { socket, delay, _serving: serving }
+    }
+
+    fn set_delay(&self, delay: Duration) {
+        *self.delay.lock().unwrap() = delay;
+    }
+}
+
+async fn serve(
+    mut client: UnixStream,
+    mut agent: UnixStream,
+    delay: Arc<Mutex<Duration>>,
+) -> io::Result<()> {
+    loop {
+        let question = hand_on(&mut client, &mut agent, Duration::ZERO).await?;
+        let is_to_sign = question.first() == Some(&SIGN_REQUEST);
+        let delay = if is_to_sign { *delay.lock().unwrap() } else { Duration::ZERO };
+        hand_on(&mut agent, &mut client, delay).await?;
+    }
+}
+
+async fn hand_on(
+    from: &mut UnixStream,
+    to: &mut UnixStream,
+    delay: Duration,
+) -> io::Result<Vec<u8>> {
+    let mut message = vec![0; from.read_u32().await?.try_into().unwrap()];
+    from.read_exact(&mut message).await?;
+    tokio::time::sleep(delay).await;
+    to.write_u32(message.len().try_into().unwrap()).await?;
+    to.write_all(&message).await?;
+    Ok(message)
+}
+
+#[tokio::test]
+async fn an_agent_that_takes_its_time_is_waited_for_but_not_as_one_that_asks_its_user() {
+    needs!("ssh", "sshd", "ps", "ssh-agent");
+    let lane = Lane::start().await;
+    let agent = SlowAgent::start(&lane.agent);
+    let slow = format!("IdentityAgent={}", agent.socket.display());
+    let connector = lane.configured("exec cat", &["-o", &slow]);
+    lane.learn(&connector).await;
+    agent.set_delay(Duration::from_millis(100));
+    echo(&connector).await.say(b"in time").await;
+    let before = lane.logged_since(0).await.len();
+    agent.set_delay(Duration::from_secs(5));
+    let error = failure(&connector).await;
+    assert_eq!(error.message, "the ssh agent did not sign: timed out");
+    assert_told(&lane, &error.message);
+    let log = lane.logged_since(before).await;
+    assert!(!log.iter().any(|line| line.contains("userauth")), "{log:#?}");
+    // ssh does wait.
+    Echo::start(&connector, Attempt::Reconnect).await;
 }

@@ -1,7 +1,7 @@
 //! What is sent when.
 
 use proptest::prelude::*;
-use rejoin_ssh2::testing::{Script, ToyServer};
+use rejoin_ssh2::testing::Script;
 use rejoin_ssh2::{Cipher, Client, Error, Event, Kex, Misuse, Opening};
 
 use crate::driver::{COMMAND, Pair, config, merged, predicted, predicting, unhurried};
@@ -130,75 +130,8 @@ fn a_configuration_without_a_choice_or_too_long_is_refused() {
     assert_eq!(Client::new(long).unwrap_err(), Error::Caller(Misuse::TooLong));
 }
 
-/// What a caller may do between two pieces of input.
-#[derive(Clone, Copy, Debug)]
-enum Act {
-    Read(usize),
-    Write,
-    Finish,
-    Consume,
-    Sign,
-    TakeEvents,
-}
-
-fn acts() -> impl Strategy<Value = Vec<Act>> {
-    let act = prop_oneof![
-        6 => (1..700_usize).prop_map(Act::Read),
-        1 => Just(Act::Write),
-        1 => Just(Act::Finish),
-        1 => Just(Act::Consume),
-        1 => Just(Act::Sign),
-        2 => Just(Act::TakeEvents),
-    ];
-    proptest::collection::vec(act, 1..60)
-}
-
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
-
-    /// Whatever comes in which pieces, and whatever else the caller does meanwhile.
-    #[test]
-    fn nothing_of_the_second_flight_exists_before_the_host_is_accepted_and_the_user_has_signed(
-        acts in acts(),
-        noise in proptest::collection::vec(any::<u8>(), 0..200),
-    ) {
-        let mut client = Client::new(config(predicted())).unwrap();
-        let mut server = ToyServer::new(Script::default()).unwrap();
-        server.input(client.output()).unwrap();
-        client.sent(client.output().len()).unwrap();
-        let mut stream = server.take_output();
-        stream.extend_from_slice(&noise);
-        let mut at = 0;
-        let mut has_asked = false;
-        for act in acts {
-            match act {
-                Act::Read(count) => {
-                    let end = stream.len().min(at + count);
-                    client.input(&stream[at..end]).unwrap();
-                    at = end;
-                }
-                Act::Write => drop(client.write(b"input")),
-                Act::Finish => drop(client.finish()),
-                Act::Consume => drop(client.consumed(3)),
-                Act::Sign => prop_assert_eq!(client.signed(b"signature"), OUT_OF_TURN),
-                Act::TakeEvents => {
-                    while let Some(event) = client.event() {
-                        let is_question = matches!(event, Event::HostKey { .. });
-                        prop_assert!(is_question && !has_asked);
-                        has_asked = true;
-                    }
-                }
-            }
-            prop_assert!(client.output().is_empty());
-        }
-        client.input(&stream[at..]).unwrap();
-        prop_assert!(client.output().is_empty());
-        client.accept_host().unwrap();
-        prop_assert!(client.output().is_empty());
-        // The noise is found out only behind what the server really said.
-        drop(client.signed(b"signature"));
-        prop_assert!(!client.output().is_empty());
-    }
 
     #[test]
     fn in_whatever_pieces_it_comes_the_same_is_told(

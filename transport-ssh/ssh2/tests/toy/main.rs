@@ -6,3 +6,4 @@ mod faults;
 mod flow;
 mod fuzz;
 mod hurry;
+mod unproved;
