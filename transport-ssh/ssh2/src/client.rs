@@ -3,6 +3,7 @@
 mod auth;
 mod channel;
 mod exchange;
+mod pending;
 mod transport;
 
 use std::fmt;
@@ -203,7 +204,7 @@ impl Client {
             return Err(Error::Caller(Misuse::OutOfTurn));
         }
         let taken = bytes.len().min(self.writable());
-        self.input.pending.extend_from_slice(&bytes[..taken]);
+        self.input.pending.push(&bytes[..taken]);
         self.flush()?;
         Ok(taken)
     }

@@ -1,7 +1,8 @@
 //! The one channel, and the command in it (RFC 4254).
 
-use bytes::{Buf as _, Bytes, BytesMut};
+use bytes::Bytes;
 
+use super::pending::Pending;
 use super::transport::Transport;
 use super::{MAX_OUTPUT, WINDOW};
 use crate::error::{Error, Misprediction, Misuse, Unsuitable, Violation, unexpected};
@@ -23,7 +24,7 @@ const ADMINISTRATIVELY_PROHIBITED: u32 = 1;
 /// What is to be written to the command, from the start on.
 #[derive(Default)]
 pub(super) struct Input {
-    pub(super) pending: BytesMut,
+    pub(super) pending: Pending,
     pub(super) is_ended: bool,
     is_end_sent: bool,
 }
@@ -275,7 +276,7 @@ impl Channel {
         {
             let length = input.pending.len().min(remote.window).min(remote.max_piece);
             let data = Writer::message(message::CHANNEL_DATA).uint32(remote.number);
-            transport.send(data.string(&input.pending[..length]))?;
+            transport.send(data.string(input.pending.first(length)))?;
             input.pending.advance(length);
             remote.window -= length;
         }
@@ -293,7 +294,7 @@ impl Opening {
         let length = input.pending.len().min(self.ahead - self.sent);
         let Some(number) = self.predicted.filter(|_| length > 0) else { return Ok(()) };
         let data = Writer::message(message::CHANNEL_DATA).uint32(number);
-        transport.send(data.string(&input.pending[..length]))?;
+        transport.send(data.string(input.pending.first(length)))?;
         input.pending.advance(length);
         self.sent += length;
         Ok(())

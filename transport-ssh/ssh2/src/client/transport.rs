@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use bytes::{Buf as _, BytesMut};
+use zeroize::Zeroizing;
 
 use crate::error::{Error, Misuse, Unsuitable, Violation, unexpected};
 use crate::event::Event;
@@ -42,7 +43,8 @@ impl Transport {
     }
 
     pub(super) fn send(&mut self, message: Writer) -> Result<(), Error> {
-        self.sealer.seal(&message.finish(), &mut self.output)
+        // There may be a password in it. Its copy in the output is sealed where it stands.
+        self.sealer.seal(&Zeroizing::new(message.finish()), &mut self.output)
     }
 
     /// Sends what the server asked for by itself.

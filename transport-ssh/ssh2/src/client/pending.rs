@@ -1,0 +1,68 @@
+//! What was typed and is not sent yet.
+
+use zeroize::{Zeroize as _, Zeroizing};
+
+/// Bytes that wait in a row. There may be passwords among them: wherever they were is overwritten once they
+/// are not needed there any more.
+#[derive(Default)]
+pub(super) struct Pending {
+    bytes: Zeroizing<Vec<u8>>,
+    /// Where those begin that still wait.
+    start: usize,
+}
+
+impl Pending {
+    pub(super) fn len(&self) -> usize {
+        self.bytes.len() - self.start
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The first ones. There have to be so many.
+    pub(super) fn first(&self, count: usize) -> &[u8] {
+        &self.bytes[self.start..self.start + count]
+    }
+
+    pub(super) fn push(&mut self, more: &[u8]) {
+        if self.bytes.len() + more.len() > self.bytes.capacity() {
+            // A vector that grows by itself leaves its old place as it was.
+            let mut roomy = Zeroizing::new(Vec::with_capacity(2 * (self.len() + more.len())));
+            roomy.extend_from_slice(self.first(self.len()));
+            (self.bytes, self.start) = (roomy, 0);
+        }
+        self.bytes.extend_from_slice(more);
+    }
+
+    /// The first ones do not wait any more. There have to be so many.
+    pub(super) fn advance(&mut self, count: usize) {
+        self.start += count;
+        if self.is_empty() {
+            self.bytes.as_mut_slice().zeroize();
+            self.bytes.clear();
+            self.start = 0;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Pending;
+
+    #[test]
+    fn what_comes_first_goes_first_and_takes_no_more_room_than_what_waits() {
+        let mut pending = Pending::default();
+        let mut expected = std::collections::VecDeque::new();
+        for round in 0..2000_usize {
+            let piece = vec![round.to_le_bytes()[0]; round % 97];
+            pending.push(&piece);
+            expected.extend(piece);
+            let count = expected.len().min(round % 89 + 30);
+            assert!(expected.drain(..count).eq(pending.first(count).iter().copied()));
+            pending.advance(count);
+            assert_eq!((pending.len(), pending.is_empty()), (expected.len(), expected.is_empty()));
+        }
+        assert!(pending.bytes.capacity() < 16 * 97, "{}", pending.bytes.capacity());
+    }
+}
