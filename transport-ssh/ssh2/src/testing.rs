@@ -14,7 +14,7 @@ use crate::negotiate::{Lists, STRICT_SERVER};
 use crate::packet::{Cipher, Opener, OpeningKey, Sealer, SealingKey};
 use crate::wire::{Reader, Writer};
 
-/// How a [`ToyServer`] identifies itself.
+/// How a [`ToyServer`] identifies itself, if its script has nothing else.
 pub const SERVER_IDENT: &str = "SSH-2.0-OpenSSH_toy";
 
 /// What is made of a message before it is sealed: itself, another, several, none.
@@ -36,6 +36,12 @@ pub struct Script {
     pub window: u32,
     /// What it says instead of what it would say.
     pub tamper: Tamper,
+    /// How it identifies itself.
+    pub ident: String,
+    /// What its Ed25519 key is made of; one of its own if nothing is given.
+    pub host_key: Option<[u8; 32]>,
+    /// What it says that it has, in the place of what it has.
+    pub lists: Option<Lists>,
 }
 
 impl Default for Script {
@@ -48,6 +54,9 @@ impl Default for Script {
             channel: 0,
             window: 0,
             tamper: Box::new(|message| vec![message]),
+            ident: SERVER_IDENT.to_owned(),
+            host_key: None,
+            lists: None,
         }
     }
 }
@@ -100,11 +109,15 @@ impl fmt::Debug for ToyServer {
 impl ToyServer {
     /// One that has identified itself.
     pub fn new(script: Script) -> Result<Self, Error> {
-        let mut output = BytesMut::from(SERVER_IDENT);
+        let mut output = BytesMut::from(&*script.ident);
         output.extend_from_slice(b"\r\n");
+        let host_key = match &script.host_key {
+            Some(seed) => Ed25519KeyPair::from_seed_unchecked(seed).map_err(|_| Error::Local)?,
+            None => Ed25519KeyPair::generate().map_err(|_| Error::Local)?,
+        };
         Ok(Self {
             script,
-            host_key: Ed25519KeyPair::generate().map_err(|_| Error::Local)?,
+            host_key,
             opener: Opener::default(),
             sealer: Sealer::default(),
             output,
@@ -198,7 +211,9 @@ impl ToyServer {
         let theirs = Lists::decode(client_init)?;
         let host_keys = [HostKeyAlgorithm::plain(crate::Scheme::Ed25519)];
         let mut lists = Lists::offer(&self.script.kex, &host_keys, &self.script.ciphers);
-        if self.script.is_strict {
+        if let Some(said) = &self.script.lists {
+            lists = said.clone();
+        } else if self.script.is_strict {
             lists.kex.push(STRICT_SERVER.to_owned());
         }
         let server_init = lists.encode()?;
@@ -225,7 +240,7 @@ impl ToyServer {
         let client_ident = self.client_ident.clone().unwrap_or_default();
         let exchange = Exchange {
             client_ident: &client_ident,
-            server_ident: SERVER_IDENT.as_bytes(),
+            server_ident: self.script.ident.as_bytes(),
             client_init: &client_init,
             server_init: &server_init,
             host_key: &host_key,

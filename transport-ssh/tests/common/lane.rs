@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use rejoin_ssh::testing::{Agent, Relay, Sshd, SshdBuilder};
+use rejoin_ssh::testing::{Agent, Relay, Sshd, SshdBuilder, Way};
 use rejoin_ssh::{Connect as _, FastNews, Link, LinkError, SshConnect};
 use tokio::io::AsyncReadExt as _;
 
@@ -70,6 +70,19 @@ impl Lane {
         let connector = self.connector(command);
         self.learn(&connector).await;
         connector
+    }
+
+    /// Everything that goes this way in the next connection.
+    pub fn tape(&self, way: Way) -> Arc<Mutex<Vec<u8>>> {
+        let tape: Arc<Mutex<Vec<u8>>> = Arc::default();
+        let (next, recording) = (self.relay.connections(), Arc::clone(&tape));
+        self.relay.meddle(move |piece| {
+            if piece.connection == next && piece.way == way {
+                recording.lock().unwrap().extend_from_slice(&piece.bytes);
+            }
+            None
+        });
+        tape
     }
 
     pub fn news(&self) -> Vec<FastNews> {
