@@ -148,6 +148,15 @@ async fn a_host_that_never_comes_to_the_point_is_left_in_time() {
     let noise = noise.fails_with(Script { tamper: Box::new(mute), ..Script::default() }, true);
     let all = tokio::join!(trickle, lines, noise);
     assert_eq!([&*all.0, &*all.1, &*all.2], [LATE; 3]);
+    // Meanwhile more than that has come.
+    assert!(most_memory().is_none_or(|most| most < 64 << 20), "{:?}", most_memory());
+}
+
+/// The most memory that this process has had, in bytes, where the system tells.
+fn most_memory() -> Option<u64> {
+    let status = fs::read_to_string("/proc/self/status").ok()?;
+    let most = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    most.trim().strip_suffix(" kB")?.parse::<u64>().ok().map(|most| most << 10)
 }
 
 /// Says nothing to what is asked behind the key exchange.

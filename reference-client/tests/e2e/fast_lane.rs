@@ -14,20 +14,20 @@ const ECHO: &str = "echo $$; while read -r line; do echo \"$$ $line\"; done";
 const OURS: &str = "software version rejoin";
 
 /// A host whose sshd tells who connects, and an agent with its user's key.
-struct Lane {
-    host: Host,
+pub(crate) struct Lane {
+    pub(crate) host: Host,
     agent: Agent,
 }
 
 impl Lane {
-    fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let host = Host::with(|sshd| sshd.config_line("LogLevel DEBUG1"));
         let agent = Agent::start(&host.sshd_file("user_key")).unwrap();
         Self { host, agent }
     }
 
     /// A run that tells what happens.
-    fn plan(&self) -> Plan<'_> {
+    pub(crate) fn plan(&self) -> Plan<'_> {
         self.host.plan().with(["-v"]).with(self.agent.ssh_options())
     }
 
@@ -40,7 +40,7 @@ impl Lane {
     }
 
     /// An ssh that goes no further while there is this file.
-    fn held_ssh(&self) -> (PathBuf, PathBuf) {
+    pub(crate) fn held_ssh(&self) -> (PathBuf, PathBuf) {
         let (ssh, hold) = (self.host.home().join("ssh"), self.host.home().join("hold"));
         script(
             &ssh,
@@ -56,13 +56,13 @@ fn script(path: &Path, text: &str) {
 }
 
 #[track_caller]
-fn until_told(client: &Client, what: &str) {
+pub(crate) fn until_told(client: &Client, what: &str) {
     until(what, || client.stderr().contains(what));
 }
 
 /// It is learnt once a session was calm for a while.
 #[track_caller]
-fn until_ready(client: &Client) {
+pub(crate) fn until_ready(client: &Client) {
     until_told(client, "rejoin: the fast lane is ready");
 }
 

@@ -16,6 +16,7 @@ mod frames;
 mod hand_over;
 mod housekeeping;
 mod input;
+mod lane_faults;
 mod life;
 mod login;
 mod output;
