@@ -37,7 +37,12 @@ async fn learnt(lane: &Lane) -> SshConnect {
 
 /// What the server says until the command has started.
 async fn handshake(lane: &Lane, connector: &SshConnect) -> Vec<u8> {
-    let tape = lane.tape(Way::ToClient);
+    said(lane, connector, Way::ToClient).await
+}
+
+/// What goes this way until then.
+async fn said(lane: &Lane, connector: &SshConnect, way: Way) -> Vec<u8> {
+    let tape = lane.tape(way);
     let link = link(connector).await.unwrap();
     until("the command has started", || lane.news().last() == Some(&FastNews::Taken)).await;
     drop(link);
@@ -65,7 +70,11 @@ fn within(parts: &[Range<usize>]) -> impl Iterator<Item = u64> {
 
 /// Has the next connection fail so, and expects that to be told.
 async fn fails(lane: &Lane, connector: &SshConnect, after: u64, fault: Fault) {
-    lane.relay.fail_next(Way::ToClient, after, fault);
+    fails_on(Way::ToClient, lane, connector, after, fault).await;
+}
+
+async fn fails_on(way: Way, lane: &Lane, connector: &SshConnect, after: u64, fault: Fault) {
+    lane.relay.fail_next(way, after, fault);
     let error = failure(connector).await;
     assert_eq!(error.kind, LinkErrorKind::Unreachable, "{fault:?} after {after}: {error:?}");
     assert_told(lane, &error.message);
@@ -87,6 +96,11 @@ async fn a_reset_in_any_state_is_told_and_says_nothing_about_the_host() {
     for after in within(&parts).chain(behind).chain([0]) {
         fails(&lane, &connector, after, Fault::Reset).await;
         // It is still predicted, and rightly.
+        echo(&connector).await.say(b"all is well").await;
+    }
+    let theirs = said(&lane, &connector, Way::ToServer).await;
+    for after in within(&ssh_parts(&theirs)) {
+        fails_on(Way::ToServer, &lane, &connector, after, Fault::Reset).await;
         echo(&connector).await.say(b"all is well").await;
     }
     Echo::start(&connector, Attempt::Reconnect).await;

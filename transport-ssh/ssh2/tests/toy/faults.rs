@@ -123,8 +123,12 @@ fn methods_that_are_missing_are_mispredicted_or_not_in_common() {
 fn another_channel_number_than_predicted_is_told() {
     let mut pair = Pair::new(predicted(), Script { channel: 3, ..Script::default() });
     let channel = Misprediction::Channel { predicted: 0, found: 3 };
+    pair.client.write(b"for the command").unwrap();
     assert_eq!(pair.run(), Err(Error::Mispredicted(channel)));
-    assert!(!pair.events.contains(&Event::Started));
+    assert!(!pair.events.contains(&Event::Started) && pair.client.is_over());
+    // Nothing was said to that channel but what went with the login.
+    assert_eq!(pair.server.heard(), [20, 30, 21, 5, 50, 90, 98]);
+    assert!(pair.client.output().is_empty());
 }
 
 #[test]
