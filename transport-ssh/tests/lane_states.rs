@@ -107,14 +107,17 @@ async fn a_reset_in_any_state_is_told_and_says_nothing_about_the_host() {
 }
 
 #[tokio::test]
-async fn a_host_that_hangs_up_in_any_state_erases_what_was_learnt() {
+async fn a_host_that_hangs_up_in_any_state_once_it_has_identified_itself_is_learnt_anew() {
     needs!("ssh", "sshd", "ps", "ssh-agent");
     let lane = quiet().await;
     let connector = learnt(&lane).await;
     let parts = parts(&lane, &connector).await;
-    fails(&lane, &connector, 0, Fault::Close).await;
-    assert!(connector.fast().is_some(), "it has not spoken");
-    for after in within(&parts) {
+    let (ident, parts) = parts.split_first().unwrap();
+    for after in [0, ident.end as u64 / 2] {
+        fails(&lane, &connector, after, Fault::Close).await;
+        assert!(connector.fast().is_some(), "it may be too busy");
+    }
+    for after in within(parts).chain([ident.end as u64]) {
         let connector = learnt(&lane).await;
         fails(&lane, &connector, after, Fault::Close).await;
         assert!(connector.fast().is_none(), "{after}");
