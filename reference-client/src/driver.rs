@@ -2,6 +2,8 @@
 
 mod effects;
 mod hindrance;
+#[cfg(test)]
+mod lane_tests;
 mod lanes;
 mod spare;
 mod tell;
@@ -189,7 +191,7 @@ impl Driver {
             pulse: Pulse::new(),
             standby: options.standby,
             spare: None,
-            lanes: Lanes::new(options.lane),
+            lanes: Lanes::new(options.lane, options.session),
             look_due: None,
             replayed: VecDeque::new(),
             reports,
@@ -341,6 +343,7 @@ impl Driver {
             Command::Retry { may_ask } => {
                 self.may_ask = may_ask;
                 self.connect.hurry();
+                self.lanes.hurry();
                 self.attempt_now();
                 // A question belongs to the attempt that a person asked for, or to none.
                 self.may_ask = false;

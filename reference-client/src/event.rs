@@ -136,7 +136,16 @@ impl From<rejoin_protocol::frame::How> for How {
     }
 }
 
+/// The reason of a [`Event::Detached`] that is a move.
+pub(crate) const MOVE: &str = "ssh is there, and takes over from the fast lane";
+
 impl Event {
+    /// Whether this is the loss of a link over the fast lane that is given up for ssh's, which is there
+    /// already: [`Event::Attached`] follows after a round trip. Nothing was out of reach.
+    pub fn is_move(&self) -> bool {
+        matches!(self, Self::Detached { reason } if reason == MOVE)
+    }
+
     pub(crate) fn replaced(
         (old, new): (Incarnation, Incarnation),
         reason: &Reason,

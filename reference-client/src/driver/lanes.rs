@@ -3,25 +3,43 @@
 //! Of the two, the machine knows of the fast one first; ssh's is a [spare](super::spare), on which nothing
 //! is sent until it is used. That is when it is ready, by an ordinary attach: the session moves to it, and
 //! the fast link closes. Or it is when the fast one fails, which costs no wait then.
+//!
+//! A fast link that is not attached by then has something wrong with it, since ssh takes four times as many
+//! round trips: it is not waited for. What was asked for on it may be asked for again.
 
 use std::time::Duration;
 
-use rejoin_protocol::Link;
 use rejoin_protocol::client::Event as MachineEvent;
+use rejoin_protocol::{Link, SessionId};
 use rejoin_ssh::{LinkError, LinkErrorKind};
 use tokio::time::Instant;
 
 use super::Driver;
+use crate::event;
 use crate::link::{LiveLink, Way};
 use crate::options::Lane;
 
-/// How long a session has to be attached over ssh before its host is learnt: what is in a hurry comes first.
+/// How long a session has to be attached before its host is learnt: what is in a hurry comes first. So long
+/// a link over ssh has to hold, too, until those count no more that did not.
 const CALM: Duration = Duration::from_secs(5);
+/// How much longer it takes some sessions: those that are back together do not log in together again.
+const SPREAD: Duration = Duration::from_secs(5);
 /// How often the host may be learnt anew, if it has to be. The connector has a bound of its own.
 const REVIEW: Duration = Duration::from_mins(5);
-/// Between two attempts of ssh's while the fast link is used; doubled with each, up to a bound.
+/// How much later than the fast lane ssh starts. At the very start the two would want the same processor,
+/// and hosts admit few connections at a time that have not logged in yet (MaxStartups). Coming back is to
+/// take no more than 50 ms longer than with ssh alone, whatever becomes of the fast link.
+const HEAD_START: Duration = Duration::from_millis(40);
+/// Between two attempts of ssh's while the fast link is used, and between two moves to it; doubled with
+/// each, up to a bound.
 const PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_mins(1);
+/// Where ssh wants something from a person, an attempt is made less often than where nothing else is up, by
+/// this: hosts ban whoever fails to log in five times in ten minutes.
+const LEISURE: u32 = 4;
+const LONGEST_LEISURE: Duration = Duration::from_hours(1);
+/// By how much the time at most grows that ssh may take: doubled so many times.
+const MOST_OVERDUE: u32 = 6;
 
 /// What is known about the two ways.
 pub(super) struct Lanes {
@@ -30,17 +48,47 @@ pub(super) struct Lanes {
     fast: Option<Link>,
     /// Whether the attempt to come back has been made over the fast lane, and is next made over ssh.
     is_tried: bool,
+    /// Whether ssh has been opened since then.
+    is_ssh_tried: bool,
     /// When ssh is tried again while the fast link is used.
     retry: Instant,
+    /// When a session that is attached over the fast lane moves to ssh at the earliest.
+    move_from: Instant,
     pause: Duration,
+    /// What ssh wants from a person.
+    wish: Option<LinkErrorKind>,
+    /// What a person was told of that.
+    told: Option<LinkErrorKind>,
+    /// How many times in a row ssh took too long.
+    overdue: u32,
+    /// Since when the session is attached over ssh.
+    over_ssh: Option<Instant>,
+    /// How long a session has to be attached before its host is learnt.
+    pub(super) calm: Duration,
     /// When the host is to be learnt.
     learning: Option<Instant>,
 }
 
 impl Lanes {
-    pub(super) fn new(wanted: Lane) -> Self {
-        let retry = Instant::now();
-        Self { wanted, fast: None, is_tried: false, retry, pause: PAUSE, learning: None }
+    pub(super) fn new(wanted: Lane, session: SessionId) -> Self {
+        let now = Instant::now();
+        // Ids are random.
+        let [part, ..] = *session.as_bytes();
+        Self {
+            wanted,
+            fast: None,
+            is_tried: false,
+            is_ssh_tried: false,
+            retry: now,
+            move_from: now,
+            pause: PAUSE,
+            wish: None,
+            told: None,
+            overdue: 0,
+            over_ssh: None,
+            calm: CALM + SPREAD * u32::from(part) / u32::from(u8::MAX),
+            learning: None,
+        }
     }
 
     /// An attempt is made over ssh.
@@ -48,8 +96,61 @@ impl Lanes {
         self.is_tried = false;
     }
 
+    /// A link over ssh is being opened.
+    pub(super) fn ssh_opened(&mut self) {
+        self.is_ssh_tried = true;
+    }
+
+    /// One has begun to speak.
+    pub(super) fn ssh_greeted(&mut self) {
+        self.overdue = 0;
+    }
+
+    /// One took too long.
+    pub(super) fn ssh_overdue(&mut self) {
+        self.overdue = (self.overdue + 1).min(MOST_OVERDUE);
+    }
+
+    /// How many times as long as usual ssh may take.
+    pub(super) fn patience(&self) -> u32 {
+        1 << self.overdue
+    }
+
+    /// Somebody asks for an attempt now.
+    pub(super) fn hurry(&mut self) {
+        self.retry = Instant::now();
+    }
+
+    /// A link over ssh that did not hold is not moved to again at once.
     pub(super) fn detached(&mut self) {
         self.learning = None;
+        let Some(since) = self.over_ssh.take() else { return };
+        let pause = if since.elapsed() >= CALM {
+            self.pause = PAUSE;
+            Duration::ZERO
+        } else {
+            self.next_pause(PAUSE, LONGEST_PAUSE)
+        };
+        self.move_from = Instant::now() + pause;
+    }
+
+    /// Each is twice as long as the one before, within these bounds.
+    fn next_pause(&mut self, least: Duration, most: Duration) -> Duration {
+        let pause = self.pause.max(least).min(most);
+        self.pause = pause.saturating_mul(2).min(most);
+        pause
+    }
+
+    /// Where ssh is known to want something from a person, no other attempt is an occasion for one more.
+    fn plan_ssh_behind_fast(&mut self) {
+        let start = Instant::now() + HEAD_START;
+        self.retry = if self.wish.is_some() { self.retry.max(start) } else { start };
+    }
+
+    fn end_head_start(&mut self) {
+        if !self.is_ssh_tried && self.wish.is_none() {
+            self.retry = Instant::now();
+        }
     }
 
     /// When the host is to be learnt.
@@ -59,8 +160,8 @@ impl Lanes {
 }
 
 impl Driver {
-    /// Opens a link over the fast lane, and one over ssh beside it; whether there is that lane. Only for a
-    /// session that was attached: it has nothing to ask, and something to lose.
+    /// Opens a link over the fast lane, and has one opened over ssh beside it; whether there is that lane.
+    /// Only for a session that was attached: it has nothing to ask, and something to lose.
     pub(super) fn open_fast(&mut self) -> bool {
         let is_wanted = self.lanes.wanted != Lane::Ssh && !self.lanes.is_tried;
         if !is_wanted || !self.has_spares() || self.connect.fast().is_none() {
@@ -69,15 +170,13 @@ impl Driver {
         self.links += 1;
         let (link, reports) = (Link(self.links), self.reports.clone());
         self.lanes.is_tried = true;
+        self.lanes.is_ssh_tried = self.has_spare();
         self.lanes.fast = Some(link);
-        (self.lanes.retry, self.lanes.pause) = (Instant::now(), PAUSE);
+        self.lanes.plan_ssh_behind_fast();
         self.pulse.opened();
         let live = LiveLink::open(link, self.connect.clone(), Way::Fast, reports);
         live.course.used(self.detached_since.elapsed());
         self.link = Some(live);
-        if self.lanes.wanted == Lane::Auto && !self.has_spare() {
-            self.open_spare();
-        }
         true
     }
 
@@ -89,8 +188,19 @@ impl Driver {
 
     pub(super) fn attached_over_lane(&mut self) {
         self.lanes.is_tried = false;
-        let is_to_learn = self.lanes.wanted != Lane::Ssh && !self.is_on_fast_lane();
-        self.lanes.learning = is_to_learn.then(|| Instant::now() + CALM);
+        let is_fast = self.is_on_fast_lane();
+        if is_fast {
+            self.lanes.end_head_start();
+        } else {
+            self.lanes.over_ssh = Some(Instant::now());
+            (self.lanes.wish, self.lanes.told) = (None, None);
+        }
+        let is_to_learn = match self.lanes.wanted {
+            Lane::Auto => !is_fast,
+            Lane::Ssh => false,
+            Lane::Fast => true,
+        };
+        self.lanes.learning = is_to_learn.then(|| Instant::now() + self.lanes.calm);
     }
 
     /// Has what the fast lane needs found out.
@@ -99,14 +209,11 @@ impl Driver {
         self.lanes.learning = Some(Instant::now() + REVIEW);
     }
 
-    /// Whether the next attempt needs no wait, since ssh is on its way already: only the fast link has
-    /// failed. If neither is, both may be tried again.
+    /// Whether the next attempt needs no wait, since only the fast link has failed, and ssh is on its way
+    /// already or was not tried. If neither is, both may be tried again.
     pub(super) fn has_other_lane(&mut self) -> bool {
-        let has_other = self.lanes.is_tried && self.has_spare();
-        if self.lanes.wanted == Lane::Auto && !has_other {
-            self.lanes.is_tried = false;
-        }
-        has_other
+        self.lanes.is_tried &= self.has_spare() || !self.lanes.is_ssh_tried;
+        self.lanes.is_tried
     }
 
     /// Whether ssh is to be, or to stay, on its way while the fast link is used.
@@ -115,43 +222,62 @@ impl Driver {
         self.lanes.wanted == Lane::Auto && self.is_on_fast_lane() && is_due
     }
 
+    /// Before when ssh is not tried beside the fast link, even if that says nothing.
+    pub(super) fn ssh_barred_until(&self) -> Option<Instant> {
+        let is_barred = self.is_on_fast_lane() && self.lanes.wish.is_some();
+        is_barred.then_some(self.lanes.retry)
+    }
+
     /// When the lanes are to be looked at.
     pub(super) fn lanes_due(&self) -> Option<Instant> {
         if self.lanes.wanted != Lane::Auto || !self.is_on_fast_lane() {
-            return None;
+            None
+        } else if self.has_ready_spare() {
+            Some(self.move_due())
+        } else {
+            (!self.has_spare()).then_some(self.lanes.retry)
         }
-        let is_due = self.has_ready_spare() && self.is_movable();
-        let retry = (!self.has_spare()).then_some(self.lanes.retry);
-        is_due.then(Instant::now).or(retry)
     }
 
-    /// An answer that is on its way is waited for: the session would be asked for twice.
-    fn is_movable(&self) -> bool {
-        self.machine.is_attached() || !self.is_link_started
+    /// When the session may move to ssh's link. It has nothing to lose where it is not attached.
+    fn move_due(&self) -> Instant {
+        if self.machine.is_attached() { self.lanes.move_from } else { Instant::now() }
     }
 
     /// Moves the session to ssh's link, if that is ready and this is the time.
     pub(super) fn move_to_ssh(&mut self) {
-        if !self.wants_ssh_lane() || !self.has_ready_spare() || !self.is_movable() {
+        let is_due = self.has_ready_spare() && Instant::now() >= self.move_due();
+        if !is_due || !self.wants_ssh_lane() {
             return;
         }
         let Some(link) = self.link.as_ref().map(|live| live.link) else { return };
-        self.last_loss = String::from("ssh is there, and takes over from the fast lane");
+        self.last_loss = String::from(event::MOVE);
         self.drop_dead(link, MachineEvent::LinkLost(link));
     }
 
-    /// ssh's link has failed beside the one that is used. What ssh does not trust is not used either.
+    /// ssh's link has failed beside the one that is used. What ssh does not trust is not used either; what
+    /// else it wants from a person is told, once. While nothing is attached, that is left to an attempt to
+    /// which nothing is an alternative.
     pub(super) fn ssh_lane_failed(&mut self, error: Option<&LinkError>) {
+        let Some(link) = self.link.as_ref().map(|live| live.link) else { return };
         if !self.is_on_fast_lane() {
             return;
         }
-        self.lanes.retry = Instant::now() + self.lanes.pause;
-        self.lanes.pause = (self.lanes.pause * 2).min(LONGEST_PAUSE);
-        let link = self.link.as_ref().map(|live| live.link);
-        if let (Some(link), Some(error)) = (link, error)
-            && error.kind == LinkErrorKind::HostKey
-        {
+        let wish = error.and_then(|error| Some((error, self.diagnosis(error)?)));
+        let (least, most) = match wish {
+            Some(_) => (self.timing.needs_user * LEISURE, LONGEST_LEISURE),
+            None => (PAUSE, LONGEST_PAUSE),
+        };
+        self.lanes.retry = Instant::now() + self.lanes.next_pause(least, most);
+        let Some((error, diagnosis)) = wish else { return };
+        self.lanes.wish = Some(error.kind);
+        if error.kind == LinkErrorKind::HostKey {
             self.link_lost(link, error);
+        } else if self.machine.is_attached()
+            && self.lanes.told.replace(error.kind) != self.lanes.wish
+        {
+            let message = format!("{diagnosis}; the session goes on without ssh");
+            self.tell(event::Event::Notice { message });
         }
     }
 }

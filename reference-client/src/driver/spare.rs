@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use rejoin_protocol::client::Event as MachineEvent;
 use rejoin_protocol::{Frame, Link, Timer};
-use rejoin_ssh::Attempt;
+use rejoin_ssh::{Attempt, LinkError};
 use tokio::time::Instant;
 
 use super::Driver;
@@ -152,10 +152,12 @@ impl Driver {
     pub(super) fn look_at_spare(&mut self) {
         let now = Instant::now();
         self.pulse.looked = now;
-        let limit = self.login_limit();
-        if self.spare.as_ref().is_some_and(|it| it.ready.is_none() && now >= it.since + limit) {
+        if self.spare_overdue().is_some_and(|due| now >= due) {
             // Dialled into an outage, it may be waiting longer and longer to try again.
-            self.drop_spare();
+            if self.is_on_fast_lane() {
+                self.lanes.ssh_overdue();
+            }
+            self.spare_failed(None);
         }
         if self.question_due().is_some_and(|due| now >= due) {
             self.pulse.said = None;
@@ -174,7 +176,9 @@ impl Driver {
                 self.drop_spare();
             }
         } else if self.spare.is_none() {
-            self.open_spare();
+            if self.ssh_barred_until().is_none_or(|until| now >= until) {
+                self.open_spare();
+            }
         } else if is_doubtful && self.has_ready_spare() {
             self.switch();
         }
@@ -187,19 +191,18 @@ impl Driver {
 
     fn next_look(&self) -> Option<Instant> {
         let Pulse { began, looked, tried, not_before, .. } = self.pulse;
-        let opening = self.spare.as_ref().filter(|spare| spare.ready.is_none());
-        let given_up = opening.map(|spare| spare.since + self.login_limit());
+        let barred = self.ssh_barred_until().unwrap_or(looked);
         let doubt = match self.doubt() {
             Some(doubt) if !self.is_doubtful() && !self.is_suspicious() => Some(self.early(doubt)),
             Some(doubt) if !self.is_doubtful() => Some(doubt),
-            Some(_) if self.spare.is_none() => Some(tried + RETRY),
+            Some(_) if self.spare.is_none() => Some((tried + RETRY).max(barred)),
             _ => None,
         };
         let standby = (self.standby && self.machine.is_attached()).then(|| match &self.spare {
             Some(_) => looked + REVIEW,
-            None => (began + self.timing.doubt).max(not_before).max(looked + RETRY),
+            None => (began + self.timing.doubt).max(not_before).max(looked + RETRY).max(barred),
         });
-        [given_up, doubt, standby, self.question_due(), self.lanes_due()]
+        [self.spare_overdue(), doubt, standby, self.question_due(), self.lanes_due()]
             .into_iter()
             .flatten()
             .min()
@@ -213,10 +216,11 @@ impl Driver {
     }
 
     /// When the link that is used has been silent for too long: from then on it is worth a second
-    /// one. One that is being opened may take as long as logins do. One that has just greeted, and
-    /// brings no answer, is not to blame: the session's server is.
+    /// one. One that is being opened may take as long as logins do; over the fast lane, which takes a
+    /// quarter of that, half as long, and as long again for each next word. One that has just greeted over
+    /// ssh, and brings no answer, is not to blame: the session's server is.
     fn doubt(&self) -> Option<Instant> {
-        let Pulse { began, heard, asked, stood_by, .. } = self.pulse;
+        let Pulse { began, heard, asked, login, stood_by, .. } = self.pulse;
         self.link.as_ref()?;
         if self.machine.is_attached() {
             let silent = heard + self.timing.doubt;
@@ -225,9 +229,19 @@ impl Driver {
         } else if stood_by.is_some_and(|time| time >= self.timing.doubt) {
             // That it was greeted proves nothing any more.
             Some(heard + self.timing.doubt / 4)
+        } else if self.is_on_fast_lane() {
+            Some(heard + self.timing.unanswered.max(login / 2))
         } else {
             (!self.is_link_started).then(|| began + self.login_limit())
         }
+    }
+
+    /// When the spare has taken too long.
+    fn spare_overdue(&self) -> Option<Instant> {
+        let opening = self.spare.as_ref().filter(|spare| spare.ready.is_none())?;
+        let usual = self.login_limit();
+        let most = self.timing.login.max(usual);
+        Some(opening.since + usual.saturating_mul(self.lanes.patience()).min(most))
     }
 
     /// When to ask a link whether it still is one: what was sent on it may be answered by nobody for
@@ -281,6 +295,7 @@ impl Driver {
         let live = LiveLink::open(link, connect, Way::Usual(Attempt::Reconnect), reports);
         let since = Instant::now();
         self.pulse.tried = since;
+        self.lanes.ssh_opened();
         self.spare = Some(Spare { live, since, reports: Vec::new(), ready: None });
     }
 
@@ -302,20 +317,27 @@ impl Driver {
             Report::Misbehaved(_) | Report::Lost(_) => false,
         };
         if !is_welcome || spare.reports.len() >= MOST_REPORTS {
-            self.drop_spare();
-            self.pulse.not_before = Instant::now() + PAUSE;
             let error = if let Report::Lost(error) = &report { Some(error) } else { None };
-            self.ssh_lane_failed(error);
-            return;
+            return self.spare_failed(error);
         }
         match report {
             // How long it took to reach the host says nothing about how long logins take.
             Report::Opened => spare.since = Instant::now(),
-            Report::Frames(_) => spare.ready = Some(Instant::now()),
+            Report::Frames(_) => {
+                spare.ready = Some(Instant::now());
+                self.pulse.login = spare.since.elapsed();
+                self.lanes.ssh_greeted();
+            }
             _ => {}
         }
         spare.reports.push(report);
         self.look_at_spare();
+    }
+
+    fn spare_failed(&mut self, error: Option<&LinkError>) {
+        self.drop_spare();
+        self.pulse.not_before = Instant::now() + PAUSE;
+        self.ssh_lane_failed(error);
     }
 
     /// What worked before may be dead without a word: it has less time to show that it is not.

@@ -116,18 +116,23 @@ impl Driver {
 
     /// Tells what only a person can mend; the rest is the reason of the next attempt.
     pub(super) fn tell_diagnosis(&self, error: &LinkError) {
+        if let Some(message) = self.diagnosis(error) {
+            self.tell(Event::Notice { message });
+        }
+    }
+
+    /// What only a person can mend, in words.
+    pub(super) fn diagnosis(&self, error: &LinkError) -> Option<String> {
         let advice = match error.kind {
             LinkErrorKind::NeedsUser => "needs you: unlock the key, or be there to be asked",
             LinkErrorKind::HostKey => "needs you: look at the host's key with ssh",
             LinkErrorKind::Refused => "needs you: the account may not run the server any more",
             LinkErrorKind::ServerMissing => "needs you: the server program is missing on the host",
             LinkErrorKind::Undeployable => "needs you: no server program can be put on the host",
-            _ => return,
+            _ => return None,
         };
-        if self.machine.has_asked() {
-            let (destination, error) = (self.connect.destination(), error.to_string());
-            self.tell(Event::Notice { message: format!("{destination} {advice} ({error})") });
-        }
+        let destination = self.connect.destination();
+        self.machine.has_asked().then(|| format!("{destination} {advice} ({error})"))
     }
 }
 
