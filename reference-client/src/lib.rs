@@ -33,8 +33,8 @@
 //! was lost. `examples/fifty_sessions.rs` is such an application.
 //!
 //! Where the time goes until a session is attached, `tracing` tells with the target
-//! `rejoin::reconnect`: a span `attempt` for each link that is opened, and in it debug events whose
-//! field `reached` says `used` (no other link is used from now on; with `away_micros`, since when there
+//! `rejoin::reconnect`: a span `attempt` for each link that is opened, whose field `lane` says `fast` or
+//! `ssh`, as [`Lane`] tells them apart, and in it debug events whose field `reached` says `used` (no other link is used from now on; with `away_micros`, since when there
 //! was none), `greeted` (the server program on the host has begun to speak), `answered` (the session is
 //! attached; with `how`) and `output` (the first that the process wrote since); between them what
 //! `SshConnect::timeline` of rejoin-ssh adds.

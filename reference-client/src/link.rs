@@ -50,10 +50,19 @@ pub(crate) enum Way {
 }
 
 impl Way {
-    fn attempt(self) -> Attempt {
+    /// What is asked of whoever opens it.
+    pub(crate) fn attempt(self) -> Attempt {
         match self {
             Self::Usual(attempt) => attempt,
             Self::Fast => Attempt::Reconnect,
+        }
+    }
+
+    /// Its name for programs.
+    pub(crate) fn lane(self) -> &'static str {
+        match self {
+            Self::Usual(_) => "ssh",
+            Self::Fast => "fast",
         }
     }
 
@@ -86,7 +95,7 @@ impl LiveLink {
         let (frames, outgoing) = mpsc::unbounded_channel();
         let (end, ended) = oneshot::channel();
         let opening = Opening { link, connect, way, reports, outgoing, end };
-        let course = Course::begin(link, way.attempt());
+        let course = Course::begin(link, way);
         let reader = tokio::spawn(opening.run().instrument(course.span()));
         Self { link, course, frames, reader, ended }
     }

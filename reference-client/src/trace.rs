@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use rejoin_protocol::Link;
-use rejoin_ssh::Attempt;
 use tracing::Span;
 
 use crate::event::How;
+use crate::link::Way;
 
 /// Whoever wants to know listens to this target.
 const TARGET: &str = "rejoin::reconnect";
@@ -21,9 +21,9 @@ pub(crate) struct Course {
 
 impl Course {
     /// An attempt begins now. Its link is opened within the span.
-    pub(crate) fn begin(link: Link, attempt: Attempt) -> Self {
-        let link = link.0;
-        let span = tracing::debug_span!(target: TARGET, "attempt", link, ?attempt);
+    pub(crate) fn begin(link: Link, way: Way) -> Self {
+        let (link, attempt, lane) = (link.0, way.attempt(), way.lane());
+        let span = tracing::debug_span!(target: TARGET, "attempt", link, ?attempt, lane);
         Self { span, is_output_due: false }
     }
 

@@ -13,7 +13,7 @@ use tracing_subscriber::Layer;
 use tracing_subscriber::layer::Context;
 use tracing_subscriber::registry::LookupSpan;
 
-use super::{PHASES, Phase, Timeline};
+use super::{Lane, PHASES, Phase, Timeline};
 
 /// A timeline so far.
 #[derive(Debug)]
@@ -47,9 +47,11 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Collector {
         Some(LevelFilter::DEBUG)
     }
 
-    fn on_new_span(&self, _: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
+    fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
         if let Some(span) = context.span(id) {
-            span.extensions_mut().insert(Course::begun(Instant::now()));
+            let mut fields = Fields::default();
+            attributes.record(&mut fields);
+            span.extensions_mut().insert(Course::begun(fields.lane, Instant::now()));
         }
     }
 
@@ -76,12 +78,15 @@ pub(super) struct Fields {
     pub(super) reached: Option<usize>,
     pub(super) away: Duration,
     pub(super) is_resumed: bool,
+    pub(super) lane: Lane,
 }
 
 impl Visit for Fields {
     fn record_str(&mut self, field: &Field, value: &str) {
-        if field.name() == "reached" {
-            self.reached = place_of(value);
+        match field.name() {
+            "reached" => self.reached = place_of(value),
+            "lane" if value == "fast" => self.lane = Lane::Fast,
+            _ => {}
         }
     }
 
@@ -105,6 +110,7 @@ pub(super) fn place_of(reached: &str) -> Option<usize> {
 /// How far an attempt has got, and when.
 #[derive(Debug)]
 pub(super) struct Course {
+    lane: Lane,
     began: Instant,
     /// When the link before was lost.
     lost: Option<Instant>,
@@ -114,8 +120,8 @@ pub(super) struct Course {
 }
 
 impl Course {
-    pub(super) fn begun(now: Instant) -> Self {
-        Self { began: now, lost: None, ends: Vec::new(), is_resumed: false }
+    pub(super) fn begun(lane: Lane, now: Instant) -> Self {
+        Self { lane, began: now, lost: None, ends: Vec::new(), is_resumed: false }
     }
 
     /// What is to be told now, if anything is.
@@ -155,6 +161,7 @@ impl Course {
             push(if is_all_of_ssh { "connect" } else { PHASES[*place].1 }, from, *until);
             from = *until;
         }
-        Timeline { is_resumed: self.is_resumed, length: from.duration_since(start), phases }
+        let length = from.duration_since(start);
+        Timeline { is_resumed: self.is_resumed, lane: self.lane, length, phases }
     }
 }

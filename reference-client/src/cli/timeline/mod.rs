@@ -39,10 +39,37 @@ pub(crate) struct Timeline {
     /// Whether a session went on that was attached before.
     #[serde(skip)]
     pub(crate) is_resumed: bool,
+    pub(crate) lane: Lane,
     /// All of it.
     #[serde(rename = "millis", serialize_with = "millis")]
     pub(crate) length: Duration,
     pub(crate) phases: Vec<Phase>,
+}
+
+/// Over what a session was come back to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Lane {
+    /// The client's own.
+    Fast,
+    #[default]
+    Ssh,
+}
+
+impl Lane {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Fast => "fast",
+            Self::Ssh => "ssh",
+        }
+    }
+
+    fn words(self) -> &'static str {
+        match self {
+            Self::Fast => "over the fast lane",
+            Self::Ssh => "over ssh",
+        }
+    }
 }
 
 /// A part of it, which follows on the one before.
@@ -86,10 +113,8 @@ impl Timeline {
             let name = phase.name.replace('_', " ");
             let _ = write!(words, "{comma}{name} {}", rounded(phase.length));
         }
-        if stood_by.is_some() {
-            words += " (its connection stood by)";
-        }
-        words
+        let stood_by = if stood_by.is_some() { ", whose connection stood by" } else { "" };
+        words + &format!(" ({}{stood_by})", self.lane.words())
     }
 }
 

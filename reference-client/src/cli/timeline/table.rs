@@ -8,7 +8,7 @@ use super::{PHASES, Timeline};
 /// What is done within that is not worth a word.
 const QUICK: Duration = Duration::from_millis(100);
 
-/// A line for each phase, a column for each of these, and what takes most of the last one, where that
+/// A line for the lane and for each phase, a column for each of these, and what takes most of the last one, where that
 /// can be said and is worth it.
 pub(crate) fn table(ways: &[(&str, &Timeline)]) -> String {
     let widths: Vec<_> = ways.iter().map(|(name, _)| name.len().max(8)).collect();
@@ -21,6 +21,7 @@ pub(crate) fn table(ways: &[(&str, &Timeline)]) -> String {
     };
     let mut text = String::new();
     row(&mut text, "ms", ways.iter().map(|(name, _)| (*name).to_owned()).collect());
+    row(&mut text, "lane", ways.iter().map(|(_, way)| way.lane.name().to_owned()).collect());
     for name in names() {
         let lengths: Vec<_> = ways.iter().map(|(_, way)| way.phase(name)).collect();
         if lengths.iter().any(Option::is_some) {

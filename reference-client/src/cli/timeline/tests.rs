@@ -16,8 +16,12 @@ struct Run {
 
 impl Run {
     fn begun() -> Self {
+        Self::begun_over(Lane::Ssh)
+    }
+
+    fn begun_over(lane: Lane) -> Self {
         let began = Instant::now();
-        Self { began, course: Course::begun(began), told: Vec::new() }
+        Self { began, course: Course::begun(lane, began), told: Vec::new() }
     }
 
     fn used(self, away: u64, at: u64) -> Self {
@@ -104,7 +108,7 @@ fn a_link_that_stood_by_has_its_past_but_was_not_waited_for() {
     let expected = [("dial", 20), ("attach", 50), ("stand_by", 60_000), ("hello", 2)];
     assert_eq!(run.phases(), expected);
     let words = run.told[0].timeline.words();
-    assert_eq!(words, "back after 2 ms: hello 2 (its connection stood by)");
+    assert_eq!(words, "back after 2 ms: hello 2 (over ssh, whose connection stood by)");
 }
 
 #[test]
@@ -117,16 +121,21 @@ fn a_link_that_is_taken_while_it_is_opened_goes_on_as_it_is() {
 fn a_person_reads_one_line_of_whole_milliseconds() {
     let words = way_back().told[0].timeline.words();
     let expected = "back after 128 ms: wait 50, start 10, dial 1, key exchange 29, login 20, \
-                    channel 2, attach 13, hello 3";
+                    channel 2, attach 13, hello 3 (over ssh)";
     assert_eq!(words, expected);
+    let fast = Run::begun_over(Lane::Fast).used(0, 0).at("greeted", 70).answered(71);
+    let words = fast.told[0].timeline.words();
+    assert_eq!(words, "back after 71 ms: connect 70, hello 1 (over the fast lane)");
 }
 
 #[test]
 fn a_program_reads_the_phases_in_milliseconds() {
-    let found = Run::begun().used(0, 0).at("greeted", 70).answered(71).told.remove(0);
+    let run = Run::begun_over(Lane::Fast).used(0, 0).at("greeted", 70).answered(71);
+    let found = &run.told[0];
     let told: Value = serde_json::to_value(found.timeline.told()).unwrap();
     let expected = json!({
         "event": "timeline",
+        "lane": "fast",
         "millis": 71.0,
         "phases": [
             { "phase": "connect", "start_millis": 0.0, "millis": 70.0 },
@@ -178,6 +187,7 @@ fn two_ways_are_shown_side_by_side_and_what_takes_most_of_the_way_back_is_explai
     let text = table(&[("connect", there), ("reconnect", back)]);
     let expected = "\
 ms             connect  reconnect
+lane               ssh        ssh
 wait                 -       50.0
 start                -       10.0
 dial               3.0        1.0
