@@ -29,7 +29,7 @@ pub enum Event {
         /// How long that took: since the link was lost, or since the client began.
         millis: u64,
     },
-    /// The link is gone. The process lives on; the client reconnects.
+    /// The link is gone. The process lives on; the client reconnects, or [moves](Event::is_move).
     Detached {
         /// What became of the link.
         reason: String,

@@ -24,7 +24,7 @@ pub(crate) struct Aside {
 
 /// What is on stderr.
 struct Shown {
-    is_verbose: bool,
+    volume: Volume,
     deploying: Deploying,
     /// Whether a line stands there that moves.
     is_moving: bool,
@@ -37,8 +37,7 @@ impl Aside {
         let volume = Volume::of(&link.ssh_options, std::io::stderr().is_terminal());
         let is_live = volume >= Volume::Normal && std::io::stderr().is_terminal();
         let deploying = Deploying::new(&destination.to_string_lossy(), volume, is_live);
-        let is_verbose = volume == Volume::Verbose;
-        Self { host, chatter, shown: Shown { is_verbose, deploying, is_moving: false } }
+        Self { host, chatter, shown: Shown { volume, deploying, is_moving: false } }
     }
 
     /// Has the steps of these attempts of ssh's told to whoever makes timelines.
@@ -87,8 +86,8 @@ impl Shown {
             tokio::select! {
                 Some(said) = chatter.recv() => match said {
                     Said::News(news) => self.show(self.deploying.show(&news)),
-                    Said::Ssh(_, line) if self.is_verbose => self.show(Show::Line(line)),
-                    Said::Lane(news) if self.is_verbose => {
+                    Said::Ssh(_, line) if self.volume == Volume::Verbose => self.show(Show::Line(line)),
+                    Said::Lane(news) if self.volume >= Volume::of_news(&news) => {
                         self.show(Show::Line(format!("rejoin: {news}")));
                     }
                     Said::Lane(_) => {}

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rejoin_protocol::codec::SERVER_MAGIC;
-use rejoin_ssh::{Attempt, Connect, DeployConnect, DeployNews, Deployment, Ineligible, SshConnect};
+use rejoin_ssh::{
+    Attempt, Connect, DeployConnect, DeployNews, Deployment, FastNews, Ineligible, SshConnect,
+};
 use tokio::sync::mpsc;
 
 use super::args::LinkOptions;
@@ -20,7 +22,7 @@ pub(crate) enum Said {
     /// About the server program.
     News(DeployNews),
     /// About the fast lane.
-    Lane(String),
+    Lane(FastNews),
 }
 
 /// How long ssh's words wait for the failure that they announce, which then says it all.
@@ -68,7 +70,7 @@ impl Host {
             Ok(program) => ssh
                 .hand_over_program(&program, [HAND_OVER])
                 .fast_lane(program, [HOST_KEY])
-                .on_fast_lane(move |news| tell_lane(Said::Lane(news.to_string()))),
+                .on_fast_lane(move |news| tell_lane(Said::Lane(news.clone()))),
             Err(_) => ssh,
         };
         let program = link.server.clone().map_or_else(

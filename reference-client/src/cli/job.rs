@@ -59,7 +59,7 @@ pub(crate) async fn run(
             Some(said) = chatter.recv() => match said {
                 Said::Ssh(attempt, line) => job.ssh_says(attempt, line),
                 Said::News(news) => job.deploys(&news),
-                Said::Lane(line) => job.say_from(Volume::Verbose, &line),
+                Said::Lane(news) => job.say_from(Volume::of_news(&news), &news.to_string()),
             },
             told = signals.next() => job.told(told),
             () = at(job.due) => job.tick(),
@@ -166,7 +166,7 @@ impl Job {
         }
         match event {
             Event::Attached { session, .. } => self.attached(session),
-            Event::Detached { reason } => self.detached(reason),
+            Event::Detached { reason } => self.detached(reason, event.is_move()),
             Event::Reconnecting { delay_millis, reason, needs_user, .. } => {
                 self.reclaim();
                 let delay = Duration::from_millis(*delay_millis);
@@ -176,7 +176,7 @@ impl Job {
                 }
             }
             Event::Exited { .. } => self.release_lines(),
-            Event::Notice { message } => self.outage(message).advised(message),
+            Event::Notice { message } => self.noticed(message),
             Event::Replaced { reason, unacked_input_bytes, .. } => {
                 self.paint(Paint::Undo);
                 let words = words::replaced(reason, *unacked_input_bytes);

@@ -2,6 +2,8 @@
 
 use std::ffi::{OsStr, OsString};
 
+use rejoin_ssh::FastNews;
+
 use super::args::LinkOptions;
 use super::painter::Style;
 use super::run::Fallible;
@@ -59,6 +61,14 @@ impl Volume {
             (false, true, _) => Self::Quiet,
             (false, false, true) => Self::Normal,
             (false, false, false) => Self::Unread,
+        }
+    }
+
+    /// From which volume on this is told. Somebody else who answers in the host's place is no detail.
+    pub(crate) fn of_news(news: &FastNews) -> Self {
+        match news {
+            FastNews::OtherHost => Self::Unread,
+            _ => Self::Verbose,
         }
     }
 }

@@ -9,6 +9,9 @@ use super::quote::shown;
 
 /// An outage shorter than this is not worth a word.
 pub(crate) const QUIET: Duration = Duration::from_millis(500);
+/// The same of a move from one link to another that is there already: on a long way it takes a while, and
+/// nothing is wrong.
+const QUIET_MOVE: Duration = Duration::from_secs(2);
 
 /// What comes so soon may have come already: the session's clock is another one.
 const SOON: Duration = Duration::from_millis(200);
@@ -25,6 +28,8 @@ pub(crate) struct Outage {
     /// What only a person can mend.
     advice: Option<String>,
     needs_user: bool,
+    /// What it has to last for until it is worth a word.
+    pub(crate) quiet: Duration,
     /// Whether somebody was told.
     pub(crate) is_told: bool,
 }
@@ -45,8 +50,14 @@ impl Outage {
             next: None,
             advice: None,
             needs_user: false,
+            quiet: QUIET,
             is_told: false,
         }
+    }
+
+    /// A time in which a session moves.
+    pub(crate) fn of_move(destination: &str, why: &str) -> Self {
+        Self { quiet: QUIET_MOVE, ..Self::new(destination, why) }
     }
 
     /// The next attempt, and why the last one failed.
@@ -62,9 +73,9 @@ impl Outage {
         self.advice = Some(shown(advice));
     }
 
-    /// Whether it has been going on for this long, time asleep not counted.
+    /// Whether it has been going on for this long, and is worth a word. Time asleep does not count.
     pub(crate) fn is_lasting(&self, length: Duration) -> bool {
-        self.began.elapsed() >= length
+        self.began.elapsed() >= length.max(self.quiet)
     }
 
     /// Whether ssh needs a person: unlocked keys, a password, a second factor.
@@ -257,6 +268,17 @@ mod tests {
         assert!(line.starts_with(expected), "{line}");
         outage.advised("another thing to know");
         assert!(outage.line(None).starts_with(" me@host another thing to know; no connection for"));
+    }
+
+    #[test]
+    fn a_session_that_moves_to_another_link_is_not_told_to_be_out_of_reach() {
+        let began = Instant::now().checked_sub(QUIET).unwrap();
+        let lost = Outage { began, ..Outage::new("host", "reset") };
+        assert!(lost.is_lasting(QUIET));
+        let moved = Outage { began, ..Outage::of_move("host", "ssh is there") };
+        assert!(!moved.is_lasting(QUIET), "a round trip may be as long");
+        let began = began.checked_sub(QUIET_MOVE).unwrap();
+        assert!(Outage { began, ..moved }.is_lasting(QUIET), "it leads nowhere");
     }
 
     #[test]

@@ -113,6 +113,7 @@ pub(crate) fn progress(event: &Event, destination: &str) -> Option<String> {
             };
             format!("{how} session {} on {host} in {millis} ms", short(session))
         }
+        Event::Detached { reason } if event.is_move() => reason.clone(),
         Event::Detached { reason } => format!("connection lost: {reason}"),
         Event::Reconnecting { attempt, delay_millis, reason, .. } => {
             format!("attempt {attempt} in {delay_millis} ms ({reason})")

@@ -31,6 +31,8 @@ enum Fate {
     Serves(Duration),
     /// It ends this long after it was attached.
     ServesFor(Duration),
+    /// It stalls this long after it was attached.
+    StallsAfter(Duration),
 }
 
 /// Both lanes, and the way that each link of theirs goes.
@@ -95,7 +97,7 @@ async fn host(link: rejoin_ssh::Link, fate: Fate, attaches: Arc<AtomicUsize>) {
     let (delay, is_serving, life) = match fate {
         Fate::Greets(delay) => (delay, false, None),
         Fate::Serves(delay) => (delay, true, None),
-        Fate::ServesFor(life) => (ms(500), true, Some(life)),
+        Fate::ServesFor(life) | Fate::StallsAfter(life) => (ms(500), true, Some(life)),
         Fate::Silent | Fate::Endless | Fate::Fails(_) => return std::future::pending().await,
     };
     sleep(delay).await;
@@ -109,12 +111,12 @@ async fn host(link: rejoin_ssh::Link, fate: Fate, attaches: Arc<AtomicUsize>) {
     let (mut decoder, mut buffer) = (Decoder::of_client(), BytesMut::new());
     let mut ends = Instant::now() + Duration::from_hours(10_000);
     loop {
-        if writer.write_all_buf(&mut queue).await.is_err() || Instant::now() >= ends {
-            return;
+        if writer.write_all_buf(&mut queue).await.is_err() {
+            break;
         }
         match timeout(ends.duration_since(Instant::now()), reader.read_buf(&mut buffer)).await {
             Ok(Ok(1..)) => {}
-            _ => return,
+            _ => break,
         }
         while let Some(frame) = decoder.decode(&mut buffer).unwrap() {
             match frame {
@@ -129,6 +131,9 @@ async fn host(link: rejoin_ssh::Link, fate: Fate, attaches: Arc<AtomicUsize>) {
                 _ => {}
             }
         }
+    }
+    if matches!(fate, Fate::StallsAfter(_)) {
+        std::future::pending().await
     }
 }
 
@@ -389,6 +394,19 @@ async fn a_way_back_is_no_occasion_to_try_an_ssh_that_wants_a_person() {
     stage.passes(min(10)).await;
     assert!(stage.returns(cut).len() >= 9);
     assert!(stage.ssh_since(cut).len() <= 4, "{:?}", stage.ssh_since(cut));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stalled_fast_link_is_no_occasion_to_try_an_ssh_that_wants_a_person() {
+    let ssh = |number| first_or(number, Fate::Fails(LinkErrorKind::NeedsUser));
+    let stalls = |number| match number {
+        0 => Fate::StallsAfter(Duration::from_secs(5)),
+        _ => Fate::Serves(ms(150)),
+    };
+    let mut stage = Stage::attached(Lane::Auto, ssh, stalls).await;
+    let cut = stage.cut();
+    stage.passes(min(1)).await;
+    assert_eq!((stage.returns(cut).len(), stage.ssh_since(cut).len()), (2, 1));
 }
 
 #[tokio::test(start_paused = true)]

@@ -7,8 +7,10 @@ use tokio::time::Instant;
 
 use super::Job;
 use crate::cli::painter::Paint;
+use crate::cli::quote::shown;
 use crate::cli::setting::Volume;
 use crate::cli::status::{self, Outage};
+use crate::cli::terminal;
 
 /// Without a terminal to draw on, an outage is worth a line of its own only after a while.
 const PLAIN: Duration = Duration::from_secs(2);
@@ -24,9 +26,24 @@ impl Job {
         }
     }
 
-    pub(super) fn detached(&mut self, reason: &str) {
-        self.outage = Some(Outage::new(&self.setting.destination, reason));
+    pub(super) fn detached(&mut self, reason: &str, is_move: bool) {
+        let outage = if is_move { Outage::of_move } else { Outage::new };
+        self.outage = Some(outage(&self.setting.destination, reason));
         self.look_again();
+    }
+
+    /// While the session is attached, there is no outage for it to be told with.
+    pub(super) fn noticed(&mut self, message: &str) {
+        if self.session.is_none() || self.outage.is_some() {
+            self.outage(message).advised(message);
+        } else if self.setting.volume == Volume::Normal {
+            // More is said at a higher volume, where this was among it.
+            self.say(&shown(message));
+            if self.setting.has_terminal {
+                // The program draws itself anew around it.
+                self.control.resize(terminal::size());
+            }
+        }
     }
 
     /// The outage that there is, or one from now on: a host may not answer at first, either.
@@ -74,7 +91,7 @@ impl Job {
     /// Every second of an outage that is told, and when leaving has taken long enough.
     pub(super) fn look_again(&mut self) {
         let next = self.outage.as_ref().map(|outage| {
-            let wait = if outage.is_told { Duration::from_secs(1) } else { status::QUIET };
+            let wait = if outage.is_told { Duration::from_secs(1) } else { outage.quiet };
             Instant::now() + wait
         });
         self.due = [next, self.leave_by].into_iter().flatten().min();
