@@ -35,14 +35,16 @@ pub struct Options {
 /// Which ways back to a host are taken. Where there is only one, all of them are the same.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Lane {
-    /// Both at once: the session is back over whichever is up first, and moves to ssh when that is. For
-    /// the host that is two logins.
+    /// Both, ssh a moment later: the session is back over whichever is up first, and moves to ssh when that
+    /// is. For the host that is two logins. Where ssh fails, the session stays where it is, and ssh is tried
+    /// again, less and less often; what it wants from a person is told in a [`Notice`](crate::Event::Notice).
     #[default]
     Auto,
     /// ssh alone. The host is never learnt.
     Ssh,
-    /// The fast one alone for as long as it lasts, and ssh where it fails. What ssh does beside its link,
-    /// such as forwarding ports, is not done meanwhile.
+    /// The fast one alone for as long as it lasts, and ssh where it fails, or is silent for half of what a
+    /// login takes ([`Timing::unanswered`] at least). What ssh does beside its link, such as forwarding
+    /// ports, is not done meanwhile. A session that is back over ssh stays there.
     Fast,
 }
 

@@ -216,7 +216,7 @@ pub(crate) struct SessionOptions {
 /// How to come back.
 #[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum WhichLane {
-    /// Both at once; ssh takes over when it is up
+    /// Both; ssh takes over when it is up
     Auto,
     /// With ssh alone
     Ssh,

@@ -133,7 +133,7 @@ async fn host(link: rejoin_ssh::Link, fate: Fate, attaches: Arc<AtomicUsize>) {
         }
     }
     if matches!(fate, Fate::StallsAfter(_)) {
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }
 

@@ -27,7 +27,7 @@ const SPREAD: Duration = Duration::from_secs(5);
 /// How often the host may be learnt anew, if it has to be. The connector has a bound of its own.
 const REVIEW: Duration = Duration::from_mins(5);
 /// How much later than the fast lane ssh starts. At the very start the two would want the same processor,
-/// and hosts admit few connections at a time that have not logged in yet (MaxStartups). Coming back is to
+/// and hosts admit few connections at a time that have not logged in yet (`MaxStartups`). Coming back is to
 /// take no more than 50 ms longer than with ssh alone, whatever becomes of the fast link.
 const HEAD_START: Duration = Duration::from_millis(40);
 /// Between two attempts of ssh's while the fast link is used, and between two moves to it; doubled with

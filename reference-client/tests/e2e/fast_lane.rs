@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use rejoin_ssh::testing::Agent;
 
-use crate::support::{Client, Host, Plan, rejoin_server, until};
+use crate::support::{Client, Host, Plan, Tmux, rejoin_server, until};
 
 /// Sends lines back behind its own process id.
 const ECHO: &str = "echo $$; while read -r line; do echo \"$$ $line\"; done";
@@ -37,6 +37,16 @@ impl Lane {
 
     fn logins_of(&self, whose: &str) -> usize {
         self.host.sshd().log().iter().filter(|line| line.contains(whose)).count()
+    }
+
+    /// Waits until it is learnt, where nobody says so: until its own client has come and gone once.
+    #[track_caller]
+    fn until_learnt(&self) {
+        until("the host is learnt", || {
+            let log = self.host.sshd().log();
+            let ours = log.iter().rposition(|line| line.contains(OURS));
+            ours.is_some_and(|at| log[at..].iter().any(|line| line.contains("isconnect")))
+        });
     }
 
     /// An ssh that goes no further while there is this file.
@@ -93,6 +103,7 @@ fn a_session_is_back_over_the_fast_lane_and_moves_to_ssh_when_that_is_up() {
     client.nth_event("attached", 2);
     until_told(&client, "rejoin: there is a link over the fast lane");
     client.write(pieces[1]);
+    assert_eq!(client.nth_event("timeline", 1)["lane"], "fast");
     client.until_written(pieces[0].len() + pieces[1].len());
     client.write(pieces[2]);
     fs::remove_file(&hold).unwrap();
@@ -100,12 +111,49 @@ fn a_session_is_back_over_the_fast_lane_and_moves_to_ssh_when_that_is_up() {
     assert_eq!(moved["reason"], "ssh is there, and takes over from the fast lane");
     client.nth_event("attached", 3);
     client.write(pieces[3]);
+    assert_eq!(client.nth_event("timeline", 2)["lane"], "ssh");
     until("the fast link is closed", || lane.host.sshd().sessions().unwrap().len() == 1);
     let (status, output) = client.finish();
     assert_eq!(status, 0);
     assert!(output == text.as_bytes(), "the bytes came back changed");
     assert_eq!(lane.logins(), 2);
     assert_eq!(lane.host.servers().len(), 0);
+}
+
+#[test]
+fn a_terminal_shows_one_return_and_nothing_of_the_move() {
+    rejoin_ssh::needs!("ssh", "sshd", "ps", "ssh-agent", "ssh-add", "tmux");
+    let lane = Lane::start();
+    let (ssh, hold) = lane.held_ssh();
+    let agent = lane.agent.ssh_options().map(|option| option.into_string().unwrap());
+    let options = ["--ssh", ssh.to_str().unwrap(), &agent[0], &agent[1]];
+    let tmux = Tmux::rejoin_with(&lane.host, &options, &["PS1='$ ' exec sh -i"]);
+    tmux.until_seen("$");
+    tmux.text("echo here");
+    tmux.keys(&["Enter"]);
+    tmux.until_screen("an answer", |screen| screen.trim_end().ends_with("\nhere\n$"));
+    // An sshd that tells so much writes to the terminal, too.
+    let before = tmux.screen();
+    lane.until_learnt();
+    fs::write(&hold, "").unwrap();
+    lane.host.relay().silence();
+    lane.host.cut();
+    tmux.until_seen("no connection for");
+    lane.host.relay().resume();
+    until("it is back", || tmux.count("attached") == 2);
+    tmux.until_screen("what it was", |screen| screen == before);
+    let written = lane.host.home().join("written");
+    tmux.record(&written);
+    until("it is recorded", || written.exists());
+    fs::remove_file(&hold).unwrap();
+    until("it has moved", || tmux.count("attached") == 3);
+    tmux.text("exit 6");
+    tmux.keys(&["Enter"]);
+    tmux.until_ended_with(6);
+    assert_eq!(tmux.count("detached"), 2);
+    let written = fs::read_to_string(written).unwrap();
+    let typed = written.strip_prefix("exit 6").unwrap_or_else(|| panic!("{written:?}"));
+    assert!(!typed.contains("connect") && !typed.contains("ssh is there"), "{written:?}");
 }
 
 #[test]
@@ -163,13 +211,16 @@ fn an_agent_that_is_gone_leaves_the_way_back_to_ssh_which_is_told() {
 fn another_host_key_leaves_the_way_back_to_ssh_which_judges_it() {
     rejoin_ssh::needs!("ssh", "sshd", "ps", "ssh-agent", "ssh-add", "ssh-keygen");
     let lane = Lane::start();
-    let mut client = lane.plan().run(ECHO);
+    // Also told where nobody asked for details.
+    let mut client = lane.host.plan().with(lane.agent.ssh_options()).run(ECHO);
     let pid = client.line(1);
-    until_ready(&client);
+    lane.until_learnt();
     lane.host.sshd().change_host_key().unwrap();
     lane.host.cut();
-    until_told(&client, "the host has another key than the one ssh accepted");
-    until_told(&client, "needs you: look at the host's key with ssh");
+    until_told(&client, "rejoin: the host showed another key than the one ssh accepted");
+    let notice = client.event("notice");
+    let words = notice["message"].as_str().unwrap();
+    assert!(words.contains(" needs you: look at the host's key with ssh"), "{words}");
     // The person has looked, and the key is right.
     let key = fs::read_to_string(lane.host.sshd_file("host_key.pub")).unwrap();
     let known = lane.host.sshd_file("known_hosts");

@@ -1,7 +1,7 @@
 //! A terminal to look at, and to type in.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use super::host::Host;
@@ -100,6 +100,12 @@ impl Tmux {
     pub(crate) fn screen(&self) -> String {
         let captured = self.run(&["capture-pane", "-p"]);
         String::from_utf8_lossy(&captured.stdout).into_owned()
+    }
+
+    /// Has all that is written to the terminal from now on written to this file, too.
+    pub(crate) fn record(&self, file: &Path) {
+        let started = self.run(&["pipe-pane", &format!("exec cat > '{}'", file.display())]);
+        assert!(started.status.success(), "{}", String::from_utf8_lossy(&started.stderr));
     }
 
     /// Where the cursor is, column and row.
