@@ -31,7 +31,7 @@ pub enum Event {
     },
     /// The link is gone. The process lives on; the client reconnects, or [moves](Event::is_move).
     Detached {
-        /// What became of the link.
+        /// What became of the link; or that the session moves from the fast lane to ssh.
         reason: String,
     },
     /// The next attempt is planned.

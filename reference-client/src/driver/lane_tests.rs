@@ -374,8 +374,16 @@ async fn an_ssh_that_wants_a_person_is_told_once_and_seldom_tried() {
             }
             _ => |number| first_or(number, Fate::Fails(LinkErrorKind::NeedsUser)),
         };
-        let mut stage = Stage::attached(Lane::Auto, ssh, |_| Fate::Serves(ms(10))).await;
+        let fast: fn(usize) -> Fate = match kind {
+            // Attached before or after ssh has failed.
+            LinkErrorKind::Refused => |_| Fate::Serves(ms(10)),
+            _ => |_| Fate::Serves(ms(150)),
+        };
+        let mut stage = Stage::attached(Lane::Auto, ssh, fast).await;
         let cut = stage.cut();
+        stage.passes(ms(500)).await;
+        let is_last = matches!(stage.events.last(), Some((_, Event::Notice { .. })));
+        assert!(is_last, "told when it is back: {:?}", stage.events);
         stage.passes(min(10)).await;
         assert_eq!(stage.ssh_since(cut).len(), 3, "{:?}", stage.ssh_since(cut));
         stage.passes(min(600)).await;

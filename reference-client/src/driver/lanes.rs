@@ -15,7 +15,7 @@ use rejoin_ssh::{LinkError, LinkErrorKind};
 use tokio::time::Instant;
 
 use super::Driver;
-use crate::event;
+use crate::event::{self, Event};
 use crate::link::{LiveLink, Way};
 use crate::options::Lane;
 
@@ -56,9 +56,7 @@ pub(super) struct Lanes {
     move_from: Instant,
     pause: Duration,
     /// What ssh wants from a person.
-    wish: Option<LinkErrorKind>,
-    /// What a person was told of that.
-    told: Option<LinkErrorKind>,
+    wish: Option<Wish>,
     /// How many times in a row ssh took too long.
     overdue: u32,
     /// Since when the session is attached over ssh.
@@ -67,6 +65,14 @@ pub(super) struct Lanes {
     pub(super) calm: Duration,
     /// When the host is to be learnt.
     learning: Option<Instant>,
+}
+
+/// What ssh wants from a person.
+struct Wish {
+    kind: LinkErrorKind,
+    /// In words.
+    message: String,
+    is_told: bool,
 }
 
 impl Lanes {
@@ -83,7 +89,6 @@ impl Lanes {
             move_from: now,
             pause: PAUSE,
             wish: None,
-            told: None,
             overdue: 0,
             over_ssh: None,
             calm: CALM + SPREAD * u32::from(part) / u32::from(u8::MAX),
@@ -193,7 +198,7 @@ impl Driver {
             self.lanes.end_head_start();
         } else {
             self.lanes.over_ssh = Some(Instant::now());
-            (self.lanes.wish, self.lanes.told) = (None, None);
+            self.lanes.wish = None;
         }
         let is_to_learn = match self.lanes.wanted {
             Lane::Auto => !is_fast,
@@ -255,9 +260,7 @@ impl Driver {
         self.drop_dead(link, MachineEvent::LinkLost(link));
     }
 
-    /// ssh's link has failed beside the one that is used. What ssh does not trust is not used either; what
-    /// else it wants from a person is told, once. While nothing is attached, that is left to an attempt to
-    /// which nothing is an alternative.
+    /// ssh's link has failed beside the one that is used. What ssh does not trust is not used either.
     pub(super) fn ssh_lane_failed(&mut self, error: Option<&LinkError>) {
         let Some(link) = self.link.as_ref().map(|live| live.link) else { return };
         if !self.is_on_fast_lane() {
@@ -269,15 +272,28 @@ impl Driver {
             None => (PAUSE, LONGEST_PAUSE),
         };
         self.lanes.retry = Instant::now() + self.lanes.next_pause(least, most);
-        let Some((error, diagnosis)) = wish else { return };
-        self.lanes.wish = Some(error.kind);
-        if error.kind == LinkErrorKind::HostKey {
+        let Some((error, message)) = wish else { return };
+        let is_distrust = error.kind == LinkErrorKind::HostKey;
+        let before = self.lanes.wish.take().filter(|before| before.kind == error.kind);
+        let is_told = is_distrust || before.is_some_and(|before| before.is_told);
+        self.lanes.wish = Some(Wish { kind: error.kind, message, is_told });
+        if is_distrust {
             self.link_lost(link, error);
-        } else if self.machine.is_attached()
-            && self.lanes.told.replace(error.kind) != self.lanes.wish
-        {
-            let message = format!("{diagnosis}; the session goes on without ssh");
-            self.tell(event::Event::Notice { message });
+        } else {
+            self.tell_wish();
+        }
+    }
+
+    /// Tells what ssh wants from a person, once, as soon as the session goes on without. As long as it does
+    /// not, the attempts are told.
+    pub(super) fn tell_wish(&mut self) {
+        if !self.machine.is_attached() {
+            return;
+        }
+        if let Some(wish) = self.lanes.wish.as_mut().filter(|wish| !wish.is_told) {
+            wish.is_told = true;
+            let message = format!("{}; the session goes on without ssh", wish.message);
+            self.tell(Event::Notice { message });
         }
     }
 }

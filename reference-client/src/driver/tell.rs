@@ -83,6 +83,7 @@ impl Driver {
             how: (*how).into(),
             millis: millis(self.detached_since.elapsed()),
         });
+        self.tell_wish();
     }
 
     fn superseded(&self, by: Tenure, name: &ClientName) {

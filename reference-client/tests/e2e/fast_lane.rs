@@ -157,6 +157,35 @@ fn a_terminal_shows_one_return_and_nothing_of_the_move() {
 }
 
 #[test]
+fn what_ssh_wants_from_a_person_is_told_once_while_the_session_goes_on() {
+    rejoin_ssh::needs!("ssh", "sshd", "ps", "ssh-agent", "ssh-add", "tmux");
+    let lane = Lane::start();
+    let (ssh, denied) = (lane.host.home().join("ssh"), lane.host.home().join("denied"));
+    let words = "echo 'me@host: Permission denied (publickey).' >&2; exit 255";
+    script(&ssh, &format!("if [ -e '{}' ]; then {words}; fi; exec ssh \"$@\"", denied.display()));
+    let agent = lane.agent.ssh_options().map(|option| option.into_string().unwrap());
+    let options = ["--ssh", ssh.to_str().unwrap(), &agent[0], &agent[1]];
+    let tmux = Tmux::rejoin_with(&lane.host, &options, &["PS1='$ ' exec sh -i"]);
+    tmux.until_seen("$");
+    lane.until_learnt();
+    fs::write(&denied, "").unwrap();
+    lane.host.cut();
+    until("it is back", || tmux.count("attached") == 2);
+    tmux.until_seen("needs you: unlock the key");
+    tmux.text("echo still $((1+1))");
+    tmux.keys(&["Enter"]);
+    tmux.until_seen("still 2");
+    // In the line of an outage it would be told behind the keys of that.
+    let screen = tmux.screen();
+    let line = format!("rejoin: {} needs you: ", lane.host.name());
+    assert!(screen.contains(&line) && !screen.contains("~r"), "{screen}");
+    assert_eq!((tmux.count("notice"), tmux.count("detached")), (1, 1));
+    tmux.text("exit 6");
+    tmux.keys(&["Enter"]);
+    tmux.until_ended_with(6);
+}
+
+#[test]
 fn without_ssh_beside_it_the_fast_lane_is_all_that_there_is_and_is_taken_again() {
     rejoin_ssh::needs!("ssh", "sshd", "ps", "ssh-agent", "ssh-add");
     let lane = Lane::start();
