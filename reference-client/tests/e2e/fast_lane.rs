@@ -117,7 +117,7 @@ fn a_session_is_back_over_the_fast_lane_and_moves_to_ssh_when_that_is_up() {
     assert_eq!(status, 0);
     assert!(output == text.as_bytes(), "the bytes came back changed");
     assert_eq!(lane.logins(), 2);
-    assert_eq!(lane.host.servers().len(), 0);
+    until("its server has ended", || lane.host.servers().is_empty());
 }
 
 #[test]
@@ -177,8 +177,8 @@ fn what_ssh_wants_from_a_person_is_told_once_while_the_session_goes_on() {
     tmux.until_seen("still 2");
     // In the line of an outage it would be told behind the keys of that.
     let screen = tmux.screen();
-    let line = format!("rejoin: {} needs you: ", lane.host.name());
-    assert!(screen.contains(&line) && !screen.contains("~r"), "{screen}");
+    let told = format!("rejoin: {} needs you: ", lane.host.name());
+    assert!(screen.contains(&told) && !screen.contains("~r"), "{screen}");
     assert_eq!((tmux.count("notice"), tmux.count("detached")), (1, 1));
     tmux.text("exit 6");
     tmux.keys(&["Enter"]);
