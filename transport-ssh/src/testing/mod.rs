@@ -4,16 +4,35 @@
 
 mod agent;
 mod black_hole;
+mod files;
+mod listener;
+mod other;
 mod parts;
 mod relay;
 mod sshd;
 
+use std::net::SocketAddr;
+
 pub use agent::Agent;
 pub use black_hole::BlackHole;
+pub use files::{Files, KeyKind};
+pub use other::{Other, OtherServer};
 pub use parts::ssh_parts;
 pub use relay::{Fault, Piece, Relay, RelayBuilder, RelayCounts, Way};
 pub use rustix::process::{Pid, Signal};
 pub use sshd::{Sshd, SshdBuilder};
+
+/// A private SSH server on a loopback port.
+pub trait SshServer: Send {
+    /// Where it listens.
+    fn addr(&self) -> SocketAddr;
+
+    /// Its keys, and how it is reached with them.
+    fn files(&self) -> &Files;
+
+    /// What it has logged so far.
+    fn log(&self) -> Vec<String>;
+}
 
 /// Ends the calling test early where a program that it needs is not installed, and says so; with
 /// `CI` set in the environment the test fails instead, so that nothing is passed over unnoticed.
@@ -31,13 +50,18 @@ macro_rules! needs {
 /// # Panics
 /// If one is not and the environment has `CI`.
 pub fn are_installed(programs: &[&str]) -> bool {
-    let missing: Vec<_> = programs.iter().filter(|program| !is_installed(program)).collect();
-    let is_strict = std::env::var_os("CI").is_some();
-    assert!(missing.is_empty() || !is_strict, "not installed: {missing:?}");
+    let is_missing = |program: &&str| !is_installed(program);
+    let missing: Vec<_> = programs.iter().copied().filter(is_missing).collect();
     if !missing.is_empty() {
-        eprintln!("PASSED OVER: not installed: {missing:?}");
+        pass_over(&missing);
     }
     missing.is_empty()
+}
+
+fn pass_over(missing: &[&str]) {
+    let is_strict = std::env::var_os("CI").is_some();
+    assert!(!is_strict, "not installed: {missing:?}");
+    eprintln!("PASSED OVER: not installed: {missing:?}");
 }
 
 fn is_installed(program: &str) -> bool {

@@ -1,0 +1,67 @@
+//! Servers that are not OpenSSH's.
+
+use rejoin_ssh::testing::{Other, OtherServer, are_installed};
+use rejoin_ssh::{Ineligible, needs};
+
+use crate::row::{Row, row};
+
+async fn start(other: Other) -> Row<OtherServer> {
+    let server = OtherServer::start(other);
+    Row::of(server.unwrap_or_else(|error| panic!("{error}"))).await
+}
+
+#[tokio::test]
+async fn dropbear_is_taken() {
+    needs!("ssh", "ps", "ssh-agent", "ssh-keygen");
+    if Other::Dropbear.is_installed() {
+        row(async { start(Other::Dropbear).await.is_taken().await }).await;
+    }
+}
+
+/// Why it is not taken, if it is installed.
+async fn left_to_ssh(other: Other) -> Option<Ineligible> {
+    let is_installed = are_installed(&["ssh", "ps", "ssh-agent", "ssh-keygen"]);
+    if !is_installed || !other.is_installed() {
+        return None;
+    }
+    let mut why = None;
+    row(async { why = Some(start(other).await.is_left_to_ssh().await) }).await;
+    why
+}
+
+/// These end a connection on which a command comes before its channel is confirmed.
+#[tokio::test]
+async fn asyncssh_is_left_to_ssh_for_what_it_does_not_bear() {
+    if let Some(why) = left_to_ssh(Other::Asyncssh).await {
+        assert!(matches!(&why, Ineligible::Server(ident) if ident.contains("AsyncSSH")), "{why:?}");
+    }
+}
+
+#[tokio::test]
+async fn russh_is_left_to_ssh_since_nobody_knows_what_it_bears() {
+    if let Some(why) = left_to_ssh(Other::Russh).await {
+        assert!(matches!(&why, Ineligible::Server(ident) if ident.contains("russh")), "{why:?}");
+    }
+}
+
+/// Old ones have no strict key exchange, later ones other methods; whatever they have, they are not known.
+fn is_lacking(why: &Ineligible) -> bool {
+    match why {
+        Ineligible::Learning(what) => what.contains("strict key exchange"),
+        why => matches!(why, Ineligible::Methods | Ineligible::Server(_)),
+    }
+}
+
+#[tokio::test]
+async fn paramiko_is_left_to_ssh_for_what_it_lacks() {
+    if let Some(why) = left_to_ssh(Other::Paramiko).await {
+        assert!(is_lacking(&why), "{why:?}");
+    }
+}
+
+#[tokio::test]
+async fn conch_is_left_to_ssh_for_what_it_lacks() {
+    if let Some(why) = left_to_ssh(Other::Conch).await {
+        assert!(is_lacking(&why), "{why:?}");
+    }
+}
