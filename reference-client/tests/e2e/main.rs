@@ -4,7 +4,7 @@
 //! networks do, and an empty registry. When the test ends, nothing but tombstones may be left of
 //! it. Random choices are printed as `REJOIN_SEED`, which repeats them.
 //!
-//! Needed: openssh-server, procps, tmux, vim, less, git and rsync.
+//! Needed: openssh-server, procps, tmux, vim, less, git and rsync; for hosts without sshd, dropbear and asyncssh.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 mod deploy;
@@ -19,6 +19,7 @@ mod input;
 mod lane_faults;
 mod life;
 mod login;
+mod other_servers;
 mod output;
 mod reboot;
 mod recorded;

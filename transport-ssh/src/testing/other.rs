@@ -1,7 +1,6 @@
 //! Private SSH servers that are not OpenSSH's.
 
 use std::env;
-use std::ffi::OsString;
 use std::fmt;
 use std::fs;
 use std::io;
@@ -102,7 +101,7 @@ fn dropbear(files: &Files, port: u16) -> io::Result<Command> {
     fs::write(&users, format!("{name}:x:{uid}:{gid}::{}:/bin/sh\n", home.display()))?;
     fs::write(&groups, format!("{name}:x:{gid}:\n"))?;
     let mut command = Command::new("dropbear");
-    command.args(["-F", "-E", "-e", "-s", "-m", "-p"]);
+    command.args(["-F", "-E", "-s", "-m", "-p"]);
     command.arg(format!("{}:{port}", Ipv4Addr::LOCALHOST)).arg("-r").arg(host_key);
     command.arg("-P").arg(files.path("dropbear.pid"));
     command.env("LD_PRELOAD", NSS_WRAPPER);
@@ -148,7 +147,7 @@ fn russh_server() -> Option<PathBuf> {
 /// A server that runs, at a loopback port. Dropping it ends it and its sessions.
 ///
 /// It has one host key (Ed25519), and admits the user who runs it by another one. Each command is run by
-/// `sh -c`, with the variables of whoever has started the server but for `HOME`.
+/// `sh -c`, in an environment of which only `HOME` is sure: that of [`Files`].
 pub struct OtherServer {
     files: Arc<Files>,
     addr: SocketAddr,
@@ -159,11 +158,6 @@ pub struct OtherServer {
 impl OtherServer {
     /// Starts one, and returns once it listens.
     pub fn start(other: Other) -> io::Result<Self> {
-        Self::with_variables(other, &[])
-    }
-
-    /// The same, with more variables for its sessions.
-    pub fn with_variables(other: Other, variables: &[(&str, OsString)]) -> io::Result<Self> {
         let files = Arc::new(Files::make(&[KeyKind::Ed25519])?);
         let mut failure = io::Error::other("no port was tried");
         for _ in 0..PORT_TRIES {
@@ -173,7 +167,7 @@ impl OtherServer {
                 }
                 _ => 0,
             };
-            match Self::at(other, &files, port, variables) {
+            match Self::at(other, &files, port) {
                 Ok(server) => return Ok(server),
                 Err(error) => failure = error,
             }
@@ -182,15 +176,9 @@ impl OtherServer {
     }
 
     /// One with these files, at this port.
-    pub(super) fn at(
-        other: Other,
-        files: &Arc<Files>,
-        port: u16,
-        variables: &[(&str, OsString)],
-    ) -> io::Result<Self> {
+    pub(super) fn at(other: Other, files: &Arc<Files>, port: u16) -> io::Result<Self> {
         let (files, log) = (Arc::clone(files), Log::default());
         let mut command = other.command(&files, port)?;
-        command.envs(variables.iter().map(|(name, value)| (name, value)));
         let is_ready = |line: &str| other.port(line, port);
         let (listener, port) = Listener::start(&mut command, &log, is_ready)?;
         Ok(Self { files, addr: (Ipv4Addr::LOCALHOST, port).into(), listener, log })

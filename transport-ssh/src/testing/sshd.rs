@@ -207,7 +207,7 @@ impl Sshd {
     pub fn replace(self, other: Other) -> io::Result<OtherServer> {
         let (files, port) = (Arc::clone(&self.files), self.addr.port());
         drop(self);
-        OtherServer::at(other, &files, port, &[])
+        OtherServer::at(other, &files, port)
     }
 }
 

@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::host::Host;
 use super::processes::{Signal, kill};
-use super::programs::{rejoin, rejoin_server};
+use super::programs::rejoin;
 use super::wait::{LIMIT, until, until_some};
 
 type Change<'a> = Box<dyn FnOnce(&mut Command) + 'a>;
@@ -38,7 +38,7 @@ impl<'a> Plan<'a> {
             options: Vec::new(),
             subcommand: None,
             program: rejoin().to_owned(),
-            server: Some(rejoin_server().into()),
+            server: Some(host.server_program().into()),
             servers: None,
             way: (host.options(), host.name().into()),
             is_read: true,

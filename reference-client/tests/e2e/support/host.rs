@@ -3,14 +3,16 @@
 use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::fs;
+use std::net::SocketAddr;
 use std::ops::Deref;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
-use rejoin_ssh::testing::{Relay, Sshd, SshdBuilder};
+use rejoin_ssh::testing::{Other, OtherServer, Relay, SshServer, Sshd, SshdBuilder};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::sync::oneshot;
@@ -30,10 +32,16 @@ fn is_every_run_judged() -> bool {
 /// A host. When it is dropped, everything that its test started must be gone.
 pub(crate) struct Host {
     dir: TempDir,
-    sshd: Mutex<Sshd>,
+    ssh: Ssh,
     relay: RunningRelay,
     runs: AtomicUsize,
     is_recording: bool,
+}
+
+/// Its SSH server.
+enum Ssh {
+    OpenSsh(Box<Mutex<Sshd>>),
+    Other(OtherServer),
 }
 
 impl Host {
@@ -52,11 +60,17 @@ impl Host {
         Self::new(true, |sshd| sshd)
     }
 
+    /// One with another server than OpenSSH's.
+    pub(crate) fn of(other: Other) -> Self {
+        let dir = folder();
+        let server = OtherServer::start(other).unwrap_or_else(|error| panic!("{error}"));
+        let relay = RunningRelay::start(server.addr());
+        let is_recording = is_every_run_judged();
+        Self { dir, ssh: Ssh::Other(server), relay, runs: AtomicUsize::new(0), is_recording }
+    }
+
     fn new(is_recording: bool, change: impl FnOnce(SshdBuilder) -> SshdBuilder) -> Self {
-        let dir = TempDir::with_prefix("rejoin-").unwrap();
-        for folder in ["home", "runs", "recordings"] {
-            fs::create_dir(dir.path().join(folder)).unwrap();
-        }
+        let dir = folder();
         let path = dir.path().display();
         // In one line: of several, sshd takes the first.
         let mut environment = format!("SetEnv HOME={path}/home REJOIN_REGISTRY={path}/registry");
@@ -65,8 +79,9 @@ impl Host {
         }
         let sshd = change(Sshd::builder().config_line(environment)).start();
         let sshd = sshd.unwrap_or_else(|error| panic!("{error}"));
-        let relay = RunningRelay::start(&sshd);
-        Self { dir, sshd: Mutex::new(sshd), relay, runs: AtomicUsize::new(0), is_recording }
+        let relay = RunningRelay::start(sshd.addr());
+        let ssh = Ssh::OpenSsh(Box::new(Mutex::new(sshd)));
+        Self { dir, ssh, relay, runs: AtomicUsize::new(0), is_recording }
     }
 
     /// Where recordings are written to, if they are.
@@ -94,7 +109,33 @@ impl Host {
 
     /// The sshd behind it.
     pub(crate) fn sshd(&self) -> MutexGuard<'_, Sshd> {
-        self.sshd.lock().unwrap_or_else(PoisonError::into_inner)
+        let Ssh::OpenSsh(sshd) = &self.ssh else { panic!("this host has no sshd") };
+        sshd.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn with_ssh<T>(&self, look: impl FnOnce(&dyn SshServer) -> T) -> T {
+        match &self.ssh {
+            Ssh::OpenSsh(_) => look(&*self.sshd()),
+            Ssh::Other(server) => look(server),
+        }
+    }
+
+    /// The server program there. Where the SSH server sets no variables for its sessions, that is done here.
+    pub(super) fn server_program(&self) -> PathBuf {
+        if let Ssh::OpenSsh(_) = self.ssh {
+            return rejoin_server().to_owned();
+        }
+        let mut text = "#!/bin/sh\n".to_owned();
+        let recordings = self.recordings().map(|folder| ("REJOIN_RECORD", folder));
+        let variables = [("HOME", self.home()), ("REJOIN_REGISTRY", self.registry())];
+        for (name, value) in variables.into_iter().chain(recordings) {
+            writeln!(text, "export {name}='{}'", value.display()).unwrap();
+        }
+        writeln!(text, "exec '{}' \"$@\"", rejoin_server().display()).unwrap();
+        let program = self.home().join("server");
+        fs::write(&program, text).unwrap();
+        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+        program
     }
 
     /// The home folder of its sessions.
@@ -104,7 +145,7 @@ impl Host {
 
     /// A file of its sshd's: keys, `known_hosts`, `authorized_keys`, `sshd_config`.
     pub(crate) fn sshd_file(&self, name: &str) -> PathBuf {
-        self.sshd().home().with_file_name(name)
+        self.with_ssh(|ssh| ssh.files().home()).with_file_name(name)
     }
 
     pub(crate) fn registry(&self) -> PathBuf {
@@ -119,12 +160,13 @@ impl Host {
 
     /// The options of ssh's that lead to this host.
     pub(crate) fn options(&self) -> Vec<OsString> {
-        self.sshd().ssh_options(self.relay.addr().port())
+        let port = self.relay.addr().port();
+        self.with_ssh(|ssh| ssh.files().ssh_options(port))
     }
 
     /// What to call it on rejoin's command line.
     pub(crate) fn name(&self) -> &'static str {
-        self.sshd().destination()
+        "127.0.0.1"
     }
 
     /// A run of rejoin against this host.
@@ -274,10 +316,19 @@ impl Host {
         for run in runs.into_iter().flatten() {
             append(&mut text, &run.path());
         }
-        let log = self.sshd().log();
+        let log = self.with_ssh(|ssh| ssh.log());
         let _ = writeln!(text, "sshd: {}", log[log.len().saturating_sub(20)..].join("\n  "));
         text
     }
+}
+
+/// A host's own.
+fn folder() -> TempDir {
+    let dir = TempDir::with_prefix("rejoin-").unwrap();
+    for folder in ["home", "runs", "recordings"] {
+        fs::create_dir(dir.path().join(folder)).unwrap();
+    }
+    dir
 }
 
 fn append(text: &mut String, file: &Path) {
@@ -322,8 +373,7 @@ struct RunningRelay {
 }
 
 impl RunningRelay {
-    fn start(sshd: &Sshd) -> Self {
-        let target = sshd.addr();
+    fn start(target: SocketAddr) -> Self {
         let (stop, stopped) = oneshot::channel();
         let (started, start) = std::sync::mpsc::channel();
         let thread = std::thread::spawn(move || {
