@@ -6,5 +6,6 @@ pub mod figures;
 pub mod hosts;
 pub mod prober;
 pub mod programs;
+pub mod servers;
 pub mod sharing;
 pub mod waiting;

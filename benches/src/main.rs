@@ -3,10 +3,10 @@
 //!
 //! With `sharing` as the first argument, those of many sessions over one connection; with `deploying`,
 //! those of a host that has no server program yet; with `waiting`, those of a reconnect whose ssh was
-//! started before; with `compare`,
+//! started before; with `servers`, those of a reconnect to each SSH server that is installed; with `compare`,
 //! rejoin beside everything else that keeps a session, through all kinds of outages.
 //!
-//! Builds the programs that it measures, if Cargo runs it; except with `deploying` and `compare`, another
+//! Builds the programs that it measures, if Cargo runs it; except with `deploying`, `servers` and `compare`, another
 //! `rejoin-server` can be named as the last argument. Wants an `sshd`.
 
 use std::ffi::OsString;
@@ -17,7 +17,7 @@ use std::process::ExitCode;
 use clap::Parser as _;
 use rejoin_benches::compare::{self, Compare};
 use rejoin_benches::programs::Programs;
-use rejoin_benches::{deploying, figures, sharing, waiting};
+use rejoin_benches::{deploying, figures, servers, sharing, waiting};
 
 fn main() -> ExitCode {
     match run() {
@@ -43,6 +43,7 @@ fn run() -> io::Result<()> {
         }
         Some("compare") => Compare::parse_from(words).run(),
         Some("deploying") => deploying::measure(&Programs::built()?),
+        Some("servers") => runtime()?.block_on(servers::measure(&Programs::built()?)),
         Some("sharing") => {
             let server = server(words.nth(1))?;
             runtime()?.block_on(sharing::measure(&server))
