@@ -20,7 +20,7 @@ use crate::figures::millis;
 use crate::programs::Programs;
 
 /// Of each lane, in turn.
-const RUNS: usize = 7;
+const RUNS: usize = 5;
 /// Round trips, in milliseconds.
 const ROUND_TRIPS: [u64; 2] = [0, 50];
 /// What takes longer does not come any more.
