@@ -84,7 +84,7 @@ fn hosts() -> io::Result<Vec<Host>> {
         hosts.push(Host::new(name.to_owned(), Box::new(change(Sshd::builder()).start()?))?);
     }
     for other in Other::ALL.into_iter().filter(|other| other.is_installed()) {
-        hosts.push(Host::new(format!("{other:?}"), Box::new(OtherServer::start(other)?))?);
+        hosts.push(Host::new(other.to_string(), Box::new(OtherServer::start(other)?))?);
     }
     Ok(hosts)
 }

@@ -86,6 +86,18 @@ impl Other {
     }
 }
 
+impl fmt::Display for Other {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Dropbear => "dropbear",
+            Self::Asyncssh => "asyncssh",
+            Self::Paramiko => "paramiko",
+            Self::Conch => "conch",
+            Self::Russh => "russh",
+        })
+    }
+}
+
 /// It looks for its user's keys at home and nowhere else, and makes that its sessions' home: so it is told
 /// of another one.
 fn dropbear(files: &Files, port: u16) -> io::Result<Command> {
