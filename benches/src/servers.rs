@@ -68,9 +68,11 @@ struct Host {
     folder: TempDir,
 }
 
+type Change = fn(SshdBuilder) -> SshdBuilder;
+
 fn hosts() -> io::Result<Vec<Host>> {
     let mut hosts = Vec::new();
-    let configurations: [(&str, fn(SshdBuilder) -> SshdBuilder); 4] = [
+    let configurations: [(&str, Change); 4] = [
         ("OpenSSH", |sshd| sshd),
         ("OpenSSH, RSA host key", |sshd| sshd.host_key(KeyKind::Rsa)),
         ("OpenSSH, host certificate", SshdBuilder::host_certificates),
@@ -167,7 +169,7 @@ impl Session {
         command.arg("--server").arg(host.program(&programs.server)?).args(["-v", "--lane", lane]);
         command.args(host.agent.ssh_options());
         command.args(host.server.files().ssh_options(relay.addr().port()));
-        command.args(["127.0.0.1", "cat"]).env("HOME", host.folder.path());
+        command.args([host.server.destination(), "cat"]).env("HOME", host.folder.path());
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.kill_on_drop(true).spawn()?;
         let streams = (child.stdin.take(), child.stdout.take(), child.stderr.take());

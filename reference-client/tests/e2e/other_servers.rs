@@ -6,7 +6,10 @@ use crate::support::{Host, until};
 
 /// More than all that is kept on the way, in pieces of which each is cut off in its midst.
 fn pieces() -> Vec<String> {
-    let piece = |start: u32| (start..start + 60_000).map(|number| format!("{number}\n")).collect();
+    let piece = |start: u32| {
+        let lines: Vec<_> = (start..start + 60_000).map(|number| number.to_string()).collect();
+        lines.join("\n") + "\n"
+    };
     (0..4).map(|number| piece(number * 60_000)).collect()
 }
 

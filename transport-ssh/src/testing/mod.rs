@@ -27,6 +27,11 @@ pub trait SshServer: Send {
     /// Where it listens.
     fn addr(&self) -> SocketAddr;
 
+    /// What to hand to ssh as the destination, together with [`Files::ssh_options`].
+    fn destination(&self) -> &'static str {
+        "127.0.0.1"
+    }
+
     /// Its keys, and how it is reached with them.
     fn files(&self) -> &Files;
 

@@ -1,5 +1,6 @@
 //! What every server has to bear, or to be left alone with.
 
+use std::ffi::OsString;
 use std::future::Future;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -29,7 +30,8 @@ pub(crate) struct Row<S> {
     pub(crate) server: Option<S>,
     pub(crate) relay: Relay,
     _agent: Agent,
-    options: Vec<std::ffi::OsString>,
+    destination: &'static str,
+    options: Vec<OsString>,
     news: Arc<Mutex<Vec<FastNews>>>,
 }
 
@@ -46,7 +48,15 @@ impl<S: SshServer> Row<S> {
         let agent = Agent::start(&server.files().user_key()).unwrap();
         let mut options = Vec::from(agent.ssh_options());
         options.extend(server.files().ssh_options(relay.addr().port()));
-        Self { server: Some(server), relay, _agent: agent, options, news: Arc::default() }
+        let destination = server.destination();
+        Self {
+            destination,
+            server: Some(server),
+            relay,
+            _agent: agent,
+            options,
+            news: Arc::default(),
+        }
     }
 
     pub(crate) fn connector(&self) -> SshConnect {
@@ -55,7 +65,7 @@ impl<S: SshServer> Row<S> {
 
     pub(crate) fn running(&self, command: &str) -> SshConnect {
         let news = Arc::clone(&self.news);
-        SshConnect::new("127.0.0.1", command)
+        SshConnect::new(self.destination, command)
             .options(&self.options)
             .fast_lane(env!("CARGO_BIN_EXE_rejoin-host-key"), ["now"])
             .on_fast_lane(move |told| news.lock().unwrap().push(told.clone()))

@@ -166,7 +166,7 @@ impl Host {
 
     /// What to call it on rejoin's command line.
     pub(crate) fn name(&self) -> &'static str {
-        "127.0.0.1"
+        self.with_ssh(|ssh| ssh.destination())
     }
 
     /// A run of rejoin against this host.
