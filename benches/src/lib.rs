@@ -4,6 +4,7 @@ pub mod compare;
 pub mod deploying;
 pub mod figures;
 pub mod hosts;
+pub mod lanes;
 pub mod prober;
 pub mod programs;
 pub mod servers;

@@ -3,11 +3,12 @@
 //!
 //! With `sharing` as the first argument, those of many sessions over one connection; with `deploying`,
 //! those of a host that has no server program yet; with `waiting`, those of a reconnect whose ssh was
-//! started before; with `servers`, those of a reconnect to each SSH server that is installed; with `compare`,
-//! rejoin beside everything else that keeps a session, through all kinds of outages.
+//! started before; with `servers`, those of a reconnect to each SSH server that is installed; with `lanes`, what
+//! a reconnect costs the host; with `compare`, rejoin beside everything else that keeps a session, through all kinds
+//! of outages.
 //!
-//! Builds the programs that it measures, if Cargo runs it; except with `deploying`, `servers` and `compare`, another
-//! `rejoin-server` can be named as the last argument. Wants an `sshd`.
+//! Builds the programs that it measures, if Cargo runs it; except with `deploying`, `servers`, `lanes` and
+//! `compare`, another `rejoin-server` can be named as the last argument. Wants an `sshd`.
 
 use std::ffi::OsString;
 use std::io;
@@ -17,7 +18,7 @@ use std::process::ExitCode;
 use clap::Parser as _;
 use rejoin_benches::compare::{self, Compare};
 use rejoin_benches::programs::Programs;
-use rejoin_benches::{deploying, figures, servers, sharing, waiting};
+use rejoin_benches::{deploying, figures, lanes, servers, sharing, waiting};
 
 fn main() -> ExitCode {
     match run() {
@@ -43,6 +44,7 @@ fn run() -> io::Result<()> {
         }
         Some("compare") => Compare::parse_from(words).run(),
         Some("deploying") => deploying::measure(&Programs::built()?),
+        Some("lanes") => runtime()?.block_on(lanes::measure(&Programs::built()?)),
         Some("servers") => runtime()?.block_on(servers::measure(&Programs::built()?)),
         Some("sharing") => {
             let server = server(words.nth(1))?;

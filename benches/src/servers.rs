@@ -51,7 +51,7 @@ pub async fn measure(programs: &Programs) -> io::Result<()> {
             pairs.push(Pair::start(programs, host, round_trip).await?);
         }
         for pair in &mut pairs {
-            pair.auto.until_told(&[READY, NOT_TAKEN]).await?;
+            pair.auto.until_known().await?;
         }
         for (pair, host) in pairs.into_iter().zip(&hosts) {
             pair.measure(&host.name, round_trip).await?;
@@ -61,9 +61,9 @@ pub async fn measure(programs: &Programs) -> io::Result<()> {
 }
 
 /// A host with an SSH server of some kind.
-struct Host {
+pub(crate) struct Host {
     name: String,
-    server: Box<dyn SshServer>,
+    pub(crate) server: Box<dyn SshServer>,
     agent: Agent,
     folder: TempDir,
 }
@@ -92,7 +92,7 @@ fn hosts() -> io::Result<Vec<Host>> {
 }
 
 impl Host {
-    fn new(name: String, server: Box<dyn SshServer>) -> io::Result<Self> {
+    pub(crate) fn new(name: String, server: Box<dyn SshServer>) -> io::Result<Self> {
         let agent = Agent::start(&server.files().user_key())?;
         Ok(Self { name, server, agent, folder: tempfile::tempdir()? })
     }
@@ -128,7 +128,7 @@ impl Pair {
         let (mut auto, mut ssh) = (Vec::new(), Vec::new());
         for _ in 0..RUNS {
             auto.push(self.auto.come_back().await?);
-            tokio::time::sleep(CALM + CALM_ROUND_TRIPS * round_trip).await;
+            calm(round_trip).await;
             ssh.push(self.ssh.come_back().await?);
         }
         let (taken, auto, ssh) = (self.auto.count(TAKEN), median(auto), median(ssh));
@@ -143,13 +143,18 @@ impl Pair {
     }
 }
 
-fn median(mut times: Vec<Duration>) -> f64 {
+/// Waits for what follows on a return.
+pub(crate) async fn calm(round_trip: Duration) {
+    tokio::time::sleep(CALM + CALM_ROUND_TRIPS * round_trip).await;
+}
+
+pub(crate) fn median(mut times: Vec<Duration>) -> f64 {
     times.sort_unstable();
     millis(times[times.len() / 2])
 }
 
 /// A `rejoin` that echoes, behind a relay of its own.
-struct Session {
+pub(crate) struct Session {
     child: Child,
     stdin: ChildStdin,
     stdout: ChildStdout,
@@ -158,7 +163,7 @@ struct Session {
 }
 
 impl Session {
-    async fn start(
+    pub(crate) async fn start(
         programs: &Programs,
         host: &Host,
         lane: &str,
@@ -182,7 +187,7 @@ impl Session {
     }
 
     /// How long it takes from a cut until something new has come back.
-    async fn come_back(&mut self) -> io::Result<Duration> {
+    pub(crate) async fn come_back(&mut self) -> io::Result<Duration> {
         let (since, resets) = (Instant::now(), self.relay.resets());
         self.relay.cut_all_reset();
         self.relay.wait_for_resets(resets + 1).await;
@@ -208,6 +213,15 @@ impl Session {
         self.told().iter().filter(|line| line.starts_with(what)).count()
     }
 
+    /// Waits until it is known whether there is a fast lane, if anybody wants to know.
+    pub(crate) async fn until_known(&self) -> io::Result<()> {
+        self.until_told(&[READY, NOT_TAKEN]).await
+    }
+
+    pub(crate) fn id(&self) -> io::Result<u32> {
+        self.child.id().ok_or_else(|| io::Error::other("the client has ended"))
+    }
+
     async fn until_told(&self, whats: &[&str]) -> io::Result<()> {
         let deadline = Instant::now() + PATIENCE;
         while whats.iter().all(|what| self.count(what) == 0) {
@@ -222,7 +236,7 @@ impl Session {
         Ok(())
     }
 
-    async fn end(mut self) -> io::Result<()> {
+    pub(crate) async fn end(mut self) -> io::Result<()> {
         drop(self.stdin);
         timeout(PATIENCE, self.child.wait()).await??;
         Ok(())

@@ -155,6 +155,11 @@ impl Sshd {
         self.log.lines()
     }
 
+    /// The process that listens, whose children those are that serve its connections.
+    pub fn listener(&self) -> Pid {
+        self.listener.pid()
+    }
+
     /// The processes that serve its connections.
     pub fn sessions(&self) -> io::Result<Vec<Pid>> {
         let listener = self.listener.pid();
