@@ -80,6 +80,8 @@ struct Driver {
     /// Whether a link is to stand by.
     standby: bool,
     spare: Option<Spare>,
+    /// The same over the fast lane.
+    fast_spare: Option<Spare>,
     lanes: Lanes,
     /// When to look again whether a spare is needed.
     look_due: Option<Instant>,
@@ -191,6 +193,7 @@ impl Driver {
             pulse: Pulse::new(),
             standby: options.standby,
             spare: None,
+            fast_spare: None,
             lanes: Lanes::new(options.lane, options.session),
             look_due: None,
             replayed: VecDeque::new(),
@@ -476,6 +479,7 @@ impl Driver {
     async fn finish(mut self) {
         self.publish_state();
         self.drop_spare();
+        self.drop_fast_spare();
         self.drop_link();
         let is_answered =
             matches!(self.machine.ending(), Some(Ending::Exited | Ending::Closed | Ending::Lost));

@@ -48,13 +48,17 @@ impl Driver {
             return;
         }
         self.is_asking_allowed = may_ask;
-        self.links += 1;
         self.pulse.opened();
         let attempt = if may_ask { Attempt::First } else { Attempt::Reconnect };
-        let (link, reports) = (Link(self.links), self.reports.clone());
-        let live = LiveLink::open(link, Arc::clone(&self.connect), Way::Usual(attempt), reports);
+        let live = self.open_live(Way::Usual(attempt));
         live.course.used(self.detached_since.elapsed());
         self.link = Some(live);
+    }
+
+    pub(super) fn open_live(&mut self, way: Way) -> LiveLink {
+        self.links += 1;
+        let (link, reports) = (Link(self.links), self.reports.clone());
+        LiveLink::open(link, Arc::clone(&self.connect), way, reports)
     }
 
     /// What there was no room for. Input waits until there is some, so that this is a size or a

@@ -330,6 +330,76 @@ async fn a_fast_link_that_stalls_gets_ssh_beside_it_also_where_only_the_fast_lan
     }
 }
 
+/// The first link of ssh's falls silent, after a while.
+fn first_stalls(number: usize) -> Fate {
+    if number == 0 { Fate::StallsAfter(min(2)) } else { ssh(number) }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_link_that_falls_silent_is_replaced_over_the_fast_lane_and_then_over_ssh() {
+    for lane in [Lane::Auto, Lane::Fast] {
+        let mut stage = Stage::attached(lane, first_stalls, fast).await;
+        let since = Instant::now();
+        stage.events.clear();
+        stage.passes(min(3)).await;
+        let returns = stage.returns(since);
+        assert!(returns[0] < min(1) + Duration::from_secs(6), "{returns:?}");
+        assert_eq!(stage.ways.count(true), 1);
+        let is_moved = lane == Lane::Auto;
+        assert_eq!((returns.len(), stage.is_over_ssh()), (1 + usize::from(is_moved), is_moved));
+        if let [first, then] = returns[..] {
+            let later = then.saturating_sub(first);
+            assert!((ms(400)..ms(500)).contains(&later), "both were dialled at once: {later:?}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fast_lane_that_leads_nowhere_does_not_hold_up_the_other_spare() {
+    let fates: [fn(usize) -> Fate; 3] =
+        [|_| Fate::Endless, |_| Fate::Silent, |_| Fate::Fails(LinkErrorKind::Other)];
+    let mut returns = Vec::new();
+    for fate in fates {
+        let mut stage = Stage::attached(Lane::Auto, first_stalls, fate).await;
+        let since = Instant::now();
+        stage.events.clear();
+        stage.passes(min(3)).await;
+        assert_eq!((stage.ways.count(true), stage.returns(since).len()), (1, 1));
+        assert!(stage.is_over_ssh() && stage.driver.fast_spare.is_none());
+        returns.extend(stage.returns(since));
+    }
+    let mut left = Stage::attached(Lane::Ssh, first_stalls, fast).await;
+    let since = Instant::now();
+    left.events.clear();
+    left.passes(min(3)).await;
+    assert_eq!(left.ways.count(true), 0);
+    let alone = left.returns(since)[0];
+    assert!(returns.iter().all(|it| *it <= alone), "{returns:?}, {alone:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_suspected_and_answers_keeps_neither_spare_and_each_doubt_has_one_fast_one() {
+    let mut stage = Stage::attached(Lane::Auto, first_stalls_or_endless, |_| Fate::Endless).await;
+    for doubt in 1..3 {
+        while stage.driver.fast_spare.is_none() {
+            stage.passes(ms(100)).await;
+        }
+        stage.passes(ms(500)).await;
+        assert!(stage.driver.spare.is_some());
+        assert_eq!(stage.ways.count(true), doubt);
+        let link = stage.driver.link.as_ref().unwrap().link;
+        stage.driver.report(link, Report::Frames(vec![Frame::Pong { token: 0 }]));
+        stage.driver.look_at_spare();
+        assert!(stage.driver.spare.is_none() && stage.driver.fast_spare.is_none());
+        stage.driver.plan_look();
+    }
+    assert!(stage.driver.machine.is_attached());
+}
+
+fn first_stalls_or_endless(number: usize) -> Fate {
+    if number == 0 { first_stalls(0) } else { Fate::Endless }
+}
+
 #[tokio::test(start_paused = true)]
 async fn where_only_the_fast_lane_is_wanted_it_is_all_that_there_is_and_ssh_where_it_fails() {
     let mut stage = Stage::attached(Lane::Fast, ssh, fast).await;

@@ -15,8 +15,9 @@ use rejoin_ssh::{LinkError, LinkErrorKind};
 use tokio::time::Instant;
 
 use super::Driver;
+use super::spare::Spare;
 use crate::event::{self, Event};
-use crate::link::{LiveLink, Way};
+use crate::link::Way;
 use crate::options::Lane;
 
 /// How long a session has to be attached before its host is learnt: what is in a hurry comes first. So long
@@ -50,6 +51,8 @@ pub(super) struct Lanes {
     is_tried: bool,
     /// Whether ssh has been opened since then.
     is_ssh_tried: bool,
+    /// Whether a spare was opened over the fast lane for the link that is suspected.
+    is_doubt_met: bool,
     /// When ssh is tried again while the fast link is used.
     retry: Instant,
     /// When a session that is attached over the fast lane moves to ssh at the earliest.
@@ -85,6 +88,7 @@ impl Lanes {
             fast: None,
             is_tried: false,
             is_ssh_tried: false,
+            is_doubt_met: false,
             retry: now,
             move_from: now,
             pause: PAUSE,
@@ -165,24 +169,48 @@ impl Lanes {
 }
 
 impl Driver {
-    /// Opens a link over the fast lane, and has one opened over ssh beside it; whether there is that lane.
+    /// Has a link over the fast lane, and one opened over ssh beside it; whether there is that lane.
     /// Only for a session that was attached: it has nothing to ask, and something to lose.
     pub(super) fn open_fast(&mut self) -> bool {
         let is_wanted = self.lanes.wanted != Lane::Ssh && !self.lanes.is_tried;
-        if !is_wanted || !self.has_spares() || self.connect.fast().is_none() {
+        if !is_wanted || !self.has_fast_lane() {
             return false;
         }
-        self.links += 1;
-        let (link, reports) = (Link(self.links), self.reports.clone());
+        let spare = self.fast_spare.take();
+        let spare = spare.unwrap_or_else(|| Spare::new(self.open_live(Way::Fast)));
         self.lanes.is_tried = true;
         self.lanes.is_ssh_tried = self.has_spare();
-        self.lanes.fast = Some(link);
+        self.lanes.fast = Some(spare.live.link);
         self.lanes.plan_ssh_behind_fast();
-        self.pulse.opened();
-        let live = LiveLink::open(link, self.connect.clone(), Way::Fast, reports);
-        live.course.used(self.detached_since.elapsed());
-        self.link = Some(live);
+        self.take_up(spare);
         true
+    }
+
+    fn has_fast_lane(&self) -> bool {
+        let is_there = self.fast_spare.is_some() || self.connect.fast().is_some();
+        is_there && self.has_spares()
+    }
+
+    /// Beside a link over ssh that may be dead, a spare over the fast lane: once, as long as the doubt lasts.
+    pub(super) fn open_fast_spare(&mut self) {
+        let is_wanted = self.lanes.wanted != Lane::Ssh && !self.lanes.is_doubt_met;
+        if !is_wanted || self.is_on_fast_lane() || !self.has_fast_lane() {
+            return;
+        }
+        self.lanes.is_doubt_met = true;
+        self.fast_spare = Some(Spare::new(self.open_live(Way::Fast)));
+    }
+
+    pub(super) fn drop_fast_spare(&mut self) {
+        if let Some(spare) = self.fast_spare.take() {
+            tokio::spawn(spare.live.end());
+        }
+    }
+
+    /// The link that was suspected is one.
+    pub(super) fn end_doubt(&mut self) {
+        self.lanes.is_doubt_met = false;
+        self.drop_fast_spare();
     }
 
     /// Whether the link that is used goes over the fast lane.
@@ -193,6 +221,7 @@ impl Driver {
 
     pub(super) fn attached_over_lane(&mut self) {
         self.lanes.is_tried = false;
+        self.end_doubt();
         let is_fast = self.is_on_fast_lane();
         if is_fast {
             self.lanes.end_head_start();
@@ -237,7 +266,7 @@ impl Driver {
     pub(super) fn lanes_due(&self) -> Option<Instant> {
         if self.lanes.wanted != Lane::Auto || !self.is_on_fast_lane() {
             None
-        } else if self.has_ready_spare() {
+        } else if self.has_ready_ssh() {
             Some(self.move_due())
         } else {
             (!self.has_spare()).then_some(self.lanes.retry)
@@ -251,7 +280,7 @@ impl Driver {
 
     /// Moves the session to ssh's link, if that is ready and this is the time.
     pub(super) fn move_to_ssh(&mut self) {
-        let is_due = self.has_ready_spare() && Instant::now() >= self.move_due();
+        let is_due = self.has_ready_ssh() && Instant::now() >= self.move_due();
         if !is_due || !self.wants_ssh_lane() {
             return;
         }

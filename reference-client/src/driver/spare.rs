@@ -4,8 +4,10 @@
 //! The machine knows of one link at a time, and hears of a spare only when it has taken the other's
 //! place: what the spare has reported until then is reported again. Nothing is sent on it before, so
 //! that the host keeps an attach program that waits for its first word, and counts no attachment.
+//!
+//! Where there is a fast lane, a link that is suspected has a spare over that as well as one over ssh:
+//! whichever is there first takes its place, as after a loss.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use rejoin_protocol::client::Event as MachineEvent;
@@ -34,7 +36,7 @@ const PATIENCE: u32 = 3;
 
 /// A link beside the one that is used.
 pub(super) struct Spare {
-    live: LiveLink,
+    pub(super) live: LiveLink,
     since: Instant,
     /// What it has reported.
     reports: Vec<Report>,
@@ -73,6 +75,12 @@ struct Question {
     limit: Instant,
     /// How long nothing else may have been heard either, behind which the answer could be.
     quiet: Duration,
+}
+
+impl Spare {
+    pub(super) fn new(live: LiveLink) -> Self {
+        Self { live, since: Instant::now(), reports: Vec::new(), ready: None }
+    }
 }
 
 impl Pulse {
@@ -167,20 +175,26 @@ impl Driver {
         if !is_doubtful && self.is_suspicious() {
             self.connect.prepare();
         }
-        let is_asked = self.pulse.has_asked() && self.spare.is_some();
+        let has_any = self.spare.is_some() || self.fast_spare.is_some();
+        let is_asked = self.pulse.has_asked() && has_any;
         self.move_to_ssh();
         let is_wanted = self.wants_standby() || self.wants_ssh_lane();
-        if !is_doubtful && !is_asked && !is_wanted {
-            // While nothing is attached, it may be the next to be used.
-            if self.machine.is_attached() {
+        // While nothing is attached, it may be the next to be used.
+        if !is_doubtful && !is_asked && self.machine.is_attached() {
+            self.end_doubt();
+            if !is_wanted {
                 self.drop_spare();
             }
-        } else if self.spare.is_none() {
-            if self.ssh_barred_until().is_none_or(|until| now >= until) {
-                self.open_spare();
-            }
-        } else if is_doubtful && self.has_ready_spare() {
-            self.switch();
+        }
+        if is_doubtful && self.has_ready_spare() {
+            return self.switch();
+        }
+        if is_doubtful {
+            self.open_fast_spare();
+        }
+        let is_barred = self.ssh_barred_until().is_some_and(|until| now < until);
+        if (is_doubtful || is_wanted) && self.spare.is_none() && !is_barred {
+            self.open_spare();
         }
     }
 
@@ -289,14 +303,10 @@ impl Driver {
         if !self.has_spares() {
             return;
         }
-        self.links += 1;
-        let (link, reports) = (Link(self.links), self.reports.clone());
-        let connect = Arc::clone(&self.connect);
-        let live = LiveLink::open(link, connect, Way::Usual(Attempt::Reconnect), reports);
-        let since = Instant::now();
-        self.pulse.tried = since;
+        let spare = Spare::new(self.open_live(Way::Usual(Attempt::Reconnect)));
+        self.pulse.tried = spare.since;
         self.lanes.ssh_opened();
-        self.spare = Some(Spare { live, since, reports: Vec::new(), ready: None });
+        self.spare = Some(spare);
     }
 
     pub(super) fn drop_spare(&mut self) {
@@ -307,9 +317,9 @@ impl Driver {
 
     /// What a link reports that is not used.
     pub(super) fn spare_reports(&mut self, link: Link, report: Report) {
-        let Some(spare) = self.spare.as_mut().filter(|spare| spare.live.link == link) else {
-            return;
-        };
+        let is_fast = self.fast_spare.as_ref().is_some_and(|spare| spare.live.link == link);
+        let spare = if is_fast { &mut self.fast_spare } else { &mut self.spare };
+        let Some(spare) = spare.as_mut().filter(|spare| spare.live.link == link) else { return };
         let is_greeting = |frames: &Vec<Frame>| matches!(frames[..], [Frame::Greeting(_)]);
         let is_welcome = match &report {
             Report::Opened | Report::Started(_) => true,
@@ -318,15 +328,17 @@ impl Driver {
         };
         if !is_welcome || spare.reports.len() >= MOST_REPORTS {
             let error = if let Report::Lost(error) = &report { Some(error) } else { None };
-            return self.spare_failed(error);
+            return if is_fast { self.drop_fast_spare() } else { self.spare_failed(error) };
         }
         match report {
             // How long it took to reach the host says nothing about how long logins take.
             Report::Opened => spare.since = Instant::now(),
             Report::Frames(_) => {
                 spare.ready = Some(Instant::now());
-                self.pulse.login = spare.since.elapsed();
-                self.lanes.ssh_greeted();
+                if !is_fast {
+                    self.pulse.login = spare.since.elapsed();
+                    self.lanes.ssh_greeted();
+                }
             }
             _ => {}
         }
@@ -361,18 +373,36 @@ impl Driver {
         self.spare.is_some()
     }
 
-    /// Whether the next attempt needs no wait: a link is there.
-    pub(super) fn has_ready_spare(&self) -> bool {
+    /// Whether ssh's is there.
+    pub(super) fn has_ready_ssh(&self) -> bool {
         self.spare.as_ref().is_some_and(|spare| spare.ready.is_some())
     }
 
-    /// Takes the spare for the attempt that is to be made; whether there is one that leads somewhere.
+    fn has_ready_fast(&self) -> bool {
+        self.fast_spare.as_ref().is_some_and(|spare| spare.ready.is_some())
+    }
+
+    /// Whether the next attempt needs no wait: a link is there.
+    pub(super) fn has_ready_spare(&self) -> bool {
+        self.has_ready_ssh() || self.has_ready_fast()
+    }
+
+    /// Takes a spare for the attempt that is to be made; whether there is one that leads somewhere.
     pub(super) fn use_spare(&mut self) -> bool {
+        if !self.has_ready_ssh() && self.has_ready_fast() && self.open_fast() {
+            return true;
+        }
         let is_fresh = |spare: &Spare| spare.since.elapsed() < self.timing.doubt;
         let Some(spare) = self.spare.take_if(|spare| spare.ready.is_some() || is_fresh(spare))
         else {
             return false;
         };
+        self.take_up(spare);
+        true
+    }
+
+    /// It is the link that is used.
+    pub(super) fn take_up(&mut self, spare: Spare) {
         let link = spare.live.link;
         self.pulse.opened();
         self.pulse.began = spare.since;
@@ -380,6 +410,5 @@ impl Driver {
         spare.live.course.used(self.detached_since.elapsed());
         self.link = Some(spare.live);
         self.replayed.extend(spare.reports.into_iter().map(|report| (link, report)));
-        true
     }
 }
