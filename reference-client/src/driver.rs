@@ -318,6 +318,7 @@ impl Driver {
         self.last_kind = link_word(error.kind);
         self.needs_user = error.kind == LinkErrorKind::NeedsUser;
         self.tell_diagnosis(error);
+        self.lane_failed(error);
         self.link_ended(link, MachineEvent::LinkLost(link));
     }
 

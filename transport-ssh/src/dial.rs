@@ -227,12 +227,13 @@ async fn race(
             biased;
             Some(ended) = race.running.join_next() => match ended {
                 Ok((_, Ok(stream))) => return Ok(stream),
-                Ok((address, Err(error))) if race.fails(address, &error) => {
-                    race.failed(address, error);
-                    next_start = Instant::now();
+                Ok((address, Err(error))) => {
+                    if race.failed(address, error) {
+                        next_start = Instant::now();
+                    }
                 }
                 // None of them panics, and none is aborted before this returns.
-                Ok(_) | Err(_) => {}
+                Err(_) => {}
             },
             () = sleep_until(deadline) => return Err(race.into_late()),
             () = sleep_until(next_start) => {
@@ -252,6 +253,9 @@ struct Race {
     started: usize,
     running: JoinSet<(SocketAddr, io::Result<TcpStream>)>,
     failures: Vec<Failure>,
+    /// Those of which a router or this machine said that they do not answer, which they may in a moment: so
+    /// it is with every host behind a network that has gone.
+    unreached: Vec<Failure>,
     socket: SocketOptions,
 }
 
@@ -269,21 +273,31 @@ impl Race {
         self.started < self.open.len()
     }
 
-    /// Whether that says anything new of an address: not that one of several tries had no answer.
-    fn fails(&self, address: SocketAddr, error: &io::Error) -> bool {
-        error.kind() != io::ErrorKind::TimedOut && self.open.contains(&address)
-    }
-
-    fn failed(&mut self, address: SocketAddr, error: io::Error) {
+    /// Whether the next try is to be made at once: one of several that has no answer says nothing new.
+    fn failed(&mut self, address: SocketAddr, error: io::Error) -> bool {
+        if !self.open.contains(&address) || error.kind() == io::ErrorKind::TimedOut {
+            return false;
+        }
         tracing::debug!(%address, %error, "an address does not answer");
-        self.open.retain(|open| *open != address);
-        self.started = self.started.saturating_sub(1);
-        self.failures.push((address, error));
+        let is_for_now = error.kind() == io::ErrorKind::HostUnreachable;
+        let is_known = self.unreached.iter().any(|(known, _)| *known == address);
+        if !is_for_now {
+            self.open.retain(|open| *open != address);
+            self.started = self.started.saturating_sub(1);
+            self.failures.push((address, error));
+        } else if !is_known {
+            self.unreached.push((address, error));
+        }
+        !is_for_now || self.started < self.open.len()
     }
 
     /// The time is over.
     fn into_late(mut self) -> Vec<Failure> {
-        self.failures.extend(self.open.into_iter().map(|it| (it, io::ErrorKind::TimedOut.into())));
+        for address in self.open {
+            let known = self.unreached.iter().position(|(known, _)| *known == address);
+            let late = || (address, io::ErrorKind::TimedOut.into());
+            self.failures.push(known.map_or_else(late, |at| self.unreached.swap_remove(at)));
+        }
         self.failures
     }
 }

@@ -99,6 +99,24 @@ async fn an_address_that_does_not_answer_is_tried_again_beside_the_first_try() {
     racing.abort();
 }
 
+#[test]
+fn an_address_that_is_said_to_be_out_of_reach_is_tried_again_and_told_as_that() {
+    let [first, second] = addresses(&["10.0.0.1:1", "10.0.0.2:1"])[..] else { panic!() };
+    let mut race = Race { open: [first, second].into(), started: 1, ..Race::default() };
+    let unreachable = || io::ErrorKind::HostUnreachable.into();
+    assert!(race.failed(first, unreachable()), "the other one is not tried yet");
+    race.started = 2;
+    assert!(!race.failed(first, unreachable()) && !race.failed(second, unreachable()));
+    assert_eq!(race.open, [first, second]);
+    assert!(race.failed(second, io::ErrorKind::ConnectionRefused.into()));
+    assert_eq!(race.open, [first]);
+    let failures: Vec<_> =
+        race.into_late().into_iter().map(|(address, error)| (address, error.kind())).collect();
+    let expected =
+        [(second, io::ErrorKind::ConnectionRefused), (first, io::ErrorKind::HostUnreachable)];
+    assert_eq!(failures, expected);
+}
+
 #[tokio::test]
 async fn of_addresses_that_all_fail_each_is_named_with_its_reason() {
     let silent = BlackHole::start().unwrap();

@@ -23,6 +23,8 @@ enum Fate {
     /// It is never open.
     Endless,
     Fails(LinkErrorKind),
+    /// The host is not reached, for so long.
+    FailsAfter(Duration),
     /// It is open, and nothing follows.
     Silent,
     /// The host greets after this long, and says nothing more.
@@ -62,6 +64,10 @@ impl Ways {
         match fate {
             Fate::Endless => std::future::pending().await,
             Fate::Fails(kind) => Err(LinkError::new(kind, "as the test says")),
+            Fate::FailsAfter(time) => {
+                sleep(time).await;
+                Err(LinkError::new(LinkErrorKind::Unreachable, "as the test says"))
+            }
             _ => {
                 let (connect, mut listener) = memory();
                 let near = connect.connect(Attempt::Reconnect).await?;
@@ -98,7 +104,9 @@ async fn host(link: rejoin_ssh::Link, fate: Fate, attaches: Arc<AtomicUsize>) {
         Fate::Greets(delay) => (delay, false, None),
         Fate::Serves(delay) => (delay, true, None),
         Fate::ServesFor(life) | Fate::StallsAfter(life) => (ms(500), true, Some(life)),
-        Fate::Silent | Fate::Endless | Fate::Fails(_) => return std::future::pending().await,
+        Fate::Silent | Fate::Endless | Fate::Fails(_) | Fate::FailsAfter(_) => {
+            return std::future::pending().await;
+        }
     };
     sleep(delay).await;
     let greeting = Greeting {
@@ -413,6 +421,36 @@ async fn where_only_the_fast_lane_is_wanted_it_is_all_that_there_is_and_ssh_wher
     stage.passes(min(5)).await;
     assert!(stage.is_over_ssh());
     assert!(stage.returns(cut)[0] < ms(700), "{:?}", stage.returns(cut));
+}
+
+/// Both dial for as long as the host is away, and are not put off by each other.
+#[tokio::test(start_paused = true)]
+async fn after_an_outage_of_any_length_the_fast_lane_is_there_first() {
+    fn away(number: usize) -> Fate {
+        if number < 4 { Fate::FailsAfter(Duration::from_secs(10)) } else { fast(number) }
+    }
+    fn ssh_away(number: usize) -> Fate {
+        if number == 0 { ssh(0) } else { Fate::FailsAfter(Duration::from_secs(10)) }
+    }
+    let mut stage = Stage::attached(Lane::Auto, ssh_away, away).await;
+    let cut = stage.cut();
+    stage.passes(min(2)).await;
+    let returns = stage.returns(cut);
+    let expected = Duration::from_secs(40);
+    assert!((expected..expected + ms(500)).contains(&returns[0]), "{returns:?}");
+    assert!(stage.driver.is_on_fast_lane());
+}
+
+/// ssh is there while the next attempt is waited for.
+#[tokio::test(start_paused = true)]
+async fn an_ssh_that_is_ready_is_used_at_once_also_where_an_attempt_is_put_off() {
+    let fails = |_| Fate::FailsAfter(ms(60));
+    let mut stage = Stage::attached(Lane::Auto, ssh, fails).await;
+    let cut = stage.cut();
+    stage.passes(min(1)).await;
+    let returns = stage.returns(cut);
+    assert!(returns[0] <= ms(650), "{returns:?}");
+    assert!(stage.is_over_ssh());
 }
 
 #[tokio::test(start_paused = true)]

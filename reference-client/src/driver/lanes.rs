@@ -250,6 +250,15 @@ impl Driver {
         self.lanes.is_tried
     }
 
+    /// The link that is used has failed. A host that was out of reach is so over both lanes, and if both
+    /// were tried, the fast one may be the first again to be there.
+    pub(super) fn lane_failed(&mut self, error: &LinkError) {
+        let is_out_of_reach = error.kind == LinkErrorKind::Unreachable;
+        if self.is_on_fast_lane() && is_out_of_reach && self.lanes.is_ssh_tried {
+            self.lanes.is_tried = false;
+        }
+    }
+
     /// Whether ssh is to be, or to stay, on its way while the fast link is used.
     pub(super) fn wants_ssh_lane(&self) -> bool {
         let is_due = self.has_spare() || Instant::now() >= self.lanes.retry;

@@ -343,6 +343,10 @@ impl Driver {
             _ => {}
         }
         spare.reports.push(report);
+        if self.link.is_none() && self.has_ready_spare() {
+            // Nothing is used, and nothing has to be waited for any more.
+            return self.attempt_now();
+        }
         self.look_at_spare();
     }
 
