@@ -4,9 +4,9 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use rejoin_ssh::testing::Agent;
+use rejoin_ssh::testing::{Agent, Signal};
 
-use crate::support::{Client, Host, Plan, Tmux, rejoin_server, until};
+use crate::support::{Client, Host, Plan, Tmux, kill, rejoin_server, until};
 
 /// Sends lines back behind its own process id.
 const ECHO: &str = "echo $$; while read -r line; do echo \"$$ $line\"; done";
@@ -183,6 +183,37 @@ fn what_ssh_wants_from_a_person_is_told_once_while_the_session_goes_on() {
     tmux.text("exit 6");
     tmux.keys(&["Enter"]);
     tmux.until_ended_with(6);
+}
+
+/// Stopped, the sshd of a connection keeps it open and says nothing, as a path that leads nowhere.
+#[test]
+fn a_silent_connection_is_left_for_the_fast_lane_and_that_for_ssh() {
+    rejoin_ssh::needs!("ssh", "sshd", "ps", "ssh-agent", "ssh-add");
+    let lane = Lane::start();
+    let (ssh, hold) = lane.held_ssh();
+    let mut client = lane.plan().with(["--ssh".as_ref(), ssh.as_os_str()]).run(ECHO);
+    let pid = client.line(1);
+    until_ready(&client);
+    fs::write(&hold, "").unwrap();
+    let silent = lane.host.sshd().sessions().unwrap();
+    for sshd in &silent {
+        kill(sshd.as_raw_nonzero().get(), Signal::STOP);
+    }
+    client.write("meanwhile\n");
+    let detached = client.event("detached");
+    let reason = detached["reason"].as_str().unwrap();
+    assert!(reason.contains("another connection was"), "{reason}");
+    client.nth_event("attached", 2);
+    assert_eq!(client.line(2), format!("{pid} meanwhile"));
+    assert_eq!(lane.logins(), 2);
+    fs::remove_file(&hold).unwrap();
+    client.nth_event("attached", 3);
+    for sshd in &silent {
+        kill(sshd.as_raw_nonzero().get(), Signal::CONT);
+    }
+    client.write("x\n");
+    assert_eq!(client.line(3), format!("{pid} x"));
+    assert_eq!(client.finish().0, 0);
 }
 
 #[test]
