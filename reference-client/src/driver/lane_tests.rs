@@ -7,13 +7,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::BytesMut;
 use rejoin_protocol::codec::{Decoder, SERVER_MAGIC, WriteQueue};
-use rejoin_protocol::frame::{Greeting, Hello, How, Welcome, Wish};
+use rejoin_protocol::frame::{Greeting, How, Wish};
 use rejoin_protocol::spec::{Command as Line, ProcessSpec};
-use rejoin_protocol::{Capabilities, Epoch, Incarnation, Seq, SessionId, Tenure, VersionRange};
+use rejoin_protocol::{SessionId, VersionRange};
 use rejoin_ssh::{Attempt, Connect as _, memory};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::{sleep, timeout};
 
+use super::tests::welcome;
 use super::*;
 use crate::options::Lane;
 
@@ -130,7 +131,10 @@ async fn host(link: rejoin_ssh::Link, fate: Fate, attaches: Arc<AtomicUsize>) {
             match frame {
                 Frame::Hello(hello) if is_serving => {
                     attaches.fetch_add(1, Ordering::Relaxed);
-                    queue.push(&Frame::Welcome(welcome(&hello))).unwrap();
+                    let is_opened = matches!(hello.wish, Wish::Open { .. });
+                    let how = if is_opened { How::Opened } else { How::Resumed };
+                    let welcome = welcome(hello.attach, hello.version, how);
+                    queue.push(&Frame::Welcome(welcome)).unwrap();
                     ends = life.map_or(ends, |life| Instant::now() + life);
                 }
                 Frame::Ping { token } if is_serving => {
@@ -142,25 +146,6 @@ async fn host(link: rejoin_ssh::Link, fate: Fate, attaches: Arc<AtomicUsize>) {
     }
     if matches!(fate, Fate::StallsAfter(_)) {
         std::future::pending::<()>().await;
-    }
-}
-
-fn welcome(hello: &Hello) -> Welcome {
-    let is_opened = matches!(hello.wish, Wish::Open { .. });
-    Welcome {
-        attach: hello.attach,
-        version: hello.version,
-        capabilities: Capabilities(0),
-        epoch: Epoch::from_bytes([3; 16]),
-        incarnation: Incarnation(0),
-        tenure: Tenure(0),
-        accepted: Seq(0),
-        handed_over: Seq(0),
-        buffered: 0,
-        first_output: Seq(0),
-        next_output: Seq(0),
-        window: 65536,
-        how: if is_opened { How::Opened } else { How::Resumed },
     }
 }
 

@@ -6,11 +6,30 @@ use rejoin_protocol::client::{Notice, Patience};
 use rejoin_protocol::codec::SERVER_MAGIC;
 use rejoin_protocol::frame::{Greeting, How, Welcome};
 use rejoin_protocol::spec::{Command, ProcessSpec};
-use rejoin_protocol::{AttachNumber, Capabilities, Epoch, Incarnation, Seq, Tenure};
+use rejoin_protocol::{AttachNumber, Capabilities, Epoch, Incarnation, Seq, Tenure, Version};
 use rejoin_ssh::{MemoryListener, memory};
 use tokio::io::AsyncWriteExt as _;
 
 use super::*;
+
+/// A server's answer for a process that has said nothing and was told nothing.
+pub(super) fn welcome(attach: AttachNumber, version: Version, how: How) -> Welcome {
+    Welcome {
+        attach,
+        version,
+        capabilities: Capabilities(0),
+        epoch: Epoch::from_bytes([3; 16]),
+        incarnation: Incarnation(0),
+        tenure: Tenure(0),
+        accepted: Seq(0),
+        handed_over: Seq(0),
+        buffered: 0,
+        first_output: Seq(0),
+        next_output: Seq(0),
+        window: 65536,
+        how,
+    }
+}
 
 /// A driver whose first attempt is under way, with what it tells and where its links arrive.
 struct Stage {
@@ -189,21 +208,7 @@ impl Far {
     }
 
     async fn welcome(&mut self) {
-        let welcome = Welcome {
-            attach: AttachNumber(1),
-            version: rejoin_protocol::Version::CURRENT,
-            capabilities: Capabilities(0),
-            epoch: Epoch::from_bytes([3; 16]),
-            incarnation: Incarnation(0),
-            tenure: Tenure(0),
-            accepted: Seq(0),
-            handed_over: Seq(0),
-            buffered: 0,
-            first_output: Seq(0),
-            next_output: Seq(0),
-            window: 65536,
-            how: How::Opened,
-        };
+        let welcome = welcome(AttachNumber(1), Version::CURRENT, How::Opened);
         self.say(b"", Frame::Welcome(welcome)).await;
     }
 }

@@ -74,6 +74,15 @@ impl Listener {
         Ok(found.into_iter().map(|process| process.pid).collect())
     }
 
+    /// Ends it, and then these, which serve its connections: listed before it was gone, and ended after it,
+    /// so that none is started in between.
+    pub(super) fn end_with(&mut self, children: Vec<Pid>) {
+        let _ = self.stop();
+        for pid in children {
+            let _ = kill_process(pid, Signal::TERM);
+        }
+    }
+
     /// Ends it, and waits until it has.
     pub(super) fn stop(&mut self) -> io::Result<()> {
         if self.0.try_wait()?.is_none() {

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 
-use rustix::process::{Signal, getegid, geteuid, kill_process};
+use rustix::process::{getegid, geteuid};
 
 use super::files::{Files, KeyKind, run, user_name};
 use super::listener::{Listener, Log};
@@ -213,12 +213,8 @@ impl SshServer for OtherServer {
 
 impl Drop for OtherServer {
     fn drop(&mut self) {
-        // Listed before their parent is gone, killed after it, so that none is started in between.
         let children = self.listener.children().unwrap_or_default();
-        let _ = self.listener.stop();
-        for pid in children {
-            let _ = kill_process(pid, Signal::TERM);
-        }
+        self.listener.end_with(children);
     }
 }
 

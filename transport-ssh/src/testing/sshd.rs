@@ -232,12 +232,8 @@ impl SshServer for Sshd {
 
 impl Drop for Sshd {
     fn drop(&mut self) {
-        // Listed before their parent is gone, killed after it, so that none is started in between.
         let sessions = self.sessions().unwrap_or_default();
-        let _ = self.listener.stop();
-        for pid in sessions {
-            let _ = kill_process(pid, Signal::TERM);
-        }
+        self.listener.end_with(sessions);
     }
 }
 
