@@ -247,7 +247,8 @@ impl Job {
             Told::Continued => match self.keyboard.resume() {
                 Ok(true) => self.resized(),
                 Ok(false) => {}
-                Err(line) => self.fail(line),
+                // The terminal is gone, of which its own signal may still be on its way.
+                Err(_) => self.leave(129),
             },
         }
     }

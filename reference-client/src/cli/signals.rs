@@ -41,6 +41,8 @@ impl Signals {
 
     pub(crate) async fn next(&mut self) -> Told {
         tokio::select! {
+            // A terminal that is closed sends a hangup and, in the same moment, SIGCONT.
+            biased;
             _ = self.interrupt.recv() => Told::Interrupt,
             _ = self.end.recv() => Told::End(15),
             _ = self.hangup.recv() => Told::End(1),
