@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use rejoin_ssh::testing::{Agent, Signal};
 
-use crate::support::{Client, Host, Plan, Tmux, kill, rejoin_server, until};
+use crate::support::{Client, Host, Plan, Tmux, rejoin_server, until};
 
 /// Sends lines back behind its own process id.
 const ECHO: &str = "echo $$; while read -r line; do echo \"$$ $line\"; done";
@@ -195,10 +195,7 @@ fn a_silent_connection_is_left_for_the_fast_lane_and_that_for_ssh() {
     let pid = client.line(1);
     until_ready(&client);
     fs::write(&hold, "").unwrap();
-    let silent = lane.host.sshd().sessions().unwrap();
-    for sshd in &silent {
-        kill(sshd.as_raw_nonzero().get(), Signal::STOP);
-    }
+    assert!(lane.host.sshd().kill_sessions(Signal::STOP).unwrap() > 0, "no connection is there");
     client.write("meanwhile\n");
     let detached = client.event("detached");
     let reason = detached["reason"].as_str().unwrap();
@@ -208,9 +205,7 @@ fn a_silent_connection_is_left_for_the_fast_lane_and_that_for_ssh() {
     assert_eq!(lane.logins(), 2);
     fs::remove_file(&hold).unwrap();
     client.nth_event("attached", 3);
-    for sshd in &silent {
-        kill(sshd.as_raw_nonzero().get(), Signal::CONT);
-    }
+    lane.host.sshd().kill_sessions(Signal::CONT).unwrap();
     client.write("x\n");
     assert_eq!(client.line(3), format!("{pid} x"));
     assert_eq!(client.finish().0, 0);

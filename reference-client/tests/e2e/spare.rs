@@ -79,19 +79,14 @@ fn a_silent_connection_is_left_for_a_second_one_before_it_counts_as_lost() {
     let host = Host::start();
     let mut client = host.plan().run(ECHO);
     let pid = client.line(1);
-    let silent = host.sshd().sessions().unwrap();
-    for sshd in &silent {
-        kill(sshd.as_raw_nonzero().get(), Signal::STOP);
-    }
+    assert!(host.sshd().kill_sessions(Signal::STOP).unwrap() > 0, "no connection is there");
     client.write("meanwhile\n");
     let detached = client.event("detached");
     let reason = detached["reason"].as_str().unwrap();
     assert!(reason.contains("another connection was"), "{reason}");
     client.nth_event("attached", 2);
     assert_eq!(client.line(2), format!("{pid} meanwhile"));
-    for sshd in &silent {
-        kill(sshd.as_raw_nonzero().get(), Signal::CONT);
-    }
+    host.sshd().kill_sessions(Signal::CONT).unwrap();
     assert_answers(&mut client, &pid, 3);
     assert_eq!(client.finish().0, 0);
 }
