@@ -38,7 +38,8 @@ rejoin-server-linux-aarch64 and the like.
 
 The exit status is the process's (128 + n after signal n), 126 or 127 if it could not be started, and \
 255 if rejoin itself failed. When rejoin gets SIGHUP or SIGTERM - its terminal was closed - it leaves \
-the process running; on SIGINT, without a terminal, it ends the process.";
+the process running; on SIGINT without a terminal, or when stdout cannot be written, it ends the \
+process.";
 
 const ABOUT_LS: &str = "\
 Lists the sessions of a host, the oldest first, with a number for rejoin attach.\n\n\
@@ -47,7 +48,8 @@ who has the session at the moment. With --json, ages are in seconds, and started
 since 1970.";
 
 const ABOUT_ATTACH: &str = "\
-Comes back to a session. Output that nobody has taken yet follows first.\n\n\
+Comes back to a session. Output that nobody has taken yet follows first. However this ends, the \
+process stays, unless it ends itself.\n\n\
 A session that another client is attached to is taken over, and that client told, if this one \
 has a terminal; without one only with --take-over.";
 

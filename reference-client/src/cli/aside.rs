@@ -12,6 +12,7 @@ use super::args::LinkOptions;
 use super::deploying::{Deploying, Show};
 use super::host::{Chatter, HELD_BACK, Host, MOST_LINES, Said};
 use super::job::at;
+use super::output::say;
 use super::setting::Volume;
 use super::{status, terminal};
 
@@ -110,10 +111,10 @@ impl Shown {
         match show {
             Show::Line(line) => {
                 self.erase();
-                eprintln!("{line}");
+                say(format_args!("{line}\n"));
             }
             Show::Moving(Some(line)) => {
-                eprint!("{}", status::moving(&line, terminal::size().cols));
+                say(status::moving(&line, terminal::size().cols));
                 self.is_moving = true;
             }
             Show::Moving(None) => self.erase(),
@@ -123,7 +124,7 @@ impl Shown {
 
     fn erase(&mut self) {
         if std::mem::take(&mut self.is_moving) {
-            eprint!("{}", status::MOVED);
+            say(status::MOVED);
         }
     }
 }

@@ -18,6 +18,7 @@ use super::events::EventLog;
 use super::host::{Chatter, HELD_BACK, MOST_LINES, Said};
 use super::input::Heard;
 use super::keyboard::Keyboard;
+use super::output;
 use super::painter::{Brush, Paint, Painter, Trouble};
 use super::setting::{Setting, Volume};
 use super::signals::{Signals, Told};
@@ -205,8 +206,8 @@ impl Job {
         }
         self.wants_retry = false;
         let was_attached = self.session.replace(session.to_owned()).is_some();
-        if !was_attached && let Err(line) = self.keyboard.start(&self.setting, &self.is_away) {
-            self.fail(line);
+        if !was_attached && let Err(trouble) = self.keyboard.start(&self.setting, &self.is_away) {
+            self.trouble(trouble);
         }
         let outage = self.outage.take().filter(|outage| outage.is_told);
         if let Some(outage) = &outage {
@@ -221,8 +222,8 @@ impl Job {
     }
 
     fn reclaim(&mut self) {
-        if let Err(line) = self.keyboard.reclaim() {
-            self.fail(line);
+        if let Err(trouble) = self.keyboard.reclaim() {
+            self.trouble(trouble);
         }
     }
 
@@ -232,7 +233,7 @@ impl Job {
             Heard::Request(Request::Retry) => self.retry(),
             Heard::Request(Request::Suspend) => self.keyboard.suspend(),
             Heard::Request(Request::Help) => self.paint(Paint::Line(HELP.join("\r\n"))),
-            Heard::Hangup => self.leave(129),
+            Heard::Hangup => self.trouble(Trouble::Hangup),
         }
     }
 
@@ -247,8 +248,7 @@ impl Job {
             Told::Continued => match self.keyboard.resume() {
                 Ok(true) => self.resized(),
                 Ok(false) => {}
-                // The terminal is gone, of which its own signal may still be on its way.
-                Err(_) => self.leave(129),
+                Err(trouble) => self.trouble(trouble),
             },
         }
     }
@@ -261,37 +261,38 @@ impl Job {
 
     /// With a terminal, ^C is a key for the process; the signal comes from elsewhere.
     fn stays_when_interrupted(&self) -> bool {
-        self.setting.is_attached_to || (self.setting.has_terminal && self.session.is_some())
+        self.setting.has_terminal && self.session.is_some()
     }
 
     fn trouble(&mut self, trouble: Trouble) {
         match trouble {
             // What a process gets that writes to a pipe that nobody reads.
+            Trouble::Hangup => self.leave(128 + 1),
             Trouble::BrokenPipe => self.close(Ending::silent(128 + 13)),
-            Trouble::Failed(error) => self.fail(format!("stdout cannot be written: {error}")),
+            Trouble::Failed(line) => self.close(Ending::failed(line)),
         }
     }
 
-    fn fail(&mut self, line: String) {
-        self.close(Ending::failed(line));
+    fn leave(&mut self, code: u8) {
+        self.leave_because(Ending::silent(code));
     }
 
     /// Leaves the process running.
-    fn leave(&mut self, code: u8) {
-        let ending = match &self.session {
-            Some(_) => {
-                Ending::told(code, format!("the process stays; to come back: {}", self.again()))
-            }
-            None => Ending::silent(code),
-        };
-        self.left.get_or_insert(ending);
+    fn leave_because(&mut self, Ending { code, line }: Ending) {
+        let stays = format!("the process stays; to come back: {}", self.again());
+        let lines = line.into_iter().chain(self.session.is_some().then_some(stays));
+        let line = lines.reduce(|reason, stays| format!("{reason}; {stays}"));
+        self.left.get_or_insert(Ending { code, line });
         self.paint(Paint::Stop);
         self.control.detach();
         self.end_soon();
     }
 
-    /// Ends the process. A second time means that nobody waits for the answer.
+    /// Ends the process, if it is this rejoin's. A second time means that nobody waits for the answer.
     fn close(&mut self, ending: Ending) {
+        if self.setting.is_attached_to {
+            return self.leave_because(ending);
+        }
         self.is_over = self.left.is_some();
         self.left.get_or_insert(ending);
         self.control.close();
@@ -388,7 +389,7 @@ impl Job {
         }
         if raw.is_some() && ended.line.is_some() {
             // The program may have left the cursor anywhere.
-            eprint!("\r\n");
+            output::say("\r\n");
         }
         drop(raw);
         if let Some(log) = log {

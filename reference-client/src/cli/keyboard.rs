@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 
 use super::escape::Escapes;
 use super::input::{self, Heard, Keys};
-use super::painter::{Brush, Paint};
+use super::painter::{Brush, Paint, Trouble};
 use super::setting::{Setting, Source};
 use super::stdin::{self, Pause};
 use super::terminal::RawMode;
@@ -42,14 +42,15 @@ impl Keyboard {
         &mut self,
         setting: &Setting,
         is_away: &Arc<AtomicBool>,
-    ) -> Result<(), String> {
+    ) -> Result<(), Trouble> {
         let Some((input, heard)) = self.input.take() else { return Ok(()) };
         if setting.source == Source::Nothing {
             tokio::spawn(input::pipe(None, input));
             return Ok(());
         }
         let started = stdin::start();
-        let (chunks, pause) = started.map_err(|error| format!("stdin cannot be read: {error}"))?;
+        let unread = |error| Trouble::Failed(format!("stdin cannot be read: {error}"));
+        let (chunks, pause) = started.map_err(unread)?;
         self.pause = Some(pause);
         if setting.source == Source::Pipe {
             tokio::spawn(input::pipe(Some(chunks), input));
@@ -78,7 +79,7 @@ impl Keyboard {
     }
 
     /// Ssh has asked for what it needed, or has given up.
-    pub(crate) fn reclaim(&mut self) -> Result<(), String> {
+    pub(crate) fn reclaim(&mut self) -> Result<(), Trouble> {
         if !std::mem::take(&mut self.is_lent) {
             return Ok(());
         }
@@ -94,7 +95,7 @@ impl Keyboard {
     }
 
     /// After a stop, the terminal is in whatever mode others left it in. Says whether it is one.
-    pub(crate) fn resume(&mut self) -> Result<bool, String> {
+    pub(crate) fn resume(&mut self) -> Result<bool, Trouble> {
         if self.pause.is_none() || self.is_lent || !self.is_keys() {
             return Ok(false);
         }
@@ -105,11 +106,11 @@ impl Keyboard {
         self.raw.is_some() || self.pause.as_ref().is_some_and(Pause::is_set)
     }
 
-    fn make_raw(&mut self) -> Result<(), String> {
+    fn make_raw(&mut self) -> Result<(), Trouble> {
         // First, for leaving it undoes whatever mode there is.
         self.raw = None;
-        let raw = RawMode::enter();
-        self.raw = Some(raw.map_err(|error| format!("the terminal cannot be made raw: {error}"))?);
+        // A terminal lets itself be made raw as long as it is there.
+        self.raw = Some(RawMode::enter().map_err(|_| Trouble::Hangup)?);
         self.paint(Paint::Raw(true));
         self.set_paused(false);
         Ok(())

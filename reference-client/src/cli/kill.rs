@@ -7,6 +7,7 @@ use rejoin_client::{Incarnation, Session, Tenure};
 use super::args::{Kill, SessionOptions, WhichLane};
 use super::aside::Aside;
 use super::listing::{self, Row};
+use super::output::say;
 use super::remote::{print, rows};
 use super::run::{self, Fallible};
 use super::words::{self, Ending};
@@ -48,7 +49,7 @@ fn told(row: &Row, ended: &Ending, before: Ending) -> Ending {
         return if before.code == 0 { printed } else { before };
     };
     if let Some(line) = before.line {
-        eprintln!("rejoin: {line}");
+        say(format_args!("rejoin: {line}\n"));
     }
     Ending::told(ended.code, format!("{id}: {line}"))
 }
@@ -59,8 +60,10 @@ fn is_somebody_there() -> bool {
 
 fn is_wanted(rows: &[Row], destination: &str) -> bool {
     let destination = super::quote::shown(destination);
-    eprint!("{}", listing::table(rows, None));
-    eprint!("End all of this on {destination}, with everything that it has started? [y/N] ");
+    say(listing::table(rows, None));
+    say(format_args!(
+        "End all of this on {destination}, with everything that it has started? [y/N] "
+    ));
     let mut answer = String::new();
     // Without an answer, it is no.
     let _ = std::io::stdin().read_line(&mut answer);

@@ -80,7 +80,7 @@ fn act(cli: Cli) -> ExitCode {
         Some(Action::Server { words }) => return rejoin_server::run(words, &["__server"]),
     };
     if let Some(line) = ending.line {
-        eprintln!("rejoin: {line}");
+        output::say(format_args!("rejoin: {line}\n"));
     }
     ExitCode::from(ending.code)
 }

@@ -1,16 +1,24 @@
 //! Writes to descriptors without holding up the runtime.
 
-use std::io;
+use std::fmt::Display;
+use std::io::{self, Write as _};
 use std::os::fd::{AsFd, BorrowedFd};
 
 use bytes::Bytes;
 use rejoin_client::Stream;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::{Errno, write};
+use rustix::termios::isatty;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::unix::pipe;
 
 use super::standard;
+
+/// Says something on stderr. If that cannot be written - its terminal was closed -, nobody is there to
+/// hear of it.
+pub(crate) fn say(text: impl Display) {
+    let _ = write!(io::stderr(), "{text}");
+}
 
 /// What a pipe that can be written takes without blocking, whatever else it holds (`PIPE_BUF`).
 const ATOMIC: usize = 4096;
@@ -20,11 +28,19 @@ pub(crate) struct Sink {
     stream: Stream,
     /// The stream, where the runtime can wait for it.
     watched: Option<pipe::Sender>,
+    was_terminal: bool,
 }
 
 impl Sink {
     pub(crate) fn new(stream: Stream) -> Self {
-        Self { stream, watched: standard::writer(descriptor(stream)) }
+        let (watched, was_terminal) =
+            (standard::writer(descriptor(stream)), isatty(descriptor(stream)));
+        Self { stream, watched, was_terminal }
+    }
+
+    /// Whether it was a terminal to begin with. One that is gone is none.
+    pub(crate) fn was_terminal(&self) -> bool {
+        self.was_terminal
     }
 
     /// Writes all of it, and comes back when it is written.

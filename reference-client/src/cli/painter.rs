@@ -46,9 +46,11 @@ pub(crate) struct Style {
 /// What the main task has to know.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Trouble {
+    /// The terminal is gone. The signal that says so may still be on its way.
+    Hangup,
     /// Nobody reads stdout any more.
     BrokenPipe,
-    /// Stdout cannot be written: a disk is full.
+    /// Something else: a disk is full.
     Failed(String),
 }
 
@@ -139,7 +141,8 @@ impl Painter {
         self.is_stopped = true;
         let trouble = match error.kind() {
             io::ErrorKind::BrokenPipe => Trouble::BrokenPipe,
-            _ => Trouble::Failed(error.to_string()),
+            _ if self.stdout.was_terminal() => Trouble::Hangup,
+            _ => Trouble::Failed(format!("stdout cannot be written: {error}")),
         };
         // The main task listens for as long as there is output.
         let _ = self.trouble.send(trouble);

@@ -13,6 +13,7 @@ use super::args::{LinkOptions, ProcessOptions, Run, SessionOptions, WhenLost, Wh
 use super::events::EventLog;
 use super::host::Host;
 use super::job;
+use super::output;
 use super::quote;
 use super::setting::Setting;
 use super::ssh_options::{SshOptions, TerminalWish};
@@ -93,7 +94,9 @@ fn has_terminal(options: &SshOptions, command: &Command, standard: Standard) -> 
     let has_command = *command != Command::LoginShell;
     let wish = options.terminal();
     if wish == TerminalWish::Yes && !has_stdin && !options.has('q') {
-        eprintln!("rejoin: the process gets no terminal, since stdin is none: -tt gives it one");
+        output::say(
+            "rejoin: the process gets no terminal, since stdin is none: -tt gives it one\n",
+        );
     }
     terminal::is_wanted(wish, has_command, has_stdin)
 }

@@ -1,5 +1,9 @@
 //! A client whose output nobody reads: the process waits, memory stays bounded, nothing is lost.
 
+use std::process::Stdio;
+
+use rejoin_ssh::testing::Signal;
+
 use crate::output::assert_same;
 use crate::support::{Client, Host, is_alive, memory, until};
 
@@ -71,6 +75,31 @@ fn a_reader_who_goes_away_ends_the_process_as_a_closed_pipe_does() {
     assert_eq!(client.status(), 128 + 13);
     until("the process is gone", || !is_alive(pid));
     assert_eq!(client.stderr(), "");
+}
+
+#[test]
+fn a_process_that_was_there_before_stays_when_what_it_writes_cannot_be_written() {
+    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    let host = Host::start();
+    let mut first = host.plan().run("exec yes");
+    let server = host.server_pid();
+    first.until_written(1);
+    first.signal(Signal::TERM);
+    assert_eq!(first.status(), 128 + 15);
+    let full = || std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let (reader, nobody) = std::io::pipe().unwrap();
+    drop(reader);
+    for (stdout, status) in [(Stdio::from(full()), 255), (Stdio::from(nobody), 128 + 13)] {
+        let plan = host.plan().subcommand("attach").change(|command| {
+            command.stdout(stdout);
+        });
+        let mut back = plan.run_words::<&str>([]);
+        assert_eq!(back.status(), status, "{}", back.stderr());
+        assert!(back.stderr().contains("the process stays; to come back:"), "{}", back.stderr());
+        host.until_session_is("detached");
+        assert_eq!(host.server_pid(), server);
+    }
+    host.end_sessions();
 }
 
 #[test]

@@ -3,7 +3,9 @@
 use std::fs;
 
 use crate::output::numbers;
-use crate::support::{Host, Tmux, needed, until};
+use rejoin_ssh::testing::Signal;
+
+use crate::support::{Host, Terminal, Tmux, needed, until};
 
 /// A shell that prints nothing of the user's own.
 const SHELL: &str = "PS1='$ ' exec sh -i";
@@ -170,4 +172,40 @@ fn an_interrupt_reaches_the_program_and_an_escape_leaves_it() {
     tmux.until_seen("the process stays");
     host.until_session_is("detached");
     host.end_sessions();
+}
+
+/// Closes terminals several times: which of all that tells a client of it comes first is chance.
+fn closed_with_a_process_that_stays(
+    command: &str,
+    seen: &str,
+    before: impl Fn(&crate::support::Client),
+) {
+    rejoin_ssh::needs!("ssh", "sshd", "ps", "setsid");
+    let host = Host::start();
+    for _ in 0..8 {
+        let (mut terminal, mut client) = Terminal::rejoin(&host, command);
+        terminal.until_seen(seen);
+        let server = host.server_pid();
+        before(&client);
+        drop(terminal);
+        assert_eq!(client.status(), 129, "{}", client.stderr());
+        host.until_session_is("detached");
+        assert_eq!(host.server_pid(), server);
+        host.end_sessions();
+    }
+}
+
+#[test]
+fn a_terminal_that_is_closed_leaves_the_process() {
+    closed_with_a_process_that_stays(SHELL, "$", |_| {});
+}
+
+#[test]
+fn a_terminal_that_is_closed_before_a_stopped_client_leaves_the_process() {
+    closed_with_a_process_that_stays(SHELL, "$", |client| client.signal(Signal::STOP));
+}
+
+#[test]
+fn a_terminal_that_is_closed_in_the_middle_of_output_leaves_the_process() {
+    closed_with_a_process_that_stays("exec yes", "y", |_| {});
 }

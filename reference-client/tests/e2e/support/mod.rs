@@ -7,6 +7,7 @@ mod processes;
 mod programs;
 mod raw;
 mod sharing;
+mod terminal;
 mod tmux;
 mod wait;
 
@@ -17,5 +18,6 @@ pub(crate) use processes::{command_lines, is_alive, kill, memory};
 pub(crate) use programs::{needed, next_version, rejoin, rejoin_server, stripped};
 pub(crate) use raw::{Raw, Wishes, frame_bytes};
 pub(crate) use sharing::{Sharing, Talk};
+pub(crate) use terminal::Terminal;
 pub(crate) use tmux::Tmux;
 pub(crate) use wait::{LIMIT, until, until_some, within};

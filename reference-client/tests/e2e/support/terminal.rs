@@ -1,0 +1,50 @@
+//! A terminal that can be closed.
+
+use std::fs::{File, OpenOptions};
+use std::io::Read as _;
+use std::path::Path;
+use std::process::Command;
+
+use rustix::fs::OFlags;
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+
+use super::client::Client;
+use super::host::Host;
+use super::programs::rejoin;
+
+/// The side where the person would sit. Dropping it closes the terminal.
+pub(crate) struct Terminal(File);
+
+impl Terminal {
+    /// Runs `rejoin -t` as the process that the terminal belongs to, with a command.
+    pub(crate) fn rejoin(host: &Host, command: &str) -> (Self, Client) {
+        let person =
+            openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
+        grantpt(&person).unwrap();
+        unlockpt(&person).unwrap();
+        let name = ptsname(&person, Vec::new()).unwrap().into_string().unwrap();
+        let attach = |command: &mut Command| {
+            // Not to become the terminal of the tests.
+            let no_owner = i32::try_from(OFlags::NOCTTY.bits()).unwrap();
+            let mut open = OpenOptions::new();
+            open.read(true).write(true);
+            let line =
+                std::os::unix::fs::OpenOptionsExt::custom_flags(&mut open, no_owner).open(name);
+            let line = line.unwrap();
+            command.stdin(line.try_clone().unwrap()).stdout(line);
+        };
+        let plan = host.plan().program(Path::new("setsid"));
+        let plan = plan.with(["--ctty".as_ref(), rejoin().as_os_str(), "-t".as_ref()]);
+        (Self(person.into()), plan.change(attach).run(command))
+    }
+
+    /// Waits until this is to be seen, and looks at no more.
+    pub(crate) fn until_seen(&mut self, text: &str) {
+        let mut seen = String::new();
+        while !seen.contains(text) {
+            let mut chunk = [0; 256];
+            let length = self.0.read(&mut chunk).expect("the terminal is open");
+            seen.push_str(&String::from_utf8_lossy(&chunk[..length]));
+        }
+    }
+}
