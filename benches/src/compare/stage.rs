@@ -10,7 +10,6 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use rejoin_ssh::testing::{Agent, Relay, Signal, Sshd};
-use rustix::process::{Pid, kill_process};
 use tokio::runtime::Runtime;
 
 use super::datagrams::Datagrams;
@@ -222,13 +221,9 @@ impl Stage {
 
     /// Kills the processes of sshd that serve connections, and says when.
     pub(super) fn kill_connections(&self) -> io::Result<Instant> {
-        let sessions: Vec<Pid> = self.sshd.sessions()?;
-        let at = Instant::now();
-        for pid in sessions {
-            // It may have ended by itself since it was listed.
-            let _ = kill_process(pid, Signal::KILL);
-        }
-        Ok(at)
+        self.sshd.kill_sessions(Signal::KILL)?;
+        // Not before: that they have to be found first is nobody's time.
+        Ok(Instant::now())
     }
 
     /// What runs on the host for its users.

@@ -112,7 +112,13 @@ fn until_ready<T>(
 pub(super) struct Process {
     pub(super) parent: Option<Pid>,
     pub(super) pid: Pid,
-    pub(super) name: String,
+    name: String,
+}
+
+impl Process {
+    pub(super) fn is_sshd(&self) -> bool {
+        self.name.starts_with("sshd")
+    }
 }
 
 /// Every process, from `ps`, which every Unix has: `/proc` is Linux's alone.

@@ -6,7 +6,7 @@ use std::fs;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::unix::fs::DirBuilderExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 
@@ -14,8 +14,11 @@ use rustix::process::{Pid, Signal, geteuid, kill_process};
 
 use super::SshServer;
 use super::files::{Files, KeyKind, make_key, needed};
-use super::listener::{Listener, Log, processes};
+use super::listener::{Listener, Log, Process, processes};
 use super::other::{Other, OtherServer};
+
+/// Names an sshd to use in the place of the system's.
+const OTHER: &str = "REJOIN_SSHD";
 
 /// Another program may take the port between its choice and sshd's bind.
 const PORT_TRIES: usize = 5;
@@ -160,22 +163,30 @@ impl Sshd {
         self.listener.pid()
     }
 
-    /// The processes that serve its connections.
+    /// The processes that serve its connections, one for each.
     pub fn sessions(&self) -> io::Result<Vec<Pid>> {
-        let listener = self.listener.pid();
-        let mut processes = processes()?;
-        // Numbers are reused: of the survivors, only what still is an sshd counts.
-        processes.retain(|process| {
-            process.parent == Some(listener)
-                || self.survivors.contains(&process.pid) && process.name.contains("sshd")
-        });
-        Ok(processes.into_iter().map(|process| process.pid).collect())
+        Ok(self.sessions_among(&processes()?))
     }
 
-    /// Sends a signal to every process that serves a connection, and says how many there were.
+    fn sessions_among(&self, processes: &[Process]) -> Vec<Pid> {
+        let listener = self.listener.pid();
+        // Numbers are reused: of the survivors, only what still is an sshd counts.
+        let is_session = |process: &&Process| {
+            process.parent == Some(listener)
+                || self.survivors.contains(&process.pid) && process.is_sshd()
+        };
+        processes.iter().filter(is_session).map(|process| process.pid).collect()
+    }
+
+    /// Sends a signal to every process that serves a connection, and says how many connections there were.
     pub fn kill_sessions(&self, signal: Signal) -> io::Result<usize> {
-        let sessions = self.sessions()?;
-        for &pid in &sessions {
+        let processes = processes()?;
+        let sessions = self.sessions_among(&processes);
+        // It is them that have the connection, where sshd separates privileges.
+        let children = processes.iter().filter(|process| {
+            process.is_sshd() && process.parent.is_some_and(|parent| sessions.contains(&parent))
+        });
+        for pid in sessions.iter().copied().chain(children.map(|process| process.pid)) {
             // It may have ended by itself since it was listed.
             let _ = kill_process(pid, signal);
         }
@@ -274,14 +285,29 @@ fn config(files: &Files, addr: SocketAddr, lines: &[String]) -> String {
 /// Starts the process that listens, and returns once it does.
 fn listen(files: &Files, log: &Log) -> io::Result<Listener> {
     // By its full path, since it runs itself again for every connection.
-    let mut command = Command::new(sshd_program()?);
-    command.args(["-D", "-e", "-f"]).arg(files.path("sshd_config"));
+    let program = sshd_program()?;
+    let mut command = Command::new(&program);
+    command.args(["-D", "-e", "-f"]).arg(files.path("sshd_config")).args(parts(&program));
     let is_ready = |line: &str| line.starts_with("Server listening on").then_some(());
     Ok(Listener::start(&mut command, log, is_ready)?.0)
 }
 
 fn sshd_program() -> io::Result<PathBuf> {
+    if let Some(other) = std::env::var_os(OTHER) {
+        return Ok(other.into());
+    }
     let places = ["/usr/sbin/sshd", "/usr/local/sbin/sshd", "/usr/bin/sshd", "/sbin/sshd"];
     let found = places.iter().map(PathBuf::from).find(|path| path.exists());
     found.ok_or_else(|| needed("sshd", &io::Error::from(io::ErrorKind::NotFound)))
+}
+
+/// Newer ones consist of several programs, and look for the others where they were to be installed.
+fn parts(sshd: &Path) -> Vec<String> {
+    let prefix = sshd.parent().and_then(Path::parent).filter(|_| std::env::var_os(OTHER).is_some());
+    let parts = [("SshdSessionPath", "sshd-session"), ("SshdAuthPath", "sshd-auth")];
+    let options = parts.into_iter().filter_map(|(option, part)| {
+        let path = prefix?.join("lib/openssh").join(part);
+        path.exists().then(|| format!("-o{option}={}", path.display()))
+    });
+    options.collect()
 }
