@@ -5,11 +5,12 @@
 mod common;
 
 use std::fs;
+use std::process::Command;
 
 use common::lane::{Lane, OURS, echo, failure};
 use common::{Echo, in_time, ssh_at, until, wild_bytes};
 use rejoin_ssh::needs;
-use rejoin_ssh::testing::{Random, Sshd};
+use rejoin_ssh::testing::{Fault, Piece, Random, Sshd, Way};
 use rejoin_ssh::{Attempt, Connect as _, FastNews, Ineligible, LinkErrorKind};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
@@ -216,6 +217,33 @@ async fn a_server_with_better_methods_than_it_had_is_told_nothing_and_learnt_ane
     assert!(!log.iter().any(|line| line.contains("userauth")), "{log:#?}");
 }
 
+/// Another one of the user's keys, which the host admits, too.
+#[tokio::test]
+async fn a_host_cannot_name_a_key_that_ssh_would_not_use_with_it() {
+    needs!("ssh", "sshd", "ps", "ssh-agent", "ssh-keygen");
+    let dir = tempfile::tempdir().unwrap();
+    let (other, say) = (dir.path().join("other"), dir.path().join("say"));
+    let run = |words: &[&str]| Command::new("ssh-keygen").args(words).output().unwrap().stdout;
+    run(&["-q", "-t", "ed25519", "-N", "", "-f", other.to_str().unwrap()]);
+    let told = run(&["-l", "-f", other.to_str().unwrap()]);
+    let fingerprint = str::from_utf8(&told).unwrap().split(' ').nth(1).unwrap();
+    let accepted = format!("debug1: Server accepts key: {} ED25519 {fingerprint}", other.display());
+    for place in ["", " agent"] {
+        let lane = Lane::to(Sshd::builder().force_command(&format!("sh {}", say.display()))).await;
+        fs::write(&say, format!("echo '{accepted}{place}' >&2")).unwrap();
+        let authorized = lane.sshd.user_key().with_file_name("authorized_keys");
+        let admitted =
+            [&authorized, &other.with_extension("pub")].map(|path| fs::read(path).unwrap());
+        fs::write(&authorized, admitted.concat()).unwrap();
+        lane.agent.add(&other).unwrap();
+        let connector = lane.connector("exec cat");
+        connector.learn();
+        until("it is told", || !lane.news().is_empty()).await;
+        assert_eq!(lane.news()[..], [FastNews::Ineligible(Ineligible::NoKey)], "{place}");
+        assert_eq!(lane.logins(), 0);
+    }
+}
+
 /// What a host runs here sees what any account of this machine does.
 #[tokio::test]
 async fn the_word_behind_which_keys_are_reported_stands_on_no_command_line() {
@@ -266,27 +294,30 @@ async fn a_host_that_is_too_busy_to_identify_itself_is_still_known() {
 #[tokio::test]
 async fn a_connection_that_is_lost_says_nothing_about_the_host_until_the_third_in_a_row() {
     needs!("ssh", "sshd", "ps", "ssh-agent");
-    // Within the server's first flight, and behind all of the client's.
-    for bytes in [100, 2500] {
+    // Within what the server is like, and within its half of the key exchange.
+    for bytes in [100, 1500] {
         let lane = Lane::start().await;
         let connector = lane.connector("exec cat");
+        let cut = move |piece: &mut Piece| {
+            (piece.way == Way::ToClient && piece.ends_at(bytes)).then_some(Fault::Reset)
+        };
         lane.learn(&connector).await;
         for _ in 0..2 {
-            lane.relay.cut_after(bytes);
+            lane.relay.meddle(cut);
             let error = failure(&connector).await;
             assert_eq!(error.kind, LinkErrorKind::Unreachable, "{error:?}");
-            lane.relay.cut_plan(|_| None);
+            lane.relay.meddle(|_| None);
         }
         echo(&connector).await.say(b"as if nothing had been").await;
         // A reset may be faster than what the host has said, and then it is as if it had said nothing.
         let mut failures = 0;
-        lane.relay.cut_after(bytes);
+        lane.relay.meddle(cut);
         while connector.fast().is_some() {
             failure(&connector).await;
             failures += 1;
         }
         assert!(failures >= 3, "{failures}");
-        lane.relay.cut_plan(|_| None);
+        lane.relay.meddle(|_| None);
         Echo::start(&connector, Attempt::Reconnect).await;
     }
 }

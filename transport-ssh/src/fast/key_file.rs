@@ -127,6 +127,23 @@ fn wanted(key: &UserKey) -> Result<Vec<u8>, Unusable> {
     Ok(within.unwrap_or_else(|| key.blob.clone()))
 }
 
+/// The public halves, certificates among them, of the keys that ssh finds by these files' names: beside
+/// them or in them. What cannot be read has none.
+pub(super) async fn public_halves(files: Vec<PathBuf>) -> Vec<Vec<u8>> {
+    let all = in_time(move || Ok(files.iter().flat_map(|file| halves(file)).collect()));
+    all.await.unwrap_or_default()
+}
+
+fn halves(file: &Path) -> impl Iterator<Item = Vec<u8>> {
+    let lines = ["", ".pub", "-cert.pub"].map(|end| {
+        let mut path = file.as_os_str().to_owned();
+        path.push(end);
+        blob(&read(path.as_ref(), Access::Anybody).ok()?)
+    });
+    let private = || PrivateKey::parse(&read(file, Access::OwnerAlone).ok()?).ok();
+    lines.into_iter().flatten().chain(private().map(|private| private.public()))
+}
+
 /// Does this where it holds up nobody else.
 async fn in_time<T: Send + 'static>(
     work: impl FnOnce() -> io::Result<T> + Send + 'static,

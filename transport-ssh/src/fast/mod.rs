@@ -15,6 +15,7 @@
 
 mod agent;
 mod eligible;
+mod identities;
 mod key_file;
 mod lane;
 mod memo;

@@ -89,14 +89,15 @@ impl Pin {
     }
 }
 
-/// What ssh did.
+/// What ssh did, as far as it is heard.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Login {
     pub(super) pin: Pin,
     pub(super) key: Accepted,
 }
 
-/// The key that the host accepted, as ssh names it.
+/// The key that the host accepted, as ssh names it. The host may have forged that: what ssh would not use is
+/// not to be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Accepted {
     pub(super) is_certificate: bool,
@@ -268,9 +269,8 @@ struct Heard {
     pin: Option<Pin>,
     /// Whether it told others as well, or something that is no key.
     is_unclear: bool,
-    /// Those that ssh means to try, told before the host can print anything.
-    offered: Vec<Accepted>,
     has_host_spoken: bool,
+    /// Or so it reads: it may be the host that says so.
     accepted: Option<Accepted>,
     last: String,
 }
@@ -281,7 +281,6 @@ impl Heard {
             secret,
             pin: None,
             is_unclear: false,
-            offered: Vec::new(),
             has_host_spoken: false,
             accepted: None,
             last: String::new(),
@@ -293,16 +292,11 @@ impl Heard {
             if !self.has_host_spoken {
                 self.host_key(told.trim_start());
             }
-        } else if let Some(key) = line.strip_prefix("debug1: Will attempt key: ") {
-            if !self.has_host_spoken {
-                self.offered.extend(Accepted::parse(key));
-            }
         } else if line.starts_with("debug1: SSH2_MSG_SERVICE_ACCEPT received") {
-            // From here on the host's banner may stand among these lines.
+            // From here on, what the host has ssh print may stand among these lines.
             self.has_host_spoken = true;
         } else if let Some(key) = line.strip_prefix("debug1: Server accepts key: ") {
-            let accepted = Accepted::parse(key).filter(|key| self.offered.contains(key));
-            self.accepted = accepted.filter(|_| self.has_host_spoken);
+            self.accepted = Accepted::parse(key);
         } else if !crate::details::is_detail(line) && !line.trim().is_empty() {
             self.last = printable(line);
         }

@@ -1,13 +1,12 @@
 //! What signs for the user: an agent, or a file.
 
-use std::env;
 use std::io;
-use std::path::PathBuf;
 
 use rejoin_ssh2::UserKey;
 
 use super::agent::Agent;
 use super::eligible::Ineligible;
+use super::identities::Identities;
 use super::key_file::{KeyFile, Unusable};
 use super::pin::{self, Source};
 use crate::error::printable;
@@ -50,6 +49,7 @@ impl Signer {
 
 /// What could sign, before it is known which key the host accepts.
 pub(super) struct Candidates {
+    identities: Identities,
     agent: Option<(Agent, Vec<Vec<u8>>)>,
 }
 
@@ -59,13 +59,14 @@ impl Candidates {
     /// # Errors
     /// Why there are none: then there need be no login.
     pub(super) async fn of(resolved: &Resolved) -> Result<Self, Ineligible> {
+        let identities = Identities::of(resolved);
         let agent = match Agent::of(resolved) {
-            Some(agent) => of_agent(agent).await,
+            Some(agent) => of_agent(agent, &identities).await,
             None => Err(Ineligible::NoAgent),
         };
         match agent {
-            Err(why) if !has_file(resolved) => Err(why),
-            agent => Ok(Self { agent: agent.ok() }),
+            Err(why) if !identities.may_be_files() => Err(why),
+            agent => Ok(Self { identities, agent: agent.ok() }),
         }
     }
 
@@ -80,6 +81,7 @@ impl Candidates {
                 let (agent, keys) = self.agent.ok_or(Ineligible::NoKey)?;
                 Ok((Signer::Agent(agent), keys))
             }
+            Source::File(path) if !self.identities.has_file(path) => Err(Ineligible::NoKey),
             Source::File(path) => {
                 let file = KeyFile::new(path.clone());
                 // Whether it can sign is to be known, whatever it signs for.
@@ -94,8 +96,12 @@ impl Candidates {
     }
 }
 
-async fn of_agent(agent: Agent) -> Result<(Agent, Vec<Vec<u8>>), Ineligible> {
+async fn of_agent(
+    agent: Agent,
+    identities: &Identities,
+) -> Result<(Agent, Vec<Vec<u8>>), Ineligible> {
     let keys = agent.keys().await.map_err(|error| Ineligible::Agent(error.to_string()))?;
+    let keys = identities.among(keys).await;
     pin::check_keys(&keys)?;
     Ok((agent, keys))
 }
@@ -103,16 +109,4 @@ async fn of_agent(agent: Agent) -> Result<(Agent, Vec<Vec<u8>>), Ineligible> {
 fn unfit(file: &KeyFile, error: &io::Error) -> Ineligible {
     let why = printable(&format!("{file}: {error}"));
     if Unusable::of(error).is_some() { Ineligible::KeyFile(why) } else { Ineligible::Learning(why) }
-}
-
-/// Whether ssh may have a key in a file.
-fn has_file(resolved: &Resolved) -> bool {
-    resolved.get_all("identityfile").any(|named| {
-        let path = match named.strip_prefix("~/") {
-            Some(rest) => env::var_os("HOME").map(|home| PathBuf::from(home).join(rest)),
-            None => Some(named.into()),
-        };
-        // What ssh would have to fill in may be anything.
-        named.contains(['%', '{']) || path.is_some_and(|path| path.is_file())
-    })
 }
