@@ -109,8 +109,10 @@ struct Job {
     /// When to look again.
     due: Option<Instant>,
     ending: Option<Ending>,
-    /// How the user ended it.
+    /// How it was ended from here.
     left: Option<Ending>,
+    /// Whether the process is to stay then.
+    is_left_running: bool,
     leave_by: Option<Instant>,
     is_over: bool,
 }
@@ -137,6 +139,7 @@ impl Job {
             due: None,
             ending: None,
             left: None,
+            is_left_running: false,
             leave_by: None,
             is_over: false,
         }
@@ -278,11 +281,9 @@ impl Job {
     }
 
     /// Leaves the process running.
-    fn leave_because(&mut self, Ending { code, line }: Ending) {
-        let stays = format!("the process stays; to come back: {}", self.again());
-        let lines = line.into_iter().chain(self.session.is_some().then_some(stays));
-        let line = lines.reduce(|reason, stays| format!("{reason}; {stays}"));
-        self.left.get_or_insert(Ending { code, line });
+    fn leave_because(&mut self, ending: Ending) {
+        self.is_left_running |= self.left.is_none();
+        self.left.get_or_insert(ending);
         self.paint(Paint::Stop);
         self.control.detach();
         self.end_soon();
@@ -364,6 +365,13 @@ impl Job {
         let _ = self.brush.send(paint);
     }
 
+    /// What is said where the process stays, if there is one.
+    fn stays(&self) -> Option<String> {
+        let is_there = self.session.is_some() || self.setting.is_attached_to;
+        let is_left = self.is_left_running && is_there;
+        is_left.then(|| format!("the process stays; to come back: {}", self.again()))
+    }
+
     fn again(&self) -> String {
         let session = self.session.as_deref().map(words::short).unwrap_or_default();
         format!("{} {session}", self.setting.attach).trim_end().to_owned()
@@ -371,9 +379,11 @@ impl Job {
 
     /// Has everything written, gives the terminal back, and says how it ended.
     async fn finish(self, painter: JoinHandle<()>, signals: Signals) -> Ending {
+        let stays = self.stays();
         let Self { brush, keyboard, log, ending, left, session, .. } = self;
         let patience = left.as_ref().map(|_| LEAVING);
         let mut ended = match (left, ending) {
+            (Some(left), _) if stays.is_some() => left.and(stays),
             (Some(left), Some(ending)) if session.is_some() && left.line.is_none() => {
                 Ending { code: left.code, ..ending }
             }

@@ -29,6 +29,12 @@ impl Ending {
         Self::told(FAILED, line)
     }
 
+    /// With something more to say.
+    pub(crate) fn and(self, more: Option<String>) -> Self {
+        let lines = self.line.into_iter().chain(more);
+        Self { line: lines.reduce(|line, more| format!("{line}; {more}")), ..self }
+    }
+
     /// What an event means for the end, if it is one. `again` is what to type to come back.
     pub(crate) fn of(event: &Event, again: &str) -> Option<Self> {
         Some(match event {
