@@ -1,8 +1,10 @@
 //! The user's agent: which keys it has, and their signatures.
 //!
 //! Two questions of its protocol are all that is needed (draft-ietf-sshm-ssh-agent), in the very words
-//! that the SSH client has anyway. A crate that knows the rest of it would bring key formats and
-//! cryptography of its own.
+//! that the SSH client has anyway. The crates for it (ssh-agent-lib 0.6, ssh-agent-client-rs 1.1) look into
+//! every key that the agent has, and tell none of them if one is a certificate that never expires, as
+//! those of ssh-keygen do unless they are told to, or of a kind that they do not know, as OpenSSH 10.6's
+//! ssh-mldsa44-ed25519. Here a key is bytes until ssh has logged in with it.
 
 use std::env;
 use std::io;
@@ -11,7 +13,7 @@ use std::time::Duration;
 
 use rejoin_ssh2::UserKey;
 use rejoin_ssh2::wire::{Malformed, Reader, Writer};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::UnixStream;
 use tokio::time::timeout;
 
@@ -75,19 +77,21 @@ impl Agent {
         };
         let request = Writer::message(SIGN_REQUEST).string(&key.blob).string(message);
         let answer = self.ask(&request.uint32(flags).finish()).await?;
-        let signature = parse_signature(&answer).map_err(|Malformed| unclear())?;
-        // Some agents sign with SHA-1 whatever they are asked for. The host would count that as a failure.
-        let is_asked = Reader::new(&signature).text() == Ok(scheme);
-        if is_asked { Ok(signature) } else { Err(unclear()) }
+        parse_signature(&answer, scheme).map_err(|Malformed| unclear())
     }
 
     async fn ask(&self, request: &[u8]) -> io::Result<Vec<u8>> {
-        let asked = timeout(PATIENCE, self.exchange(request)).await;
-        asked.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+        exchange(UnixStream::connect(&self.0), request).await
     }
+}
 
-    async fn exchange(&self, request: &[u8]) -> io::Result<Vec<u8>> {
-        let mut stream = UnixStream::connect(&self.0).await?;
+/// Asks one question, within the time that an agent has for all of it.
+async fn exchange<S: AsyncRead + AsyncWrite + Unpin>(
+    connected: impl Future<Output = io::Result<S>>,
+    request: &[u8],
+) -> io::Result<Vec<u8>> {
+    let asked = async {
+        let mut stream = connected.await?;
         stream.write_all(&Writer::new().string(request).finish()).await?;
         let length = usize::try_from(stream.read_u32().await?).unwrap_or(usize::MAX);
         if length > MAX_ANSWER {
@@ -96,7 +100,8 @@ impl Agent {
         let mut answer = vec![0; length];
         stream.read_exact(&mut answer).await?;
         Ok(answer)
-    }
+    };
+    timeout(PATIENCE, asked).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
 }
 
 fn unclear() -> io::Error {
@@ -117,19 +122,26 @@ fn parse_keys(answer: &[u8]) -> Result<Vec<Vec<u8>>, Malformed> {
     Ok(keys)
 }
 
-fn parse_signature(answer: &[u8]) -> Result<Vec<u8>, Malformed> {
+/// The signature, if it is by the scheme that was asked for. Some agents sign with SHA-1 whatever they are
+/// asked, which the host would count as a failure.
+fn parse_signature(answer: &[u8], scheme: &str) -> Result<Vec<u8>, Malformed> {
     let mut reader = Reader::new(answer);
     if reader.byte()? != SIGN_RESPONSE {
         return Err(Malformed);
     }
     let signature = reader.string()?.to_vec();
     reader.end()?;
-    Ok(signature)
+    if Reader::new(&signature).text()? == scheme { Ok(signature) } else { Err(Malformed) }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::future::ready;
+
+    use proptest::prelude::*;
+    use tokio::io::duplex;
     use tokio::net::UnixListener;
+    use tokio::time::sleep;
 
     use super::*;
 
@@ -180,5 +192,65 @@ mod tests {
         assert_eq!(too_long.kind(), io::ErrorKind::InvalidData);
         let silent = asked(b"\0\0\0\x04\x0c").await.unwrap_err();
         assert_eq!(silent.kind(), io::ErrorKind::TimedOut);
+    }
+
+    /// Asks one that answers after so long.
+    async fn answered_after(delay: Duration) -> io::Result<Vec<u8>> {
+        let (ours, mut theirs) = duplex(64);
+        let agent = async {
+            theirs.read_u32().await.unwrap();
+            sleep(delay).await;
+            theirs.write_all(b"\0\0\0\x01\x0c").await.unwrap();
+            // It keeps the connection.
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            answer = exchange(ready(Ok(ours)), b"?") => answer,
+            () = agent => unreachable!("it does not end"),
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_agent_has_a_third_of_a_second_and_no_more() {
+        let moment = Duration::from_millis(1);
+        assert_eq!(answered_after(PATIENCE.saturating_sub(moment)).await.unwrap(), b"\x0c");
+        let late = answered_after(PATIENCE + moment).await.unwrap_err();
+        assert_eq!(late.kind(), io::ErrorKind::TimedOut);
+    }
+
+    #[test]
+    fn a_signature_by_another_scheme_than_the_one_asked_for_is_none() {
+        let answer = |scheme: &str| {
+            let signature = Writer::new().string(scheme).string([7; 256]).finish();
+            Writer::message(SIGN_RESPONSE).string(signature).finish()
+        };
+        assert!(parse_signature(&answer("rsa-sha2-512"), "rsa-sha2-512").is_ok());
+        assert_eq!(parse_signature(&answer("ssh-rsa"), "rsa-sha2-512"), Err(Malformed));
+    }
+
+    #[test]
+    fn a_key_of_a_kind_that_nobody_knows_hides_no_other() {
+        let ed25519 = Writer::new().string("ssh-ed25519").string([7; 32]).finish();
+        let keys = [b"odd".to_vec(), Writer::new().string("ssh-new").finish(), ed25519];
+        let start = Writer::message(IDENTITIES_ANSWER).uint32(3);
+        let answer = keys.iter().fold(start, |answer, key| answer.string(key).string("comment"));
+        assert_eq!(parse_keys(&answer.finish()).unwrap(), keys);
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_an_agent_answers_is_read_within_its_bounds(
+            kind in prop_oneof![Just(IDENTITIES_ANSWER), Just(SIGN_RESPONSE), any::<u8>()],
+            rest in prop::collection::vec(prop_oneof![3 => Just(0), 1 => any::<u8>()], 0..200),
+        ) {
+            let answer = [&[kind][..], &rest].concat();
+            if let Ok(keys) = parse_keys(&answer) {
+                prop_assert_eq!(kind, IDENTITIES_ANSWER);
+                prop_assert!(keys.concat().len() <= rest.len() && keys.len() <= rest.len() / 8);
+            }
+            if let Ok(signature) = parse_signature(&answer, "ssh-ed25519") {
+                prop_assert_eq!(signature.len() + 4, rest.len());
+            }
+        }
     }
 }

@@ -1,5 +1,7 @@
 use std::os::unix::process::ExitStatusExt as _;
 
+use proptest::prelude::*;
+
 use super::*;
 
 const SECRET: &str = "5ec2e7";
@@ -169,4 +171,35 @@ fn a_certificate_says_until_when_it_is_valid() {
     assert_eq!(expiry(&certificate(1_800_000_001)), Some(at));
     assert_eq!(expiry(&certificate(u64::MAX)), None, "for ever");
     assert_eq!(expiry(&Writer::new().string("ssh-ed25519").string([7; 32]).finish()), None);
+}
+
+fn line() -> impl Strategy<Value = String> {
+    let front = prop_oneof![
+        Just("debug1: Server accepts key: "),
+        Just("debug1: SSH2_MSG_SERVICE_ACCEPT received"),
+        Just("5ec2e7 HOSTNAME "),
+        Just("5ec2e7 HOSTNAME AAAAC2s="),
+        Just("debug1: Server accepts key: /a RSA SHA256:b"),
+        Just("debug1: "),
+        Just(""),
+    ];
+    let words =
+        prop_oneof![Just("SHA256:"), Just("/a"), Just(" "), Just("agent"), Just("\\"), Just("é")];
+    let rest = prop::collection::vec(prop_oneof![words.prop_map(str::to_owned), ".{0,5}"], 0..8);
+    (front, rest).prop_map(|(front, rest)| format!("{front}{}", rest.concat()))
+}
+
+proptest! {
+    #[test]
+    fn whatever_ssh_or_its_host_prints_is_read(lines in prop::collection::vec(line(), 0..12)) {
+        let mut heard = Heard::new(SECRET.to_owned());
+        for line in &lines {
+            heard.line(line);
+        }
+        let has_pin = lines.iter().any(|line| line.starts_with("5ec2e7 HOSTNAME "));
+        let is_named = lines.iter().any(|line| line.starts_with("debug1: Server accepts key: "));
+        if heard.into_login().is_ok() {
+            prop_assert!(has_pin && is_named);
+        }
+    }
 }
