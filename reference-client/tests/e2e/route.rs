@@ -172,3 +172,28 @@ fn a_crowd_that_sshd_does_not_let_in_at_once_comes_back() {
         assert_eq!(client.finish().0, 0);
     }
 }
+
+/// OpenSSH from 9.8 on refuses who connected and did not log in, for a while.
+#[test]
+fn a_host_that_refuses_for_a_while_is_come_back_to_when_that_is_over() {
+    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    let penalty = "PerSourcePenalties noauth:5s min:4s";
+    if let Err(older) = Sshd::builder().config_line(penalty).start() {
+        assert!(older.to_string().contains("Bad configuration option"), "{older}");
+        eprintln!("PASSED OVER: this sshd has no penalties");
+        return;
+    }
+    let host = Host::with(|sshd| sshd.config_line(penalty).config_line("LogLevel VERBOSE"));
+    let mut client = host.plan().run(ECHO);
+    client.line(1);
+    drop(loitering(&host, 1));
+    let has_logged = |what: &str| host.sshd().log().iter().any(|line| line.contains(what));
+    until("the address is penalised", || has_logged("active penalty"));
+    host.cut();
+    client.nth_event("reconnecting", 3);
+    assert_eq!(client.count("attached"), 1);
+    assert!(has_logged("drop connection "));
+    client.nth_event("attached", 2);
+    assert_answers(&mut client, 2);
+    assert_eq!(client.finish().0, 0);
+}

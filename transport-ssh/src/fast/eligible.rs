@@ -37,7 +37,7 @@ pub enum Ineligible {
     SecurityKey,
     /// The kind of this key is not known here.
     UnknownKey(String),
-    /// ssh would use a key exchange or a cipher with this host that is not known here.
+    /// ssh would use a key exchange, a cipher or a kind of host key with this host that is not known here.
     Methods,
     /// The host's ssh server, which identifies itself so, is not known to bear a command that comes with
     /// the login.
@@ -69,7 +69,7 @@ impl fmt::Display for Ineligible {
             Self::SecurityKey => f.write_str("the key wants to be touched"),
             Self::UnknownKey(kind) => write!(f, "keys of the kind {kind} are not known here"),
             Self::Methods => {
-                f.write_str("ssh uses a key exchange or a cipher with it that is not known here")
+                f.write_str("ssh uses a key exchange, a cipher or a kind of host key with it that is not known here")
             }
             Self::Server(ident) => {
                 write!(f, "its ssh server is not known to bear a command that comes with the login: {ident}")
