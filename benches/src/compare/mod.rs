@@ -12,12 +12,13 @@ mod report;
 mod rivals;
 mod stage;
 mod steady;
+mod stop;
 mod terminal;
 mod wire;
 
 use std::fs;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
@@ -186,6 +187,8 @@ impl Compare {
         let (machine, rows) = (Machine::look(), Vec::new());
         eprintln!("{}, Linux {}, {network}", machine.processor(), machine.kernel);
         let mut report = Report { machine, repetitions: self.repetitions, network, rows };
+        // That there is no place for the figures is to be known before an hour of measuring.
+        self.write(&report)?;
         for millis in self.round_trips.clone() {
             let course = stage.course(Duration::from_millis(millis))?;
             for scenario in self.scenarios.clone() {
@@ -244,6 +247,7 @@ impl Compare {
             for rival in self.rivals.iter().copied().filter(|rival| scenario.applies_to(*rival)) {
                 let measured = self.once(stage, course, scenario, rival, turn);
                 stage.clear()?;
+                stage.stop.check()?;
                 note(scenario, rival, course.round_trip, &measured);
                 match measured {
                     Ok(figures) => {
@@ -283,19 +287,24 @@ impl Compare {
     }
 
     fn write(&self, report: &Report) -> io::Result<()> {
-        fs::write(&self.json, serde_json::to_vec_pretty(report)?)
+        write(&self.json, &serde_json::to_vec_pretty(report)?)
     }
 
     fn tell(&self, report: &Report) -> io::Result<()> {
         let table = report.markdown(&self.rivals);
         println!("{}", table.trim_end());
         self.write(report)?;
-        fs::write(&self.svg, chart::svg(report))?;
+        write(&self.svg, chart::svg(report).as_bytes())?;
         if !self.markdown {
             println!("\nAll figures: {}; drawn: {}", self.json.display(), self.svg.display());
         }
         Ok(())
     }
+}
+
+fn write(file: &Path, bytes: &[u8]) -> io::Result<()> {
+    let named = |error| io::Error::other(format!("{}: {error}", file.display()));
+    fs::write(file, bytes).map_err(named)
 }
 
 /// What several runs have found.

@@ -162,11 +162,12 @@ impl Report {
         }
         let _ = writeln!(
             text,
-            "\nMedians of {}; in parentheses, times what ssh takes. {}, Linux {}, {}; load {} when \
+            "\nMedians of {}; in parentheses, times what ssh takes. {}, Linux {}, {}, {}; load {} when \
              it began, {} when it ended.",
             self.repetitions,
             self.machine.processor(),
             self.machine.kernel,
+            self.machine.openssh,
             self.network,
             self.machine.load_before,
             self.machine.load_after,

@@ -14,6 +14,7 @@ use tokio::runtime::Runtime;
 
 use super::datagrams::Datagrams;
 use super::processes;
+use super::stop::Stop;
 use super::wire::Wire;
 use crate::programs::Programs;
 
@@ -21,6 +22,7 @@ use crate::programs::Programs;
 pub(super) struct Stage {
     /// Runs the relays.
     pub(super) runtime: Runtime,
+    pub(super) stop: Stop,
     pub(super) programs: Programs,
     pub(super) shpool: Option<PathBuf>,
     wires: Option<Wires>,
@@ -54,6 +56,7 @@ impl Stage {
     pub(super) fn new(programs: Programs, shpool: Option<PathBuf>) -> io::Result<Self> {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+        let stop = Stop::listen(&runtime)?;
         let folder = tempfile::TempDir::with_prefix("rejoin-compare-")?;
         let path = folder.path().display();
         let environment = format!(
@@ -76,7 +79,7 @@ impl Stage {
         let agent = Agent::start(&sshd.user_key())?;
         // The next build takes this program's place, and a session is to be started after it, too.
         fs::copy(std::env::current_exe()?, folder.path().join("program"))?;
-        let stage = Self { runtime, programs, shpool, wires, sshd, agent, folder };
+        let stage = Self { runtime, stop, programs, shpool, wires, sshd, agent, folder };
         stage.clear()?;
         Ok(stage)
     }

@@ -45,7 +45,9 @@ impl Lane {
         until("the host is learnt", || {
             let log = self.host.sshd().log();
             let ours = log.iter().rposition(|line| line.contains(OURS));
-            ours.is_some_and(|at| log[at..].iter().any(|line| line.contains("isconnect")))
+            // The host may not get to read its goodbye.
+            let is_end = |line: &String| line.contains("isconnect") || line.contains("closed by");
+            ours.is_some_and(|at| log[at..].iter().any(is_end))
         });
     }
 
