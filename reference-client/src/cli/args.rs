@@ -39,7 +39,7 @@ rejoin-server-linux-aarch64 and the like.
 The exit status is the process's (128 + n after signal n), 126 or 127 if it could not be started, and \
 255 if rejoin itself failed. When rejoin gets SIGHUP or SIGTERM - its terminal was closed - it leaves \
 the process running; on SIGINT without a terminal, or when stdout cannot be written, it ends the \
-process.";
+process. Signals that it was started to ignore, as nohup does it, it ignores.";
 
 const ABOUT_LS: &str = "\
 Lists the sessions of a host, the oldest first, with a number for rejoin attach.\n\n\

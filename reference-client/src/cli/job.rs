@@ -269,8 +269,8 @@ impl Job {
 
     fn trouble(&mut self, trouble: Trouble) {
         match trouble {
-            // What a process gets that writes to a pipe that nobody reads.
             Trouble::Hangup => self.leave(128 + 1),
+            // What a process gets that writes to a pipe that nobody reads.
             Trouble::BrokenPipe => self.close(Ending::silent(128 + 13)),
             Trouble::Failed(line) => self.close(Ending::failed(line)),
         }
@@ -383,7 +383,7 @@ impl Job {
         let Self { brush, keyboard, log, ending, left, session, .. } = self;
         let patience = left.as_ref().map(|_| LEAVING);
         let mut ended = match (left, ending) {
-            (Some(left), _) if stays.is_some() => left.and(stays),
+            (Some(left), None) if stays.is_some() => left.and(stays),
             (Some(left), Some(ending)) if session.is_some() && left.line.is_none() => {
                 Ending { code: left.code, ..ending }
             }

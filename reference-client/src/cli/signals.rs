@@ -1,5 +1,6 @@
 //! The signals that this end gets.
 
+use std::fs;
 use std::io;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -19,21 +20,24 @@ pub(crate) enum Told {
 
 #[derive(Debug)]
 pub(crate) struct Signals {
-    interrupt: Signal,
-    end: Signal,
-    hangup: Signal,
-    quit: Signal,
+    interrupt: Unless,
+    end: Unless,
+    hangup: Unless,
+    quit: Unless,
     resized: Signal,
     continued: Signal,
 }
 
 impl Signals {
+    /// What this program was started to ignore, as `nohup` has it, it goes on to ignore.
     pub(crate) fn listen() -> io::Result<Self> {
+        let ignored = ignored();
+        let unless = |kind| Unless::listen(kind, ignored);
         Ok(Self {
-            interrupt: signal(SignalKind::interrupt())?,
-            end: signal(SignalKind::terminate())?,
-            hangup: signal(SignalKind::hangup())?,
-            quit: signal(SignalKind::quit())?,
+            interrupt: unless(SignalKind::interrupt())?,
+            end: unless(SignalKind::terminate())?,
+            hangup: unless(SignalKind::hangup())?,
+            quit: unless(SignalKind::quit())?,
             resized: signal(SignalKind::window_change())?,
             continued: signal(SignalKind::from_raw(rustix::process::Signal::CONT.as_raw()))?,
         })
@@ -43,12 +47,38 @@ impl Signals {
         tokio::select! {
             // A terminal that is closed sends a hangup and, in the same moment, SIGCONT.
             biased;
-            _ = self.interrupt.recv() => Told::Interrupt,
-            _ = self.end.recv() => Told::End(15),
-            _ = self.hangup.recv() => Told::End(1),
-            _ = self.quit.recv() => Told::End(3),
+            () = self.interrupt.recv() => Told::Interrupt,
+            () = self.end.recv() => Told::End(15),
+            () = self.hangup.recv() => Told::End(1),
+            () = self.quit.recv() => Told::End(3),
             _ = self.resized.recv() => Told::Resized,
             _ = self.continued.recv() => Told::Continued,
         }
     }
+}
+
+/// A signal, unless it is ignored.
+#[derive(Debug)]
+struct Unless(Option<Signal>);
+
+impl Unless {
+    fn listen(kind: SignalKind, ignored: u64) -> io::Result<Self> {
+        let is_ignored = ignored >> (kind.as_raw_value() - 1) & 1 == 1;
+        let listened = (!is_ignored).then(|| signal(kind)).transpose()?;
+        Ok(Self(listened))
+    }
+
+    async fn recv(&mut self) {
+        match &mut self.0 {
+            Some(signal) => drop(signal.recv().await),
+            None => std::future::pending().await,
+        }
+    }
+}
+
+/// The signals that are ignored, the first as the lowest bit. None of them where the system does not tell.
+fn ignored() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0)
 }

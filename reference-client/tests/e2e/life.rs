@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 use rejoin_ssh::testing::Signal;
 use serde_json::Value;
 
+use crate::environment::{ECHO, assert_answers};
 use crate::output::{assert_same, numbers};
-use crate::support::{Client, Host, is_alive, until, within};
+use crate::support::{Client, Host, Plan, is_alive, rejoin, until, within};
 
 /// Prints its pid and a child's, then answers every line with its pid.
 const FAMILY: &str = "echo $$; (sleep 1000; :) > /dev/null 2>&1 & echo $!; while read line; do echo \"$$ $line\"; done";
@@ -187,12 +188,29 @@ fn kill_ends_also_what_ignores_hangups_and_runs_away() {
     assert!(client.stderr().lines().count() <= 1, "{}", client.stderr());
 }
 
+/// A run that is told of signals, even where these tests were started to ignore some.
+fn hearing(host: &Host) -> Plan<'_> {
+    let words = ["--default-signal".as_ref(), rejoin().as_os_str()];
+    host.plan().program("env".as_ref()).with(words)
+}
+
+#[test]
+fn who_was_started_to_ignore_hangups_goes_on() {
+    rejoin_ssh::needs!("ssh", "sshd", "ps", "nohup");
+    let host = Host::start();
+    let mut client = host.plan().program("nohup".as_ref()).with([rejoin()]).run(ECHO);
+    client.line(1);
+    client.signal(Signal::HUP);
+    assert_answers(&mut client, 2);
+    assert_eq!(client.finish().0, 0);
+}
+
 #[test]
 fn who_leaves_leaves_the_process() {
     rejoin_ssh::needs!("ssh", "sshd", "ps");
     let host = Host::start();
     for signal in [Signal::HUP, Signal::TERM] {
-        let mut client = host.plan().run(FAMILY);
+        let mut client = hearing(&host).run(FAMILY);
         let pid = client.number(1);
         client.line(2);
         client.signal(signal);
@@ -223,7 +241,7 @@ fn a_killed_client_takes_its_connection_along() {
 fn an_interrupt_without_a_terminal_ends_the_process() {
     rejoin_ssh::needs!("ssh", "sshd", "ps");
     let host = Host::start();
-    let mut client = host.plan().run(FAMILY);
+    let mut client = hearing(&host).run(FAMILY);
     let pid = client.number(1);
     client.signal(Signal::INT);
     assert_eq!(client.status(), 130);

@@ -76,10 +76,11 @@ impl Listener {
 
     /// Ends it, and then these, which serve its connections: listed before it was gone, and ended after it,
     /// so that none is started in between.
-    pub(super) fn end_with(&mut self, children: Vec<Pid>) {
+    /// One whose connection leads nowhere any more would not end if it were asked to.
+    pub(super) fn end_with(&mut self, children: &[Pid]) {
         let _ = self.stop();
-        for pid in children {
-            let _ = kill_process(pid, Signal::TERM);
+        for &pid in children {
+            let _ = kill_process(pid, Signal::KILL);
         }
     }
 

@@ -214,7 +214,7 @@ impl SshServer for OtherServer {
 impl Drop for OtherServer {
     fn drop(&mut self) {
         let children = self.listener.children().unwrap_or_default();
-        self.listener.end_with(children);
+        self.listener.end_with(&children);
     }
 }
 

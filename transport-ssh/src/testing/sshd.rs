@@ -165,28 +165,31 @@ impl Sshd {
 
     /// The processes that serve its connections, one for each.
     pub fn sessions(&self) -> io::Result<Vec<Pid>> {
-        Ok(self.sessions_among(&processes()?))
+        Ok(self.serving()?.0)
     }
 
-    fn sessions_among(&self, processes: &[Process]) -> Vec<Pid> {
-        let listener = self.listener.pid();
+    /// The processes that serve its connections, one for each, and their children, which have the
+    /// connection where sshd separates privileges.
+    fn serving(&self) -> io::Result<(Vec<Pid>, Vec<Pid>)> {
+        let (processes, listener) = (processes()?, self.listener.pid());
         // Numbers are reused: of the survivors, only what still is an sshd counts.
         let is_session = |process: &&Process| {
             process.parent == Some(listener)
                 || self.survivors.contains(&process.pid) && process.is_sshd()
         };
-        processes.iter().filter(is_session).map(|process| process.pid).collect()
+        let sessions: Vec<_> =
+            processes.iter().filter(is_session).map(|process| process.pid).collect();
+        let is_child = |process: &&Process| {
+            process.is_sshd() && process.parent.is_some_and(|parent| sessions.contains(&parent))
+        };
+        let children = processes.iter().filter(is_child).map(|process| process.pid).collect();
+        Ok((sessions, children))
     }
 
     /// Sends a signal to every process that serves a connection, and says how many connections there were.
     pub fn kill_sessions(&self, signal: Signal) -> io::Result<usize> {
-        let processes = processes()?;
-        let sessions = self.sessions_among(&processes);
-        // It is them that have the connection, where sshd separates privileges.
-        let children = processes.iter().filter(|process| {
-            process.is_sshd() && process.parent.is_some_and(|parent| sessions.contains(&parent))
-        });
-        for pid in sessions.iter().copied().chain(children.map(|process| process.pid)) {
+        let (sessions, children) = self.serving()?;
+        for &pid in sessions.iter().chain(&children) {
             // It may have ended by itself since it was listed.
             let _ = kill_process(pid, signal);
         }
@@ -243,8 +246,8 @@ impl SshServer for Sshd {
 
 impl Drop for Sshd {
     fn drop(&mut self) {
-        let sessions = self.sessions().unwrap_or_default();
-        self.listener.end_with(sessions);
+        let (sessions, children) = self.serving().unwrap_or_default();
+        self.listener.end_with(&[sessions, children].concat());
     }
 }
 

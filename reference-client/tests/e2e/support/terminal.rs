@@ -1,5 +1,6 @@
 //! A terminal that can be closed.
 
+use std::ffi::OsStr;
 use std::fs::{File, OpenOptions};
 use std::io::Read as _;
 use std::path::Path;
@@ -34,7 +35,9 @@ impl Terminal {
             command.stdin(line.try_clone().unwrap()).stdout(line);
         };
         let plan = host.plan().program(Path::new("setsid"));
-        let plan = plan.with(["--ctty".as_ref(), rejoin().as_os_str(), "-t".as_ref()]);
+        // These tests may have been started to ignore hangups.
+        let words = ["--ctty", "env", "--default-signal"].map(OsStr::new);
+        let plan = plan.with(words).with([rejoin().as_os_str(), "-t".as_ref()]);
         (Self(person.into()), plan.change(attach).run(command))
     }
 
