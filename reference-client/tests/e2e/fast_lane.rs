@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use rejoin_ssh::testing::{Agent, Signal};
 
+use crate::spare::leave_silent;
 use crate::support::{Client, Host, Plan, Tmux, rejoin_server, until};
 
 /// Sends lines back behind its own process id.
@@ -187,7 +188,6 @@ fn what_ssh_wants_from_a_person_is_told_once_while_the_session_goes_on() {
     tmux.until_ended_with(6);
 }
 
-/// Stopped, the sshd of a connection keeps it open and says nothing, as a path that leads nowhere.
 #[test]
 fn a_silent_connection_is_left_for_the_fast_lane_and_that_for_ssh() {
     rejoin_ssh::needs!("ssh", "sshd", "ps", "ssh-agent", "ssh-add");
@@ -197,13 +197,7 @@ fn a_silent_connection_is_left_for_the_fast_lane_and_that_for_ssh() {
     let pid = client.line(1);
     until_ready(&client);
     fs::write(&hold, "").unwrap();
-    assert!(lane.host.sshd().kill_sessions(Signal::STOP).unwrap() > 0, "no connection is there");
-    client.write("meanwhile\n");
-    let detached = client.event("detached");
-    let reason = detached["reason"].as_str().unwrap();
-    assert!(reason.contains("another connection was"), "{reason}");
-    client.nth_event("attached", 2);
-    assert_eq!(client.line(2), format!("{pid} meanwhile"));
+    leave_silent(&lane.host, &mut client, &pid);
     assert_eq!(lane.logins(), 2);
     fs::remove_file(&hold).unwrap();
     client.nth_event("attached", 3);

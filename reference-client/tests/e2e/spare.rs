@@ -73,12 +73,10 @@ fn what_stands_by_counts_as_no_attachment_and_ends_with_its_client() {
 }
 
 /// Stopped, the sshd of a connection keeps it open and says nothing, as a path that leads nowhere.
-#[test]
-fn a_silent_connection_is_left_for_a_second_one_before_it_counts_as_lost() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps");
-    let host = Host::start();
-    let mut client = host.plan().run(ECHO);
-    let pid = client.line(1);
+/// Has sshd's side of the connection stopped, which keeps it open and says nothing, as a path that leads
+/// nowhere. The session goes on over another one.
+#[track_caller]
+pub(crate) fn leave_silent(host: &Host, client: &mut Client, pid: &str) {
     assert!(host.sshd().kill_sessions(Signal::STOP).unwrap() > 0, "no connection is there");
     client.write("meanwhile\n");
     let detached = client.event("detached");
@@ -86,6 +84,15 @@ fn a_silent_connection_is_left_for_a_second_one_before_it_counts_as_lost() {
     assert!(reason.contains("another connection was"), "{reason}");
     client.nth_event("attached", 2);
     assert_eq!(client.line(2), format!("{pid} meanwhile"));
+}
+
+#[test]
+fn a_silent_connection_is_left_for_a_second_one_before_it_counts_as_lost() {
+    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    let host = Host::start();
+    let mut client = host.plan().run(ECHO);
+    let pid = client.line(1);
+    leave_silent(&host, &mut client, &pid);
     host.sshd().kill_sessions(Signal::CONT).unwrap();
     assert_answers(&mut client, &pid, 3);
     assert_eq!(client.finish().0, 0);
