@@ -10,11 +10,12 @@ use std::net::TcpListener;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 
-use common::{Echo, connect, in_time, parse_pid, ssh, ssh_at, sshd, until_gone, wild_bytes};
+use common::{Echo, connect, in_time, parse_pid, ssh, ssh_at, sshd, until, until_gone, wild_bytes};
 use rejoin_ssh::needs;
 use rejoin_ssh::testing::{Random, Relay, Signal};
 use rejoin_ssh::{Attempt, LinkErrorKind};
-use tokio::io::AsyncReadExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 
 const ATTEMPTS: [Attempt; 2] = [Attempt::First, Attempt::Reconnect];
 
@@ -148,6 +149,20 @@ async fn a_restarted_sshd_keeps_its_sessions_and_takes_new_ones() {
     sshd.kill_sessions(Signal::KILL).unwrap();
     before.why_it_ended().await;
     after.why_it_ended().await;
+}
+
+/// As the tests cut connections all the time, which newer ones would refuse after a while.
+#[tokio::test]
+async fn an_sshd_of_the_tests_bears_with_those_who_hang_up() {
+    needs!("ssh", "sshd", "ps");
+    let sshd = sshd();
+    for _ in 0..20 {
+        let mut connection = TcpStream::connect(sshd.addr()).await.unwrap();
+        in_time("the host's first byte", connection.read_u8()).await.unwrap();
+        connection.write_all(b"SSH-2.0-gone\r\n").await.unwrap();
+    }
+    until("each has been seen to hang up", || sshd.sessions().unwrap().is_empty()).await;
+    Echo::start(&ssh(&sshd, "exec cat"), Attempt::Reconnect).await;
 }
 
 #[tokio::test]

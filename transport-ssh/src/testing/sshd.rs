@@ -20,6 +20,10 @@ use super::other::{Other, OtherServer};
 /// Names an sshd to use in the place of the system's.
 const OTHER: &str = "REJOIN_SSHD";
 
+/// Since 9.8 an sshd refuses who has hung up on it too often before the login, as a test may do all the
+/// time. One that is about that says so in front of this line.
+const PATIENT: &str = "PerSourcePenalties no";
+
 /// Another program may take the port between its choice and sshd's bind.
 const PORT_TRIES: usize = 5;
 
@@ -110,6 +114,9 @@ impl SshdBuilder {
             files.certify_user()?;
             let authority = files.path("authority.pub");
             self.lines.push(format!("TrustedUserCAKeys {}", authority.display()));
+        }
+        if knows(PATIENT, &files)? {
+            self.lines.push(PATIENT.to_owned());
         }
         Ok(files)
     }
@@ -293,6 +300,14 @@ fn listen(files: &Files, log: &Log) -> io::Result<Listener> {
     command.args(["-D", "-e", "-f"]).arg(files.path("sshd_config")).args(parts(&program));
     let is_ready = |line: &str| line.starts_with("Server listening on").then_some(());
     Ok(Listener::start(&mut command, log, is_ready)?.0)
+}
+
+/// Whether this sshd has such an option: what it does not know it does not start with.
+fn knows(line: &str, files: &Files) -> io::Result<bool> {
+    let mut command = Command::new(sshd_program()?);
+    command.args(["-t", "-f", "/dev/null", "-h"]).arg(files.path("host_key")).args(["-o", line]);
+    let ran = command.output().map_err(|error| needed("sshd", &error))?;
+    Ok(ran.status.success())
 }
 
 fn sshd_program() -> io::Result<PathBuf> {
