@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 
 use super::files::needed;
 
@@ -74,14 +74,25 @@ impl Listener {
         Ok(found.into_iter().map(|process| process.pid).collect())
     }
 
-    /// Ends it, and then these, which serve its connections: listed before it was gone, and ended after it,
-    /// so that none is started in between.
-    /// One whose connection leads nowhere any more would not end if it were asked to.
+    /// Halts it for good, so that those can be listed that serve its connections and none is added to them.
+    pub(super) fn halt(&mut self) -> io::Result<()> {
+        if self.0.try_wait()?.is_none() {
+            // Not reaped, so the number is still the child's.
+            kill_process(self.pid(), Signal::STOP)?;
+            let halted = WaitIdOptions::STOPPED | WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+            waitid(WaitId::Pid(self.pid()), halted)?;
+        }
+        Ok(())
+    }
+
+    /// Ends it, halted or not, and these, which serve its connections: one whose connection leads nowhere
+    /// any more would not end if it were asked to.
     pub(super) fn end_with(&mut self, children: &[Pid]) {
-        let _ = self.stop();
+        let _ = self.0.kill();
         for &pid in children {
             let _ = kill_process(pid, Signal::KILL);
         }
+        let _ = self.0.wait();
     }
 
     /// Ends it, and waits until it has.

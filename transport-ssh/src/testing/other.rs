@@ -213,6 +213,7 @@ impl SshServer for OtherServer {
 
 impl Drop for OtherServer {
     fn drop(&mut self) {
+        let _ = self.listener.halt();
         let children = self.listener.children().unwrap_or_default();
         self.listener.end_with(&children);
     }

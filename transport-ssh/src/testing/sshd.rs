@@ -253,6 +253,7 @@ impl SshServer for Sshd {
 
 impl Drop for Sshd {
     fn drop(&mut self) {
+        let _ = self.listener.halt();
         let (sessions, children) = self.serving().unwrap_or_default();
         self.listener.end_with(&[sessions, children].concat());
     }
