@@ -1,15 +1,13 @@
 //! What the fast lane brings, or costs, with the SSH servers that there are.
 
-use std::fs;
 use std::io;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rejoin_ssh::testing::{
-    Agent, KeyKind, Other, OtherServer, Relay, SshServer, Sshd, SshdBuilder,
+    Agent, KeyKind, Other, OtherServer, Relay, SshServer, Sshd, SshdBuilder, make_program,
 };
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
@@ -104,8 +102,7 @@ impl Host {
         let registry = registry.display();
         let text =
             format!("#!/bin/sh\nREJOIN_REGISTRY='{registry}' exec '{}' \"$@\"\n", server.display());
-        fs::write(&program, text)?;
-        fs::set_permissions(&program, fs::Permissions::from_mode(0o755))?;
+        make_program(&program, text)?;
         Ok(program)
     }
 }

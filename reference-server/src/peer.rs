@@ -23,18 +23,32 @@ pub(crate) fn require_own(socket: impl AsFd) -> io::Result<()> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::fs;
     use std::os::unix::fs::PermissionsExt as _;
     use std::os::unix::net::{UnixListener, UnixStream};
     use std::os::unix::process::CommandExt as _;
-    use std::path::PathBuf;
-    use std::process::Command;
+    use std::path::{Path, PathBuf};
+    use std::process::{Command, Output};
 
     use super::*;
 
     const SOCKET: &str = "REJOIN_TEST_SOCKET";
     const NOBODY: u32 = 65534;
+
+    /// Runs a test of this program as another user, with this variable.
+    pub(crate) fn as_nobody(test: &str, variable: &str, value: &Path) -> Output {
+        let folder = tempfile::tempdir().unwrap();
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        let program = folder.path().join("tests");
+        // By a process of its own: one that another thread starts meanwhile would have the copy open.
+        let copied =
+            Command::new("cp").arg(std::env::current_exe().unwrap()).arg(&program).status();
+        assert!(copied.unwrap().success());
+        let mut command = Command::new(program);
+        command.args(["--exact", test]).env(variable, value).current_dir("/");
+        command.uid(NOBODY).gid(NOBODY).output().unwrap()
+    }
 
     #[test]
     fn the_same_user_is_let_in() {
@@ -61,17 +75,8 @@ mod tests {
         let path = folder.path().join("socket");
         let listener = UnixListener::bind(&path).unwrap();
         fs::set_permissions(&path, anybody).unwrap();
-        let program = folder.path().join("connects");
-        fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
-        let connected = Command::new(program)
-            .args(["--exact", "peer::tests::connects_if_it_is_told_to"])
-            .env(SOCKET, &path)
-            .current_dir("/")
-            .uid(NOBODY)
-            .gid(NOBODY)
-            .status()
-            .unwrap();
-        assert!(connected.success());
+        let connected = as_nobody("peer::tests::connects_if_it_is_told_to", SOCKET, &path);
+        assert!(connected.status.success());
         let error = require_own(listener.accept().unwrap().0).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::PermissionDenied);
         assert!(error.to_string().contains("65534"), "{error}");

@@ -228,7 +228,10 @@ fn a_missing_program_is_told() {
 fn a_program_that_may_not_be_executed_or_lacks_its_interpreter_is_told() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("script");
-    fs::write(&path, "#!/no/such/interpreter\n").unwrap();
+    // Not by this process, of which another thread may start one that then has the file open.
+    let write = ["-c", "echo '#!/no/such/interpreter' >\"$0\""];
+    let written = std::process::Command::new("sh").args(write).arg(&path).status();
+    assert!(written.unwrap().success());
     fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
     let start = exec(&[path.to_str().unwrap()]);
     assert_eq!(failure(&start).0, SpawnErrorKind::PermissionDenied);

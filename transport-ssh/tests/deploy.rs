@@ -232,8 +232,8 @@ async fn other_versions_are_removed_unless_they_run_or_were_used_lately() {
     run("chmod", &["700", host.folder().to_str().unwrap()]);
     let aged = |name: &str, hours: u64| {
         let path = host.folder().join(name);
-        fs::copy("/bin/sleep", &path).unwrap();
-        let file = File::options().write(true).open(&path).unwrap();
+        run("cp", &["/bin/sleep", path.to_str().unwrap()]);
+        let file = File::open(&path).unwrap();
         let then = file.metadata().unwrap().modified().unwrap() - Duration::from_hours(hours);
         file.set_times(FileTimes::new().set_modified(then)).unwrap();
         path

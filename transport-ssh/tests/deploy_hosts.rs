@@ -10,6 +10,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use common::deploy::{Deployed, Programs, SHORT, can_mount, in_namespace, platform, runs};
+use rejoin_ssh::testing::make_program;
 use rejoin_ssh::{Attempt, DeployNews, LinkErrorKind, needs};
 
 /// The folders that were refused, with their reasons.
@@ -205,8 +206,7 @@ async fn where_other_hosts_may_run_them_other_versions_stay() {
     needs!("ssh", "sshd", "ps", "sha256sum");
     let host = host_with(&[&LEAST[..], &["sha256sum"]].concat());
     let stat = host.sshd.home().join("bin/stat");
-    fs::write(&stat, "#!/bin/sh\necho nfs\n").unwrap();
-    fs::set_permissions(&stat, fs::Permissions::from_mode(0o755)).unwrap();
+    make_program(&stat, "#!/bin/sh\necho nfs\n").unwrap();
     fs::create_dir_all(host.folder()).unwrap();
     fs::set_permissions(host.folder(), fs::Permissions::from_mode(0o700)).unwrap();
     let other = host.folder().join("rejoin-server-0.9.0-0123456789abcdef");
@@ -229,8 +229,7 @@ async fn a_home_with_an_umlaut_in_its_name_will_do_for_any_ls() {
     );
     let bin = host.sshd.home().join("bin");
     fs::create_dir(&bin).unwrap();
-    fs::write(bin.join("ls"), "#!/bin/sh\nexec busybox ls \"$@\"\n").unwrap();
-    fs::set_permissions(bin.join("ls"), fs::Permissions::from_mode(0o755)).unwrap();
+    make_program(&bin.join("ls"), "#!/bin/sh\nexec busybox ls \"$@\"\n").unwrap();
     let deployment = host.deployment();
     let place = runs(&host.connector(&deployment), Attempt::First).await;
     assert!(place.contains("/jörg/"), "{place}");
@@ -246,8 +245,7 @@ fn installed(host: &Deployed, version: &str, program: &Path) {
     );
     let program = fs::read_to_string(program).unwrap();
     let path = host.sshd.home().join("bin/rejoin-server");
-    fs::write(&path, script + &program).unwrap();
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    make_program(&path, script + &program).unwrap();
 }
 
 #[tokio::test]

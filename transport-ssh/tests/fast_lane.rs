@@ -10,7 +10,7 @@ use std::process::Command;
 use common::lane::{Lane, OURS, echo, failure};
 use common::{Echo, in_time, ssh_at, until, wild_bytes};
 use rejoin_ssh::needs;
-use rejoin_ssh::testing::{Fault, Piece, Random, Sshd, Way};
+use rejoin_ssh::testing::{Fault, Piece, Random, Sshd, Way, make_program};
 use rejoin_ssh::{Attempt, Connect as _, FastNews, Ineligible, LinkErrorKind};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
@@ -333,6 +333,7 @@ async fn what_is_not_followed_here_is_left_to_ssh_and_told() {
     let lane = Lane::start().await;
     let options = |setting| ["-o", setting];
     assert_eq!(why_not(&lane, &["-J", "gate"]).await, Ineligible::Route);
+    assert_eq!(why_not(&lane, &options("CheckHostIP=yes")).await, Ineligible::Route);
     let keyless = ["-o", "IdentityAgent=none", "-o", "IdentityFile=/none"];
     let keyless = lane.without_file("exec cat", &keyless);
     let why = in_time("a check", keyless.check_fast_lane()).await;
@@ -346,6 +347,19 @@ async fn what_is_not_followed_here_is_left_to_ssh_and_told() {
     assert_eq!(lane.logins(), 0);
     let off = ssh_at(&lane.sshd, lane.sshd.addr().port(), "exec cat");
     assert_eq!(off.check_fast_lane().await, Err(Ineligible::Off));
+}
+
+#[tokio::test]
+async fn an_ssh_that_is_too_old_to_tell_host_keys_is_told_as_that() {
+    needs!("ssh", "sshd", "ps", "ssh-agent");
+    let lane = Lane::start().await;
+    let old = lane.sshd.home().join("ssh");
+    // As 8.4 tells its configuration.
+    let script = "#!/bin/sh\nssh \"$@\" | sed '/^pubkeyacceptedalgorithms/d; s/^checkhostip.*/checkhostip yes/'\n";
+    make_program(&old, script).unwrap();
+    let connector = lane.connector("exec cat").program(old);
+    let why = in_time("a check", connector.check_fast_lane()).await;
+    assert_eq!(why, Err(Ineligible::NoPin));
 }
 
 #[tokio::test]

@@ -120,8 +120,7 @@ impl Host {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt as _;
-
+    use rejoin_ssh::testing::make_program;
     use tokio::io::AsyncReadExt as _;
 
     use super::*;
@@ -130,8 +129,7 @@ mod tests {
     async fn a_host_that_floods_stderr_fills_no_memory() {
         let folder = tempfile::tempdir().unwrap();
         let ssh = folder.path().join("ssh");
-        std::fs::write(&ssh, "#!/bin/sh\nseq 100000 >&2\n").unwrap();
-        std::fs::set_permissions(&ssh, std::fs::Permissions::from_mode(0o700)).unwrap();
+        make_program(&ssh, "#!/bin/sh\nseq 100000 >&2\n").unwrap();
         let server = Some("rejoin-server".into());
         let link = LinkOptions { ssh: ssh.into(), server, ..LinkOptions::default() };
         let (host, mut chatter) = Host::new(&link, "host".as_ref());

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use rejoin_ssh::testing::Signal;
+use rejoin_ssh::testing::{Signal, make_program};
 
 use crate::life::assert_one_line;
 use crate::support::{Client, Host, Tmux, needed, rejoin, rejoin_server, stripped};
@@ -127,13 +127,11 @@ fn a_server_that_is_damaged_or_removed_meanwhile_is_brought_again() {
         // In the place of the old file, which runs and cannot be written to.
         &|| {
             fs::remove_file(&program).unwrap();
-            fs::write(&program, &whole[..whole.len() / 2]).unwrap();
-            fs::set_permissions(&program, fs::Permissions::from_mode(0o700)).unwrap();
+            make_program(&program, &whole[..whole.len() / 2]).unwrap();
         },
         &|| {
             fs::remove_file(&program).unwrap();
-            fs::write(&program, "echo something else entirely\n").unwrap();
-            fs::set_permissions(&program, fs::Permissions::from_mode(0o700)).unwrap();
+            make_program(&program, "echo something else entirely\n").unwrap();
         },
     ];
     for (number, damage) in damages.into_iter().enumerate() {

@@ -4,9 +4,10 @@
 
 use std::ffi::OsStr;
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+
+use rejoin_ssh::testing::{Random, make_program};
 
 use crate::output::assert_same;
 use crate::support::{Host, needed, rejoin, rejoin_server};
@@ -28,8 +29,7 @@ fn stand_in(host: &Host, name: &str, words: &[&OsStr]) -> PathBuf {
     let quoted = |word: &OsStr| format!("'{}'", word.to_str().unwrap());
     let line: Vec<_> = words.map(quoted).collect();
     let path = host.home().join(name);
-    fs::write(&path, format!("#!/bin/sh\nexec {} \"$@\"\n", line.join(" "))).unwrap();
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    make_program(&path, format!("#!/bin/sh\nexec {} \"$@\"\n", line.join(" "))).unwrap();
     path
 }
 
@@ -50,7 +50,7 @@ fn run(command: &mut Command) {
 
 /// Data that no compression makes less of.
 fn make_data(path: &Path) -> Vec<u8> {
-    let mut random = rejoin_ssh::testing::Random::from_env();
+    let mut random = Random::from_env();
     let data: Vec<u8> = (0..SIZE / 8).flat_map(|_| random.next_u64().to_le_bytes()).collect();
     fs::write(path, &data).unwrap();
     data

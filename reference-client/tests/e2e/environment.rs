@@ -1,11 +1,10 @@
 //! What hosts, networks and users do beside resetting connections.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixListener;
 use std::time::{Duration, Instant};
 
-use rejoin_ssh::testing::Signal;
+use rejoin_ssh::testing::{Signal, make_program};
 
 use crate::life::assert_one_line;
 use crate::support::{Client, Host, is_alive, kill, rejoin_server, until, within};
@@ -225,8 +224,7 @@ fn a_server_program_that_is_damaged_is_told() {
     rejoin_ssh::needs!("ssh", "sshd", "ps");
     let host = Host::start();
     let damaged = host.home().join("damaged");
-    fs::write(&damaged, &fs::read(rejoin_server()).unwrap()[..5000]).unwrap();
-    fs::set_permissions(&damaged, fs::Permissions::from_mode(0o755)).unwrap();
+    make_program(&damaged, &fs::read(rejoin_server()).unwrap()[..5000]).unwrap();
     let mut client = host.plan().server(damaged.to_str().unwrap()).run("true");
     assert_eq!(client.status(), 255);
     assert_one_line(&client, "");

@@ -1,10 +1,9 @@
 //! Coming back over the fast lane, beside ssh.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use rejoin_ssh::testing::{Agent, Signal};
+use rejoin_ssh::testing::{Agent, Signal, make_program};
 
 use crate::spare::leave_silent;
 use crate::support::{Client, Host, Plan, Tmux, rejoin_server, until};
@@ -64,8 +63,7 @@ impl Lane {
 }
 
 fn script(path: &Path, text: &str) {
-    fs::write(path, format!("#!/bin/sh\n{text}\n")).unwrap();
-    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+    make_program(path, format!("#!/bin/sh\n{text}\n")).unwrap();
 }
 
 #[track_caller]

@@ -2,9 +2,8 @@
 //! for dead.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
 
-use rejoin_ssh::testing::Signal;
+use rejoin_ssh::testing::{Signal, make_program};
 use serde_json::Value;
 
 use crate::life::assert_one_line;
@@ -203,8 +202,7 @@ fn a_long_banner_is_shown_whole_while_the_host_is_waited_for() {
     let (program, go) = (host.home().join("ssh"), host.home().join("go"));
     let wait = format!("until [ -e '{}' ]; do sleep 0.05; done", go.display());
     let script = format!("#!/bin/sh\nseq -f 'line %g' 100 >&2\n{wait}\necho '[]'\n");
-    fs::write(&program, script).unwrap();
-    fs::set_permissions(&program, fs::Permissions::from_mode(0o700)).unwrap();
+    make_program(&program, script).unwrap();
     let program = program.to_str().unwrap();
     let plan = host.plan().subcommand("ls").with(["--ssh", program]);
     let mut client = plan.run_words::<&str>([]);
@@ -218,8 +216,7 @@ fn a_host_that_says_something_else_is_quoted() {
     rejoin_ssh::needs!("ssh", "sshd", "ps");
     let host = Host::start();
     let program = host.home().join("ssh");
-    fs::write(&program, "#!/bin/sh\necho\necho 'This is \x1b[2Ja menu.'\n").unwrap();
-    fs::set_permissions(&program, fs::Permissions::from_mode(0o700)).unwrap();
+    make_program(&program, "#!/bin/sh\necho\necho 'This is \x1b[2Ja menu.'\n").unwrap();
     for name in ["ls", "prune", "doctor"] {
         let (status, said) = told(&host, name, &["--ssh", program.to_str().unwrap()], &[]);
         let quoted = "the host answered something else than it was asked: This is ";

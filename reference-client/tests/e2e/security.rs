@@ -4,6 +4,8 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 
+use rejoin_ssh::testing::make_program;
+
 use crate::support::{Host, command_lines, rejoin};
 
 /// Everything in a folder, itself included, with its permissions.
@@ -73,12 +75,8 @@ fn a_listing_cannot_steer_the_terminal() {
     let listing = host.home().join("listing");
     fs::write(&listing, listed.to_string()).unwrap();
     let program = host.home().join("lists");
-    fs::write(
-        &program,
-        format!("#!/bin/sh\nprintf 'noise\\033[2J\\n'\ncat {}\n", listing.display()),
-    )
-    .unwrap();
-    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    let script = format!("#!/bin/sh\nprintf 'noise\\033[2J\\n'\ncat {}\n", listing.display());
+    make_program(&program, script).unwrap();
     let plan = host.plan().program(rejoin()).subcommand("ls");
     let (status, output) = plan.server(program.to_str().unwrap()).run_words::<&str>([]).finish();
     let output = String::from_utf8(output).unwrap();

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use rejoin_protocol::frame::Wish;
 use rejoin_protocol::spec::{Command, ProcessSpec};
 use rejoin_protocol::{Frame, Incarnation, Item, Reason, Seq};
+use rejoin_ssh::testing::make_program;
 
 use crate::life::assert_one_line;
 use crate::support::{Host, Raw, Wishes, is_alive, until};
@@ -209,8 +209,7 @@ fn a_start_that_failed_fails_again_in_the_same_way() {
     link.say(&open);
     let Reason::SpawnFailed(error) = link.refusal() else { panic!("there is no such program") };
     // What would work by now must not be tried: the first answer may have been told already.
-    fs::write(&program, "#!/bin/sh\necho started >> ~/starts\n").unwrap();
-    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    make_program(&program, "#!/bin/sh\necho started >> ~/starts\n").unwrap();
     assert_eq!(refusal_of(&host, &open), Reason::SpawnFailed(error));
     assert!(!host.home().join("starts").exists());
 }

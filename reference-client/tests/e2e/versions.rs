@@ -2,13 +2,13 @@
 //! same in other bytes (`--cfg rejoin_next`), run against each other.
 
 use std::fs;
-use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 use rejoin_protocol::codec::SERVER_MAGIC;
 use rejoin_protocol::frame::Greeting;
 use rejoin_protocol::{Frame, HostId, Version, VersionRange};
-use rejoin_ssh::testing::Signal;
+use rejoin_ssh::testing::{Signal, make_program};
 
 use crate::life::assert_one_line;
 use crate::support::{Client, Host, Plan, frame_bytes, next_version, rejoin, rejoin_server};
@@ -136,8 +136,7 @@ fn of_the_future(host: &Host) -> PathBuf {
     let said = [&SERVER_MAGIC[..], &frame_bytes(&Frame::Greeting(greeting))].concat();
     fs::write(host.home().join("greeting"), said).unwrap();
     let program = host.home().join("future-server");
-    fs::write(&program, "#!/bin/sh\ncat ~/greeting -\n").unwrap();
-    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    make_program(&program, "#!/bin/sh\ncat ~/greeting -\n").unwrap();
     program
 }
 

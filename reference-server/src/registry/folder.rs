@@ -222,9 +222,9 @@ impl std::error::Error for RegistryError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::peer::tests::as_nobody;
     use std::fs;
     use std::os::unix::fs::{PermissionsExt, symlink};
-    use std::os::unix::process::CommandExt as _;
 
     fn mode(path: &Path) -> u32 {
         fs::metadata(path).unwrap().permissions().mode() & 0o7777
@@ -272,7 +272,6 @@ mod tests {
     }
 
     const TRIED: &str = "REJOIN_TEST_TRIED_FOLDER";
-    const NOBODY: u32 = 65534;
 
     /// Run by [`a_folder_that_another_user_closed_is_told_with_its_owner`] as that user.
     #[test]
@@ -293,16 +292,8 @@ mod tests {
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
         let dir = folder.path().join("closed");
         Registry::open(Some(&dir)).unwrap();
-        let program = folder.path().join("tries");
-        fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
-        let told = std::process::Command::new(program)
-            .args(["--exact", "registry::folder::tests::tells_whose_it_is_if_it_is_told_to"])
-            .env(TRIED, &dir)
-            .current_dir("/")
-            .uid(NOBODY)
-            .gid(NOBODY)
-            .output()
-            .unwrap();
+        let test = "registry::folder::tests::tells_whose_it_is_if_it_is_told_to";
+        let told = as_nobody(test, TRIED, &dir);
         assert!(told.status.success(), "{}", String::from_utf8_lossy(&told.stdout));
     }
 

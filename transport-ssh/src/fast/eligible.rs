@@ -12,8 +12,8 @@ use crate::resolve::Resolved;
 pub enum Ineligible {
     /// Nobody has asked for it.
     Off,
-    /// ssh does not connect as anybody would: there is a proxy, a jump host, an address to connect from, or
-    /// a configuration that depends on time or place.
+    /// ssh does not connect as anybody would: there is a proxy, a jump host, an address to connect from or to
+    /// look at, or a configuration that depends on time or place.
     Route,
     /// ssh's configuration has this setting, which is not followed here.
     Setting(&'static str),
@@ -53,7 +53,7 @@ impl fmt::Display for Ineligible {
         match self {
             Self::Off => f.write_str("it is off"),
             Self::Route => {
-                f.write_str("ssh connects in a way of its own (a proxy, a jump host, an address to connect from, or a Match that may change)")
+                f.write_str("ssh connects in a way of its own (a proxy, a jump host, an address to connect from, CheckHostIP, or a Match that may change)")
             }
             Self::Setting(setting) => write!(f, "ssh's configuration has {setting}"),
             Self::Configuration(why) => f.write_str(why),

@@ -266,13 +266,14 @@ fn nonblocking(stream: std::net::TcpStream) -> std::io::Result<TcpStream> {
 async fn learn(ssh: &SshConnect, helper: &[OsString]) -> Result<Host, Ineligible> {
     let resolved = ssh.resolve().await;
     let resolved = resolved.map_err(|error| Ineligible::Configuration(error.to_string()))?;
+    // First, since one that is too old also looks at addresses unless it is told not to.
+    let kinds = eligible::untouched_keys(&resolved).ok_or(Ineligible::NoPin)?;
     let route = Route::of(&resolved).ok_or(Ineligible::Route)?;
     #[cfg(feature = "testing")]
     let route = route.fixed(&ssh.fixed);
     eligible::obstacle(&resolved).map_or(Ok(()), Err)?;
     let offer = Offer::of(&resolved)?;
     let user = resolved.user().ok_or(Ineligible::Route)?.to_owned();
-    let kinds = eligible::untouched_keys(&resolved).ok_or(Ineligible::NoPin)?;
     let candidates = Candidates::of(&resolved).await?;
     let login = Login::watch(ssh, helper, &kinds).await?;
     let (source, is_certificate) = (&login.key.source, login.key.is_certificate);

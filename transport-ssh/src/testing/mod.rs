@@ -8,6 +8,7 @@ mod files;
 mod listener;
 mod other;
 mod parts;
+mod program;
 mod relay;
 mod sshd;
 
@@ -18,6 +19,7 @@ pub use black_hole::BlackHole;
 pub use files::{Files, KeyKind};
 pub use other::{Other, OtherServer};
 pub use parts::ssh_parts;
+pub use program::make_program;
 pub use relay::{Fault, Piece, Relay, RelayBuilder, RelayCounts, Way};
 pub use rustix::process::{Pid, Signal};
 pub use sshd::{Sshd, SshdBuilder};

@@ -5,14 +5,13 @@ use std::fmt::Write as _;
 use std::fs;
 use std::net::SocketAddr;
 use std::ops::Deref;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
-use rejoin_ssh::testing::{Other, OtherServer, Relay, SshServer, Sshd, SshdBuilder};
+use rejoin_ssh::testing::{Other, OtherServer, Relay, SshServer, Sshd, SshdBuilder, make_program};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::sync::oneshot;
@@ -133,8 +132,7 @@ impl Host {
         }
         writeln!(text, "exec '{}' \"$@\"", rejoin_server().display()).unwrap();
         let program = self.home().join("server");
-        fs::write(&program, text).unwrap();
-        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+        make_program(&program, text).unwrap();
         program
     }
 
