@@ -228,7 +228,7 @@ fn a_killed_client_takes_its_connection_along() {
     let host = Host::start();
     let mut client = host.plan().run(FAMILY);
     let pid = client.number(1);
-    assert_eq!(host.connections().len(), 1);
+    assert!(!host.connections().is_empty());
     client.signal(Signal::KILL);
     assert_eq!(client.status(), 128 + 9);
     until("ssh has ended", || host.connections().is_empty());

@@ -81,7 +81,8 @@ fn a_living_master_connection_is_neither_used_nor_disturbed() {
     let config = configuration(&host, &[section_of(&host, &shared)]);
     let master = Master::start(&config, &socket);
     assert!(master.is_running());
-    let mut client = host.plan().configured(&config, "inner").run(ECHO);
+    let plan = host.plan().with(["--lane", "ssh"]);
+    let mut client = plan.configured(&config, "inner").run(ECHO);
     client.line(1);
     assert_eq!(host.relay().connections(), 2, "it has a connection of its own");
     // What shares the master dies with it; this does not.

@@ -217,7 +217,7 @@ fn an_application_that_lets_go_leaves_its_sessions_and_no_connection() {
 fn a_session_is_claimed_and_resumed_over_a_connection_that_others_have() {
     rejoin_ssh::needs!("ssh", "sshd", "ps");
     let host = Host::start();
-    let mut first = host.plan().run(ECHO);
+    let mut first = host.plan().with(["--lane", "ssh"]).run(ECHO);
     first.write("a\n");
     first.line(1);
     let sharing = Sharing::of(&host);

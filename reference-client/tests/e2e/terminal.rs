@@ -160,10 +160,14 @@ fn an_interrupt_reaches_the_program_and_an_escape_leaves_it() {
     let host = Host::start();
     let tmux = Tmux::rejoin(&host, &[SHELL]);
     tmux.until_seen("$");
-    tmux.text("sleep 1000; echo went''on");
+    tmux.text("sh -c 'echo wa''its; exec sleep 1000'; echo went''on");
     tmux.keys(&["Enter"]);
-    tmux.until_seen("on\n");
+    // By then the terminal is its own, and no longer the shell's.
+    tmux.until_seen("\nwaits\n");
     tmux.keys(&["C-c"]);
+    tmux.until_screen("the shell asks again", |screen| {
+        screen.lines().filter(|line| line.starts_with('$')).count() == 2
+    });
     tmux.text("echo still''here");
     tmux.keys(&["Enter"]);
     tmux.until_seen("stillhere");
