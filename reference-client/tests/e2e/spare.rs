@@ -72,7 +72,6 @@ fn what_stands_by_counts_as_no_attachment_and_ends_with_its_client() {
     host.end_sessions();
 }
 
-/// Stopped, the sshd of a connection keeps it open and says nothing, as a path that leads nowhere.
 /// Has sshd's side of the connection stopped, which keeps it open and says nothing, as a path that leads
 /// nowhere. The session goes on over another one.
 #[track_caller]

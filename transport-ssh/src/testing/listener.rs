@@ -85,24 +85,20 @@ impl Listener {
         Ok(())
     }
 
-    /// Ends it, halted or not, and these, which serve its connections: one whose connection leads nowhere
-    /// any more would not end if it were asked to.
+    /// Ends it, halted or not, and waits until it has.
+    pub(super) fn stop(&mut self) -> io::Result<()> {
+        self.0.kill()?;
+        self.0.wait()?;
+        Ok(())
+    }
+
+    /// Ends it, and these, which serve its connections: one whose connection leads nowhere any more would not
+    /// end if it were asked to.
     pub(super) fn end_with(&mut self, children: &[Pid]) {
-        let _ = self.0.kill();
+        let _ = self.stop();
         for &pid in children {
             let _ = kill_process(pid, Signal::KILL);
         }
-        let _ = self.0.wait();
-    }
-
-    /// Ends it, and waits until it has.
-    pub(super) fn stop(&mut self) -> io::Result<()> {
-        if self.0.try_wait()?.is_none() {
-            // Not reaped, so the number is still the child's.
-            let _ = kill_process(self.pid(), Signal::TERM);
-            self.0.wait()?;
-        }
-        Ok(())
     }
 }
 

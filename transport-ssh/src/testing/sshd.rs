@@ -206,6 +206,7 @@ impl Sshd {
     /// Ends the process that listens and starts another at the same port, as a restart of the service
     /// does: the sessions live on.
     pub fn restart(&mut self) -> io::Result<()> {
+        self.listener.halt()?;
         self.survivors = self.sessions()?;
         self.listener.stop()?;
         self.listener = listen(&self.files, &self.log)?;
