@@ -54,6 +54,15 @@ pub(crate) enum Trouble {
     Failed(String),
 }
 
+/// What it takes to write a line of one's own.
+#[derive(Clone, Copy, Debug)]
+enum Lines {
+    /// The terminal does what it takes.
+    Cooked,
+    /// Nothing else brings the cursor to a line's start, where what was written last may have left it.
+    Raw { is_at_start: bool },
+}
+
 pub(crate) struct Painter {
     style: Style,
     stdout: Sink,
@@ -63,7 +72,7 @@ pub(crate) struct Painter {
     drawn: Option<Place>,
     /// Whether a line that moves stands on stderr.
     is_moving: bool,
-    is_raw: bool,
+    lines: Lines,
     trouble: mpsc::UnboundedSender<Trouble>,
     is_stopped: bool,
 }
@@ -78,7 +87,7 @@ impl Painter {
             screen,
             drawn: None,
             is_moving: false,
-            is_raw: false,
+            lines: Lines::Cooked,
             trouble,
             is_stopped: false,
         }
@@ -127,6 +136,7 @@ impl Painter {
         if self.style.is_screen {
             self.screen.pass(&data);
         }
+        self.left_cursor(data.ends_with(b"\r\n"));
         let sink = match stream {
             Stream::Stdout => &mut self.stdout,
             Stream::Stderr => &mut self.stderr,
@@ -160,7 +170,8 @@ impl Painter {
             Paint::Line(line) => self.line(&line).await,
             Paint::Undo => self.undo().await,
             Paint::Stop => self.is_stopped = true,
-            Paint::Raw(is_raw) => self.is_raw = is_raw,
+            Paint::Raw(true) => self.lines = Lines::Raw { is_at_start: false },
+            Paint::Raw(false) => self.lines = Lines::Cooked,
         }
     }
 
@@ -194,13 +205,27 @@ impl Painter {
     async fn undo(&mut self) {
         self.erase().await;
         let undoing = self.screen.undo();
+        if !undoing.is_empty() {
+            self.left_cursor(false);
+        }
         self.draw(undoing.into()).await;
     }
 
-    /// A line of its own on stderr: in raw mode, nothing else brings the cursor to a line's start.
+    fn left_cursor(&mut self, is_at_start: bool) {
+        if let Lines::Raw { .. } = self.lines {
+            self.lines = Lines::Raw { is_at_start };
+        }
+    }
+
+    /// A line of its own on stderr.
     async fn line(&mut self, line: &str) {
         self.erase().await;
-        let line = if self.is_raw { format!("\r\n{line}\r\n") } else { format!("{line}\n") };
+        let line = match self.lines {
+            Lines::Cooked => format!("{line}\n"),
+            Lines::Raw { is_at_start: true } => format!("{line}\r\n"),
+            Lines::Raw { is_at_start: false } => format!("\r\n{line}\r\n"),
+        };
+        self.left_cursor(true);
         let _ = self.stderr.write_all(line.into()).await;
     }
 

@@ -178,6 +178,24 @@ fn an_interrupt_reaches_the_program_and_an_escape_leaves_it() {
     host.end_sessions();
 }
 
+#[test]
+fn no_blank_line_stands_between_what_rejoin_says() {
+    rejoin_ssh::needs!("ssh", "sshd", "ps", "tmux", "vim", "less");
+    let host = Host::start();
+    let tmux = Tmux::rejoin(&host, &[SHELL]);
+    tmux.until_seen("$");
+    tmux.text("~?");
+    tmux.until_seen("reconnect now");
+    tmux.text("~?");
+    let (first, last) = ("Escapes, at the start of a line:", "  ~d   leave; the process stays");
+    tmux.until_screen("both, one right behind the other", |screen| {
+        screen.contains(&format!("$\n{first}\n")) && screen.contains(&format!("{last}\n{first}\n"))
+    });
+    tmux.text("~.");
+    tmux.until_ended_with(0);
+    host.end_sessions();
+}
+
 /// Closes terminals several times: which of all that tells a client of it comes first is chance.
 fn closed_with_a_process_that_stays(
     command: &str,
