@@ -1,8 +1,7 @@
-//! What can be wrong with bytes from a peer, and text made safe to show (SPEC sections 3 and 10).
+//! What can be wrong with bytes from a peer (SPEC sections 3 and 10).
 
 use core::fmt;
 
-use alloc::string::String;
 use serde::{Deserialize, Serialize};
 
 /// Bytes that are no frame. Always the peer's fault, or the link's; it costs the link, never the
@@ -105,23 +104,4 @@ impl fmt::Display for Divergence {
             Self::Identity => "the two sides disagree on which process this is",
         })
     }
-}
-
-/// `text` without control characters, cut at a character to at most `max` bytes: what a peer
-/// sends must not steer a terminal.
-pub fn printable(text: &str, max: usize) -> String {
-    let mut shown = String::new();
-    for character in text.chars().filter(|character| !is_steering(*character)) {
-        if shown.len() + character.len_utf8() > max {
-            break;
-        }
-        shown.push(character);
-    }
-    shown
-}
-
-/// Control characters, and the marks that reorder or hide text.
-fn is_steering(character: char) -> bool {
-    character.is_control()
-        || matches!(character, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }

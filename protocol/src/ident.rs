@@ -5,6 +5,7 @@ use core::fmt;
 use core::str::FromStr;
 
 use alloc::string::String;
+use rejoin_text::printable;
 use serde::{Deserialize, Serialize};
 
 /// A text that is not 32 hexadecimal digits.
@@ -188,13 +189,13 @@ impl ClientName {
     /// The longest name kept, in bytes; what goes beyond is cut off at a character.
     pub const MAX_LEN: usize = 128;
 
-    /// Takes `name`, without control characters and cut to [`Self::MAX_LEN`].
+    /// Takes `name`, made [printable] and cut to [`Self::MAX_LEN`].
     pub fn new(name: &str) -> Self {
-        Self(crate::error::printable(name, Self::MAX_LEN))
+        Self(printable(name, Self::MAX_LEN))
     }
 
-    /// The name without control characters, also when a peer sent it.
+    /// The name made [printable], also when a peer sent it.
     pub fn to_printable(&self) -> String {
-        crate::error::printable(&self.0, Self::MAX_LEN)
+        printable(&self.0, Self::MAX_LEN)
     }
 }

@@ -3,9 +3,10 @@
 use core::fmt;
 
 use alloc::string::String;
+use rejoin_text::printable;
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Divergence, printable};
+use crate::error::Divergence;
 use crate::ident::{AttachNumber, ClientName, Epoch, Holder, HostId, Incarnation, Tenure};
 use crate::seq::Seq;
 use crate::version::VersionRange;

@@ -14,7 +14,7 @@ use rejoin_protocol::codec::{
 };
 use rejoin_protocol::error::FrameError;
 use rejoin_protocol::spec::{Command, ProcessSpec, SpecError};
-use rejoin_protocol::{Frame, Item, Reason, Seq, Stream};
+use rejoin_protocol::{ClientName, Frame, Item, Reason, Seq, SpawnError, SpawnErrorKind, Stream};
 
 /// Cuts `bytes` at the given places, each taken modulo what is left.
 fn split<'a>(mut bytes: &'a [u8], cuts: &[usize]) -> Vec<&'a [u8]> {
@@ -226,6 +226,18 @@ fn a_longer_name_than_allowed_is_cut_when_it_is_read() {
     let (frames, None) = decode_all(started(), &raw(0x09, &name)) else { panic!("no error") };
     let Frame::Superseded { name, .. } = &frames[0] else { panic!("Superseded") };
     assert_eq!(name.to_printable(), "n".repeat(128));
+}
+
+#[test]
+fn names_and_messages_of_a_peer_are_shown_as_printable_text() {
+    let evil = "\u{1b}\u{9b}\u{61c}\u{200b}\u{2066}\u{ad}\u{180e}\u{e0041}\u{fff9}";
+    let name = ClientName::new(&format!("me{evil}@{evil}desk"));
+    assert_eq!(name.to_printable(), "me@desk");
+    let message = format!("no{evil} such\tfile{evil}\n");
+    let failed = SpawnError { kind: SpawnErrorKind::NotFound, message: message.clone() };
+    for reason in [Reason::SpawnFailed(failed), Reason::Forbidden { message }] {
+        assert!(reason.to_string().ends_with(": no such file"), "{reason}");
+    }
 }
 
 #[test]

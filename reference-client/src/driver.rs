@@ -309,7 +309,7 @@ impl Driver {
     fn greeted(&mut self, host_name: &str, host: HostId) {
         let known = self.machine.host().filter(|known| known.machine == host.machine);
         self.has_booted = known.is_some_and(|known| known.boot != host.boot);
-        self.host_name = Some(rejoin_protocol::error::printable(host_name, 255));
+        self.host_name = Some(rejoin_text::printable(host_name, 255));
     }
 
     fn link_lost(&mut self, link: Link, error: &LinkError) {

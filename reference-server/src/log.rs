@@ -8,6 +8,8 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use rejoin_text::is_printable;
+
 /// How large the log and its predecessor may become together, in bytes.
 pub const DEFAULT_LIMIT: u64 = 256 * 1024;
 
@@ -39,17 +41,17 @@ impl BoundedLog {
         Ok(Self { file, path: path.into(), length, limit })
     }
 
-    /// Writes a line with the time in front. Characters that could steer a terminal or break the
-    /// line are escaped. A log that cannot be written keeps nothing from going on.
+    /// Writes a line with the time in front. Characters that are not [printable](is_printable) are
+    /// escaped. A log that cannot be written keeps nothing from going on.
     #[expect(clippy::disallowed_methods, reason = "it is read, and decides nothing")]
     pub fn line(&mut self, message: fmt::Arguments<'_>) {
         let time = rfc3339(SystemTime::now());
         let mut line = format!("{time} ");
         for character in message.to_string().chars() {
-            if character.is_control() {
-                line.extend(character.escape_default());
-            } else {
+            if is_printable(character) {
                 line.push(character);
+            } else {
+                line.extend(character.escape_default());
             }
         }
         line.push('\n');
@@ -181,8 +183,8 @@ mod tests {
     fn a_message_stays_one_line_and_steers_nothing() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("log");
-        BoundedLog::open(&path).unwrap().line(format_args!("a\nb\x1b[2J"));
+        BoundedLog::open(&path).unwrap().line(format_args!("a\nb\x1b[2J\u{2066}ä"));
         let text = fs::read_to_string(&path).unwrap();
-        assert!(text.ends_with(" a\\nb\\u{1b}[2J\n"), "{text}");
+        assert!(text.ends_with(" a\\nb\\u{1b}[2J\\u{2066}ä\n"), "{text}");
     }
 }

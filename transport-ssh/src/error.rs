@@ -3,18 +3,16 @@
 use std::error::Error;
 use std::fmt;
 
-use rejoin_ssh2::text::one_line;
-
 /// Why a link could not start, or ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LinkError {
     /// What a program can decide on.
     pub kind: LinkErrorKind,
-    /// One line that a person can act on, without control characters.
+    /// One line that a person can act on, made [printable](rejoin_text::printable), of at most 4 KiB.
     pub message: String,
-    /// The last lines that the transport's program wrote to its stderr, oldest first, without control
-    /// characters. At most 20 lines and 8 KiB.
+    /// The last lines that the transport's program wrote to its stderr, oldest first, made
+    /// [printable](rejoin_text::printable). At most 20 lines and 8 KiB.
     pub detail: Vec<String>,
 }
 
@@ -48,7 +46,7 @@ pub enum LinkErrorKind {
 }
 
 impl LinkError {
-    /// An error without detail. Control characters are taken out of the message.
+    /// An error without detail. Its message is made [printable](rejoin_text::printable).
     pub fn new(kind: LinkErrorKind, message: impl AsRef<str>) -> Self {
         Self { kind, message: printable(message.as_ref()), detail: Vec::new() }
     }
@@ -66,9 +64,12 @@ impl fmt::Display for LinkError {
 
 impl Error for LinkError {}
 
-/// The text as one line that no terminal can mistake for a command.
+/// The longest message, in bytes.
+const MAX_MESSAGE: usize = 4096;
+
+/// A peer's or a file's text as one line that is safe on a terminal, as long as a message may be.
 pub(crate) fn printable(text: &str) -> String {
-    one_line(text).collect()
+    rejoin_text::printable(text, MAX_MESSAGE)
 }
 
 #[cfg(test)]
@@ -76,8 +77,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_message_cannot_move_the_cursor_or_reorder_the_line() {
-        let error = LinkError::new(LinkErrorKind::Other, "a\x1b[2J\u{9b}b\u{202e}c\td\r\n");
-        assert_eq!(error.message, "a[2Jbc d");
+    fn a_message_cannot_move_the_cursor_reorder_the_line_or_hide_in_it() {
+        let evil = "a\x1b[2J\u{9b}b\u{61c}\u{2066}c\u{ad}\u{200b}\u{180e}\u{e0041}\u{fff9}\td\r\n";
+        assert_eq!(LinkError::new(LinkErrorKind::Other, evil).message, "a[2Jbc d");
+        let long = LinkError::new(LinkErrorKind::Other, "x".repeat(10_000));
+        assert_eq!(long.message.len(), MAX_MESSAGE);
     }
 }

@@ -3,13 +3,13 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use rejoin_text::printable_bytes;
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 
 use crate::Attempt;
 use crate::details::{Details, Follower, is_detail};
-use crate::error::printable;
 
-/// Told each line, without its control characters.
+/// Told each line, made printable.
 pub(crate) type OnStderr = Arc<dyn Fn(Attempt, &str) + Send + Sync>;
 
 const MAX_LINES: usize = 20;
@@ -82,7 +82,7 @@ impl LineSink {
     }
 
     pub(crate) fn finish_line(&mut self) {
-        let line = printable(&String::from_utf8_lossy(&self.line));
+        let line = printable_bytes(&self.line, MAX_LINE);
         let is_kept = self.follower.keeps(&line, &self.line);
         self.line.clear();
         if line.is_empty() || is_kept {
@@ -120,6 +120,13 @@ mod tests {
     #[test]
     fn lines_are_joined_over_chunks_and_the_last_needs_no_newline() {
         assert_eq!(fed(&[b"one\r\ntw", b"o\n\nthree"]), ["one", "two", "three"]);
+    }
+
+    #[test]
+    fn a_line_cannot_steer_the_terminal_reorder_text_or_hide_in_it() {
+        let evil = "\u{1b}\u{9b}\u{61c}\u{200b}\u{2066}\u{ad}\u{180e}\u{e0041}\u{fff9}";
+        let said = format!("{evil}[2Jone{evil}\r\n{evil}\ntw{evil}o\tthree");
+        assert_eq!(fed(&[said.as_bytes()]), ["[2Jone", "two three"]);
     }
 
     #[test]

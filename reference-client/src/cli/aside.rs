@@ -13,6 +13,7 @@ use super::deploying::{Deploying, Show};
 use super::host::{Chatter, HELD_BACK, Host, MOST_LINES, Said};
 use super::job::at;
 use super::output::say;
+use super::quote::shown;
 use super::setting::Volume;
 use super::{status, terminal};
 
@@ -111,7 +112,7 @@ impl Shown {
         match show {
             Show::Line(line) => {
                 self.erase();
-                say(format_args!("{line}\n"));
+                say(format_args!("{}\n", shown(&line)));
             }
             Show::Moving(Some(line)) => {
                 say(status::moving(&line, terminal::size().cols));

@@ -235,7 +235,7 @@ impl Job {
             Heard::Request(Request::Leave) => self.leave(0),
             Heard::Request(Request::Retry) => self.retry(),
             Heard::Request(Request::Suspend) => self.keyboard.suspend(),
-            Heard::Request(Request::Help) => self.paint(Paint::Line(HELP.join("\r\n"))),
+            Heard::Request(Request::Help) => self.help(),
             Heard::Hangup => self.trouble(Trouble::Hangup),
         }
     }
@@ -358,6 +358,12 @@ impl Job {
 
     fn say(&self, words: &str) {
         self.paint(Paint::Line(format!("rejoin: {words}")));
+    }
+
+    fn help(&self) {
+        for line in HELP {
+            self.paint(Paint::Line((*line).to_owned()));
+        }
     }
 
     fn paint(&self, paint: Paint) {

@@ -104,13 +104,15 @@ fn ids_get_as_many_digits_as_tell_them_apart() {
 
 #[test]
 fn a_hosts_words_cannot_steer_the_terminal() {
-    let mut evil = row("\x1b[2J1", "at\x1btached", "rm\r\x1b]0;x\x07");
-    evil.client = "a\nb\u{9b}2J".to_owned();
+    let hidden = "\u{1b}\u{9b}\u{61c}\u{200b}\u{2066}\u{ad}\u{180e}\u{e0041}\u{fff9}";
+    let mut evil = row("\x1b[2J1", "at\x1btached", &format!("rm\r\x1b]0;x\x07{hidden}"));
+    evil.client = format!("a\nb\u{9b}2J{hidden}");
     evil.epoch = Some("\u{9b}2J".to_owned());
     let evil = [evil];
-    assert!(!table(&evil, None).replace('\n', "").contains(char::is_control));
+    let is_steering = |c: char| c.is_control() || hidden.contains(c);
+    assert!(!table(&evil, None).replace('\n', "").contains(is_steering));
     let json = serde_json::to_string(&evil.map(Row::printable)).unwrap();
-    assert!(!json.contains(char::is_control) && !json.contains("\\u001b"), "{json}");
+    assert!(!json.contains(is_steering) && !json.contains("\\u001b"), "{json}");
 }
 
 #[test]

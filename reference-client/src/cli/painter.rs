@@ -8,6 +8,7 @@ use rejoin_client::{Output, Outputs, Stream};
 use tokio::sync::mpsc;
 
 use super::output::Sink;
+use super::quote::shown;
 use super::screen::Screen;
 use super::status::{self, Place};
 use super::terminal;
@@ -19,7 +20,8 @@ pub(crate) enum Paint {
     Status(Option<String>),
     /// A line on stderr that the next one takes the place of, or none.
     Moving(Option<String>),
-    /// A line of rejoin's own, or of the ssh that carries the link.
+    /// A line of rejoin's own, or of the ssh that carries the link. It may quote a peer: the painter makes
+    /// it printable.
     Line(String),
     /// The program is gone: undo what it made of the terminal.
     Undo,
@@ -220,6 +222,7 @@ impl Painter {
     /// A line of its own on stderr.
     async fn line(&mut self, line: &str) {
         self.erase().await;
+        let line = shown(line);
         let line = match self.lines {
             Lines::Cooked => format!("{line}\n"),
             Lines::Raw { is_at_start: true } => format!("{line}\r\n"),

@@ -55,9 +55,12 @@ pub(crate) fn joined(words: &[OsString]) -> Vec<u8> {
     words.iter().map(|word| word.as_bytes()).collect::<Vec<_>>().join(&b' ')
 }
 
-/// What a peer or a file wrote, for one line on a terminal.
+/// The longest line that is printed of what a peer or a file wrote, in bytes.
+const MAX_LINE: usize = 2000;
+
+/// What a peer or a file wrote, as one line that is safe on a terminal.
 pub(crate) fn shown(text: &str) -> String {
-    rejoin_protocol::error::printable(text, 2000)
+    rejoin_text::printable(text, MAX_LINE)
 }
 
 #[cfg(test)]
@@ -101,6 +104,7 @@ mod tests {
 
     #[test]
     fn what_a_peer_wrote_cannot_steer_the_terminal() {
-        assert_eq!(shown("a\x1b[2Jb\nc\u{9b}d"), "a[2Jbcd");
+        assert_eq!(shown("a\x1b[2Jb\nc\u{9b}\u{200b}d"), "a[2Jb cd");
+        assert_eq!(shown(&"x".repeat(MAX_LINE + 1)).len(), MAX_LINE);
     }
 }

@@ -322,11 +322,13 @@ mod tests {
 
     #[test]
     fn a_peers_words_cannot_steer_the_terminal() {
-        let mut outage = Outage::new("ho\x1b[2Jst", "why\r\n\x07");
-        assert!(!outage.line(None).contains(char::is_control));
-        outage.planned(Duration::ZERO, "because\x1b]0;x\x07", false);
-        outage.advised("see \x1b[31mto it");
-        assert!(!outage.line(None).contains(char::is_control));
-        assert!(!outage.plain().contains(char::is_control));
+        let mut outage = Outage::new("ho\x1b[2J\u{2066}st", "why\u{200b}\r\n\x07");
+        let is_steering =
+            |c: char| c.is_control() || "\u{2066}\u{200b}\u{61c}\u{e0041}".contains(c);
+        assert!(!outage.line(None).contains(is_steering));
+        outage.planned(Duration::ZERO, "because\u{61c}\x1b]0;x\x07", false);
+        outage.advised("see \u{e0041}\x1b[31mto it");
+        assert!(!outage.line(None).contains(is_steering));
+        assert!(!outage.plain().contains(is_steering));
     }
 }

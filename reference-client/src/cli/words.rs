@@ -177,8 +177,8 @@ mod tests {
              again (--on-loss respawn does that by itself)"
         );
         assert_eq!(
-            line(Event::Superseded { by: "a@b\x1b[2J\n".to_owned() }),
-            "a@b[2J took the session over: rejoin attach host 1a2b3c4d takes it back, \
+            line(Event::Superseded { by: "a@\nb\x1b[2J".to_owned() }),
+            "a@ b[2J took the session over: rejoin attach host 1a2b3c4d takes it back, \
              unless it was ended"
         );
     }

@@ -104,8 +104,7 @@ impl Driver {
     /// Noise is worth a word only where it is worth a look: it delays every connection.
     pub(super) fn tell_noise(&self, noise: &Noise) {
         if noise.skipped > 0 {
-            let start = String::from_utf8_lossy(&noise.start);
-            let start = rejoin_protocol::error::printable(&start, 80);
+            let start = rejoin_text::printable_bytes(&noise.start, 80);
             self.tell(Event::Notice {
                 message: format!(
                     "{} bytes that the host's login shell printed were skipped: {start}",

@@ -137,7 +137,8 @@ async fn another_host_is_told_with_both_names_and_at_last_with_how_often_it_answ
     let mut stage = Stage::new();
     stage.driver.session_host = Some("mine".to_owned());
     let host = HostId { machine: [0xab; 16], boot: [0; 16] };
-    stage.driver.greeted("other\x1b[2J", host);
+    let evil = "\u{1b}\u{9b}\u{61c}\u{200b}\u{2066}\u{ad}\u{180e}\u{e0041}\u{fff9}";
+    stage.driver.greeted(&format!("ot{evil}her[2J"), host);
     let reason = Reason::DifferentHost { host };
     stage.told();
     for _ in 0..3 {

@@ -7,10 +7,10 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use rejoin_protocol::error::printable;
 use rejoin_protocol::mux::{CLIENT_MAGIC, HOST_MAGIC, MAX_FRAME, MAX_STREAMS, WINDOW};
 use rejoin_protocol::preamble::{Noise, Preamble};
 use rejoin_ssh::{Attempt, Connect, LinkError, LinkErrorKind, LinkGuard, LinkReader, LinkWriter};
+use rejoin_text::printable_bytes;
 use tokio::io::ReadBuf;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, BufStream, Chain};
 use tokio::sync::watch;
@@ -98,7 +98,7 @@ fn not_a_mux(noise: &Noise) -> LinkError {
 }
 
 fn shown(noise: &[u8]) -> String {
-    printable(&String::from_utf8_lossy(noise), 80)
+    printable_bytes(noise, 80)
 }
 
 /// A window that does not grow, since a total is given that leaves no room for that. Twice as many

@@ -8,7 +8,7 @@ use rejoin_protocol::{
     Seq, Stream, Tenure, VersionRange,
 };
 
-use crate::support::{Host, Raw, Wishes, frame_bytes, is_alive};
+use crate::support::{EVIL, Host, Raw, Wishes, frame_bytes, is_alive, is_steering};
 
 /// A session whose links may be lost.
 struct Victim<'a> {
@@ -306,6 +306,13 @@ fn harmless(bytes: &[u8]) -> Vec<u8> {
     bytes[..at.unwrap_or(bytes.len())].to_vec()
 }
 
+/// The bytes with others of the same length in the place of some.
+fn replaced(mut bytes: Vec<u8>, these: &[u8], others: &[u8]) -> Vec<u8> {
+    let at = bytes.windows(these.len()).position(|window| window == these).unwrap();
+    bytes[at..at + these.len()].copy_from_slice(others);
+    bytes
+}
+
 #[test]
 fn terminal_escapes_in_names_and_messages_are_stripped() {
     rejoin_ssh::needs!("ssh", "sshd", "ps");
@@ -315,24 +322,25 @@ fn terminal_escapes_in_names_and_messages_are_stripped() {
     wishes.session = first.session().parse().unwrap();
     let mut link = Raw::begin(&host);
     link.greeting();
-    let steer = |frame: Frame| match frame {
-        Frame::Hello(hello) => {
-            // Past the cleaning of one's own side, as a hostile client would.
-            let name = serde_json::from_str("\"evil\\u001b[2J\\u202e\\u0007\"");
-            Frame::Hello(rejoin_protocol::frame::Hello { name: name.unwrap(), ..hello })
-        }
-        other => other,
+    // Names are cleaned when they are made and when they are read: a hostile client sends its own bytes.
+    let hostile = format!("evil{EVIL}[2J\u{202e}\u{7}");
+    let harmless = "e".repeat(hostile.len());
+    let steer = |frame: Frame| {
+        let Frame::Hello(hello) = frame else { panic!("{frame:?} is no Hello") };
+        let name = ClientName::new(&harmless);
+        let bytes = frame_bytes(&Frame::Hello(rejoin_protocol::frame::Hello { name, ..hello }));
+        replaced(bytes, harmless.as_bytes(), hostile.as_bytes())
     };
     let claim = wishes.claim(None, From::Latest);
-    link.say(&steer(claim));
+    link.send(&steer(claim));
     let Reason::Held { by, .. } = link.refusal() else { panic!("somebody has it") };
     let claim = wishes.claim(Some(by), From::Latest);
-    link.say(&steer(claim));
+    link.send(&steer(claim));
     link.welcome();
     assert_eq!(first.status(), 255);
     let told = first.stderr();
     assert!(told.starts_with("rejoin: evil[2J took"), "{told:?}");
-    assert!(!told.trim_end().contains(|c: char| c.is_control() || c == '\u{202e}'), "{told:?}");
+    assert!(!told.contains(is_steering), "{told:?}");
     drop(link);
     host.end_sessions();
 }

@@ -7,7 +7,7 @@ use rejoin_ssh::testing::{Signal, make_program};
 use serde_json::Value;
 
 use crate::life::assert_one_line;
-use crate::support::{Client, Host, Tmux, is_alive, kill, until};
+use crate::support::{Client, EVIL, Host, Tmux, is_alive, is_steering, kill, until};
 
 const ECHO: &str = "echo $$; while read line; do echo \"$$ $line\"; done";
 
@@ -216,11 +216,11 @@ fn a_host_that_says_something_else_is_quoted() {
     rejoin_ssh::needs!("ssh", "sshd", "ps");
     let host = Host::start();
     let program = host.home().join("ssh");
-    make_program(&program, "#!/bin/sh\necho\necho 'This is \x1b[2Ja menu.'\n").unwrap();
+    make_program(&program, format!("#!/bin/sh\necho\necho 'This is {EVIL}[2Ja menu.'\n")).unwrap();
     for name in ["ls", "prune", "doctor"] {
         let (status, said) = told(&host, name, &["--ssh", program.to_str().unwrap()], &[]);
-        let quoted = "the host answered something else than it was asked: This is ";
-        assert!(said.contains(quoted) && !said.contains('\x1b'), "{name}: {said}");
+        let quoted = "the host answered something else than it was asked: This is [2Ja menu.";
+        assert!(said.contains(quoted) && !said.contains(is_steering), "{name}: {said:?}");
         assert_eq!(status, 255, "{name}");
     }
 }

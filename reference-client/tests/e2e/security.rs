@@ -6,7 +6,7 @@ use std::path::Path;
 
 use rejoin_ssh::testing::make_program;
 
-use crate::support::{Host, command_lines, rejoin};
+use crate::support::{EVIL, Host, command_lines, is_steering, rejoin, until};
 
 /// Everything in a folder, itself included, with its permissions.
 fn modes(folder: &Path, found: &mut Vec<(String, u32)>) {
@@ -70,7 +70,7 @@ fn a_listing_cannot_steer_the_terminal() {
         listed
     };
     for name in ["command", "client"] {
-        listed[0][name] = "evil\u{1b}[2J\u{9b}31m\u{202e}\u{7}\r\nmore".into();
+        listed[0][name] = format!("evil{EVIL}[2J\u{9b}31m\u{202e}\u{7}\r\nmore").into();
     }
     let listing = host.home().join("listing");
     fs::write(&listing, listed.to_string()).unwrap();
@@ -82,7 +82,25 @@ fn a_listing_cannot_steer_the_terminal() {
     let output = String::from_utf8(output).unwrap();
     assert_eq!(status, 0, "{output}");
     assert!(output.contains("evil"), "{output}");
-    let is_steering = |c: char| (c.is_control() && c != '\n') || c == '\u{202e}';
     assert!(!output.contains(is_steering), "{output:?}");
     assert!(!output.lines().any(|line| line.trim() == "more"), "{output:?}");
+}
+
+/// On stdout in front of the server program's words, on stderr, and with -v everything that ssh says.
+#[test]
+fn what_a_host_prints_cannot_steer_the_terminal() {
+    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    let octal: Vec<_> = EVIL.bytes().map(|byte| format!("\\{byte:03o}")).collect();
+    let octal = octal.concat();
+    let prints = format!("printf 'Welcome {octal}home\\n'; printf 'News {octal}here\\n' >&2");
+    let command = format!("{prints}; exec sh -c \"$SSH_ORIGINAL_COMMAND\"");
+    let host = Host::with(|sshd| sshd.force_command(&command));
+    let mut client = host.plan().with(["-v"]).run("cat");
+    client.session();
+    until("the line of stderr", || client.stderr().contains("News here\n"));
+    let notice = client.event("notice")["message"].as_str().unwrap().to_owned();
+    assert!(notice.ends_with("were skipped: Welcome home"), "{notice:?}");
+    assert_eq!(client.finish().0, 0);
+    let told = client.stderr();
+    assert!(told.contains(&notice) && !told.contains(is_steering), "{told:?}");
 }

@@ -262,6 +262,6 @@ fn refuse(hello: &Hello, reason: Reason) -> Decision {
 }
 
 fn forbid(hello: &Hello, message: &str) -> Decision {
-    let message = rejoin_protocol::error::printable(message, Reason::MAX_MESSAGE);
+    let message = rejoin_text::printable(message, Reason::MAX_MESSAGE);
     refuse(hello, Reason::Forbidden { message })
 }

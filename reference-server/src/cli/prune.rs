@@ -31,7 +31,7 @@ impl From<Swept> for Pruned {
     fn from(swept: Swept) -> Self {
         let problem = |(session, error): &(_, io::Error)| Problem {
             session: format!("{session}"),
-            error: rejoin_protocol::error::printable(&error.to_string(), 200),
+            error: rejoin_text::printable(&error.to_string(), 200),
         };
         Self {
             dead: swept.buried.iter().map(ToString::to_string).collect(),

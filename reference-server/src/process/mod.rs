@@ -196,7 +196,7 @@ pub fn summary(command: &spec::Command) -> String {
         }
         spec::Command::Subsystem(name) => format!("subsystem {name}"),
     };
-    rejoin_protocol::error::printable(&line, SUMMARY_MAX)
+    rejoin_text::printable(&line, SUMMARY_MAX)
 }
 
 /// The longest summary, in bytes.

@@ -2,6 +2,7 @@
 
 use std::io;
 
+use rejoin_text::printable_bytes;
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 
 use super::script::{MOST_FOLDERS, Mark};
@@ -99,7 +100,7 @@ impl<R: AsyncRead + Unpin> Answers<R> {
 
     fn understand(&self, line: &[u8]) -> Option<Answer> {
         let words = line.strip_prefix(&self.start_of_line[..])?;
-        parse(&printable(&String::from_utf8_lossy(words)))
+        parse(&printable_bytes(words, MAX_LINE))
     }
 
     /// What was printed that is no answer, for a message.
@@ -202,6 +203,19 @@ mod tests {
             assert!(answers.next().await.is_err());
             assert!(answers.noise.len() <= MAX_KEPT && answers.buffer.capacity() < 1 << 18);
         }
+    }
+
+    #[tokio::test]
+    async fn what_a_host_answers_is_printable() {
+        let mark = Mark::new().unwrap();
+        let evil = "\u{1b}\u{9b}\u{61c}\u{200b}\u{2066}\u{ad}\u{180e}\u{e0041}\u{fff9}";
+        let noise = format!("no{evil}ise\n").into_bytes();
+        let no = said(&mark, &format!("no /x{evil}: full{evil}"));
+        let broken = said(&mark, &format!("broken it{evil} died"));
+        let (heard, answers) = answers(&mark, [noise, no, broken].concat()).await;
+        let no = Answer::No { what: "/x: full".to_owned() };
+        assert_eq!(heard, [no, Answer::Broken { why: "it died".to_owned() }]);
+        assert_eq!(answers.noise(), "noise");
     }
 
     #[test]

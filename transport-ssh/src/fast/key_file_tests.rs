@@ -228,7 +228,7 @@ async fn a_security_key_and_an_unknown_kind_are_told_and_the_name_does_no_harm()
     assert_eq!(why(&of("ssh-new")).await, Unusable::Kind("ssh-new".to_owned()));
     let long = format!("a\n\x1b[2J{}", "b".repeat(5000));
     let Unusable::Kind(shown) = why(&of(&long)).await else { panic!() };
-    assert_eq!(shown, format!("a [2J{}", "b".repeat(58)));
+    assert_eq!(shown, format!("a [2J{}", "b".repeat(59)));
 }
 
 #[tokio::test]

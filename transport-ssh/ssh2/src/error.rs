@@ -17,7 +17,7 @@ pub enum Error {
     Disconnected {
         /// A number of RFC 4253 section 11.1.
         reason: u32,
-        /// Its own words, without control characters, at most 1024 characters.
+        /// Its own words, made [printable](rejoin_text::printable_bytes), at most 1024 bytes.
         message: String,
     },
     /// The call was not one to make; it changed nothing.

@@ -4,7 +4,8 @@ use bytes::Bytes;
 
 use crate::host_key::HostKeyAlgorithm;
 
-/// What a client tells. Texts are without control characters, and 1024 characters at most.
+/// What a client tells. Texts are made [printable](rejoin_text::printable_bytes), and 1024 bytes
+/// at most.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event {

@@ -105,7 +105,7 @@ mod negotiate;
 mod packet;
 #[cfg(feature = "testing")]
 pub mod testing;
-pub mod text;
+mod text;
 pub mod wire;
 
 pub use client::{Client, MAX_OUTPUT, WINDOW};

@@ -163,8 +163,9 @@ mod tests {
 
     #[test]
     fn a_host_that_ends_processes_at_logout_fails_with_what_to_do() {
-        let found =
-            report(r#"{"persistence": "ends", "persistence_advice": "run loginctl\u001b"}"#);
+        let found = report(
+            r#"{"persistence": "ends", "persistence_advice": "run\u061c\u200b\u2066\u00ad\u180e\udb40\udc41\ufff9\u009b loginctl\u001b"}"#,
+        );
         assert_eq!(verdict(&found, "logout"), (Verdict::Fails, "run loginctl".to_owned()));
         assert!(found.has_failed());
         let found = report(r#"{"persistence": "in_scope"}"#);

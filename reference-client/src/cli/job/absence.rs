@@ -7,7 +7,6 @@ use tokio::time::Instant;
 
 use super::Job;
 use crate::cli::painter::Paint;
-use crate::cli::quote::shown;
 use crate::cli::setting::Volume;
 use crate::cli::status::{self, Outage};
 use crate::cli::terminal;
@@ -38,7 +37,7 @@ impl Job {
             self.outage(message).advised(message);
         } else if self.setting.volume == Volume::Normal {
             // More is said at a higher volume, where this was among it.
-            self.say(&shown(message));
+            self.say(message);
             if self.setting.has_terminal {
                 // The program draws itself anew around it.
                 self.control.resize(terminal::size());

@@ -15,7 +15,6 @@ use zeroize::Zeroizing;
 
 use super::Unusable;
 use super::rsa::{self, Rsa};
-use crate::error::printable;
 
 const BEGIN: &str = "-----BEGIN OPENSSH PRIVATE KEY-----";
 const END: &str = "-----END OPENSSH PRIVATE KEY-----";
@@ -147,8 +146,7 @@ impl PrivateKey {
 
 /// That keys or signatures of this kind are not known here.
 pub(super) fn unknown(kind: &str) -> Unusable {
-    let shown: String = kind.chars().take(MAX_KIND).collect();
-    Unusable::Kind(printable(&shown))
+    Unusable::Kind(rejoin_text::printable(kind, MAX_KIND))
 }
 
 /// What a file has between its first and its last line.

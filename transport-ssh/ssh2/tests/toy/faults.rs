@@ -9,8 +9,12 @@ use crate::driver::{Pair, predicted, predicting, unhurried};
 /// The messages of a server up to a command that is started, with what follows unasked.
 const MESSAGES: usize = 9;
 
+/// Characters that steer a terminal, reorder text, or hide in it.
+const EVIL: &str = "\u{1b}\u{9b}\u{61c}\u{200b}\u{2066}\u{ad}\u{180e}\u{e0041}\u{fff9}";
+
 fn disconnect() -> Vec<u8> {
-    Writer::message(1).uint32(2).string("go \x1b[2Jaway\r\n").string("").finish()
+    let message = format!("go {EVIL}[2Jaway\r\n");
+    Writer::message(1).uint32(2).string(message).string("").finish()
 }
 
 /// A script in which the message of this number is not what it would be.
@@ -206,8 +210,8 @@ fn a_channel_that_the_server_opens_is_refused() {
 
 #[test]
 fn a_command_or_a_channel_that_is_refused_is_told() {
-    let failure = Writer::message(92).uint32(0).uint32(2).string("no\x07 more").string("");
-    let failure = failure.finish();
+    let failure = Writer::message(92).uint32(0).uint32(2).string(format!("no{EVIL} more"));
+    let failure = failure.string("").finish();
     let mut pair = Pair::new(predicted(), tampered(6, move |_| vec![failure.clone()]));
     pair.run().unwrap();
     let refusal = Refusal::Channel { reason: 2, message: "no more".to_owned() };
@@ -223,7 +227,8 @@ fn a_command_or_a_channel_that_is_refused_is_told() {
 #[test]
 fn banners_are_told_cleaned_and_not_without_end() {
     let script = tampered(4, |message| {
-        let banner = Writer::message(53).string("wel\x1bcome\nall").string("").finish();
+        let banner = format!("wel{EVIL}come\nall");
+        let banner = Writer::message(53).string(banner).string("").finish();
         let mut messages = vec![banner; 1000];
         messages.push(message);
         messages
