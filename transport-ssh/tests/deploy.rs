@@ -8,7 +8,7 @@ use std::fs::{self, File, FileTimes};
 use std::process::Command;
 use std::time::Duration;
 
-use common::deploy::{Deployed, Programs, assert_private, runs};
+use common::deploy::{Deployed, Programs, assert_private, runs, through};
 use common::in_time;
 use rejoin_ssh::testing::{Relay, are_installed};
 use rejoin_ssh::{Attempt, Connect as _, DeployNews, LinkErrorKind, needs};
@@ -61,10 +61,7 @@ async fn every_bourne_shell_can_read_the_scripts() {
         if !are_installed(&[shell.split(' ').next().unwrap()]) {
             continue;
         }
-        let host = Deployed::forced(&format!(
-            "command=$(printf %s \"$SSH_ORIGINAL_COMMAND\" | sed 's|^exec /bin/sh|exec {shell}|'); \
-             eval \"$command\""
-        ));
+        let host = Deployed::forced(&through(shell));
         let deployment = host.deployment();
         let first = runs(&host.connector(&deployment), Attempt::First).await;
         assert_eq!(runs(&host.connector(&deployment), Attempt::Reconnect).await, first, "{shell}");

@@ -20,17 +20,18 @@ esac;
 rj_c=0;
 rj_look() {
   for rj_d; do
-    rj_f=$rj_d/$rj_n;
-    if [ "$rj_n" ] && rj_is_ours && rj_sum "$rj_f" && [ "$rj_x" = "$rj_s" ] &&
-    "$rj_f" $rj_w version </dev/null >/dev/null 2>&1; then
+    if [ "$rj_n" ] && rj_is_ours && rj_sum "./$rj_n" && [ "$rj_x" = "$rj_s" ] &&
+    "./$rj_n" $rj_w version </dev/null >/dev/null 2>&1; then
       # So that a later version can tell when this one was used last.
-      touch "$rj_f" 2>/dev/null;
+      touch "./$rj_n" 2>/dev/null;
       rj_say ready "$rj_c" "$rj_i";
-      exec "$rj_f" $rj_w @WORDS@;
+      exec "/proc/self/cwd/$rj_n" $rj_w @WORDS@;
     fi;
     rj_c=$((rj_c+1));
   done;
 };
+# A program from PATH starts where the login did.
+rj_o=$PWD;
 rj_look @AT_HOME@;
 rj_u=$(id -u);
 rj_look @ELSEWHERE@;

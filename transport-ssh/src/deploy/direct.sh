@@ -1,12 +1,12 @@
+rj_n=@NAME@;
 rj_look() {
   for rj_d; do
-    rj_f=$rj_d/@NAME@;
-    rj_is_ours && exec "$rj_f" @WORDS@;
+    rj_is_ours && exec "/proc/self/cwd/$rj_n" @WORDS@;
   done;
 };
 rj_u=@UID@;
 rj_look @FIRST@;
 rj_u=$(id -u);
 rj_look @REST@;
-echo "@NAME@ is not there" >&2;
+echo "$rj_n is not there" >&2;
 exit 127

@@ -5,11 +5,12 @@ rj_k='@LENGTH@' rj_z='@UNPACK@' rj_v='@VERSION@'
 
 rj_m=$(umask)
 umask 077
-# What is being written, and whether its folder was made for it.
+# What is being written, and the folder if it was made for that. Both are relative to the folder, and
+# set only while the shell is in it.
 rj_t= rj_made=
 rj_undo() {
   [ -z "$rj_t" ] || rm -f "$rj_t"
-  [ -z "$rj_made" ] || rmdir "$rj_d" 2>/dev/null
+  [ -z "$rj_made" ] || rmdir "$rj_made" 2>/dev/null
   rj_t= rj_made=
 }
 trap rj_undo EXIT
@@ -22,20 +23,24 @@ rj_no() {
   rj_say no "$rj_d: ${rj_why:-unknown}"
 }
 
-# Whether programs can be written to the folder rj_d and run there.
+# Makes the folder rj_d if it is missing, goes into it, and succeeds if programs can be written there
+# and run. What is asked about the folder by its name only decides which reason is given.
 rj_can_hold() {
   if [ -h "$rj_d" ]; then rj_why='it is a symbolic link'; return 1; fi
+  rj_x=
   if [ ! -d "$rj_d" ]; then
-    rj_why=$(LC_ALL=C mkdir -p "$rj_d" 2>&1) || return 1
-    rj_made=yes
+    rj_why=$(LC_ALL=C mkdir -p -m 700 "$rj_d" 2>&1) || return 1
+    rj_x=../${rj_d##*/}
   fi
-  if [ ! -O "$rj_d" ]; then rj_why='it belongs to another user'; return 1; fi
-  case $(LC_ALL=C ls -ld "$rj_d") in
-  d????-??-?*) ;;
-  *) rj_why='other users may write there'; return 1 ;;
-  esac
-  if [ -d "$rj_d/$rj_n" ]; then rj_why="$rj_n is a folder there"; return 1; fi
-  rj_t=$rj_d/.rejoin-$$-$rj_a$rj_b
+  if ! rj_in; then
+    rj_why='other users may write there'
+    [ "$rj_l" ] || rj_why='its mode cannot be read'
+    [ -O "$rj_d" ] || rj_why='it belongs to another user'
+    return 1
+  fi
+  rj_made=$rj_x
+  if [ -d "./$rj_n" ]; then rj_why="$rj_n is a folder there"; return 1; fi
+  rj_t=./.rejoin-$$-$rj_a$rj_b
   rj_why=$( (set -C; echo '#!/bin/sh' >"$rj_t" && chmod 700 "$rj_t") 2>&1) || return 1
   rj_why='programs cannot be run from there (noexec)'
   "$rj_t" >/dev/null 2>&1 </dev/null
@@ -66,24 +71,23 @@ rj_take() {
 # Removes what nobody needs any more: programs that do not run and were not used for a day, and what
 # deployments that were killed have left.
 rj_sweep() {
-  for rj_f in "$rj_d"/.rejoin-*; do rj_old "$rj_f" -mmin +60; done
+  for rj_f in ./.rejoin-*; do rj_old "$rj_f" -mmin +60; done
   # Other hosts may run what lies in a folder that they share, which cannot be seen from here; and
   # what is removed from a network's file system ends whoever runs it there.
-  case $(LC_ALL=C stat -f -c %T "$rj_d") in
+  case $(LC_ALL=C stat -f -c %T .) in
   ext* | xfs | btrfs | zfs | f2fs | bcachefs | jfs | reiserfs | overlay* | tmpfs) ;;
   *) return ;;
   esac
-  # As the system names what runs: without the symbolic links on the way.
-  rj_p=$(cd "$rj_d" && pwd -P)
   rj_l=$(LC_ALL=C ls -l /proc/[0-9]*/exe 2>/dev/null)
-  for rj_f in "$rj_d"/rejoin-server-*; do
-    case $rj_l in *"-> $rj_p/${rj_f##*/}"*) continue ;; esac
+  for rj_f in ./rejoin-server-*; do
+    # Both the system and the shell name the folder without symbolic links on the way.
+    case $rj_l in *"-> $PWD/${rj_f#./}"*) continue ;; esac
     rj_old "$rj_f" -mtime +0
   done
 }
 
 rj_old() {
-  if [ -f "$1" ] && [ ! -h "$1" ] && [ "$1" != "$rj_d/$rj_n" ] && [ -n "$(find "$@")" ]; then
+  if [ -f "$1" ] && [ ! -h "$1" ] && [ "$1" != "./$rj_n" ] && [ -n "$(find "$@")" ]; then
     rm -f "$1"
   fi
 }
@@ -105,11 +109,11 @@ for rj_d; do
         rj_say broken "$rj_why"
         exit 126
       fi
-      if rj_why=$(LC_ALL=C mv -f "$rj_t" "$rj_d/$rj_n" 2>&1 </dev/null); then
+      if rj_why=$(LC_ALL=C mv -f "$rj_t" "./$rj_n" 2>&1 </dev/null); then
         rj_sweep >/dev/null 2>&1
         rj_restore
         rj_say ready "$rj_c" "$rj_i"
-        exec "$rj_d/$rj_n" $rj_w @WORDS@
+        exec "/proc/self/cwd/$rj_n" $rj_w @WORDS@
       fi
     fi
     rj_no
@@ -118,6 +122,7 @@ for rj_d; do
   rj_c=$((rj_c+1))
 done
 
+cd "$rj_o"
 rj_f=$(command -v rejoin-server 2>/dev/null) &&
 case $("$rj_f" version --json 2>/dev/null </dev/null) in
 *"\"version\":\"$rj_v\""*)

@@ -1,7 +1,7 @@
 //! Puts the server program on a host that lacks it, over the very connection that then runs it.
 //!
-//! A host needs `/bin/sh`, the usual small programs (`ls`, `id`, `uname`, `dd`, `head`, `find`) and one
-//! of `sha256sum`, `shasum` and `openssl`; what its login shell is, or prints, does not matter.
+//! A host needs `/bin/sh`, `/proc`, the usual small programs (`ls`, `id`, `uname`, `dd`, `head`, `find`)
+//! and one of `sha256sum`, `shasum` and `openssl`; what its login shell is, or prints, does not matter.
 //!
 //! - **Bootstrap**: the first link of a [`Deployment`], and the one after a link on which no server
 //!   spoke. The command looks for the program under its name, `rejoin-server-VERSION-DIGITS`, and
@@ -14,6 +14,10 @@
 //! links) is used: `~/.local/share/rejoin`, `~/.cache/rejoin` (or what `XDG_DATA_HOME` and
 //! `XDG_CACHE_HOME` say), `~/.rejoin`, `$XDG_RUNTIME_DIR/rejoin`, `/var/tmp/rejoin-UID` and
 //! `/tmp/rejoin-UID-bin`; of these the first that can be written to, has room, and lets programs run.
+//! The scripts enter a folder once by its name, and look at the folder that they are in. From then on
+//! they use only names within it, so nobody can exchange the folder between the look and the use. The
+//! program therefore starts in the folder that it lies in.
+//!
 //! A file gets its name by one rename once it is whole, so that any number of clients may do this at
 //! once, and one that is cut off leaves nothing with that name. A deployment removes other versions
 //! that no process runs and no client has looked for during the last day - on local file systems, where

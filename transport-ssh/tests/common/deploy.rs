@@ -17,10 +17,12 @@ use super::{in_time, ssh_at};
 
 pub const VERSION: &str = "1.2.3";
 
-/// Stands in for a server: says its first words, what it was started with, and then everything back.
+/// Stands in for a server: says its first words, where it is, what it was started with, and then
+/// everything back.
 const ECHO: &str = "#!/bin/sh\n\
     case $1 in version) exit 0 ;; esac\n\
-    echo \"HERE $0 $* umask $(umask)\"; env | grep ^rj_; exec cat\n";
+    place=$0; case $0 in /proc/self/cwd/*) place=$(pwd -P)/${0##*/} ;; esac\n\
+    echo \"HERE $place $* umask $(umask)\"; env | grep ^rj_; exec cat\n";
 
 /// A host, and the programs that there are for it.
 pub struct Deployed {
@@ -187,6 +189,14 @@ async fn speaks(link: Link) -> String {
 pub fn assert_private(path: &Path) {
     let mode = fs::metadata(path).unwrap().permissions().mode() & 0o7777;
     assert_eq!(mode, 0o700, "{}", path.display());
+}
+
+/// Runs the command with this shell in the place of the `/bin/sh` that it names.
+pub fn through(shell: &str) -> String {
+    format!(
+        "command=$(printf %s \"$SSH_ORIGINAL_COMMAND\" | sed 's|^exec /bin/sh|exec {shell}|'); \
+         eval \"$command\""
+    )
 }
 
 /// Runs the command in a namespace of its own for mounts, after `setup`.
