@@ -14,6 +14,7 @@ use clap::{Parser, Subcommand};
 use rejoin_protocol::{SessionId, VersionRange};
 
 use crate::attach::{self, Place};
+use crate::process::Program;
 use crate::{mux, serve};
 
 /// Keeps remote processes whole through anything that happens to the connection.
@@ -80,6 +81,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, prefix: &[&str]) -> Ex
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
         }
     };
+    leave_own_folder();
     match act(arguments, prefix) {
         Ok(code) => code,
         // Whoever read the output has seen enough.
@@ -91,12 +93,25 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, prefix: &[&str]) -> Ex
     }
 }
 
+/// A deployment starts the program in the folder that it lies in. From there it goes to where a login
+/// starts: the home folder, or else the root.
+fn leave_own_folder() {
+    let places = std::env::current_exe().ok().zip(std::env::current_dir().ok());
+    if places.is_some_and(|(program, current)| program.parent() == Some(&current)) {
+        let home = std::env::var_os("HOME").filter(|home| !home.is_empty());
+        if home.is_none_or(|home| std::env::set_current_dir(home).is_err()) {
+            // It exists for every process.
+            let _ = std::env::set_current_dir("/");
+        }
+    }
+}
+
 fn act(arguments: Arguments, prefix: &[&str]) -> io::Result<ExitCode> {
     let Arguments { registry, action } = arguments;
     let place = || -> io::Result<Place> {
         Ok(Place {
             registry: registry.clone(),
-            program: std::env::current_exe()?,
+            program: Program::own()?,
             prefix: prefix.iter().map(OsString::from).collect(),
         })
     };

@@ -37,6 +37,8 @@ struct Client {
     program: PathBuf,
     /// Whom it runs as, if not as the test does.
     user: Option<u32>,
+    /// Where it starts, if not where the test did.
+    directory: Option<PathBuf>,
 }
 
 struct Link {
@@ -59,6 +61,7 @@ impl Client {
             attach: 0,
             program: env!("CARGO_BIN_EXE_rejoin-server").into(),
             user: None,
+            directory: None,
         }
     }
 
@@ -67,6 +70,9 @@ impl Client {
         command.arg("--registry").arg(self.folder());
         if let Some(user) = self.user {
             command.uid(user).gid(user);
+        }
+        if let Some(directory) = &self.directory {
+            command.current_dir(directory);
         }
         command
     }
@@ -507,4 +513,42 @@ fn install_setuid(name: &str, to: &Path) -> bool {
     let mut tried = Command::new(to);
     tried.args(["--reuid=0", "true"]).uid(NOBODY).gid(NOBODY);
     install(from, to, "4755") && tried.status().is_ok_and(|status| status.success())
+}
+
+/// As a deployment starts it: in the folder that it lies in.
+#[test]
+fn a_server_is_the_file_that_runs_and_neither_it_nor_its_process_stays_in_that_files_folder() {
+    let mut client = Client::new();
+    let folder = client.registry.path().join("folder");
+    std::fs::create_dir(&folder).unwrap();
+    let program = folder.join("rejoin-server");
+    assert!(install(env!("CARGO_BIN_EXE_rejoin-server"), &program, "755"));
+    let usual = std::mem::replace(&mut client.program, program.clone());
+    client.directory = Some(folder.clone());
+    let mut link = client.link();
+    (client.program, client.directory) = (usual, None);
+    let home = std::fs::canonicalize(std::env::var_os("HOME").unwrap()).unwrap();
+    assert_eq!(of_process(link.pid(), "cwd"), home);
+
+    let moved = client.registry.path().join("moved");
+    std::fs::rename(&folder, &moved).unwrap();
+    std::fs::create_dir(&folder).unwrap();
+    assert!(install("/bin/false", &program, "755"));
+    let spec = ProcessSpec::new(spec::Command::Shell(b"readlink /proc/$$/cwd; exec cat".to_vec()));
+    client.ask(&mut link, 0, &spec);
+    let mut link = link.welcomed();
+    let server = client.server_pid();
+    assert_eq!(of_process(server, "exe"), moved.join("rejoin-server"));
+    assert_eq!(of_process(server, "cwd"), Path::new("/"));
+    let name = std::fs::read(format!("/proc/{}/comm", server.as_raw_nonzero())).unwrap();
+    assert_eq!(name, b"rejoin-server\n");
+    link.send(&Frame::Item { seq: Seq(0), item: Item::InputEnd });
+    let (output, status, _) = link.until_exit();
+    assert_eq!(status, ExitStatus::Code(0));
+    assert_eq!(String::from_utf8_lossy(&output).trim_end(), home.to_str().unwrap());
+}
+
+/// What a link in the process's folder in `/proc` leads to.
+fn of_process(pid: Pid, link: &str) -> PathBuf {
+    std::fs::read_link(format!("/proc/{}/{link}", pid.as_raw_nonzero())).unwrap()
 }

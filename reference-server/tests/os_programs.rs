@@ -18,7 +18,7 @@ use rejoin_protocol::spec::Command as Wanted;
 use rejoin_protocol::{Epoch, Incarnation, SessionId};
 use rejoin_server::ending::{Ending, Step, end_descendants};
 use rejoin_server::marks::{INCARNATION_VARIABLE, Mark, SESSION_VARIABLE};
-use rejoin_server::process::{Io, Start, become_server, spawn, start_server};
+use rejoin_server::process::{Io, Program, Start, become_server, spawn, start_server};
 use rejoin_server::reap::reap;
 use rejoin_server::registry::{Lock, Past, Registry};
 use rustix::event::{PollFd, PollFlags, poll};
@@ -168,14 +168,14 @@ fn a_server_is_on_its_own_and_holds_the_lock_until_it_ends() {
     rustix::io::fcntl_setfd(&careless, rustix::io::FdFlags::empty()).unwrap();
     let program = std::env::current_exe().unwrap();
     let lock = lock(&registry);
-    let through_env = Path::new("/usr/bin/env");
+    let through_env = Program::at("/usr/bin/env");
     let arguments = [
         format!("{PART}=server").into(),
         format!("{SESSION_OF_TEST}={}", session()).into(),
         program.into_os_string(),
         registry.dir().as_os_str().to_owned(),
     ];
-    let mut started = start_server(through_env, arguments, theirs, lock).unwrap();
+    let mut started = start_server(&through_env, arguments, theirs, lock).unwrap();
     assert!(registry.is_alive(session()).unwrap());
     let mut line = String::new();
     BufReader::new(ours.try_clone().unwrap()).read_line(&mut line).unwrap();
@@ -198,7 +198,8 @@ fn a_server_is_on_its_own_and_holds_the_lock_until_it_ends() {
 fn a_server_that_cannot_be_started_leaves_the_lock() {
     let (_folder, registry) = registry();
     let (_ours, theirs) = UnixStream::pair().unwrap();
-    let error = start_server(Path::new("/no/such"), [""; 0], theirs, lock(&registry)).unwrap_err();
+    let error =
+        start_server(&Program::at("/no/such"), [""; 0], theirs, lock(&registry)).unwrap_err();
     assert!(registry.is_alive(session()).unwrap());
     error.lock.withdraw().unwrap();
     assert_eq!(fs::read_dir(registry.dir()).unwrap().count(), 0);

@@ -22,7 +22,7 @@ use rejoin_protocol::{
 use crate::host;
 use crate::past::{from_machine, to_machine};
 use crate::peer::require_own;
-use crate::process::{self, start_server};
+use crate::process::{self, Program, start_server};
 use crate::reap::reap;
 use crate::registry::{self, Lock, Record, Registry, RegistryError, Tried};
 
@@ -41,7 +41,7 @@ pub(crate) struct Place {
     /// The registry's folder, where it is not the usual one.
     pub(crate) registry: Option<PathBuf>,
     /// The server program.
-    pub(crate) program: PathBuf,
+    pub(crate) program: Program,
     /// What stands before `serve` on its command line.
     pub(crate) prefix: Vec<OsString>,
 }

@@ -1,12 +1,13 @@
 //! Starting a server so that it outlives the connection, and becoming one.
 
-use std::ffi::OsStr;
+use std::ffi::{CStr, OsStr};
 use std::fmt;
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
-use std::path::Path;
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use rustix::fs::{FileType, Mode, fstat};
@@ -21,6 +22,49 @@ use crate::registry::Lock;
 /// The first descriptor that is not one of the standard ones.
 const FIRST_OWN: RawFd = 3;
 
+/// Names the running program's own file to the system, wherever that file is now.
+const OWN_FILE: &str = "/proc/self/exe";
+
+/// What `ps` calls a server that was started from [`OWN_FILE`].
+const NAME: &CStr = c"rejoin-server";
+
+/// A program to start.
+#[derive(Clone, Debug)]
+pub struct Program {
+    path: PathBuf,
+    is_own: bool,
+}
+
+impl Program {
+    /// The program that is running. What is started is the same file, also if somebody has put
+    /// another one under its name since. The exception is a launcher that starts it (see
+    /// [`start_server`]): that uses the name.
+    ///
+    /// # Errors
+    /// The system does not say which program is running.
+    pub fn own() -> io::Result<Self> {
+        Ok(Self { path: std::env::current_exe()?, is_own: true })
+    }
+
+    /// The program at this path.
+    pub fn at(path: impl Into<PathBuf>) -> Self {
+        Self { path: path.into(), is_own: false }
+    }
+
+    /// Starts it by this prefix, if there is one.
+    fn command(&self, prefix: &[&'static str]) -> Command {
+        let Some((launcher, words)) = prefix.split_first() else {
+            let file = if self.is_own { Path::new(OWN_FILE) } else { &self.path };
+            let mut command = Command::new(file);
+            command.arg0(&self.path);
+            return command;
+        };
+        let mut command = Command::new(launcher);
+        command.args(words).arg(&self.path);
+        command
+    }
+}
+
 /// Starts `program` with `arguments` as a server: with the opener's `stream` as its standard
 /// input and the session's `lock` as its standard output ([`become_server`] takes both), in a
 /// session of its own, without marks of an outer session. It is not waited for: a caller that
@@ -34,7 +78,7 @@ const FIRST_OWN: RawFd = 3;
 /// one's server is executed; between its fork and that, a lock of theirs is held for a moment
 /// longer, which makes whoever tries it look again.
 pub fn start_server<A: AsRef<OsStr>>(
-    program: &Path,
+    program: &Program,
     arguments: impl IntoIterator<Item = A>,
     stream: UnixStream,
     lock: Lock,
@@ -49,14 +93,8 @@ pub fn start_server<A: AsRef<OsStr>>(
         // Whoever has started this shows it to the user, or has nobody to show it to.
         let _ = writeln!(io::stderr(), "rejoin-server: {warning}");
     }
-    let mut words = launch.prefix.into_iter().map(OsStr::new).chain([program.as_os_str()]);
-    let mut command = Command::new(words.next().unwrap_or(program.as_os_str()));
-    command
-        .args(words)
-        .args(arguments)
-        .stdin(OwnedFd::from(stream))
-        .stdout(copy)
-        .stderr(Stdio::null());
+    let mut command = program.command(&launch.prefix);
+    command.args(arguments).stdin(OwnedFd::from(stream)).stdout(copy).stderr(Stdio::null());
     remove_marks(&mut command);
     Setup::Server.attach_to(&mut command);
     command.spawn().map_err(|error| NotStarted { error, lock })
@@ -114,6 +152,7 @@ pub fn become_server() -> io::Result<Inherited> {
     ignore(Signal::PIPE);
     rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
     rustix::process::chdir("/")?;
+    rustix::thread::set_name(NAME)?;
     let umask = rustix::process::umask(Mode::RWXG | Mode::RWXO);
     Ok(Inherited { stream: stream.into(), lock, umask: umask.as_raw_mode() })
 }
