@@ -34,7 +34,8 @@ Runs a process on another machine over SSH, and keeps it, its input and its outp
 anything that happens to the connection. The first connection puts its server program on the host \
 (a Linux one), below the home folder; the programs for other kinds of machines than this one are looked \
 for in the folder that REJOIN_SERVERS names and in ~/.local/share/rejoin/servers, as \
-rejoin-server-linux-aarch64 and the like.
+rejoin-server-linux-aarch64 and the like. rejoin does not use a program that another user of this machine \
+can have put there, or can change.
 
 The exit status is the process's (128 + n after signal n), 126 or 127 if it could not be started, and \
 255 if rejoin itself failed. When rejoin gets SIGHUP or SIGTERM - its terminal was closed - it leaves \

@@ -47,6 +47,13 @@ impl Deploying {
             }
             DeployNews::Progress { sent, total } if *is_live => self.moving(*sent, *total),
             DeployNews::Installed if *is_live => Show::Moving(None),
+            DeployNews::Unsafe { what } => Show::Line(format!(
+                "rejoin: not using a server program that another user can have put there: {}",
+                shown(what)
+            )),
+            DeployNews::Unused { what } if *volume == Volume::Verbose => {
+                Show::Line(format!("rejoin: not using a server program: {}", shown(what)))
+            }
             DeployNews::Refused { what } if *volume == Volume::Verbose => {
                 Show::Line(format!("rejoin: no place for rejoin-server: {}", shown(what)))
             }
@@ -102,6 +109,22 @@ mod tests {
         let progress = DeployNews::Progress { sent: 1, total: 2 };
         assert_eq!(line(Volume::Unread, false, &progress), Show::Nothing);
         assert_eq!(line(Volume::Quiet, true, &installing()), Show::Nothing);
+    }
+
+    #[test]
+    fn an_unsafe_server_program_is_reported_always_and_an_unsuitable_one_with_v() {
+        let what = "/x: why\x1b".to_owned();
+        let (unsafe_one, unused) =
+            (DeployNews::Unsafe { what: what.clone() }, DeployNews::Unused { what });
+        let told =
+            "rejoin: not using a server program that another user can have put there: /x: why";
+        for volume in [Volume::Unread, Volume::Normal, Volume::Verbose] {
+            assert_eq!(line(volume, false, &unsafe_one), Show::Line(told.to_owned()));
+        }
+        assert_eq!(line(Volume::Quiet, false, &unsafe_one), Show::Nothing);
+        assert_eq!(line(Volume::Normal, false, &unused), Show::Nothing);
+        let told = "rejoin: not using a server program: /x: why".to_owned();
+        assert_eq!(line(Volume::Verbose, false, &unused), Show::Line(told));
     }
 
     #[test]

@@ -1,8 +1,7 @@
 //! What the head of an ELF file tells: which machine it is for, and whether it is all there is to it.
 
 use std::fs::File;
-use std::io::{self, Read as _};
-use std::path::Path;
+use std::io::{self, Read as _, Seek as _};
 
 /// The program's own segments are listed within the first bytes, wherever a linker wrote the file.
 const HEAD: u64 = 4096;
@@ -20,10 +19,12 @@ pub(crate) struct Elf {
 }
 
 impl Elf {
-    /// None if the file is no ELF file.
-    pub(crate) fn read(path: &Path) -> io::Result<Option<Self>> {
+    /// None if the file is no ELF file. It is left at its beginning.
+    pub(crate) fn read(mut file: &File) -> io::Result<Option<Self>> {
         let mut head = Vec::new();
-        File::open(path)?.take(HEAD).read_to_end(&mut head)?;
+        file.rewind()?;
+        file.take(HEAD).read_to_end(&mut head)?;
+        file.rewind()?;
         Ok(Self::parse(&head))
     }
 
@@ -133,7 +134,7 @@ mod tests {
 
     #[test]
     fn this_very_program_is_for_this_machine() {
-        let elf = Elf::read(&std::env::current_exe().unwrap()).unwrap();
+        let elf = Elf::read(&File::open(std::env::current_exe().unwrap()).unwrap()).unwrap();
         if cfg!(target_os = "linux") {
             let machine = rustix::system::uname().machine().to_string_lossy().into_owned();
             assert_ne!(elf.unwrap().is_for(&machine), Some(false));

@@ -7,6 +7,7 @@ mod aside;
 #[cfg(feature = "embedded-server")]
 mod demo;
 mod deploying;
+mod digests;
 mod doctor;
 mod elf;
 mod escape;
@@ -33,6 +34,7 @@ mod status;
 mod stdin;
 mod terminal;
 mod timeline;
+mod trust;
 mod values;
 mod words;
 

@@ -1,14 +1,21 @@
 //! The server programs that this machine has for hosts.
+//!
+//! What is put on a host is run there as the user. So none is used that another user of this machine can have
+//! put where it is looked for, or changed ([`trust`]); and a client that was built with the digests of the
+//! servers of its release ([`digests`]) takes any other one only from the folder that the user names.
 
 use std::ffi::{OsStr, OsString};
-use std::fs;
+use std::fmt;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use rejoin_ssh::{Platform, ServerFile, Servers};
+use rejoin_ssh::{DeployNews, Platform, ServerFile, Servers};
 
+use super::digests;
 use super::elf::Elf;
 use super::quote::shown;
+use super::trust::{self, Distrust};
 
 /// Names the folder that is looked into first.
 const VARIABLE: &str = "REJOIN_SERVERS";
@@ -16,47 +23,101 @@ const VARIABLE: &str = "REJOIN_SERVERS";
 pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// So many files are looked at in a folder.
 const MOST_FILES: usize = 100;
+/// The file of the program that runs, whatever stands by its name now.
+const RUNNING: &str = "/proc/self/exe";
 
 /// Folders and programs, in the order in which they count.
 pub(crate) struct Shelf {
+    /// The folder that the user names.
+    named: Option<PathBuf>,
+    /// Where programs are installed.
     folders: Vec<PathBuf>,
     /// The folder where a user puts server programs.
     own: PathBuf,
     /// This program's file.
     program: Option<PathBuf>,
-    /// What was there and will not do, and for which platform.
-    unusable: Mutex<Vec<(Platform, String)>>,
+    /// What may be used of what the user has not named; without any, everything.
+    digests: Vec<String>,
+    /// What was there and will not do.
+    left_out: Mutex<Vec<LeftOut>>,
+}
+
+/// A file or folder that will not do.
+struct LeftOut {
+    path: PathBuf,
+    /// None of a folder, which may have had any.
+    platform: Option<Platform>,
+    why: Unusable,
+}
+
+impl fmt::Display for LeftOut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&shown(&format!("{}: {}", self.path.display(), self.why)))
+    }
+}
+
+/// Why a server program is not used.
+enum Unusable {
+    /// Another user may have a hand in it, or it cannot be read.
+    Distrusted(Distrust),
+    /// It is none of the release's, and was not named by the user.
+    NotReleased,
+    /// It does not run on the platform.
+    Wrong(String),
+}
+
+impl fmt::Display for Unusable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Distrusted(why) => write!(f, "{why}"),
+            Self::NotReleased => write!(
+                f,
+                "not a server of this release; to use it nevertheless, set {VARIABLE} to a folder with it"
+            ),
+            Self::Wrong(why) => f.write_str(why),
+        }
+    }
 }
 
 impl Shelf {
     /// As the environment has it.
     pub(crate) fn of_environment() -> Self {
-        Self::new(|name| std::env::var_os(name), std::env::current_exe().ok())
+        let program = std::env::current_exe().ok();
+        Self::new(|name| std::env::var_os(name), program, digests::released())
     }
 
-    fn new(variable: impl Fn(&str) -> Option<OsString>, program: Option<PathBuf>) -> Self {
+    fn new(
+        variable: impl Fn(&str) -> Option<OsString>,
+        program: Option<PathBuf>,
+        digests: Vec<String>,
+    ) -> Self {
         let variable = |name| variable(name).filter(|value| !value.is_empty()).map(PathBuf::from);
         let absolute = |name| variable(name).filter(|path| path.is_absolute());
         let data = absolute("XDG_DATA_HOME");
         let data = data.or_else(|| absolute("HOME").map(|home| home.join(".local/share")));
         let data = data.map(|data| data.join("rejoin/servers"));
-        let folders = variable(VARIABLE).into_iter();
-        let folders = folders.chain(program.as_deref().and_then(shared)).chain(data.clone());
-        let folders = folders.collect();
+        let folders = program.as_deref().and_then(shared).into_iter().chain(data.clone()).collect();
         let own = data.unwrap_or_else(|| "~/.local/share/rejoin/servers".into());
-        Self { folders, own, program, unusable: Mutex::default() }
+        let (named, left_out) = (variable(VARIABLE), Mutex::default());
+        Self { named, folders, own, program, digests, left_out }
     }
 
     /// What a folder has: files named `rejoin-server-SYSTEM-MACHINE`.
-    fn in_folder(&self, folder: &Path, servers: &mut Vec<ServerFile>) {
+    fn in_folder(&self, folder: &Path, is_named: bool, servers: &mut Vec<ServerFile>) {
         let Ok(listed) = fs::read_dir(folder) else { return };
-        let mut names: Vec<_> =
-            listed.flatten().take(MOST_FILES).map(|entry| entry.file_name()).collect();
-        names.sort();
-        for name in names {
-            if let Some(platform) = platform_of(&name) {
-                self.add(&folder.join(&name), platform, "", servers);
-            }
+        let names = listed.flatten().take(MOST_FILES).map(|entry| entry.file_name());
+        let mut found: Vec<_> =
+            names.filter_map(|name| Some((platform_of(&name)?, folder.join(name)))).collect();
+        if found.is_empty() {
+            return;
+        }
+        if let Err(why) = trust::check_folder(folder) {
+            self.leave_out(folder, None, Unusable::Distrusted(why));
+            return;
+        }
+        found.sort_by(|one, other| one.1.cmp(&other.1));
+        for (platform, path) in found {
+            self.add(&path, platform, is_named, servers);
         }
     }
 
@@ -70,40 +131,111 @@ impl Shelf {
         };
         let Some(program) = &self.program else { return };
         let server = program.with_file_name("rejoin-server");
-        if matches!(Elf::read(&server), Ok(Some(elf)) if elf.is_static) {
-            self.add(&server, platform.clone(), "", servers);
+        // One that needs libraries may not find them on a host, and is no loss.
+        let is_dynamic = |file: &File| !matches!(Elf::read(file), Ok(Some(elf)) if elf.is_static);
+        match trust::open(&server) {
+            Err(why) if why.is_missing() => {}
+            Ok(file) if is_dynamic(&file) => {}
+            _ => self.add(&server, platform.clone(), false, servers),
         }
         if cfg!(feature = "embedded-server") {
-            self.add(program, platform, "__server", servers);
+            self.add_running(platform, servers);
         }
     }
 
-    /// Adds a program, unless there is one for its platform already.
-    fn add(&self, path: &Path, platform: Platform, prefix: &str, servers: &mut Vec<ServerFile>) {
-        if servers.iter().any(|server| *server.platform() == platform) {
+    /// Adds this program, which needs no trust: whoever can write to its file has it run as the user here.
+    fn add_running(&self, platform: Platform, servers: &mut Vec<ServerFile>) {
+        if has(servers, &platform) {
             return;
         }
-        match check(path, &platform, prefix) {
+        let path = Path::new(RUNNING);
+        let server = File::open(path)
+            .and_then(|file| ServerFile::read(&file, path, platform.clone(), VERSION, "__server"));
+        match server {
             Ok(server) => servers.push(server),
-            Err(why) => {
-                self.unusable().push((platform, shown(&format!("{}: {why}", path.display()))));
+            Err(error) => {
+                self.leave_out(path, Some(platform), Unusable::Wrong(error.to_string()));
             }
         }
     }
 
-    fn unusable(&self) -> std::sync::MutexGuard<'_, Vec<(Platform, String)>> {
-        self.unusable.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Adds a program, unless there is one for its platform already.
+    fn add(&self, path: &Path, platform: Platform, is_named: bool, servers: &mut Vec<ServerFile>) {
+        if has(servers, &platform) {
+            return;
+        }
+        match self.check(path, &platform, is_named) {
+            Ok(server) => servers.push(server),
+            Err(why) => self.leave_out(path, Some(platform), why),
+        }
+    }
+
+    fn check(
+        &self,
+        path: &Path,
+        platform: &Platform,
+        is_named: bool,
+    ) -> Result<ServerFile, Unusable> {
+        let failed = |error: std::io::Error| Unusable::Wrong(error.to_string());
+        // From here on only the open file counts, not what stands by its name.
+        let file = trust::open(path).map_err(Unusable::Distrusted)?;
+        match Elf::read(&file).map_err(failed)? {
+            Some(elf) if elf.is_for(platform.machine()) == Some(false) => {
+                return Err(Unusable::Wrong(format!("it is a program for {}", elf.machine())));
+            }
+            Some(_) => {}
+            None => return Err(Unusable::Wrong("it is no program for Linux".to_owned())),
+        }
+        let server =
+            ServerFile::read(&file, path, platform.clone(), VERSION, "").map_err(failed)?;
+        let is_released = || self.digests.iter().any(|digest| digest == server.sum());
+        if !is_named && !self.digests.is_empty() && !is_released() {
+            return Err(Unusable::NotReleased);
+        }
+        Ok(server)
+    }
+
+    fn leave_out(&self, path: &Path, platform: Option<Platform>, why: Unusable) {
+        self.all_left_out().push(LeftOut { path: path.to_owned(), platform, why });
+    }
+
+    fn all_left_out(&self) -> std::sync::MutexGuard<'_, Vec<LeftOut>> {
+        self.left_out.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Where a server program that somebody has built is to be put.
+    fn place(&self, machine: &str) -> String {
+        let name = format!("rejoin-server-linux-{machine}");
+        if self.digests.is_empty() {
+            self.own.join(name).display().to_string()
+        } else {
+            format!("{name} in a folder that {VARIABLE} names")
+        }
     }
 }
 
 impl Servers for Shelf {
     fn all(&self) -> Vec<ServerFile> {
         let mut servers = Vec::new();
+        self.all_left_out().clear();
+        if let Some(folder) = &self.named {
+            self.in_folder(folder, true, &mut servers);
+        }
         for folder in &self.folders {
-            self.in_folder(folder, &mut servers);
+            self.in_folder(folder, false, &mut servers);
         }
         self.of_this_machine(&mut servers);
         servers
+    }
+
+    fn left_out(&self) -> Vec<DeployNews> {
+        let news = |left: &LeftOut| match &left.why {
+            Unusable::Distrusted(why) if why.is_unsafe() => {
+                DeployNews::Unsafe { what: left.to_string() }
+            }
+            _ => DeployNews::Unused { what: left.to_string() },
+        };
+        self.all_left_out().iter().map(news).collect()
     }
 
     fn advice(&self, platform: &Platform) -> String {
@@ -111,14 +243,17 @@ impl Servers for Shelf {
             return "only Linux hosts can run it".to_owned();
         }
         let (triple, machine) = (triple(platform.machine()), platform.machine());
-        let path = self.own.join(format!("rejoin-server-linux-{machine}"));
         let mut advice = format!(
             "build one with cargo build --release -p rejoin-server --target {triple}, and copy \
              target/{triple}/release/rejoin-server to {}",
-            path.display()
+            self.place(machine)
         );
-        if let Some((_, why)) = self.unusable().iter().find(|(other, _)| other == platform) {
-            advice.extend([" (", why, ")"]);
+        let is_meant =
+            |left: &&LeftOut| left.platform.as_ref().is_none_or(|other| other == platform);
+        let left_out: Vec<_> =
+            self.all_left_out().iter().filter(is_meant).map(LeftOut::to_string).collect();
+        if !left_out.is_empty() {
+            advice.extend([" (", &left_out.join("; "), ")"]);
         }
         advice
     }
@@ -137,16 +272,8 @@ fn platform_of(name: &OsStr) -> Option<Platform> {
     (system == "linux").then(|| Platform::new("Linux", machine)).flatten()
 }
 
-fn check(path: &Path, platform: &Platform, prefix: &str) -> Result<ServerFile, String> {
-    match Elf::read(path) {
-        Ok(Some(elf)) if elf.is_for(platform.machine()) == Some(false) => {
-            return Err(format!("it is a program for {}", elf.machine()));
-        }
-        Ok(Some(_)) => {}
-        Ok(None) => return Err("it is no program for Linux".to_owned()),
-        Err(error) => return Err(error.to_string()),
-    }
-    ServerFile::load(path, platform.clone(), VERSION, prefix).map_err(|error| error.to_string())
+fn has(servers: &[ServerFile], platform: &Platform) -> bool {
+    servers.iter().any(|server| server.platform() == platform)
 }
 
 /// What Rust calls a platform for which it makes static programs.
@@ -162,73 +289,5 @@ fn triple(machine: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// The least that is taken for a program: an ELF head for this machine.
-    const X86: &[u8] = b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x02\0\x3e\0";
-
-    fn program(path: &Path, machine: u8) {
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        let mut head = X86.to_vec();
-        head[18] = machine;
-        head.resize(64, 0);
-        fs::write(path, head).unwrap();
-    }
-
-    fn shelf(root: &Path, with_variable: bool) -> Shelf {
-        let root = root.to_owned();
-        let program = root.join("prefix/bin/rejoin");
-        let variable = move |name: &str| match name {
-            VARIABLE => with_variable.then(|| root.join("named").into()),
-            "HOME" => Some(root.join("home").into()),
-            _ => None,
-        };
-        Shelf::new(variable, Some(program))
-    }
-
-    #[test]
-    fn folders_count_in_their_order_and_each_platform_once() {
-        let root = tempfile::tempdir().unwrap();
-        let at = |path: &str| root.path().join(path);
-        program(&at("named/rejoin-server-linux-aarch64"), 183);
-        program(&at("prefix/share/rejoin/rejoin-server-linux-aarch64"), 183);
-        program(&at("prefix/share/rejoin/rejoin-server-linux-riscv64"), 243);
-        program(&at("home/.local/share/rejoin/servers/rejoin-server-linux-s390x"), 0);
-        program(&at("home/.local/share/rejoin/servers/notes"), 62);
-        let found = |with_variable| {
-            let servers = shelf(root.path(), with_variable).all();
-            let found = servers.iter().filter(|server| server.platform().machine() != "x86_64");
-            found.map(|server| server.path().to_owned()).collect::<Vec<_>>()
-        };
-        let shared = at("prefix/share/rejoin/rejoin-server-linux-riscv64");
-        assert_eq!(found(true), [at("named/rejoin-server-linux-aarch64"), shared.clone()]);
-        assert_eq!(found(false), [at("prefix/share/rejoin/rejoin-server-linux-aarch64"), shared]);
-    }
-
-    #[test]
-    fn no_folder_is_looked_into_that_may_be_anybodys() {
-        let without_home = Shelf::new(|name| (name == "HOME").then(OsString::new), None);
-        assert_eq!(without_home.folders, [""; 0].map(PathBuf::from));
-        let relative = Shelf::new(|_| Some("here".into()), None);
-        assert_eq!(relative.folders, [PathBuf::from("here")], "only what the user names");
-        let program = Some("/tmp/unpacked/rejoin".into());
-        assert_eq!(Shelf::new(|_| None, program).folders, [""; 0].map(PathBuf::from));
-        let program = Some("/usr/local/bin/rejoin".into());
-        let shared = PathBuf::from("/usr/local/share/rejoin");
-        assert_eq!(Shelf::new(|_| None, program).folders, [shared]);
-    }
-
-    #[test]
-    fn a_program_for_another_machine_than_its_name_says_is_told_and_not_used() {
-        let root = tempfile::tempdir().unwrap();
-        program(&root.path().join("named/rejoin-server-linux-aarch64"), 62);
-        let shelf = shelf(root.path(), true);
-        let aarch64 = Platform::new("Linux", "aarch64").unwrap();
-        assert!(shelf.all().iter().all(|server| *server.platform() != aarch64));
-        let advice = shelf.advice(&aarch64);
-        assert!(advice.contains("--target aarch64-unknown-linux-musl"), "{advice}");
-        assert!(advice.contains("home/.local/share/rejoin/servers/rejoin-server-linux-aarch64"));
-        assert!(advice.ends_with("rejoin-server-linux-aarch64: it is a program for x86_64)"));
-    }
-}
+#[path = "servers_tests.rs"]
+mod tests;

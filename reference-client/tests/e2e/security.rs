@@ -2,11 +2,12 @@
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
 
 use rejoin_ssh::testing::make_program;
 
-use crate::support::{EVIL, Host, command_lines, is_steering, rejoin, until};
+use crate::support::{EVIL, Host, command_lines, is_steering, rejoin, stripped, until};
 
 /// Everything in a folder, itself included, with its permissions.
 fn modes(folder: &Path, found: &mut Vec<(String, u32)>) {
@@ -103,4 +104,103 @@ fn what_a_host_prints_cannot_steer_the_terminal() {
     assert_eq!(client.finish().0, 0);
     let told = client.stderr();
     assert!(told.contains(&notice) && !told.contains(is_steering), "{told:?}");
+}
+
+/// The user who plants things, who owns nothing else.
+const STRANGER: &str = "65534";
+
+/// A client in a folder of its own that other users can write to, as in a folder below `/tmp`.
+struct Shared<'a> {
+    host: &'a Host,
+    client: PathBuf,
+}
+
+impl<'a> Shared<'a> {
+    fn new(host: &'a Host) -> Self {
+        // What stands around it is open to others, too: they come this far.
+        for folder in [host.home().parent().unwrap(), &host.home()] {
+            fs::set_permissions(folder, fs::Permissions::from_mode(0o755)).unwrap();
+        }
+        let folder = host.home().join("shared");
+        fs::create_dir(&folder).unwrap();
+        fs::set_permissions(&folder, fs::Permissions::from_mode(0o1777)).unwrap();
+        let client = folder.join("rejoin");
+        stripped(rejoin(), &client);
+        Self { host, client }
+    }
+
+    fn path(&self) -> PathBuf {
+        self.client.with_file_name("rejoin-server")
+    }
+
+    fn run(&self, command: &str) -> Output {
+        let mut run = Command::new(&self.client);
+        run.args(self.host.options()).arg(self.host.name()).arg(command);
+        run.env("HOME", self.host.home()).env_remove("SSH_AUTH_SOCK").env_remove("REJOIN_SERVERS");
+        run.output().unwrap()
+    }
+
+    /// Runs a command with the client in the place of its server: what stands beside it is not used.
+    #[track_caller]
+    fn assert_refused(&self, why: &str) {
+        let output = self.run("echo out; exit 5");
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert_eq!((output.status.code(), &*output.stdout), (Some(5), &b"out\n"[..]), "{told}");
+        let server = self.path();
+        let line = format!(
+            "rejoin: not using a server program that another user can have put there: {}: {why}",
+            server.display()
+        );
+        assert_eq!(told.lines().filter(|said| said.starts_with(&line)).count(), 1, "{told}");
+        let folder = self.host.home().join(".local/share/rejoin");
+        for entry in fs::read_dir(folder).unwrap() {
+            let there = fs::read(entry.unwrap().path()).unwrap();
+            assert!(there == fs::read(&self.client).unwrap(), "another program is on the host");
+        }
+        assert!(!self.host.home().join("planted").exists(), "what was planted ran on the host");
+    }
+}
+
+/// A program for this machine without libraries; it says on the host that it ran.
+fn trap(to: &Path, mark: &Path) -> bool {
+    let source = to.with_extension("rs");
+    fs::write(
+        &source,
+        format!("fn main() {{ let _ = std::fs::File::create({:?}); }}", mark.to_str().unwrap()),
+    )
+    .unwrap();
+    let target = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
+    let mut compiler = Command::new("rustc");
+    compiler.args(["-C", "target-feature=+crt-static", "--target", &target, "-o"]);
+    compiler.arg(to).arg(&source).status().is_ok_and(|status| status.success())
+}
+
+#[test]
+fn a_server_that_another_user_plants_beside_the_client_is_not_put_on_the_host() {
+    rejoin_ssh::needs!("ssh", "sshd", "ps", "setpriv");
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("passed over: only root can act as another user");
+        return;
+    }
+    let host = Host::start();
+    let shared = Shared::new(&host);
+    let program = host.home().join("trap");
+    assert!(trap(&program, &host.home().join("planted")), "rustc makes static programs");
+    let plant = |words: &[&str]| {
+        let mut as_stranger = Command::new("setpriv");
+        as_stranger.args(["--reuid", STRANGER, "--regid", STRANGER, "--clear-groups"]).args(words);
+        assert!(as_stranger.status().unwrap().success(), "{words:?}");
+    };
+    let (program, server) = (program.to_str().unwrap(), shared.path());
+    let path = server.to_str().unwrap();
+    plant(&["cp", program, path]);
+    shared.assert_refused(&format!("{path} belongs to another user (uid {STRANGER})"));
+    plant(&["rm", path]);
+    // A link to a program of the user's own, and a folder of the stranger's on the way.
+    plant(&["ln", "-s", program, path]);
+    shared.assert_refused(&format!("{path} belongs to another user (uid {STRANGER})"));
+    plant(&["rm", path]);
+    fs::copy(program, path).unwrap();
+    let folder = server.parent().unwrap().display();
+    shared.assert_refused(&format!("other users can write to {folder} (mode 1777; chmod go-w)"));
 }

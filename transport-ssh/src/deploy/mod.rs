@@ -50,12 +50,18 @@ pub trait Servers: Send + Sync + 'static {
     /// All of them, at most one for each platform. May block; asked once.
     fn all(&self) -> Vec<ServerFile>;
 
+    /// Those that [`all`](Self::all) has found and left out, in [`DeployNews::Unused`] and
+    /// [`DeployNews::Unsafe`]; it is asked after `all`. None, unless this is implemented.
+    fn left_out(&self) -> Vec<DeployNews> {
+        Vec::new()
+    }
+
     /// What a person can do to get one for this platform, in one line that ends a sentence.
     fn advice(&self, platform: &Platform) -> String;
 }
 
-/// What happens while a server program is put on a host. Folders and reasons are the host's words,
-/// without control characters.
+/// What happens while a server program is put on a host. What is said of the host's folders are the host's
+/// words, without control characters.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum DeployNews {
@@ -75,6 +81,16 @@ pub enum DeployNews {
     },
     /// It is there, and runs.
     Installed,
+    /// A server program of this machine is not used.
+    Unused {
+        /// Its path, and why.
+        what: String,
+    },
+    /// The same, because another user of this machine can have put it there or changed it.
+    Unsafe {
+        /// Its path, and why.
+        what: String,
+    },
     /// A folder will not do.
     Refused {
         /// The folder, and why.
@@ -177,9 +193,13 @@ impl Deployment {
             return files;
         }
         let this = Arc::clone(self);
-        let read = tokio::task::spawn_blocking(move || this.servers.all().into());
+        let read = tokio::task::spawn_blocking(move || {
+            let files: Arc<[ServerFile]> = this.servers.all().into();
+            this.servers.left_out().into_iter().for_each(|news| this.tell(news));
+            files
+        });
         // It panics only if that did; then there is none.
-        let files: Arc<[ServerFile]> = read.await.unwrap_or_default();
+        let files = read.await.unwrap_or_default();
         self.known().files.get_or_insert(files).clone()
     }
 }

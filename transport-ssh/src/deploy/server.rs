@@ -77,13 +77,29 @@ impl ServerFile {
     /// # Errors
     /// The file cannot be read, is longer than 256 MiB, or one of the words is none.
     pub fn load(path: &Path, platform: Platform, version: &str, prefix: &str) -> io::Result<Self> {
+        Self::read(&File::open(path)?, path, platform, version, prefix)
+    }
+
+    /// Reads a program that is open already, from where the file stands: whoever looked at the open file
+    /// has looked at what is read. When the program is sent, the file at `path` is read again,
+    /// and must have the same SHA-256. Otherwise like [`load`](Self::load).
+    ///
+    /// # Errors
+    /// As for [`load`](Self::load).
+    pub fn read(
+        file: &File,
+        path: &Path,
+        platform: Platform,
+        version: &str,
+        prefix: &str,
+    ) -> io::Result<Self> {
         if !is_plain(version) || !is_plain(prefix) {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidInput,
                 "no version, or no subcommand",
             ));
         }
-        let bytes = read(path)?;
+        let bytes = read(file)?;
         Ok(Self { path: path.to_owned(), ..Self::of_bytes(&bytes, platform, version, prefix) })
     }
 
@@ -108,8 +124,8 @@ impl ServerFile {
         &self.name
     }
 
-    /// Its SHA-256 in hexadecimal digits.
-    pub(super) fn sum(&self) -> &str {
+    /// Its SHA-256 in lower-case hexadecimal digits.
+    pub fn sum(&self) -> &str {
         &self.sum
     }
 
@@ -123,7 +139,7 @@ impl ServerFile {
 
     /// What travels to the host, compressed if it can unpack that. Blocks.
     pub(super) fn upload(&self, is_packed: bool) -> io::Result<Upload> {
-        let raw = read(&self.path)?;
+        let raw = read(&File::open(&self.path)?)?;
         if sum(&raw) != self.sum {
             return Err(io::Error::other("the file has changed meanwhile"));
         }
@@ -140,8 +156,7 @@ pub(super) struct Upload {
     pub(super) length: usize,
 }
 
-fn read(path: &Path) -> io::Result<Vec<u8>> {
-    let file = File::open(path)?;
+fn read(file: &File) -> io::Result<Vec<u8>> {
     let length = file.metadata()?.len();
     if length > MAX_LENGTH {
         return Err(io::Error::other("longer than any server program"));
