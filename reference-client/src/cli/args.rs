@@ -67,7 +67,8 @@ rejoin works there, and 255 if not. Nothing is left behind but the server progra
 
 const EVENTS: &str = "\
 Write events as lines of JSON to a file, or to a descriptor as fd:N\n\n\
-Each is {\"event\": NAME, \"at\": TIME, ...}: connecting, attached, detached, reconnecting, replaced, lost, \
+rejoin appends to a file that exists, and creates one that only you can read.\n\n\
+Each event is {\"event\": NAME, \"at\": TIME, ...}: connecting, attached, detached, reconnecting, replaced, lost, \
 superseded, exited, closed, refused, gave_up, notice (a session that moves from the fast lane to ssh is \
 detached with a reason that says so, and attached again); and timeline after each way back, with its lane \
 (fast or ssh), its millis and its phases, of which each has its start_millis and millis: wait, start, dial, key_exchange, login, \

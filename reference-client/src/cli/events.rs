@@ -1,6 +1,6 @@
 //! Events as lines of JSON, for a program that runs rejoin as its child.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io;
 use std::path::Path;
 use std::sync::mpsc;
@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::output;
+use super::{events_file, output};
 
 /// How long the last lines may take to be written.
 const FAREWELL: Duration = Duration::from_secs(1);
@@ -59,7 +59,7 @@ fn write_all(file: &File, lines: &mpsc::Receiver<String>) -> io::Result<()> {
 }
 
 fn open(path: &Path) -> io::Result<File> {
-    let opened = OpenOptions::new().append(true).create(true).open(path);
+    let opened = events_file::open(path);
     // What is no file, as a socket that a parent process hands down, cannot be opened by its path.
     opened.or_else(|error| duplicate(path).ok_or(error))
 }

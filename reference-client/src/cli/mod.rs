@@ -12,6 +12,7 @@ mod doctor;
 mod elf;
 mod escape;
 mod events;
+mod events_file;
 mod host;
 mod input;
 mod job;
