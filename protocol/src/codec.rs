@@ -94,8 +94,8 @@ pub struct Encoded {
 /// Writes a frame.
 ///
 /// # Errors
-/// [`FrameError::TooLong`] if the frame is longer than its kind may be: only a payload or a text
-/// of the caller's can cause that.
+/// [`FrameError::TooLong`] if the frame is longer than its kind may be, [`FrameError::BadPayload`] if an
+/// item's payload is too long or an Output is empty: only a payload or a text of the caller's can cause that.
 pub fn encode(frame: &Frame) -> Result<Encoded, FrameError> {
     encode_with(frame, &mut BytesMut::new())
 }
@@ -142,6 +142,7 @@ fn encode_item(seq: Seq, item: &Item, heads: &mut BytesMut) -> Result<Encoded, F
         Item::Exit(status) => (ItemKind::Exit(*status), Bytes::new()),
         Item::Gap { next } => (ItemKind::Gap { next: *next }, Bytes::new()),
     };
+    check_payload(&item, &payload)?;
     finish(kind::ITEM, &ItemHeader { seq, item }, payload, heads)
 }
 
@@ -308,6 +309,7 @@ fn with_payload<'a, T: Deserialize<'a>>(
 
 fn decode_item(body: &Bytes) -> Result<Frame, FrameError> {
     let (header, payload): (ItemHeader, _) = with_payload(kind::ITEM, body)?;
+    check_payload(&header.item, &payload)?;
     let item = match header.item {
         ItemKind::Input => Item::Input(payload),
         ItemKind::Output(stream) => Item::Output { stream, data: payload },
@@ -319,6 +321,15 @@ fn decode_item(body: &Bytes) -> Result<Frame, FrameError> {
         ItemKind::Gap { next } => Item::Gap { next },
     };
     Ok(Frame::Item { seq: header.seq, item })
+}
+
+/// An Output brings something, and no payload is longer than an item's.
+fn check_payload(item: &ItemKind, payload: &[u8]) -> Result<(), FrameError> {
+    let is_empty = payload.is_empty() && matches!(item, ItemKind::Output(_));
+    if is_empty || payload.len() > Item::MAX_PAYLOAD {
+        return Err(FrameError::BadPayload(kind::ITEM));
+    }
+    Ok(())
 }
 
 /// Frames on their way into a stream, as one buffer of many pieces: a vectored write sends them

@@ -27,6 +27,9 @@ pub enum FrameError {
     UnexpectedPayload(u8),
     /// The stream does not start with the magic, within the noise allowed before it.
     NoMagic,
+    /// The payload of an Input or Output is longer than [`Item::MAX_PAYLOAD`](crate::Item::MAX_PAYLOAD), or
+    /// that of an Output is empty.
+    BadPayload(u8),
 }
 
 impl fmt::Display for FrameError {
@@ -45,6 +48,9 @@ impl fmt::Display for FrameError {
                 write!(f, "a frame of kind {kind:#04x} has bytes behind its header")
             }
             Self::NoMagic => f.write_str("the other side does not speak the rejoin protocol"),
+            Self::BadPayload(kind) => {
+                write!(f, "a frame of kind {kind:#04x} has a payload that is too long or empty")
+            }
         }
     }
 }

@@ -131,9 +131,12 @@ macro_rules! counter {
         pub struct $name(pub u64);
 
         impl $name {
-            /// The one after this; the last one follows itself.
-            pub const fn next(self) -> Self {
-                Self(self.0.saturating_add(1))
+            /// The one after this; none after 2^64 - 1, where the counter is [exhausted](Counter).
+            pub const fn next(self) -> Option<Self> {
+                match self.0.checked_add(1) {
+                    Some(next) => Some(Self(next)),
+                    None => None,
+                }
             }
         }
 
@@ -159,6 +162,28 @@ counter! {
     /// Rises when another client instance takes the session over; 0 for the opener
     /// (SPEC section 2).
     Tenure
+}
+
+/// A counter that has no next value. It never wraps and never repeats its last value: whoever needs
+/// the next one reports this instead (SPEC section 8.5).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+pub enum Counter {
+    /// [`Incarnation`]: the session can start no further process.
+    Incarnation,
+    /// [`Tenure`]: the session can change hands no more.
+    Tenure,
+    /// [`AttachNumber`]: this client instance can attach no more.
+    AttachNumber,
+}
+
+impl fmt::Display for Counter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Incarnation => "incarnation",
+            Self::Tenure => "tenure",
+            Self::AttachNumber => "attach number",
+        })
+    }
 }
 
 /// What a claimant must name to take a session over: the holder that its user saw

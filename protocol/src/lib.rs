@@ -50,7 +50,8 @@ pub mod version;
 pub use client::Client;
 pub use frame::Frame;
 pub use ident::{
-    AttachNumber, ClientInstance, ClientName, Epoch, Holder, HostId, Incarnation, SessionId, Tenure,
+    AttachNumber, ClientInstance, ClientName, Counter, Epoch, Holder, HostId, Incarnation,
+    SessionId, Tenure,
 };
 pub use item::{ExitStatus, Item, Signal, Stream, WindowSize};
 pub use machine::{Link, Timer};

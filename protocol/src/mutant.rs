@@ -92,6 +92,10 @@ mutants! {
     EndsWithoutWord "ends-without-word" breaks 16;
     /// Client: a replacement is opened under the incarnation of what it replaces.
     IncarnationReused "incarnation-reused" breaks 5;
+    /// Client: the incarnation after the last one is the first one again.
+    IncarnationWraps "incarnation-wraps" breaks 5;
+    /// Client: a process that is lost is replaced however many were lost before it.
+    ReplacedWithoutBound "replaced-without-bound" breaks 15;
     /// Client: an acknowledgement that was lost with its link is not sent again.
     AckNotRepeatedAfterWelcome "ack-not-repeated-after-welcome" breaks 3;
     /// Client: it claims from whoever holds the session, also where the user did not ask for that.
@@ -147,6 +151,10 @@ mutants! {
     InputAfterExitAcknowledged "input-after-exit-acknowledged" breaks 2;
     /// Server: closing an absent session leaves the incarnation that it names unused.
     CloseForgetsTheIncarnation "close-forgets-the-incarnation" breaks 5;
+    /// Server: closing a living session leaves a later incarnation that the Close names unused.
+    CloseOfTheLivingForgetsTheIncarnation "close-of-the-living-forgets-the-incarnation" breaks 5;
+    /// Server: a takeover beyond the last tenure keeps that tenure.
+    TenureSaturates "tenure-saturates" breaks 11;
     /// Server: a silent link stays attached.
     ServerSilenceIgnored "server-silence-ignored" breaks 15;
     /// Server: an Open that names another host is served.

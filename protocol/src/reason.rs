@@ -7,7 +7,7 @@ use rejoin_text::printable;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Divergence;
-use crate::ident::{AttachNumber, ClientName, Epoch, Holder, HostId, Incarnation, Tenure};
+use crate::ident::{AttachNumber, ClientName, Counter, Epoch, Holder, HostId, Incarnation, Tenure};
 use crate::seq::Seq;
 use crate::version::VersionRange;
 
@@ -69,6 +69,9 @@ pub enum Reason {
         /// Why.
         message: String,
     },
+    /// A counter of the session is exhausted. A server says so of the tenure only; a client reports the
+    /// others to its application.
+    Exhausted(Counter),
 }
 
 impl Reason {
@@ -100,6 +103,7 @@ impl fmt::Display for Reason {
             Self::Forbidden { message } => {
                 write!(f, "the host does not allow it: {}", printable(message, Self::MAX_MESSAGE))
             }
+            Self::Exhausted(counter) => write!(f, "the session's {counter} is exhausted"),
         }
     }
 }

@@ -192,8 +192,12 @@ fn the_largest_item_fits_and_one_byte_more_does_not_encode() {
     let of = |len| common::item(u64::MAX, Item::Input(Bytes::from(vec![0; len])));
     let largest = of(Item::MAX_PAYLOAD);
     assert_eq!(decode_all(started(), &wire(&largest)), (vec![largest], None));
-    let too_long = encode(&of(Item::MAX_PAYLOAD + 64));
-    assert!(matches!(too_long, Err(FrameError::TooLong { kind: 0x05, .. })));
+    for too_long in [1, 40, 64] {
+        let too_long = encode(&of(Item::MAX_PAYLOAD + too_long));
+        assert_eq!(too_long, Err(FrameError::BadPayload(0x05)));
+    }
+    let empty = Item::Output { stream: rejoin_protocol::Stream::Stdout, data: Bytes::new() };
+    assert_eq!(encode(&common::item(0, empty)), Err(FrameError::BadPayload(0x05)));
     let message = "x".repeat(5000);
     let frame = common::refused(1, Reason::Forbidden { message });
     assert!(matches!(encode(&frame), Err(FrameError::TooLong { kind: 0x04, .. })));

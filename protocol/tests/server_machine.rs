@@ -11,8 +11,8 @@ use rejoin_protocol::frame::{Bye, From, How, Refused, Wish};
 use rejoin_protocol::reason::{SpawnError, SpawnErrorKind};
 use rejoin_protocol::server::{Effect, Event, Past};
 use rejoin_protocol::{
-    AttachNumber, ClientName, ExitStatus, Frame, Incarnation, Item, Link, Reason, Seq, Tenure,
-    Timer,
+    AttachNumber, ClientName, Counter, ExitStatus, Frame, Incarnation, Item, Link, Reason, Seq,
+    Tenure, Timer,
 };
 
 fn reason(effects: &[Effect], link: u64) -> Option<Reason> {
@@ -336,4 +336,49 @@ fn a_starting_server_takes_nothing_but_opens_for_the_process_that_it_starts() {
         assert_eq!(welcomed(&started, 1), Some(How::Opened));
         assert_eq!(welcomed(&started, 2), None);
     }
+}
+
+#[test]
+fn a_close_uses_up_the_incarnation_that_it_names_also_where_an_earlier_one_lives() {
+    let mut drive = ServerDrive::attached();
+    drive.hello(2, 2, close(1));
+    let effects = drive.step(Event::Ended);
+    assert_eq!(effects[0], Effect::Bury(past(1, 0)));
+    let mut absent = ServerDrive::absent(past(1, 0));
+    assert_eq!(reason(&absent.hello(3, 3, open(1)), 3), Some(Reason::ProcessGone));
+}
+
+#[test]
+fn a_close_that_comes_while_the_process_is_ended_uses_up_its_incarnation_too() {
+    let mut drive = ServerDrive::attached();
+    drive.frame(1, Frame::Close);
+    drive.hello(2, 2, close(7));
+    assert_eq!(drive.step(Event::Ended)[0], Effect::Bury(past(7, 0)));
+}
+
+#[test]
+fn a_claim_is_refused_where_no_tenure_is_left() {
+    let mut drive = ServerDrive::absent(Past::default());
+    drive.frame(1, hello(ALICE, 1, u64::MAX, open(0)));
+    drive.start(rejoin_protocol::spec::Overflow::Block);
+    for attach in [1, 2] {
+        let effects = drive.frame(2, hello(BOB, attach, 0, claim(u64::MAX)));
+        assert_eq!(reason(&effects, 2), Some(Reason::Exhausted(Counter::Tenure)));
+    }
+    assert_eq!(drive.server.attached(), Some(Link(1)), "the session stays whose it was");
+}
+
+#[test]
+fn a_claimant_that_names_the_last_tenure_takes_nothing() {
+    let mut drive = ServerDrive::attached();
+    let effects = drive.frame(2, hello(BOB, 1, u64::MAX, claim(0)));
+    assert_eq!(reason(&effects, 2), Some(Reason::Exhausted(Counter::Tenure)));
+    assert_eq!(drive.server.attached(), Some(Link(1)));
+}
+
+#[test]
+fn a_session_that_another_closes_at_the_last_tenure_starts_nothing_any_more() {
+    let mut drive = ServerDrive::attached();
+    drive.frame(2, hello(BOB, 1, u64::MAX, close(0)));
+    assert_eq!(drive.step(Event::Ended)[0], Effect::Bury(past(u64::MAX, u64::MAX)));
 }

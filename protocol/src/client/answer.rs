@@ -1,9 +1,12 @@
 //! What a client makes of the answer to its Hello (SPEC sections 7.6 and 8.1).
 
-use super::{Claim, Client, Config, Effect, Effects, Ending, Notice, OnLoss, Patience, Phase};
+use super::{
+    Claim, Client, Config, Effect, Effects, Ending, MAX_REPLACEMENTS, Notice, OnLoss, Patience,
+    Phase,
+};
 use crate::error::Divergence;
 use crate::frame::{Frame, From, How, Refused, Welcome};
-use crate::ident::{HostId, Incarnation, Tenure};
+use crate::ident::{Counter, HostId, Tenure};
 use crate::machine::{Link, Timer};
 use crate::reason::{Counters, Reason};
 use crate::receive::Receive;
@@ -37,6 +40,9 @@ impl Client {
         effects.push(Effect::Disarm(Timer::Handshake));
         effects.push(Effect::Arm(Timer::Heartbeat));
         effects.push(Effect::Arm(Timer::LinkSilent));
+        if self.replacements > 0 {
+            effects.push(Effect::Arm(Timer::Stable));
+        }
         effects.push(Effect::Tell(Notice::Attached {
             how: welcome.how,
             epoch: welcome.epoch,
@@ -173,7 +179,7 @@ impl Client {
         }
     }
 
-    fn refused_for_good(&mut self, reason: Reason, effects: &mut Effects) {
+    pub(super) fn refused_for_good(&mut self, reason: Reason, effects: &mut Effects) {
         self.end(Ending::Refused, Some(Notice::Refused(reason)), effects);
     }
 
@@ -220,19 +226,36 @@ impl Client {
             effects.push(Effect::Close(link));
             return self.detached(effects);
         }
-        if config.on_loss == OnLoss::Fail || config.spec.is_none() {
-            let notice = Notice::Lost {
-                reason,
-                unacknowledged_input: self.input_of_unknown_fate(),
-                next_output: self.output.accepted(),
-            };
-            return self.end(Ending::Lost, Some(notice), effects);
+        let has_tried_enough =
+            self.replacements >= MAX_REPLACEMENTS && !mutated!(ReplacedWithoutBound);
+        if config.on_loss == OnLoss::Fail || config.spec.is_none() || has_tried_enough {
+            return self.process_lost(reason, effects);
         }
-        self.replace(config, reason, counters, effects);
+        let fresh = match self.replacement(config, counters) {
+            Ok(fresh) => fresh,
+            Err(exhausted) => return self.process_lost(Reason::Exhausted(exhausted), effects),
+        };
+        self.replace(fresh, reason, effects);
         match greeted {
+            // The first process that is lost is replaced at once. Those that follow it too soon wait for
+            // the back-off.
+            _ if self.replacements > 1 => {
+                effects.push(Effect::Close(link));
+                self.detached(effects);
+            }
             Some(host) => self.ask(config, link, Some(host), effects),
             None => self.phase = Phase::Attaching { link, greeted: None, is_asked: false },
         }
+    }
+
+    fn process_lost(&mut self, reason: Reason, effects: &mut Effects) {
+        let notice = Notice::Lost {
+            reason,
+            replacements: self.replacements,
+            unacknowledged_input: self.input_of_unknown_fate(),
+            next_output: self.output.accepted(),
+        };
+        self.end(Ending::Lost, Some(notice), effects);
     }
 
     pub(super) fn rebooted(
@@ -246,21 +269,37 @@ impl Client {
         self.process_gone(config, link, Some(host), Reason::ProcessGone, counters, effects);
     }
 
-    /// A fresh process, in the next incarnation. Input that was not acknowledged is not sent to
-    /// it: whether the old one took it cannot be known.
-    fn replace(
-        &mut self,
-        config: &Config,
-        reason: Reason,
-        counters: Counters,
-        effects: &mut Effects,
-    ) {
-        let old = self.incarnation;
-        let next = old.max(counters.used.unwrap_or(Incarnation(0))).next();
-        let new = if mutated!(IncarnationReused) { old } else { next };
+    /// The client of a fresh process, in the next incarnation.
+    fn replacement(&self, config: &Config, counters: Counters) -> Result<Self, Counter> {
+        let used = self.incarnation.max(counters.used.unwrap_or_default());
+        let next = if mutated!(IncarnationWraps) {
+            Some(used.next().unwrap_or_default())
+        } else {
+            used.next()
+        };
+        let next = next.ok_or(Counter::Incarnation)?;
+        let new = if mutated!(IncarnationReused) { self.incarnation } else { next };
+        let tenure = if mutated!(TenureNotCarried) { Tenure(0) } else { self.tenure };
+        let mut fresh = Self::new(config, new, tenure, None);
+        if self.claim.is_some() && !mutated!(ReplacementIsNoTakeover) {
+            // Opening what was another's is a takeover, too.
+            let highest = self.tenure.max(counters.tenure);
+            fresh.tenure = highest.next().ok_or(Counter::Tenure)?;
+        }
+        fresh.attach = self.attach;
+        fresh.version = self.version;
+        fresh.host = self.host;
+        fresh.may_take_over = self.may_take_over;
+        fresh.replacements = self.replacements.saturating_add(1);
+        Ok(fresh)
+    }
+
+    /// Input that was not acknowledged is not sent to the fresh process: whether the old one took it
+    /// cannot be known.
+    fn replace(&mut self, mut fresh: Self, reason: Reason, effects: &mut Effects) {
         let replaced = Notice::Replaced {
-            old,
-            new,
+            old: self.incarnation,
+            new: fresh.incarnation,
             reason,
             unacknowledged_input: self.input_of_unknown_fate(),
             next_output: self.output.accepted(),
@@ -268,16 +307,6 @@ impl Client {
         if !mutated!(ReplacedInSilence) {
             effects.push(Effect::Tell(replaced));
         }
-        let tenure = if mutated!(TenureNotCarried) { Tenure(0) } else { self.tenure };
-        let mut fresh = Self::new(config, new, tenure, None);
-        if self.claim.is_some() && !mutated!(ReplacementIsNoTakeover) {
-            // Opening what was another's is a takeover, too.
-            fresh.tenure = self.tenure.max(counters.tenure).next();
-        }
-        fresh.attach = self.attach;
-        fresh.version = self.version;
-        fresh.host = self.host;
-        fresh.may_take_over = self.may_take_over;
         fresh.phase = self.phase.clone();
         if mutated!(UnacknowledgedInputToReplacement) {
             fresh.input = self.input.clone();

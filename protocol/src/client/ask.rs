@@ -2,8 +2,9 @@
 
 use super::{Claim, Client, Config, Effect, Effects, Patience, Phase};
 use crate::frame::{Frame, Greeting, Hello, Wish};
-use crate::ident::HostId;
+use crate::ident::{Counter, HostId};
 use crate::machine::Link;
+use crate::reason::Reason;
 
 impl Client {
     pub(super) fn greeted(
@@ -48,11 +49,14 @@ impl Client {
         effects: &mut Effects,
     ) {
         let Some(wish) = self.wish(config, host) else { return };
+        let Some(attach) = self.attach.next() else {
+            return self.refused_for_good(Reason::Exhausted(Counter::AttachNumber), effects);
+        };
         if let Wish::Open { host, .. } = &wish {
             self.host = Some(*host);
             self.be_patient(Patience::Open, effects);
         }
-        self.attach = self.attach.next();
+        self.attach = attach;
         let hello = Hello {
             version: self.version,
             session: config.session,

@@ -115,6 +115,12 @@ impl Client {
         epoch.map(|epoch| Holder { epoch, incarnation: self.incarnation, tenure: self.tenure })
     }
 
+    /// How many processes in a row were started in the place of lost ones, at most [`super::MAX_REPLACEMENTS`]: while
+    /// there is one, a driver's back-off does not begin anew.
+    pub fn replacements(&self) -> u8 {
+        self.replacements
+    }
+
     /// The process that the client has, or asks for.
     pub fn incarnation(&self) -> Incarnation {
         self.incarnation

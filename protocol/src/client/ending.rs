@@ -88,14 +88,20 @@ impl Client {
     pub(super) fn end(&mut self, ending: Ending, notice: Option<Notice>, effects: &mut Effects) {
         effects.extend(self.link().map(Effect::Close));
         effects.extend(notice.filter(|_| !mutated!(EndsWithoutWord)).map(Effect::Tell));
-        for timer in
-            [Timer::Handshake, Timer::Heartbeat, Timer::LinkSilent, Timer::Reconnect, Timer::GiveUp]
-        {
+        for timer in [
+            Timer::Handshake,
+            Timer::Heartbeat,
+            Timer::LinkSilent,
+            Timer::Reconnect,
+            Timer::GiveUp,
+            Timer::Stable,
+        ] {
             effects.push(Effect::Disarm(timer));
         }
         self.phase = Phase::Ended(ending);
         self.input = ReplayLog::new(0, Overflow::Block);
         self.output = Receive::starting_at(self.output.handed_over(), 0);
         self.patience = None;
+        self.replacements = 0;
     }
 }

@@ -46,6 +46,10 @@ use crate::version::{Version, VersionRange};
 /// an outage, and little beside what a link carries that is soon cut again.
 const EARLY_FLIGHT: u64 = 16 * 1024;
 
+/// How many processes in a row a client starts in the place of lost ones. Each that stays attached until
+/// [`Timer::Stable`] fires begins the count anew.
+pub const MAX_REPLACEMENTS: u8 = 5;
+
 /// What does not change while a client lives.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 #[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
@@ -94,6 +98,7 @@ pub struct Client {
     may_take_over: bool,
     is_closing: bool,
     patience: Option<Patience>,
+    replacements: u8,
     exit: Option<ExitStatus>,
     input: ReplayLog,
     output: Receive,
@@ -167,7 +172,8 @@ pub enum Effect {
     Deliver(Seq, Item),
     /// Tell the application.
     Tell(Notice),
-    /// An input item that there was no room for, or no process any more.
+    /// An input item that there was no room for, or no process any more, or that is longer than
+    /// [`Item::MAX_PAYLOAD`].
     Return(Item),
     /// Start a timer, again if it runs.
     Arm(Timer),
@@ -225,6 +231,7 @@ impl Client {
             may_take_over: config.take_over,
             is_closing: false,
             patience: None,
+            replacements: 0,
             exit: None,
             input: ReplayLog::new(config.window, Overflow::Block),
             output: Receive::starting_at(Seq::ZERO, ProcessSpec::MAX_WINDOW),
@@ -354,6 +361,7 @@ impl Client {
                 effects.push(Effect::Close(link));
                 self.lost(Loss::Silent, effects);
             }
+            (Timer::Stable, Phase::Attached { .. }) => self.replacements = 0,
             (Timer::GiveUp, _) => self.give_up(effects),
             _ => {}
         }
@@ -365,6 +373,9 @@ impl Client {
         effects.push(Effect::Disarm(Timer::Handshake));
         effects.push(Effect::Disarm(Timer::Heartbeat));
         effects.push(Effect::Disarm(Timer::LinkSilent));
+        if self.replacements > 0 {
+            effects.push(Effect::Disarm(Timer::Stable));
+        }
         effects.push(Effect::Arm(Timer::Reconnect));
     }
 
@@ -389,7 +400,8 @@ impl Client {
     }
 
     fn input(&mut self, item: Item, effects: &mut Effects) {
-        if self.exit.is_some() || self.is_closing || !item.is_input() {
+        let is_too_long = item.payload().len() > Item::MAX_PAYLOAD;
+        if self.exit.is_some() || self.is_closing || !item.is_input() || is_too_long {
             effects.push(Effect::Return(item));
             return;
         }

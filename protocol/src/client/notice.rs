@@ -45,8 +45,12 @@ pub enum Notice {
     },
     /// The process is gone, and the client is done.
     Lost {
-        /// How that is known.
+        /// How that is known; or which counter leaves no number for a fresh process.
         reason: Reason,
+        /// How many fresh processes were lost before this one, none of which had stayed
+        /// [stable](crate::Timer::Stable): at [`MAX_REPLACEMENTS`](super::MAX_REPLACEMENTS), no further one
+        /// is started.
+        replacements: u8,
         /// Payload bytes of input whose fate is unknown.
         unacknowledged_input: u64,
         /// The first output that was never received.

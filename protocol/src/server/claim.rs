@@ -4,6 +4,7 @@ use super::serving::After;
 use super::{Config, Effect, Effects, Owner, Serving, Takeover};
 use crate::error::Divergence;
 use crate::frame::{Bye, Frame, From, Hello, How, Refused, Wish};
+use crate::ident::{Counter, Tenure};
 use crate::machine::Link;
 use crate::reason::Reason;
 use crate::seq::Seq;
@@ -25,8 +26,13 @@ impl Serving {
             Wish::Claim { expected: Some(expected), from }
                 if (expected == by || mutated!(ClaimOfAnyHolder)) && self.takeover.is_none() =>
             {
-                match self.claim_position(from) {
-                    Ok(from) => self.begin_takeover(link, hello, from, effects),
+                let takeover = self.claim_position(from).and_then(|from| {
+                    let tenure =
+                        self.next_tenure(hello).ok_or(Reason::Exhausted(Counter::Tenure))?;
+                    Ok((from, tenure))
+                });
+                match takeover {
+                    Ok((from, tenure)) => self.begin_takeover(link, hello, from, tenure, effects),
                     Err(reason) => return self.refuse(link, hello, reason, effects),
                 }
                 After::Serve
@@ -52,6 +58,12 @@ impl Serving {
         }
     }
 
+    /// The tenure of who takes the session over with this Hello; none beyond the last.
+    fn next_tenure(&self, hello: &Hello) -> Option<Tenure> {
+        let highest = self.owner.tenure.max(hello.tenure);
+        highest.next().or(Some(highest).filter(|_| mutated!(TenureSaturates)))
+    }
+
     /// The tenure is recorded first: a server that dies after its Welcome must not leave a record
     /// in which the one who lost the session still holds it.
     pub(super) fn begin_takeover(
@@ -59,10 +71,10 @@ impl Serving {
         link: Link,
         hello: &Hello,
         from: Seq,
+        tenure: Tenure,
         effects: &mut Effects,
     ) {
-        let owner =
-            Owner { tenure: self.owner.tenure.max(hello.tenure).next(), ..Owner::of(hello) };
+        let owner = Owner { tenure, ..Owner::of(hello) };
         effects.push(Effect::RecordTenure(owner.tenure, owner.name.clone()));
         self.takeover = Some(Takeover { owner, link: Some(link), from });
     }

@@ -30,8 +30,10 @@ impl Ending {
     /// Only a Close has something to wait for. Any other wish is for the attach program, which
     /// answers it once this server has ended.
     fn hello(&mut self, config: &Config, link: Link, hello: &Hello, effects: &mut Effects) {
-        let is_close = matches!(hello.wish, Wish::Close { .. });
-        if is_close && judge::judge_close(config, &self.owner, hello).is_ok() {
+        if let Wish::Close { incarnation } = hello.wish
+            && judge::judge_close(config, &self.owner, hello).is_ok()
+        {
+            self.past.used = self.past.used.max(Some(incarnation));
             self.waiting.retain(|(waiting, _)| *waiting != link);
             self.waiting.push((link, hello.attach));
             return;

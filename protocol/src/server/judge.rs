@@ -129,7 +129,7 @@ pub(super) fn judge_close(config: &Config, owner: &Owner, hello: &Hello) -> Resu
     if hello.tenure < owner.tenure && !mutated!(TenureIgnored) {
         return Err(Reason::Superseded { by: owner.tenure, name: owner.name.clone() });
     }
-    let is_stale = hello.instance == owner.instance && hello.attach < owner.attach;
+    let is_stale = hello.instance == owner.instance && hello.attach <= owner.attach;
     if is_stale && !mutated!(NoAttachNumber) {
         return Err(Reason::Stale { last: owner.attach });
     }

@@ -24,7 +24,7 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 
 use crate::error::Misbehaviour;
-use crate::frame::{Frame, Hello, Refused};
+use crate::frame::{Bye, Frame, Hello, Refused};
 use crate::ident::{
     AttachNumber, ClientInstance, ClientName, Epoch, Holder, HostId, Incarnation, SessionId, Tenure,
 };
@@ -103,6 +103,8 @@ pub struct Serving {
     owner: Owner,
     link: Option<Link>,
     takeover: Option<Takeover>,
+    /// The highest incarnation that a Close named.
+    closed: Option<Incarnation>,
     input: Receive,
     output: ReplayLog,
     window: u64,
@@ -300,9 +302,13 @@ impl Config {
 
 fn step_absent(past: Past, config: &Config, event: Event, effects: &mut Effects) -> Server {
     let Event::Frame(link, Frame::Hello(hello)) = event else {
-        // Items may stand right behind a Resume that was refused.
-        if !matches!(event, Event::Frame(_, Frame::Item { .. })) {
-            close_link_of(&event, effects);
+        match event {
+            // Items may stand right behind a Resume that was refused.
+            Event::Frame(_, Frame::Item { .. }) => {}
+            Event::Frame(link, Frame::Bye(_)) => effects.push(Effect::Close(link)),
+            Event::Frame(link, _) => misbehaved(link, Misbehaviour::WrongSide, effects),
+            Event::LinkMisbehaved(link, what) => misbehaved(link, what, effects),
+            _ => {}
         }
         return Server::Absent(past);
     };
@@ -343,6 +349,12 @@ impl Owner {
 
 fn refusal(link: Link, hello: &Hello, reason: Reason, counters: Counters) -> Effect {
     Effect::Send(link, Frame::Refused(Refused { attach: hello.attach, reason, counters }))
+}
+
+/// A link on which the other side broke a rule ends with why.
+fn misbehaved(link: Link, what: Misbehaviour, effects: &mut Effects) {
+    effects.push(Effect::Send(link, Frame::Bye(Bye::Misbehaved(what))));
+    effects.push(Effect::Close(link));
 }
 
 /// A state that has nothing to say to a link closes it.

@@ -36,6 +36,7 @@ impl Serving {
             owner,
             link: None,
             takeover: None,
+            closed: None,
             input: Receive::starting_at(Seq::ZERO, limits.window),
             output: ReplayLog::new(
                 if mutated!(WindowIgnored) { u64::MAX } else { limits.window },
@@ -130,9 +131,12 @@ impl Serving {
     }
 
     fn hello(&mut self, config: &Config, link: Link, hello: &Hello, out: &mut Effects) -> After {
-        if let Wish::Close { .. } = hello.wish {
+        if let Wish::Close { incarnation } = hello.wish {
             return match judge::judge_close(config, &self.owner, hello) {
                 Ok(()) => {
+                    if !mutated!(CloseOfTheLivingForgetsTheIncarnation) {
+                        self.closed = Some(incarnation);
+                    }
                     self.closed_by(link, hello, out);
                     After::End(Some((link, hello.attach)))
                 }
@@ -166,7 +170,12 @@ impl Serving {
         if hello.instance == self.owner.instance || mutated!(CloserTakesNoTenure) {
             return;
         }
-        let tenure = self.owner.tenure.max(hello.tenure).next();
+        let highest = self.owner.tenure.max(hello.tenure);
+        let tenure = highest.next().unwrap_or_else(|| {
+            // No tenure keeps the holder from opening it again: no incarnation is left then.
+            self.closed = Some(Incarnation(u64::MAX));
+            highest
+        });
         self.owner.tenure = tenure;
         self.close_other(link, Frame::Superseded { by: tenure, name: hello.name.clone() }, effects);
     }
@@ -383,7 +392,7 @@ impl Serving {
         let claimed = self.takeover.as_ref().map(|takeover| takeover.owner.tenure);
         Past {
             is_known: true,
-            used: Some(self.incarnation),
+            used: Some(self.incarnation).max(self.closed),
             tenure: self.owner.tenure.max(claimed.unwrap_or_default()),
             failed: None,
         }

@@ -1,14 +1,13 @@
-//! One frame of every kind and variant, by name, and its description in plain JSON.
+//! One frame of every kind and variant, by name.
 
 use bytes::Bytes;
 use rejoin_protocol::error::{Divergence, FrameError, Misbehaviour};
 use rejoin_protocol::frame::{Bye, From, How, Refused, Wish};
 use rejoin_protocol::reason::Counters;
 use rejoin_protocol::{
-    AttachNumber, ClientName, ExitStatus, Frame, Holder, Incarnation, Item, Reason, Seq, Signal,
-    SpawnError, SpawnErrorKind, Stream, Tenure, VersionRange, WindowSize,
+    AttachNumber, ClientName, Counter, ExitStatus, Frame, Holder, Incarnation, Item, Reason, Seq,
+    Signal, SpawnError, SpawnErrorKind, Stream, Tenure, VersionRange, WindowSize,
 };
-use serde_json::{Value, json};
 
 use super::{ALICE, EPOCH, HOST, OTHER_EPOCH, OTHER_HOST};
 
@@ -85,6 +84,9 @@ pub fn reasons() -> Vec<(&'static str, Reason)> {
         ("incompatible", Reason::Incompatible { supported: VersionRange::SUPPORTED }),
         ("unresponsive", Reason::Unresponsive),
         ("forbidden", Reason::Forbidden { message: "not yours".into() }),
+        ("exhausted, incarnation", Reason::Exhausted(Counter::Incarnation)),
+        ("exhausted, tenure", Reason::Exhausted(Counter::Tenure)),
+        ("exhausted, attach number", Reason::Exhausted(Counter::AttachNumber)),
     ]
 }
 
@@ -140,6 +142,7 @@ fn byes() -> Vec<Named> {
         ("bye, bad header", frame(FrameError::BadHeader(1))),
         ("bye, unexpected payload", frame(FrameError::UnexpectedPayload(6))),
         ("bye, no magic", frame(FrameError::NoMagic)),
+        ("bye, bad payload", frame(FrameError::BadPayload(5))),
         ("bye, wrong side", misbehaved(Misbehaviour::WrongSide)),
         ("bye, skipped items", misbehaved(Misbehaviour::SkippedItems)),
         ("bye, window exceeded", misbehaved(Misbehaviour::WindowExceeded)),
@@ -147,78 +150,4 @@ fn byes() -> Vec<Named> {
         ("bye, replaced", Frame::Bye(Bye::Replaced)),
         ("bye, ending", Frame::Bye(Bye::Ending)),
     ]
-}
-
-/// A frame in JSON: ids and payloads as hexadecimal text, enumerations by their names.
-pub fn describe(frame: &Frame) -> Value {
-    match frame {
-        Frame::Greeting(greeting) => json!({ "Greeting": plain(greeting) }),
-        Frame::Hello(hello) => json!({ "Hello": {
-            "version": hello.version, "session": hello.session.to_string(),
-            "instance": hello.instance.to_string(), "name": hello.name,
-            "attach": hello.attach, "tenure": hello.tenure, "wish": describe_wish(&hello.wish),
-        }}),
-        Frame::Welcome(welcome) => json!({ "Welcome": plain(welcome) }),
-        Frame::Refused(refused) => json!({ "Refused": plain(refused) }),
-        Frame::Item { seq, item } => json!({ "Item": { "seq": seq, "item": describe_item(item) }}),
-        Frame::Ack { next } => json!({ "Ack": { "next": next } }),
-        Frame::Ping { token } => json!({ "Ping": { "token": token } }),
-        Frame::Pong { token } => json!({ "Pong": { "token": token } }),
-        Frame::Superseded { by, name } => json!({ "Superseded": { "by": by, "name": name } }),
-        Frame::Detach => json!("Detach"),
-        Frame::Close => json!("Close"),
-        Frame::Closed { attach } => json!({ "Closed": { "attach": attach } }),
-        Frame::Bye(bye) => json!({ "Bye": plain(bye) }),
-    }
-}
-
-fn describe_wish(wish: &Wish) -> Value {
-    match wish {
-        Wish::Open { incarnation, host, spec } => json!({ "Open": {
-            "incarnation": incarnation, "host": plain(host), "spec": super::to_hex(spec) }}),
-        Wish::Resume { incarnation, epoch, next_output } => json!({ "Resume": {
-            "incarnation": incarnation, "epoch": epoch.to_string(), "next_output": next_output }}),
-        Wish::Claim { expected, from } => json!({ "Claim": {
-            "expected": plain(expected), "from": plain(from) }}),
-        Wish::Close { incarnation } => json!({ "Close": { "incarnation": incarnation } }),
-        Wish::Unreadable => json!("Unreadable"),
-    }
-}
-
-fn describe_item(item: &Item) -> Value {
-    match item {
-        Item::Input(data) => json!({ "Input": { "data": super::to_hex(data) } }),
-        Item::InputEnd => json!("InputEnd"),
-        Item::Resize(size) => json!({ "Resize": size }),
-        Item::Signal(signal) => json!({ "Signal": signal }),
-        Item::Output { stream, data } => {
-            json!({ "Output": { "stream": stream, "data": super::to_hex(data) } })
-        }
-        Item::Exit(status) => json!({ "Exit": status }),
-        Item::Gap { next } => json!({ "Gap": { "next": next } }),
-    }
-}
-
-/// As serde has it, with every list of bytes as hexadecimal text.
-pub fn plain(value: impl serde::Serialize) -> Value {
-    let with_lists = serde_json::to_value(value).unwrap();
-    replace_bytes(with_lists)
-}
-
-fn replace_bytes(value: Value) -> Value {
-    match value {
-        Value::Array(list) => match bytes_of(&list) {
-            Some(bytes) => Value::String(super::to_hex(&bytes)),
-            None => list.into_iter().map(replace_bytes).collect(),
-        },
-        Value::Object(fields) => {
-            fields.into_iter().map(|(name, field)| (name, replace_bytes(field))).collect()
-        }
-        other => other,
-    }
-}
-
-fn bytes_of(list: &[Value]) -> Option<Vec<u8>> {
-    let bytes = list.iter().map(|value| u8::try_from(value.as_u64()?).ok());
-    bytes.collect::<Option<Vec<u8>>>().filter(|bytes| !bytes.is_empty())
 }

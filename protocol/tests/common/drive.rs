@@ -86,7 +86,7 @@ impl ClientDrive {
             }
             Some(Wish::Claim { expected, .. }) => {
                 let mut claimed = welcome(number, How::Claimed);
-                claimed.tenure = expected.map_or(Tenure(0), |holder| holder.tenure.next());
+                claimed.tenure = expected.map_or(Tenure(0), |holder| holder.tenure.next().unwrap());
                 claimed
             }
             Some(Wish::Open { incarnation, .. }) => {
@@ -101,6 +101,15 @@ impl ClientDrive {
     pub fn welcome(&mut self) -> client::Effects {
         let welcome = self.matching();
         self.frame(Frame::Welcome(welcome))
+    }
+
+    /// The Welcome to the wish that was sent last, on a link of its own if there is none.
+    pub fn welcome_again(&mut self) -> client::Effects {
+        if self.client.link().is_none() {
+            self.dial();
+            self.greet();
+        }
+        self.welcome()
     }
 
     /// The first attach, by an Open or a Claim.

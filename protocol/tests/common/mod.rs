@@ -3,6 +3,7 @@
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::expect_used)]
 
 pub mod catalogue;
+pub mod describe;
 pub mod drive;
 pub mod show;
 pub mod strategies;

@@ -58,6 +58,7 @@ pub fn reason(reason: &Reason) -> String {
         Reason::SpawnFailed(error) => format!("SpawnFailed {:?}", error.kind),
         Reason::Incompatible { supported } => format!("Incompatible {supported}"),
         Reason::Forbidden { .. } => "Forbidden".into(),
+        Reason::Exhausted(counter) => format!("Exhausted {counter:?}"),
         Reason::ProcessGone | Reason::Unknown | Reason::Unresponsive => format!("{reason:?}"),
     }
 }
@@ -122,7 +123,7 @@ fn notice(notice: &Notice) -> String {
             "Replaced {old} by {new}: {}, {unacknowledged_input}B unknown, out {next_output}",
             reason(why)
         ),
-        Notice::Lost { reason: why, unacknowledged_input, next_output } => {
+        Notice::Lost { reason: why, unacknowledged_input, next_output, .. } => {
             format!("Lost: {}, {unacknowledged_input}B unknown, out {next_output}", reason(why))
         }
         Notice::Refused(why) => format!("Refused {}", reason(why)),
