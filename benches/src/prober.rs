@@ -126,7 +126,7 @@ impl Prober {
     }
 
     fn hello(&mut self, wish: Wish) -> Hello {
-        self.attach = self.attach.next();
+        self.attach = AttachNumber(self.attach.0 + 1);
         Hello {
             version: Version::CURRENT,
             session: self.session,

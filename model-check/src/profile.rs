@@ -2,6 +2,7 @@
 
 use rejoin_protocol::client::OnLoss;
 use rejoin_protocol::spec::Overflow;
+use rejoin_protocol::{Incarnation, Tenure};
 
 use crate::budget::Budget;
 use crate::world::Action;
@@ -15,6 +16,15 @@ pub enum Role {
     Claimant,
     /// Ends the session, once it joins.
     Closer,
+    /// The same, naming an incarnation that was not started yet.
+    CloserAhead,
+}
+
+impl Role {
+    /// Whether it only ends the session.
+    pub fn is_closer(self) -> bool {
+        matches!(self, Self::Closer | Self::CloserAhead)
+    }
 }
 
 /// One world, with its bounds.
@@ -26,8 +36,12 @@ pub struct Profile {
     pub name: &'static str,
     /// What it is about.
     pub about: &'static str,
-    /// The parties, the opener first.
+    /// The parties, first the one that is there from the start.
     pub roles: &'static [Role],
+    /// The highest incarnation and tenure that the first host remembers at the beginning.
+    pub remembered: Option<(Incarnation, Tenure)>,
+    /// Whether hosts say of every process that somebody opens that it was used and is gone.
+    pub is_forgetful: bool,
     /// What clients do when the process is gone.
     pub on_loss: OnLoss,
     /// What happens to output beyond the window.
@@ -65,6 +79,8 @@ impl Profile {
         name: "calm",
         about: "nothing goes wrong",
         roles: &[Role::Opener],
+        remembered: None,
+        is_forgetful: false,
         on_loss: OnLoss::Respawn,
         overflow: Overflow::Block,
         window: AMPLE,

@@ -2,6 +2,7 @@
 
 use rejoin_protocol::client::OnLoss;
 use rejoin_protocol::spec::Overflow;
+use rejoin_protocol::{Incarnation, Tenure};
 
 use crate::budget::{Budget, Chance as C};
 use crate::profile::{AMPLE, ONE_ITEM, Profile, Role, TWO_ITEMS};
@@ -10,6 +11,8 @@ use crate::world::Action as A;
 const ALONE: &[Role] = &[Role::Opener];
 const RIVALS: &[Role] = &[Role::Opener, Role::Claimant];
 const CLOSED: &[Role] = &[Role::Opener, Role::Closer];
+const AHEAD: &[Role] = &[Role::Opener, Role::CloserAhead, Role::Claimant];
+const CLAIMANTS: &[Role] = &[Role::Claimant, Role::Claimant];
 const THREE: &[Role] = &[Role::Opener, Role::Claimant, Role::Claimant];
 
 /// Opened, welcomed, and nothing else yet.
@@ -29,6 +32,10 @@ const KILLED: &[A] = &[
 /// Two Opens of the same incarnation are on their way, the first on an abandoned link.
 const SENT_TWICE: &[A] =
     &[A::Dial(0), A::ToClient(0), A::Cut(0), A::ClientLearns(0), A::Dial(0), A::ToClient(1)];
+
+/// One incarnation and one tenure are left.
+const NEARLY_ALL: Option<(Incarnation, Tenure)> =
+    Some((Incarnation(u64::MAX - 1), Tenure(u64::MAX - 1)));
 
 const fn base(name: &'static str, about: &'static str) -> Profile {
     Profile { name, about, roles: ALONE, window: AMPLE, ..Profile::CALM }
@@ -113,6 +120,32 @@ pub const CI: &[Profile] = &[
             (C::GiveUp, 1),
         ]),
         ..base("closer", "another client ends the session")
+    },
+    Profile {
+        roles: AHEAD,
+        budget: Budget::of(&[(C::Cut, 1), (C::Join, 2)]),
+        ..base("closer-ahead", "another client closes an incarnation that was not started yet")
+    },
+    Profile {
+        roles: CLAIMANTS,
+        remembered: NEARLY_ALL,
+        budget: Budget::of(&[
+            (C::Input, 1),
+            (C::Cut, 1),
+            (C::Join, 1),
+            (C::ServerKill, 1),
+            (C::Exit, 1),
+        ]),
+        ..base("last-numbers", "one incarnation and one tenure are left")
+    },
+    Profile {
+        budget: Budget::of(&[(C::Input, 1), (C::ServerKill, 3), (C::Timeout, 1)]),
+        ..base("replacements", "servers that are killed one after the other")
+    },
+    Profile {
+        is_forgetful: true,
+        budget: Budget::of(&[(C::Cut, 2), (C::Silence, 1), (C::Detach, 1)]),
+        ..base("forgetful", "a host that has used every incarnation that it is asked for")
     },
     Profile {
         budget: Budget::of(&[
@@ -303,6 +336,21 @@ pub const HUNTS: &[Profile] = &[
         roles: CLOSED,
         budget: Budget::of(&[(C::Cut, 1), (C::Join, 1), (C::GiveUp, 1)]),
         ..base("hunt-closer", "another client ends the session")
+    },
+    Profile {
+        roles: AHEAD,
+        budget: Budget::of(&[(C::Join, 2)]),
+        ..base("hunt-closer-ahead", "an incarnation is closed that was not started yet")
+    },
+    Profile {
+        roles: CLAIMANTS,
+        remembered: NEARLY_ALL,
+        budget: Budget::of(&[(C::Join, 1), (C::ServerKill, 1)]),
+        ..base("hunt-last-numbers", "one incarnation and one tenure are left")
+    },
+    Profile {
+        is_forgetful: true,
+        ..base("hunt-forgetful", "a host that has used every incarnation that it is asked for")
     },
     Profile {
         roles: RIVALS,

@@ -11,6 +11,7 @@ use std::cell::RefCell;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use rejoin_protocol::Timer;
+use rejoin_protocol::client::MAX_REPLACEMENTS;
 
 use crate::budget::Budget;
 use crate::rules::Violation;
@@ -20,8 +21,11 @@ use crate::world::{Action, Cx, World};
 /// The number of steps within which every session settles.
 pub const LIMIT: u32 = 400;
 
-/// How often a client may begin anew before it has waited for long enough.
-const PATIENCE: u8 = 4;
+/// How often a client may begin anew before it has waited for long enough: for as long as it replaces
+/// what a forgetful host loses, it has not.
+fn patience(cx: &Cx) -> u8 {
+    if cx.profile.is_forgetful { MAX_REPLACEMENTS + 2 } else { 4 }
+}
 
 /// How many states each thread remembers to settle.
 const REMEMBERED: usize = 1 << 19;
@@ -150,7 +154,7 @@ impl Run {
 
     /// What the schedule does next; nothing once the world has settled.
     pub fn next(&mut self, cx: &Cx) -> Option<Action> {
-        let next = self.go_on(cx).or_else(|| self.hurry()).or_else(|| self.clean_up());
+        let next = self.go_on(cx).or_else(|| self.hurry(cx)).or_else(|| self.clean_up());
         self.is_over = next.is_none();
         next
     }
@@ -183,7 +187,7 @@ impl Run {
             Action::HandshakeTimeout(_) | Action::ClientSilent(_) | Action::ServerSilent(_) => {
                 false
             }
-            Action::Dial(p) => self.dials[usize::from(p)] < PATIENCE,
+            Action::Dial(p) => self.dials[usize::from(p)] < patience(cx),
             Action::Program(a) => !self.world.is_blocked(a) && self.changes(cx, action),
             Action::Guard(_) => self.changes(cx, action),
             _ => true,
@@ -198,7 +202,7 @@ impl Run {
     }
 
     /// Timers, once nothing goes on without them.
-    fn hurry(&mut self) -> Option<Action> {
+    fn hurry(&mut self, cx: &Cx) -> Option<Action> {
         let silent = |wire: &crate::world::wire::Wire| wire.fault == Fault::Silent;
         for (a, program) in (0u8..).zip(&self.world.programs) {
             let Some(program) = program else { continue };
@@ -228,7 +232,7 @@ impl Run {
             if party.machine.is_ended() {
                 continue;
             }
-            if self.dials[usize::from(p)] >= PATIENCE && party.timers.has(Timer::GiveUp) {
+            if self.dials[usize::from(p)] >= patience(cx) && party.timers.has(Timer::GiveUp) {
                 return Some(Action::GiveUp(p));
             }
             if party.timers.has(Timer::Handshake) {

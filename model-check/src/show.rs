@@ -127,7 +127,7 @@ pub fn notice(notice: &Notice) -> String {
              up to {next_output}",
             self::reason(reason)
         ),
-        Notice::Lost { reason, unacknowledged_input, next_output } => format!(
+        Notice::Lost { reason, unacknowledged_input, next_output, .. } => format!(
             "lost: {}; input of unknown fate: {unacknowledged_input}, output up to {next_output}",
             self::reason(reason)
         ),

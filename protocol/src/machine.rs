@@ -23,7 +23,7 @@ pub enum Timer {
     /// Client: what it waits for has not come for as long as it is willing to wait;
     /// [`crate::client::Client::patience`] says what that is.
     GiveUp,
-    /// Client: a process that replaced a lost one has been attached for a while (reference: 30 s).
+    /// Client: a process that replaced a lost one has been attached for a while (reference: 10 s).
     Stable,
     /// Server: nobody was attached for as long as the process is to be kept.
     Retention,

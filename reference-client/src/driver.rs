@@ -233,7 +233,9 @@ impl Driver {
         // An answer may begin the count anew for another process: only what an attached one took.
         let is_acknowledgement =
             self.machine.is_attached() && self.machine.next_input() > next_input;
-        if is_delivery || is_acknowledgement {
+        // A process that replaced a lost one has to stay for a while: what it brings before proves nothing.
+        let is_stable = self.machine.replacements() == 0;
+        if is_stable && (is_delivery || is_acknowledgement) {
             self.backoff.progressed();
         }
         let after = self.machine.name();

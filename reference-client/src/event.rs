@@ -1,6 +1,6 @@
 //! What an application is told, as types and as JSON.
 
-use rejoin_protocol::client::Patience;
+use rejoin_protocol::client::{MAX_REPLACEMENTS, Patience};
 use rejoin_protocol::{ExitStatus, Incarnation, Reason, Seq, VersionRange};
 use rejoin_ssh::LinkErrorKind;
 use serde::Serialize;
@@ -61,7 +61,8 @@ pub enum Event {
     },
     /// The process is gone, and the session over.
     Lost {
-        /// One word for programs.
+        /// One word for programs: that of a refusal, `exhausted` where no number is left for a fresh process, or
+        /// `replaced_too_often` where several fresh processes were lost in a row.
         reason: String,
         /// One line for people.
         message: String,
@@ -161,10 +162,21 @@ impl Event {
         }
     }
 
-    pub(crate) fn lost(reason: &Reason, unacked_input_bytes: u64, next_output: Seq) -> Self {
+    pub(crate) fn lost(
+        reason: &Reason,
+        replacements: u8,
+        unacked_input_bytes: u64,
+        next_output: Seq,
+    ) -> Self {
+        let (reason, message) = if replacements >= MAX_REPLACEMENTS {
+            let message = format!("{reason}, and so are the {replacements} that replaced it");
+            ("replaced_too_often", message)
+        } else {
+            (word(reason), reason.to_string())
+        };
         Self::Lost {
-            reason: word(reason).to_owned(),
-            message: reason.to_string(),
+            reason: reason.to_owned(),
+            message,
             unacked_input_bytes,
             last_output_seq: last_before(next_output),
         }
@@ -252,6 +264,7 @@ pub(crate) fn word(reason: &Reason) -> &'static str {
         Reason::Incompatible { .. } => "incompatible",
         Reason::Unresponsive => "unresponsive",
         Reason::Forbidden { .. } => "forbidden",
+        Reason::Exhausted(_) => "exhausted",
     }
 }
 

@@ -74,7 +74,8 @@ pub struct Timing {
     /// The longest wait between two attempts.
     pub backoff_cap: Duration,
     /// How long a link must have held for the back-off to begin anew, if it brought nothing. One
-    /// that did is followed by an attempt after [`Timing::backoff_start`] at the latest.
+    /// that did is followed by an attempt after [`Timing::backoff_start`] at the latest. For so long a
+    /// process that replaced a lost one has to be attached, too.
     pub stable: Duration,
     /// Between two attempts while the host wants something from a person.
     pub needs_user: Duration,

@@ -366,7 +366,7 @@ impl Serve {
             Timer::Heartbeat => HEARTBEAT,
             Timer::LinkSilent => LINK_SILENT,
             Timer::Retention => self.retention,
-            Timer::Handshake | Timer::Reconnect | Timer::GiveUp => return,
+            Timer::Handshake | Timer::Reconnect | Timer::GiveUp | Timer::Stable => return,
         };
         self.timers.insert(timer, Instant::now() + after);
     }

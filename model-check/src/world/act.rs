@@ -33,6 +33,7 @@ impl World {
             | A::HandshakeTimeout(_)
             | A::ClientSilent(_)
             | A::Heartbeat(_)
+            | A::Stable(_)
             | A::GiveUp(_)
             | A::Detach(_)
             | A::Close(_)
@@ -107,6 +108,10 @@ impl World {
             A::Heartbeat(_) => {
                 self.budget.spend(Chance::Ping);
                 client::Event::Timer(Timer::Heartbeat)
+            }
+            A::Stable(p) => {
+                cx.seen.mark(Witness::Stable);
+                self.timeout(p, Timer::Stable)
             }
             A::GiveUp(_) => {
                 self.budget.spend(Chance::GiveUp);

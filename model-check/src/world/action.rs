@@ -101,6 +101,8 @@ actions! {
     ClientSilent(u8) => "client {} has heard nothing for too long";
     /// A client has sent nothing for a while.
     Heartbeat(u8) => "client {} has sent nothing for a while";
+    /// A replacement has been attached for a while.
+    Stable(u8) => "client {} has had its replacement for a while";
     /// A client gives up.
     GiveUp(u8) => "client {} has waited for long enough";
     /// The application leaves.
@@ -177,6 +179,7 @@ impl Action {
             | Self::HandshakeTimeout(p)
             | Self::ClientSilent(p)
             | Self::Heartbeat(p)
+            | Self::Stable(p)
             | Self::GiveUp(p)
             | Self::Detach(p)
             | Self::Close(p)

@@ -112,6 +112,10 @@ impl World {
         let (party, heard) = (wire.party, wire.heard);
         let Some(heard) = heard.filter(|_| self.has_place(s)) else { return };
         let closer = (party, self.generation_of(party, heard.instance));
+        if let Some(incarnation) = heard.closes {
+            let host = self.server(s).host;
+            self.ghost.edit().close(host, incarnation);
+        }
         if let Some((p, g)) = self.ghost.owner.filter(|owner| *owner != closer) {
             self.supersede(p, g);
         }

@@ -24,9 +24,11 @@ pub mod wire;
 
 use rejoin_protocol::client::{self, Ending};
 use rejoin_protocol::frame::Greeting;
+use rejoin_protocol::server::Past;
 use rejoin_protocol::spec::Overflow;
 use rejoin_protocol::{
-    Capabilities, ClientInstance, ClientName, Frame, Reason, VersionRange, server,
+    Capabilities, ClientInstance, ClientName, Frame, Incarnation, Reason, Tenure, VersionRange,
+    server,
 };
 
 pub use action::Action;
@@ -157,6 +159,7 @@ impl Cx {
             Reason::SpawnFailed(_) => Witness::SpawnFailed,
             Reason::Incompatible { .. } => Witness::Incompatible,
             Reason::Forbidden { .. } => Witness::Forbidden,
+            Reason::Exhausted(_) => Witness::Exhausted,
         };
         self.seen.mark(witness);
     }
@@ -177,7 +180,7 @@ impl Cx {
 fn config(profile: &Profile, party: usize, generation: usize) -> client::Config {
     let role = profile.roles.get(party).copied().unwrap_or(Role::Opener);
     let small = |number: usize| u8::try_from(number).unwrap_or(u8::MAX);
-    let is_closer = role == Role::Closer;
+    let is_closer = role.is_closer();
     client::Config {
         session: names::SESSION,
         instance: names::instance(small(party), small(generation)),
@@ -216,8 +219,23 @@ impl World {
             budget: cx.profile.budget,
             violation: None,
         };
-        world.parties[0] = Some(Shared::new(Party::join(cx, 0, Role::Opener)));
+        let first = cx.profile.roles.first().copied().unwrap_or(Role::Opener);
+        world.parties[0] = Some(Shared::new(Party::join(cx, 0, first)));
+        if let Some((used, tenure)) = cx.profile.remembered {
+            world.remember(used, tenure);
+        }
         world
+    }
+
+    /// The first host has a tombstone from before.
+    fn remember(&mut self, used: Incarnation, tenure: Tenure) {
+        let host = self.host_mut(0);
+        if let Some(at) = host.open_lock(true) {
+            host.fold(at, &Past { is_known: true, used: Some(used), tenure, failed: None });
+            host.close_lock(at, false);
+        }
+        self.ghost.edit().tenure[0] = tenure;
+        self.seal();
     }
 
     /// A rule is broken. Only the first violation counts: what follows may follow from it.

@@ -9,7 +9,6 @@ use super::wire::{Far, Fault};
 use super::{Cx, World};
 use crate::budget::Chance;
 use crate::names;
-use crate::profile::Role;
 use crate::shared::Shared;
 use crate::witness::Witness;
 
@@ -72,7 +71,7 @@ impl World {
             out.push(A::Take(p));
         }
         let role = cx.profile.roles.get(usize::from(p));
-        if role != Some(&Role::Closer) {
+        if !role.is_some_and(|role| role.is_closer()) {
             if party.machine.input_room() > 0 {
                 self.chance(Chance::Input, A::Type(p), out);
             } else if self.budget.has(Chance::Input) {
@@ -89,6 +88,9 @@ impl World {
         }
         if party.timers.has(Timer::Heartbeat) {
             self.chance(Chance::Ping, A::Heartbeat(p), out);
+        }
+        if party.timers.has(Timer::Stable) {
+            self.chance(Chance::Timeout, A::Stable(p), out);
         }
         if party.timers.has(Timer::GiveUp) {
             self.chance(Chance::GiveUp, A::GiveUp(p), out);

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use rejoin_protocol::client::{Client, Effect, Event, Notice};
+use rejoin_protocol::client::{Client, Effect, Event, MAX_REPLACEMENTS, Notice};
 use rejoin_protocol::frame::{From, Hello, How, Welcome, Wish};
 use rejoin_protocol::{Frame, Incarnation, Item, Link, Reason, Seq, Tenure, Timer};
 
@@ -102,6 +102,7 @@ impl Party {
             Role::Opener => Client::open(config),
             Role::Claimant => Client::claim(config, None, From::FirstHeld),
             Role::Closer => Client::close(config, Incarnation(0), Tenure(0)),
+            Role::CloserAhead => Client::close(config, Incarnation(1), Tenure(0)),
         };
         Self::new(machine, 0)
     }
@@ -304,7 +305,12 @@ impl World {
                     ..History::default()
                 };
             }
-            Notice::Lost { unacknowledged_input, next_output, .. } => {
+            Notice::Lost { reason, replacements, unacknowledged_input, next_output } => {
+                if matches!(reason, Reason::Exhausted(_)) {
+                    cx.mark_reason(reason);
+                } else if *replacements == MAX_REPLACEMENTS {
+                    cx.seen.mark(Witness::Bounded);
+                }
                 self.check_losses(p, *unacknowledged_input, *next_output);
                 self.party_mut(p).past.told = Told::Ended;
             }

@@ -303,6 +303,7 @@ impl World {
             self.program_mut(a).has_lock = has_lock;
             return Some(if has_lock { Step::Decide(past) } else { Step::Connect });
         }
+        let past = if cx.profile.is_forgetful { used_up(past, hello) } else { past };
         let config = cx.attach_config(self, program.host);
         let event = Event::Frame(Link(0), Frame::Hello(hello.clone()));
         let mut buried = None;
@@ -521,6 +522,16 @@ impl World {
                 self.violate(5, "a failed start is not answered the same way again");
             }
         }
+    }
+}
+
+/// What a host says that has used every incarnation that it is asked for.
+fn used_up(past: Past, hello: &Hello) -> Past {
+    match hello.wish {
+        Wish::Open { incarnation, .. } => {
+            Past { is_known: true, used: past.used.max(Some(incarnation)), ..past }
+        }
+        _ => past,
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use rejoin_protocol::frame::{Hello, Wish};
-use rejoin_protocol::{AttachNumber, ClientInstance, Frame, HostId, Tenure};
+use rejoin_protocol::{AttachNumber, ClientInstance, Frame, HostId, Incarnation, Tenure};
 
 /// One link between a client and whatever is at its far end.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -61,16 +61,19 @@ pub struct Heard {
     pub instance: ClientInstance,
     /// The tenure of the holder that a Claim names.
     pub expected: Option<Tenure>,
+    /// The incarnation that a Close names.
+    pub closes: Option<Incarnation>,
 }
 
 impl Heard {
     /// Of this Hello.
     pub fn of(hello: &Hello) -> Self {
-        let expected = match hello.wish {
-            Wish::Claim { expected, .. } => expected.map(|holder| holder.tenure),
-            _ => None,
+        let (expected, closes) = match hello.wish {
+            Wish::Claim { expected, .. } => (expected.map(|holder| holder.tenure), None),
+            Wish::Close { incarnation } => (None, Some(incarnation)),
+            _ => (None, None),
         };
-        Self { attach: hello.attach, instance: hello.instance, expected }
+        Self { attach: hello.attach, instance: hello.instance, expected, closes }
     }
 }
 

@@ -83,6 +83,8 @@ fn advice(reason: &str, again: &str) -> String {
         "incompatible" => "upgrade the older of the two".to_owned(),
         "unresponsive" => "it may be stopped or overloaded; look at the host".to_owned(),
         "forbidden" => "ask whoever runs the host".to_owned(),
+        "replaced_too_often" => "find out on the host what ends it".to_owned(),
+        "exhausted" => "start a new session".to_owned(),
         "superseded" | "stale" | "gap" | "diverged" => format!("{again} begins anew"),
         _ => "see rejoin ls".to_owned(),
     }

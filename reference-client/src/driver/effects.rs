@@ -109,6 +109,7 @@ impl Driver {
             Timer::LinkSilent => timing.silent,
             Timer::Reconnect => return self.plan_attempt(),
             Timer::GiveUp => self.patience(),
+            Timer::Stable => timing.stable,
             Timer::Retention => return,
         };
         self.timers.arm(timer, after);

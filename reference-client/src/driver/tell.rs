@@ -38,8 +38,9 @@ impl Driver {
                 }
                 self.tell(Event::replaced((old, new), &reason, unacknowledged_input, next_output));
             }
-            Notice::Lost { reason, unacknowledged_input, next_output } => {
-                let mut lost = Event::lost(&reason, unacknowledged_input, next_output);
+            Notice::Lost { reason, replacements, unacknowledged_input, next_output } => {
+                let mut lost =
+                    Event::lost(&reason, replacements, unacknowledged_input, next_output);
                 if let Event::Lost { message, .. } = &mut lost
                     && self.has_booted
                 {
