@@ -73,7 +73,7 @@ fn invalid() -> Vec<(&'static str, Vec<u8>)> {
     ]
 }
 
-/// Payloads of an Open that are no ProcessSpec.
+/// Payloads of an Open that are no [`ProcessSpec`].
 fn bad_specs() -> Vec<(&'static str, Vec<u8>)> {
     let good = ProcessSpec::new(Command::LoginShell).encode().unwrap().to_vec();
     let changed = |at: usize, byte: u8| {
@@ -145,7 +145,7 @@ fn limits() -> Vec<(&'static str, &'static str, Vec<Part>)> {
     };
     let varint = |bytes: &[u8]| vec![once(&CLIENT_MAGIC), once(&raw(6, bytes))];
     let long_zero = [&[0x80; 9][..], &[0]].concat();
-    let longest = Item::MAX_PAYLOAD as u32;
+    let longest = u32::try_from(Item::MAX_PAYLOAD).unwrap();
     let seq_of_ten = [&[0xff; 9][..], &[1, 0]].concat();
     vec![
         ("noise as long as allowed", "server", noise(MAX_NOISE)),
