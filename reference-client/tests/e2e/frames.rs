@@ -98,6 +98,10 @@ fn bytes_that_are_no_frame_cost_the_link_only() {
     is_told(FrameError::UnexpectedPayload(ack), &[0, 0, 0, 4, ack, 0, 1, 2]);
     let item = kind(&Frame::Item { seq: Seq(0), item: Item::InputEnd });
     is_told(FrameError::BadHeader(item), &[0, 0, 0, 3, item, 0, 0x7f]);
+    is_told(FrameError::BadPayload(item), &[0, 0, 0, 4, item, 0, 4, 0]);
+    let too_long = u32::try_from(Item::MAX_PAYLOAD + 1).unwrap();
+    let head = [&(3 + too_long).to_be_bytes()[..], &[item, 0, 0]].concat();
+    is_told(FrameError::BadPayload(item), &[head, vec![b'x'; Item::MAX_PAYLOAD + 1]].concat());
     host.end_sessions();
 }
 
