@@ -4,9 +4,7 @@ use rejoin_protocol::frame::{From, Wish};
 use rejoin_protocol::ident::Counter;
 use rejoin_protocol::{Frame, Incarnation, Reason, Tenure};
 
-use rejoin_ssh::testing::until;
-
-use crate::support::{Host, Raw, Wishes};
+use crate::support::{Host, Raw, Wishes, until};
 
 /// The tenth would be one too many for a machine of any speed: processes that stay for a while begin the
 /// count anew.
