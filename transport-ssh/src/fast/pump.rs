@@ -1,12 +1,11 @@
 //! Carries bytes between a link and the command that it is for, from the login on.
 
-use std::collections::VecDeque;
 use std::io;
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::ExitStatus;
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Buf as _, BytesMut};
 use rejoin_ssh2::{Client, Error, Event};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
 use tokio::net::TcpStream;
@@ -85,7 +84,7 @@ impl Login {
         let Self { opening, from_link, to_link } = self;
         let Opening { client, stream, .. } = opening;
         let to_link = Some(to_link);
-        let pump = Pump { client, sink, to_link, from_link, output: VecDeque::new() };
+        let pump = Pump { client, sink, to_link, from_link, output: BytesMut::new() };
         pump.run(stream).await
     }
 }
@@ -96,8 +95,9 @@ struct Pump {
     /// None once nobody reads.
     to_link: Option<DuplexStream>,
     from_link: DuplexStream,
-    /// What the command has said and nobody has taken. The client's window bounds it.
-    output: VecDeque<Bytes>,
+    /// What the command has said and nobody has taken. The client's window bounds it: in one piece, since
+    /// what it came in may be single bytes.
+    output: BytesMut,
 }
 
 /// How it ended.
@@ -185,7 +185,7 @@ impl Pump {
     fn events(&mut self, status: &mut ExitStatus) -> Option<Ended> {
         while let Some(event) = self.client.event() {
             match event {
-                Event::Data(data) => self.output.push_back(data),
+                Event::Data(data) => self.output.extend_from_slice(&data),
                 Event::Stderr(data) => {
                     self.sink.feed(&data);
                     // It was handed out just now.
@@ -208,27 +208,21 @@ impl Pump {
     }
 
     fn discard(&mut self) {
-        let count = self.output.drain(..).map(|data| data.len()).sum();
+        let count = self.output.len();
+        self.output.clear();
         // It was handed out, and not said to be consumed.
         let _ = self.client.consumed(count);
     }
 
     fn taken(&mut self, count: usize) -> Result<(), Error> {
-        if let Some(first) = self.output.front_mut() {
-            let _ = first.split_to(count.min(first.len()));
-            if first.is_empty() {
-                self.output.pop_front();
-            }
-        }
+        self.output.advance(count);
         self.client.consumed(count)
     }
 
     async fn finish(mut self, writer: &mut WriteHalf<'_>) -> io::Result<()> {
         self.sink.finish_line();
         if let Some(to_link) = &mut self.to_link {
-            for data in self.output {
-                to_link.write_all(&data).await?;
-            }
+            to_link.write_all(&self.output).await?;
         }
         let _ = self.client.disconnect();
         writer.write_all(self.client.output()).await?;
@@ -237,9 +231,9 @@ impl Pump {
 }
 
 /// Hands out some of what waits. For ever if there is nothing, or nobody reads.
-async fn deliver(to: &mut Option<DuplexStream>, output: &VecDeque<Bytes>) -> io::Result<usize> {
-    match (to, output.front()) {
-        (Some(to), Some(first)) => to.write(first).await,
+async fn deliver(to: &mut Option<DuplexStream>, output: &[u8]) -> io::Result<usize> {
+    match to {
+        Some(to) if !output.is_empty() => to.write(output).await,
         _ => std::future::pending().await,
     }
 }
@@ -265,5 +259,66 @@ impl Ended {
             Self::Rekey => closed("the host wants new keys, which only ssh makes".to_owned()),
             Self::Abandoned => closed("the link was closed".to_owned()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rejoin_ssh2::testing::{Script, ToyServer, toy_user_key};
+    use rejoin_ssh2::wire::Writer;
+    use rejoin_ssh2::{Cipher, Config, HostKeyAlgorithm, Kex, Opening, Scheme};
+
+    use super::*;
+    use crate::Attempt;
+
+    /// A client whose command has started, and its server.
+    fn started() -> (Client, ToyServer) {
+        let config = Config {
+            user: "somebody".to_owned(),
+            key: toy_user_key(),
+            command: b"say it back".to_vec(),
+            ciphers: Cipher::ALL.to_vec(),
+            opening: Opening::Unhurried {
+                kex: vec![Kex::Curve25519],
+                host_keys: vec![HostKeyAlgorithm::plain(Scheme::Ed25519)],
+            },
+        };
+        let (mut client, mut server) =
+            (Client::new(config).unwrap(), ToyServer::new(Script::default()).unwrap());
+        loop {
+            let output = client.output().to_vec();
+            client.sent(output.len()).unwrap();
+            server.input(&output).unwrap();
+            client.input(&server.take_output()).unwrap();
+            while let Some(event) = client.event() {
+                match event {
+                    Event::HostKey { .. } => client.accept_host().unwrap(),
+                    Event::Sign(_) => client.signed(b"signature").unwrap(),
+                    Event::Started => return (client, server),
+                    _ => {}
+                }
+            }
+        }
+    }
+
+    /// Each byte comes by itself, as from a host that sends so.
+    #[test]
+    fn single_bytes_that_nobody_reads_take_no_more_room_than_the_same_in_one_piece() {
+        let (client, mut server) = started();
+        let (to_link, _reader) = tokio::io::duplex(1);
+        let (_writer, from_link) = tokio::io::duplex(1);
+        let sink = LineSink::new(Attempt::Reconnect, Tail::default(), None);
+        let to_link = Some(to_link);
+        let mut pump = Pump { client, sink, to_link, from_link, output: BytesMut::new() };
+        let (mut status, count) = (ExitStatus::from_raw(0), 200_000);
+        for _ in 0..count {
+            server.say(&Writer::message(94).uint32(0).string(b"x").finish()).unwrap();
+            pump.client.input(&server.take_output()).unwrap();
+            assert!(pump.events(&mut status).is_none());
+        }
+        assert_eq!(pump.output.len(), count);
+        assert!(pump.output.capacity() <= 2 * count, "{}", pump.output.capacity());
+        pump.taken(count - 1).unwrap();
+        assert_eq!(pump.output, b"x"[..]);
     }
 }

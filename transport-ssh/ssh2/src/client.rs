@@ -4,6 +4,7 @@ mod auth;
 mod channel;
 mod exchange;
 mod pending;
+mod told;
 mod transport;
 
 use std::fmt;

@@ -36,9 +36,11 @@ pub enum Event {
     Started,
     /// The command is not, and the client is over.
     Refused(Refusal),
-    /// The command's output. Say with [`consumed`](crate::Client::consumed) when it was dealt with.
+    /// The command's output, in pieces of up to 32 KiB: short messages of the server are copied together. Say
+    /// with [`consumed`](crate::Client::consumed) when it was dealt with.
     Data(Bytes),
-    /// The command's error output. The same holds.
+    /// The command's error output. The same holds. Which came first of output and error output is not kept where
+    /// neither was taken yet.
     Stderr(Bytes),
     /// The command ended with this status.
     Exit(u32),

@@ -14,8 +14,8 @@ use crate::error::{Error, Violation};
 pub(crate) const MAX_PACKET: usize = 256 * 1024;
 /// The longest packet that is taken before. RFC 4253 section 6.1 has every program take as much.
 pub(crate) const MAX_PLAIN_PACKET: usize = 35_000;
-/// The longest line before there are packets, in bytes with its end.
-const MAX_LINE: usize = 16 * 1024;
+/// The longest line before there are packets, in bytes with its end: as long as OpenSSH takes it.
+const MAX_LINE: usize = 8 * 1024;
 /// As much goes under one key, in bytes (RFC 4253 section 9 recommends new keys after a gigabyte). It also
 /// keeps the sequence numbers, of which chacha20-poly1305 makes its nonces, far from where they wrap.
 pub(crate) const MAX_UNDER_ONE_KEY: u64 = 1 << 30;

@@ -1,8 +1,7 @@
 //! The one channel, and the command in it (RFC 4254).
 
-use bytes::Bytes;
-
 use super::pending::Pending;
+use super::told::Stream;
 use super::transport::Transport;
 use super::{MAX_OUTPUT, WINDOW};
 use crate::error::{Error, Misprediction, Misuse, Unsuitable, Violation, unexpected};
@@ -145,7 +144,7 @@ impl Channel {
             },
             State::Open(remote) => {
                 let mut remote = *remote;
-                let turn = self.take_open(kind, reader, packet, &mut remote, transport)?;
+                let turn = self.take_open(kind, reader, &mut remote, transport)?;
                 self.state = State::Open(remote);
                 Ok(turn)
             }
@@ -156,7 +155,6 @@ impl Channel {
         &mut self,
         kind: u8,
         mut reader: Reader<'_>,
-        packet: &Packet,
         remote: &mut Remote,
         transport: &mut Transport,
     ) -> Result<Turn, Error> {
@@ -164,13 +162,13 @@ impl Channel {
             message::CHANNEL_WINDOW_ADJUST => {
                 remote.grant(reader.size()?)?;
             }
-            message::CHANNEL_DATA => self.data(&packet.payload, reader, Event::Data, transport)?,
+            message::CHANNEL_DATA => self.data(reader, Stream::Output, transport)?,
             message::CHANNEL_EXTENDED_DATA => {
                 let is_stderr = reader.uint32()? == STDERR;
                 if !is_stderr {
                     return Err(Error::Peer(Violation::Malformed));
                 }
-                self.data(&packet.payload, reader, Event::Stderr, transport)?;
+                self.data(reader, Stream::ErrorOutput, transport)?;
             }
             message::CHANNEL_EOF if !self.is_ended => {
                 self.is_ended = true;
@@ -198,9 +196,8 @@ impl Channel {
 
     fn data(
         &mut self,
-        payload: &Bytes,
         mut reader: Reader<'_>,
-        event: impl FnOnce(Bytes) -> Event,
+        stream: Stream,
         transport: &mut Transport,
     ) -> Result<(), Error> {
         let data = reader.string()?;
@@ -208,10 +205,7 @@ impl Channel {
         let window = self.window.checked_sub(data.len()).filter(|_| !self.is_ended);
         self.window = window.ok_or(Error::Peer(Violation::TooMuch))?;
         self.held += data.len();
-        // Nothing would bound how many of them are kept.
-        if !data.is_empty() {
-            transport.tell(event(payload.slice_ref(data)));
-        }
+        transport.tell_output(stream, data);
         Ok(())
     }
 

@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::transport::Transport;
 use crate::config::Opening;
-use crate::error::{Error, Method, Misprediction, Unsuitable};
+use crate::error::{Error, Method, Misprediction, Unsuitable, Violation};
 use crate::event::Event;
 use crate::host_key::HostKeyAlgorithm;
 use crate::kex::{Ephemeral, Exchange, Kex, Secrets};
@@ -15,15 +15,39 @@ use crate::packet::Cipher;
 use crate::text::printable;
 use crate::wire::{Reader, Writer};
 
-/// How this client identifies itself.
-const IDENT: &str = "SSH-2.0-rejoin";
+/// How this client identifies itself. The name of the software must not contain a minus sign (RFC 4253
+/// section 4.2), which versions before a release do.
+const IDENT: &str = match std::str::from_utf8(&IDENT_BYTES) {
+    Ok(ident) => ident,
+    Err(_) => panic!("it is made of texts, of which single characters of ASCII were exchanged"),
+};
+const IDENT_BYTES: [u8; NAME.len() + VERSION.len()] = {
+    let mut ident = [0; NAME.len() + VERSION.len()];
+    let (name, version) = (NAME.as_bytes(), VERSION.as_bytes());
+    let mut at = 0;
+    while at < ident.len() {
+        ident[at] = if at < name.len() { name[at] } else { version[at - name.len()] };
+        if at >= name.len() && ident[at] == b'-' {
+            ident[at] = b'_';
+        }
+        at += 1;
+    }
+    ident
+};
+const NAME: &str = "SSH-2.0-rejoin_";
+const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// The server has said nothing yet.
+/// The most lines before the server's identification: as many as OpenSSH takes.
+const MAX_LINES: usize = 1024;
+
+/// The server has said nothing yet, or nothing but lines before its identification.
 pub(super) struct Greeting {
     offer: Offer,
     our_init: Vec<u8>,
     /// Begun on a prediction.
     begun: Option<Ephemeral>,
+    /// How many lines there were.
+    lines: usize,
 }
 
 struct Offer {
@@ -74,14 +98,16 @@ impl Greeting {
         if let Some(ephemeral) = &begun {
             send_half(ephemeral, transport)?;
         }
-        Ok(Self { offer: Offer { kex, host_keys, ciphers }, our_init, begun })
+        Ok(Self { offer: Offer { kex, host_keys, ciphers }, our_init, begun, lines: 0 })
     }
 
     /// Takes a line, of which there may be some before the identification (RFC 4253 section 4.2). What
     /// comes back is the same step again, or the next one.
-    pub(super) fn take(self, line: Bytes) -> Result<GreetingStep, Error> {
+    pub(super) fn take(mut self, line: Bytes) -> Result<GreetingStep, Error> {
         if !line.starts_with(b"SSH-") {
-            return Ok(GreetingStep::Same(self));
+            self.lines += 1;
+            let is_too_much = self.lines > MAX_LINES;
+            return if is_too_much { Err(too_much()) } else { Ok(GreetingStep::Same(self)) };
         }
         if !line.starts_with(b"SSH-2.0-") && !line.starts_with(b"SSH-1.99-") {
             return Err(Error::Unsuitable(Unsuitable::Version));
@@ -98,7 +124,7 @@ pub(super) enum GreetingStep {
 impl Negotiating {
     /// Takes the server's lists.
     pub(super) fn take(self, payload: Bytes, transport: &mut Transport) -> Result<Agreeing, Error> {
-        let Self { greeting: Greeting { offer, our_init, begun }, their_ident } = self;
+        let Self { greeting: Greeting { offer, our_init, begun, lines: _ }, their_ident } = self;
         let theirs = Lists::decode(&payload)?;
         if !theirs.is_strict() {
             return Err(Error::Unsuitable(Unsuitable::NotStrict));
@@ -116,6 +142,10 @@ impl Negotiating {
         let (their_init, their_lists) = (payload, theirs);
         Ok(Agreeing { our_init, their_ident, their_init, their_lists, ephemeral, outcome })
     }
+}
+
+fn too_much() -> Error {
+    Error::Peer(Violation::TooMuch)
 }
 
 /// What was predicted had been there: then it is the prediction that is wrong.

@@ -1,10 +1,9 @@
 //! The two directions of the stream, and what is to be told.
 
-use std::collections::VecDeque;
-
 use bytes::{Buf as _, BytesMut};
 use zeroize::Zeroizing;
 
+use super::told::{Stream, Told};
 use crate::error::{Error, Misuse, Unsuitable, Violation, unexpected};
 use crate::event::Event;
 use crate::message;
@@ -23,7 +22,7 @@ pub(super) struct Transport {
     sealer: Sealer,
     opener: Opener,
     output: BytesMut,
-    events: VecDeque<Event>,
+    told: Told,
 }
 
 /// What is to be done with a packet.
@@ -74,11 +73,15 @@ impl Transport {
     }
 
     pub(super) fn tell(&mut self, event: Event) {
-        self.events.push_back(event);
+        self.told.push(event);
+    }
+
+    pub(super) fn tell_output(&mut self, stream: Stream, bytes: &[u8]) {
+        self.told.push_output(stream, bytes);
     }
 
     pub(super) fn event(&mut self) -> Option<Event> {
-        self.events.pop_front()
+        self.told.pop()
     }
 
     pub(super) fn output(&self) -> &[u8] {

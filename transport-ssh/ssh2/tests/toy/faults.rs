@@ -248,3 +248,16 @@ fn what_is_no_ssh_2_is_said_to_be_none() {
     let endless = vec![b'x'; 64 * 1024];
     assert_eq!(pair.client.input(&endless), Err(Error::Peer(Violation::TooMuch)));
 }
+
+#[test]
+fn lines_before_the_identification_are_bounded_in_number() {
+    let lines = |count: usize| {
+        let mut pair = Pair::new(predicted(), Script::default());
+        let all = "not yet\r\n".repeat(count);
+        pair.feed_server();
+        pair.client.input(all.as_bytes()).and_then(|()| pair.run()).map(|()| pair.events.len())
+    };
+    // As many as OpenSSH's client takes.
+    assert!(lines(1024).is_ok_and(|events| events > 0));
+    assert_eq!(lines(1025), Err(Error::Peer(Violation::TooMuch)));
+}

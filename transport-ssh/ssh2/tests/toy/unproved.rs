@@ -166,7 +166,8 @@ impl Meeting {
 
 /// The kinds of the packets behind the identification, none of which is sealed.
 fn kinds(stream: &[u8]) -> Vec<u8> {
-    let mut rest = stream.strip_prefix(b"SSH-2.0-rejoin\r\n").unwrap();
+    let ident = format!("SSH-2.0-rejoin_{}\r\n", env!("CARGO_PKG_VERSION").replace('-', "_"));
+    let mut rest = stream.strip_prefix(ident.as_bytes()).unwrap();
     let mut kinds = Vec::new();
     while let Some((length, packet)) = rest.split_first_chunk() {
         kinds.push(packet[1]);
