@@ -215,6 +215,7 @@ mod tests {
             kex,
             host_key: HostKeyAlgorithm::plain(Scheme::Ed25519),
             flight: Flight::default(),
+            is_hostbound: true,
             channel: Some(0),
             window: 2 << 20,
         }

@@ -104,6 +104,7 @@ impl Host {
             opening: Opening::Predicted {
                 ephemeral,
                 host_key: self.algorithm,
+                is_hostbound: self.learnt.is_hostbound,
                 channel: self.learnt.predicted_channel(),
                 ahead: self.learnt.predicted_window(),
             },

@@ -22,6 +22,7 @@ fn host() -> Host {
             kex: Kex::Curve25519,
             host_key: HostKeyAlgorithm::plain(Scheme::Ed25519),
             flight: Flight::default(),
+            is_hostbound: true,
             channel: Some(0),
             window: 0,
         },

@@ -16,6 +16,7 @@ use channel::{Channel, Input, Turn};
 use exchange::{Agreeing, Greeting, GreetingStep, Negotiating, Proved};
 use transport::{Sorted, Transport};
 
+use crate::binding::Binding;
 use crate::config::{Config, Opening};
 use crate::error::{Error, Misuse};
 use crate::event::Event;
@@ -47,18 +48,26 @@ pub struct Client {
     phase: Phase,
     login: Login,
     command: Vec<u8>,
-    /// The channel number to predict.
-    predicted: Option<u32>,
-    /// How much input may follow the command at once.
-    ahead: usize,
-    /// Whether the login is sent without waiting to be asked for.
-    is_hurried: bool,
+    /// What is said without waiting for answers, if anything is predicted.
+    hurry: Option<Hurry>,
     input: Input,
     /// There is something from the host's proof on.
     learnt: Option<Learnt>,
+    binding: Option<Binding>,
     /// Whether the server has identified itself.
     is_identified: bool,
     is_authenticated: bool,
+}
+
+/// What is said together with the login.
+#[derive(Clone, Copy)]
+struct Hurry {
+    /// Whether the login's signature names the host.
+    is_hostbound: bool,
+    /// The channel number to predict.
+    channel: Option<u32>,
+    /// How much input may follow the command at once.
+    ahead: usize,
 }
 
 /// Where the connection is. Each one holds what there is in it, and nothing else.
@@ -69,8 +78,8 @@ enum Phase {
     Agreeing(Box<Agreeing>),
     /// The caller looks at the host key.
     Deciding(Box<Proved>),
-    /// The user's key signs.
-    Signing(Box<Proved>),
+    /// The user's key signs, for a login that is not waited for to be asked for.
+    Signing(Box<Proved>, Hurry),
     /// Our keys are in use, and not yet the server's.
     Switching(Box<Auth>, OpeningKey),
     Authenticating(Box<Auth>),
@@ -98,9 +107,11 @@ impl Client {
     pub fn new(config: Config) -> Result<Self, Error> {
         config.check()?;
         let Config { user, key, command, ciphers, opening } = config;
-        let (is_hurried, predicted, ahead) = match &opening {
-            Opening::Unhurried { .. } => (false, None, 0),
-            Opening::Predicted { channel, ahead, .. } => (true, *channel, *ahead),
+        let hurry = match &opening {
+            Opening::Unhurried { .. } => None,
+            &Opening::Predicted { is_hostbound, channel, ahead, .. } => {
+                Some(Hurry { is_hostbound, channel, ahead })
+            }
         };
         let mut transport = Transport::default();
         let greeting = Greeting::begin(opening, ciphers, &mut transport)?;
@@ -109,11 +120,10 @@ impl Client {
             phase: Phase::Greeting(Box::new(greeting)),
             login: Login { user, key },
             command,
-            predicted,
-            ahead,
-            is_hurried,
+            hurry,
             input: Input::default(),
             learnt: None,
+            binding: None,
             is_identified: false,
             is_authenticated: false,
         })
@@ -151,24 +161,31 @@ impl Client {
         self.run()
     }
 
-    /// The host key of [`Event::HostKey`] is the right one. What the user has to sign is told.
+    /// The host key of [`Event::HostKey`] is the right one. [`Event::Sign`] follows: at once on a prediction,
+    /// else once the server has said that it takes logins, and in which ways.
     ///
     /// # Errors
-    /// [`Error::Caller`] if that was not asked.
+    /// [`Error::Caller`] if that was not asked; [`Error::Local`]; and what [`input`](Self::input) finds in
+    /// what came meanwhile.
     pub fn accept_host(&mut self) -> Result<(), Error> {
-        match mem::take(&mut self.phase) {
-            Phase::Deciding(proved) => {
-                let to_sign = self.login.to_sign(proved.secrets.hash());
+        match (mem::take(&mut self.phase), self.hurry) {
+            (Phase::Deciding(proved), Some(hurry)) => {
+                let to_sign = self.login.to_sign(&proved.binding, hurry.is_hostbound);
                 self.transport.tell(Event::Sign(to_sign));
-                self.phase = Phase::Signing(proved);
+                self.phase = Phase::Signing(proved, hurry);
                 Ok(())
             }
-            phase => self.out_of_turn(phase),
+            (Phase::Deciding(proved), None) => {
+                let auth = Auth::begin(&proved, &mut self.transport)?;
+                self.phase = Phase::Switching(Box::new(auth), Auth::opening_key(&proved)?);
+                self.run()
+            }
+            (phase, _) => self.out_of_turn(phase),
         }
     }
 
     /// The user's signature over what [`Event::Sign`] told, as agents write it: the name of its kind and
-    /// itself, as strings. The second flight is in [`output`](Self::output) then.
+    /// itself, as strings. On a prediction, the second flight is in [`output`](Self::output) then.
     ///
     /// # Errors
     /// [`Error::Caller`] if none was asked for, or if it is longer than any signature; [`Error::Local`];
@@ -178,12 +195,14 @@ impl Client {
             return Err(Error::Caller(Misuse::TooLong));
         }
         match mem::take(&mut self.phase) {
-            Phase::Signing(proved) => {
-                self.phase = self.log_in(&proved, signature)?;
-                self.run()
+            Phase::Signing(proved, hurry) => self.phase = self.log_in(&proved, hurry, signature)?,
+            Phase::Authenticating(mut auth) if auth.is_signing() => {
+                auth.signed(&self.login, signature, &mut self.transport)?;
+                self.phase = Phase::Authenticating(auth);
             }
-            phase => self.out_of_turn(phase),
+            phase => return self.out_of_turn(phase),
         }
+        self.run()
     }
 
     /// How much [`write`](Self::write) takes now, in bytes.
@@ -262,6 +281,11 @@ impl Client {
         self.learnt.as_ref()
     }
 
+    /// What the host has proved, from [`Event::HostKey`] on: for an agent that is to know for which host it signs.
+    pub fn binding(&self) -> Option<&Binding> {
+        self.binding.as_ref()
+    }
+
     /// What this connection taught about the server, once the user is logged in.
     pub fn learnt(&self) -> Option<&Learnt> {
         self.learnt.as_ref().filter(|_| self.is_authenticated)
@@ -278,12 +302,12 @@ impl Client {
     }
 
     /// Everything that goes out with the signature.
-    fn log_in(&mut self, proved: &Proved, signature: &[u8]) -> Result<Phase, Error> {
-        let (login, is_hurried) = (&self.login, self.is_hurried);
-        let mut auth = Auth::begin(login, signature, proved, is_hurried, &mut self.transport)?;
-        if self.predicted.is_some() {
-            let (predicted, ahead) = (self.predicted, self.ahead);
-            let mut channel = Channel::begin(predicted, ahead, &self.command, &mut self.transport)?;
+    fn log_in(&mut self, proved: &Proved, hurry: Hurry, signature: &[u8]) -> Result<Phase, Error> {
+        let Hurry { is_hostbound, channel, ahead } = hurry;
+        let mut auth = Auth::begin(proved, &mut self.transport)?;
+        auth.hurry(&self.login, signature, is_hostbound, &mut self.transport)?;
+        if channel.is_some() {
+            let mut channel = Channel::begin(channel, ahead, &self.command, &mut self.transport)?;
             channel.flush(&mut self.input, &mut self.transport)?;
             auth.channel = Some(channel);
         }
@@ -309,11 +333,15 @@ impl Client {
             Phase::Greeting(greeting) => self.greeting(greeting),
             Phase::Negotiating(step) => self.negotiating(step),
             Phase::Agreeing(step) => self.agreeing(step),
-            Phase::Deciding(_) | Phase::Signing(_) => {
+            Phase::Deciding(_) | Phase::Signing(..) => {
                 self.transport.check_kept()?;
                 Ok(waits(phase))
             }
             Phase::Switching(auth, key) => self.switching(auth, key),
+            Phase::Authenticating(auth) if auth.is_signing() => {
+                self.transport.check_kept()?;
+                Ok(waits(Phase::Authenticating(auth)))
+            }
             Phase::Authenticating(auth) => self.authenticating(auth),
             Phase::Running(channel) => self.running(channel),
             Phase::Over => Ok(waits(Phase::Over)),
@@ -347,6 +375,7 @@ impl Client {
         };
         let (proved, learnt) = step.take(&packet.payload, &mut self.transport)?;
         self.learnt = Some(learnt);
+        self.binding = Some(proved.binding.clone());
         Ok(moves(Phase::Deciding(Box::new(proved))))
     }
 
@@ -369,8 +398,13 @@ impl Client {
         if auth.is_of_first_flight(kind) {
             self.lengthen_flight();
         }
-        Ok(match auth.take(kind, &packet, &mut self.transport)? {
-            Verdict::Open(auth) => moves(Phase::Authenticating(Box::new(auth))),
+        Ok(match auth.take(kind, &packet, &self.login, &mut self.transport)? {
+            Verdict::Open(auth) => {
+                if let Some(learnt) = &mut self.learnt {
+                    learnt.is_hostbound = auth.is_hostbound_known;
+                }
+                moves(Phase::Authenticating(Box::new(auth)))
+            }
             Verdict::Refused => waits(Phase::Over),
             Verdict::Accepted(auth) => {
                 self.is_authenticated = true;

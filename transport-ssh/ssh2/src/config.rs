@@ -56,6 +56,9 @@ pub enum Opening {
         ephemeral: Ephemeral,
         /// The one kind of host key that is offered.
         host_key: HostKeyAlgorithm,
+        /// Whether the signature is to name the host, as the server is known to understand. Without a
+        /// prediction it does wherever the server announces that.
+        is_hostbound: bool,
         /// The number that the server will give to the channel. With one, the command is sent together
         /// with the login; without, when the channel is open.
         channel: Option<u32>,

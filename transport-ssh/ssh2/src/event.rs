@@ -19,7 +19,7 @@ pub enum Event {
         algorithm: HostKeyAlgorithm,
     },
     /// Answer with [`signed`](crate::Client::signed): the user's signature over this. However long that
-    /// takes, nothing is sent meanwhile.
+    /// takes, nothing is sent meanwhile. An agent that signs is told [`binding`](crate::Client::binding) before.
     Sign(Vec<u8>),
     /// The server has something to say to people before they are logged in.
     Banner(String),

@@ -28,6 +28,9 @@ pub struct Learnt {
     /// How long the server's first flight was. Another connection with the same key exchange and kind of host key
     /// finds it the same, within a few bytes: signatures and numbers vary in length.
     pub flight: Flight,
+    /// Whether it has announced logins whose signature names the host, too
+    /// (`publickey-hostbound@openssh.com`, OpenSSH's `PROTOCOL` section 3.1).
+    pub is_hostbound: bool,
     /// The number that it gave to the channel; `None` until it has confirmed one.
     pub channel: Option<u32>,
     /// How much input it took when the command had started, in bytes; 0 until then.
@@ -111,6 +114,7 @@ mod tests {
                 kex: Kex::Curve25519,
                 host_key: HostKeyAlgorithm::plain(Scheme::Ed25519),
                 flight: Flight::default(),
+                is_hostbound: false,
                 channel,
                 window: 0,
             };

@@ -71,15 +71,16 @@
 //! comes of it here is [`Error::Mispredicted`] (or the server's own farewell), and the lists are to be
 //! learnt anew.
 //!
-//! What is predicted is the outcome of a negotiation, the number of a channel, and that the server takes
+//! What is predicted is the outcome of a negotiation, the number of a channel, that the server understands a
+//! login that names the host (`publickey-hostbound-v00@openssh.com`), and that the server takes
 //! some input once it has started the command: that may follow the command in the same flight, and to a server
 //! that reads in order it comes within a window that it has granted by then. Never is a byte of the
 //! server's predicted. The exchange hash is made of what really came.
 //!
 //! # What a server is told, and when
 //!
-//! Until a host key is accepted: how this client identifies itself, its lists, and an ephemeral public
-//! key. Nothing that names the user, the key or the command. These come after, sealed with keys that
+//! Until a host key is accepted: how this client identifies itself with its version, its lists, and an
+//! ephemeral public key. Nothing that names the user, the key or the command. These come after, sealed with keys that
 //! only the accepted host has. A host that is not accepted learns nothing of them.
 //!
 //! Strict key exchange (CVE-2023-48795) is demanded of the server, not only offered.
@@ -90,6 +91,7 @@
 //! [`Client::learnt`] when the user is logged in; [`Opening::Predicted`] makes use of it.
 #![forbid(unsafe_code)]
 
+mod binding;
 mod client;
 mod config;
 mod error;
@@ -108,6 +110,7 @@ pub mod testing;
 mod text;
 pub mod wire;
 
+pub use binding::Binding;
 pub use client::{Client, MAX_OUTPUT, WINDOW};
 pub use config::{Config, Opening, UserKey};
 pub use error::{Error, Method, Misprediction, Misuse, Unsuitable, Violation};

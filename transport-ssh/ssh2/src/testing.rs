@@ -28,6 +28,8 @@ pub struct Script {
     pub kex: Vec<Kex>,
     /// Which ciphers it has.
     pub ciphers: Vec<Cipher>,
+    /// Whether it announces and takes logins whose signature names the host.
+    pub is_hostbound: bool,
     /// What it says to the user's key.
     pub verdict: Verdict,
     /// The number that it gives to the channel.
@@ -50,6 +52,7 @@ impl Default for Script {
             is_strict: true,
             kex: Kex::ALL.to_vec(),
             ciphers: Cipher::ALL.to_vec(),
+            is_hostbound: true,
             verdict: Verdict::Accepted,
             channel: 0,
             window: 0,
@@ -90,6 +93,7 @@ pub struct ToyServer {
     exchange: Option<Started>,
     secrets: Option<(Secrets, Cipher)>,
     heard: Vec<u8>,
+    login: Option<Vec<u8>>,
     command: Option<Vec<u8>>,
 }
 
@@ -125,6 +129,7 @@ impl ToyServer {
             exchange: None,
             secrets: None,
             heard: Vec::new(),
+            login: None,
             command: None,
         })
     }
@@ -138,6 +143,11 @@ impl ToyServer {
     /// The kinds of messages that it has heard.
     pub fn heard(&self) -> &[u8] {
         &self.heard
+    }
+
+    /// The request by which the user logs in.
+    pub fn login(&self) -> Option<&[u8]> {
+        self.login.as_deref()
     }
 
     /// The command that it was told to run.
@@ -191,7 +201,10 @@ impl ToyServer {
             message::SERVICE_REQUEST => {
                 self.answer(Writer::message(message::SERVICE_ACCEPT).string(reader.string()?))
             }
-            message::USERAUTH_REQUEST => self.judge(),
+            message::USERAUTH_REQUEST => {
+                self.login = Some(payload.to_vec());
+                self.judge(reader)
+            }
             message::CHANNEL_OPEN => self.open(),
             message::CHANNEL_REQUEST => self.start(reader),
             message::CHANNEL_DATA => {
@@ -255,11 +268,34 @@ impl ToyServer {
         self.answer(Writer::message(message::NEWKEYS))?;
         self.sealer.rekey(SealingKey::new(&secrets.keys(Side::Server, cipher))?);
         self.secrets = Some((secrets, cipher));
-        let extensions = Writer::message(message::EXT_INFO).uint32(1);
-        self.answer(extensions.string("server-sig-algs").string("ssh-ed25519"))
+        let count = if self.script.is_hostbound { 2 } else { 1 };
+        let extensions = Writer::message(message::EXT_INFO).uint32(count);
+        let extensions = extensions.string("server-sig-algs").string("ssh-ed25519");
+        self.answer(if self.script.is_hostbound {
+            extensions.string("publickey-hostbound@openssh.com").string("0")
+        } else {
+            extensions
+        })
     }
 
-    fn judge(&mut self) -> Result<(), Error> {
+    /// Whether a login by this method names this host, if it names one.
+    fn takes_method(&self, mut reader: Reader<'_>) -> Result<bool, Error> {
+        let (_user, _service, method) = (reader.string()?, reader.string()?, reader.string()?);
+        let _is_signed = reader.boolean()?;
+        let (_algorithm, _key) = (reader.string()?, reader.string()?);
+        Ok(match method {
+            b"publickey" => true,
+            b"publickey-hostbound-v00@openssh.com" if self.script.is_hostbound => {
+                reader.string()? == self.host_key()
+            }
+            _ => false,
+        })
+    }
+
+    fn judge(&mut self, request: Reader<'_>) -> Result<(), Error> {
+        if !self.takes_method(request)? {
+            self.script.verdict = Verdict::Refused;
+        }
         let failure = |is_partial| {
             let failure = Writer::message(message::USERAUTH_FAILURE);
             failure.names(&["publickey", "keyboard-interactive"]).boolean(is_partial)

@@ -25,6 +25,7 @@ fn started() -> (Client, ToyServer) {
     let opening = Opening::Predicted {
         ephemeral: Ephemeral::generate(Kex::Curve25519).unwrap(),
         host_key: HostKeyAlgorithm::plain(Scheme::Ed25519),
+        is_hostbound: true,
         channel: Some(0),
         ahead: 0,
     };

@@ -3,6 +3,7 @@
 use super::channel::Channel;
 use super::exchange::Proved;
 use super::transport::Transport;
+use crate::binding::Binding;
 use crate::config::UserKey;
 use crate::error::{Error, unexpected};
 use crate::event::Event;
@@ -15,6 +16,11 @@ use crate::wire::{Reader, Writer};
 const SERVICE: &str = "ssh-userauth";
 const CONNECTION: &str = "ssh-connection";
 const METHOD: &str = "publickey";
+/// The same with the host's key in the request, and so in what the user signs (OpenSSH's PROTOCOL 3.1).
+const HOSTBOUND_METHOD: &str = "publickey-hostbound-v00@openssh.com";
+/// How a server announces that it knows this (RFC 8308), and in which version.
+const HOSTBOUND: &[u8] = b"publickey-hostbound@openssh.com";
+const HOSTBOUND_VERSION: &[u8] = b"0";
 /// What is told of all that a server may say to people before they are logged in.
 const MAX_BANNERS: u8 = 16;
 /// How many ways to go on are told.
@@ -27,42 +33,61 @@ pub(super) struct Login {
 }
 
 impl Login {
-    /// The request without its signature (RFC 4252 section 7).
-    fn request(&self, start: Writer) -> Writer {
-        start
+    /// The request without its signature (RFC 4252 section 7). It names the host whose key is given.
+    fn request(&self, start: Writer, host_key: Option<&[u8]>) -> Writer {
+        let method = if host_key.is_some() { HOSTBOUND_METHOD } else { METHOD };
+        let request = start
             .byte(message::USERAUTH_REQUEST)
             .string(&self.user)
             .string(CONNECTION)
-            .string(METHOD)
+            .string(method)
             .boolean(true)
             .string(&self.key.algorithm)
-            .string(&self.key.blob)
+            .string(&self.key.blob);
+        match host_key {
+            Some(host_key) => request.string(host_key),
+            None => request,
+        }
     }
 
     /// What the user has to sign.
-    pub(super) fn to_sign(&self, session_id: &[u8]) -> Vec<u8> {
-        self.request(Writer::new().string(session_id)).finish()
+    pub(super) fn to_sign(&self, binding: &Binding, is_hostbound: bool) -> Vec<u8> {
+        let start = Writer::new().string(&binding.session_id);
+        self.request(start, named(binding, is_hostbound)).finish()
     }
 
-    fn signed(&self, signature: &[u8]) -> Writer {
-        self.request(Writer::new()).string(signature)
+    fn signed(&self, signature: &[u8], binding: &Binding, is_hostbound: bool) -> Writer {
+        self.request(Writer::new(), named(binding, is_hostbound)).string(signature)
     }
 }
 
-/// The login is on its way.
+fn named(binding: &Binding, is_hostbound: bool) -> Option<&[u8]> {
+    is_hostbound.then_some(&binding.host_key)
+}
+
+/// The client's keys are in use, and the login is on its way or about to be.
 pub(super) struct Auth {
     step: Step,
-    /// Not sent before the server agreed to hear it, if nothing is predicted.
-    withheld: Option<Writer>,
+    binding: Binding,
+    /// Whether the signature names the host.
+    is_hostbound: bool,
     /// What was asked for together with the login.
     pub(super) channel: Option<Channel>,
     banners: u8,
     /// Whether the packet before was the server's NEWKEYS.
     is_first: bool,
+    /// Whether the server has announced logins that name the host.
+    pub(super) is_hostbound_known: bool,
 }
 
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Step {
-    Service,
+    /// The server has not said yet that it takes logins. One is on its way already on a prediction.
+    Service {
+        is_requested: bool,
+    },
+    /// The user's key signs.
+    Signature,
     Verdict,
 }
 
@@ -74,26 +99,53 @@ pub(super) enum Verdict {
 }
 
 impl Auth {
-    /// Switches to the client's keys and asks to log in; at once with everything if `is_hurried`.
-    pub(super) fn begin(
-        login: &Login,
-        signature: &[u8],
-        proved: &Proved,
-        is_hurried: bool,
-        transport: &mut Transport,
-    ) -> Result<Self, Error> {
-        let key = SealingKey::new(&proved.secrets.keys(Side::Client, proved.to_server))?;
+    /// Switches to the client's keys and asks whether the server takes logins.
+    pub(super) fn begin(proved: &Proved, transport: &mut Transport) -> Result<Self, Error> {
         transport.send(Writer::message(message::NEWKEYS))?;
+        let key = SealingKey::new(&proved.secrets.keys(Side::Client, proved.to_server))?;
         transport.seal_with(key);
         transport.send(Writer::message(message::SERVICE_REQUEST).string(SERVICE))?;
-        let mut withheld = Some(login.signed(signature));
-        if is_hurried && let Some(request) = withheld.take() {
-            transport.send(request)?;
-        }
-        Ok(Self { step: Step::Service, withheld, channel: None, banners: 0, is_first: true })
+        Ok(Self {
+            step: Step::Service { is_requested: false },
+            binding: proved.binding.clone(),
+            is_hostbound: false,
+            channel: None,
+            banners: 0,
+            is_first: true,
+            is_hostbound_known: false,
+        })
     }
 
-    /// The key with which the server's packets are opened after its NEWKEYS.
+    /// Asks to log in without waiting for what the server says to that.
+    pub(super) fn hurry(
+        &mut self,
+        login: &Login,
+        signature: &[u8],
+        is_hostbound: bool,
+        transport: &mut Transport,
+    ) -> Result<(), Error> {
+        self.is_hostbound = is_hostbound;
+        self.step = Step::Service { is_requested: true };
+        transport.send(login.signed(signature, &self.binding, is_hostbound))
+    }
+
+    /// Whether the user's key signs.
+    pub(super) fn is_signing(&self) -> bool {
+        self.step == Step::Signature
+    }
+
+    /// Asks to log in, once the server takes logins.
+    pub(super) fn signed(
+        &mut self,
+        login: &Login,
+        signature: &[u8],
+        transport: &mut Transport,
+    ) -> Result<(), Error> {
+        self.step = Step::Verdict;
+        transport.send(login.signed(signature, &self.binding, self.is_hostbound))
+    }
+
+    /// What the server's packets are opened with from its NEWKEYS on.
     pub(super) fn opening_key(proved: &Proved) -> Result<OpeningKey, Error> {
         OpeningKey::new(&proved.secrets.keys(Side::Server, proved.to_client))
     }
@@ -102,15 +154,19 @@ impl Auth {
         mut self,
         kind: u8,
         packet: &Packet,
+        login: &Login,
         transport: &mut Transport,
     ) -> Result<Verdict, Error> {
         let mut reader = Reader::new(&packet.payload[1..]);
-        match (kind, &self.step) {
-            (message::SERVICE_ACCEPT, Step::Service) => {
-                if let Some(request) = self.withheld.take() {
-                    transport.send(request)?;
-                }
+        match (kind, self.step) {
+            (message::SERVICE_ACCEPT, Step::Service { is_requested: true }) => {
                 self.step = Step::Verdict;
+            }
+            (message::SERVICE_ACCEPT, Step::Service { is_requested: false }) => {
+                // Whatever the server announces, it has by now.
+                self.is_hostbound = self.is_hostbound_known;
+                transport.tell(Event::Sign(login.to_sign(&self.binding, self.is_hostbound)));
+                self.step = Step::Signature;
             }
             (message::USERAUTH_BANNER, _) => self.banner(reader.string()?, transport),
             (message::USERAUTH_SUCCESS, Step::Verdict) => {
@@ -123,7 +179,7 @@ impl Auth {
                 transport.tell(Event::AuthFailed { methods, partial });
                 return Ok(Verdict::Refused);
             }
-            (message::EXT_INFO, _) => {}
+            (message::EXT_INFO, _) => self.is_hostbound_known |= announces_hostbound(reader)?,
             (message::SERVICE_ACCEPT | message::NEWKEYS.., _) => return Err(unexpected(kind)),
             _ => transport.reply_unimplemented(packet)?,
         }
@@ -142,6 +198,17 @@ impl Auth {
             transport.tell(Event::Banner(printable(text)));
         }
     }
+}
+
+/// Whether this is among what a server announces (RFC 8308 section 2.3).
+fn announces_hostbound(mut reader: Reader<'_>) -> Result<bool, Error> {
+    let (count, mut is_announced) = (reader.uint32()?, false);
+    for _ in 0..count {
+        let (name, value) = (reader.string()?, reader.string()?);
+        is_announced |= name == HOSTBOUND && value == HOSTBOUND_VERSION;
+    }
+    reader.end()?;
+    Ok(is_announced)
 }
 
 fn methods(list: &[u8]) -> Vec<String> {

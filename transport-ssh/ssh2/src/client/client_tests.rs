@@ -7,6 +7,7 @@ fn client() -> Client {
     let opening = Opening::Predicted {
         ephemeral: Ephemeral::generate(Kex::Curve25519).unwrap(),
         host_key: HostKeyAlgorithm::plain(Scheme::Ed25519),
+        is_hostbound: false,
         channel: Some(0),
         ahead: 0,
     };

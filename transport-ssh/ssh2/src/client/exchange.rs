@@ -3,6 +3,7 @@
 use bytes::Bytes;
 
 use super::transport::Transport;
+use crate::binding::Binding;
 use crate::config::Opening;
 use crate::error::{Error, Method, Misprediction, Unsuitable, Violation};
 use crate::event::Event;
@@ -74,6 +75,7 @@ pub(super) struct Agreeing {
 
 /// The host has proved that its key is its own.
 pub(super) struct Proved {
+    pub(super) binding: Binding,
     pub(super) secrets: Secrets,
     pub(super) to_server: Cipher,
     pub(super) to_client: Cipher,
@@ -88,7 +90,7 @@ impl Greeting {
     ) -> Result<Self, Error> {
         let (kex, host_keys, begun) = match opening {
             Opening::Unhurried { kex, host_keys } => (kex, host_keys, None),
-            Opening::Predicted { ephemeral, host_key, channel: _, ahead: _ } => {
+            Opening::Predicted { ephemeral, host_key, .. } => {
                 (vec![ephemeral.kex()], vec![host_key], Some(ephemeral))
             }
         };
@@ -186,6 +188,11 @@ impl Agreeing {
             server_public,
         };
         let secrets = Secrets::new(kex, &exchange, shared);
+        let binding = Binding {
+            host_key: Bytes::copy_from_slice(blob),
+            session_id: Bytes::copy_from_slice(secrets.hash()),
+            signature: Bytes::copy_from_slice(signature),
+        };
         let Outcome { host_key, to_server, to_client, kex: _ } = self.outcome;
         host_key.verify(blob, signature, secrets.hash())?;
         transport.tell(Event::HostKey { blob: payload.slice_ref(blob), algorithm: host_key });
@@ -196,9 +203,10 @@ impl Agreeing {
             kex,
             host_key,
             flight: Flight { needed, whole: needed },
+            is_hostbound: false,
             channel: None,
             window: 0,
         };
-        Ok((Proved { secrets, to_server, to_client }, learnt))
+        Ok((Proved { binding, secrets, to_server, to_client }, learnt))
     }
 }

@@ -179,7 +179,8 @@ impl Recording {
         let mut recording = Self { kex, cipher, curve, post_quantum, client, server };
         let host_key = HostKeyAlgorithm::plain(Scheme::Ed25519);
         let ephemeral = recording.ephemeral();
-        let opening = Opening::Predicted { ephemeral, host_key, channel: None, ahead: 0 };
+        let (is_hostbound, channel, ahead) = (false, None, 0);
+        let opening = Opening::Predicted { ephemeral, host_key, is_hostbound, channel, ahead };
         let key = UserKey { blob: vec![], algorithm: String::new() };
         let (user, command) = (String::new(), Vec::new());
         let client = Client::new(Config { user, key, command, ciphers: vec![cipher], opening });

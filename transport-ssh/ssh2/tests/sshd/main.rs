@@ -97,6 +97,7 @@ fn predicted(kex: Kex, channel: Option<u32>) -> Opening {
     Opening::Predicted {
         ephemeral: Ephemeral::generate(kex).unwrap(),
         host_key: HostKeyAlgorithm::plain(Scheme::Ed25519),
+        is_hostbound: true,
         channel,
         ahead: 0,
     }
@@ -129,6 +130,9 @@ fn what_an_unhurried_connection_taught_makes_the_next_one_take_two_flights() {
     assert_eq!(driver.client.learnt(), Some(&learnt));
     assert_eq!(driver.finish().unwrap(), (b"hello\n".to_vec(), Some(0)));
     host.await_log("will use strict KEX ordering");
+    assert!(learnt.is_hostbound, "OpenSSH's are from 8.9 on");
+    host.await_log("method publickey-hostbound-v00@openssh.com");
+    host.await_log(concat!("remote software version rejoin_", env!("CARGO_PKG_VERSION")));
 }
 
 #[test]

@@ -29,7 +29,8 @@ pub(crate) fn predicted() -> Opening {
 
 pub(crate) fn predicting(kex: Kex, channel: Option<u32>) -> Opening {
     let ephemeral = Ephemeral::generate(kex).unwrap();
-    Opening::Predicted { ephemeral, host_key: ED25519, channel, ahead: 0 }
+    let host_key = ED25519;
+    Opening::Predicted { ephemeral, host_key, is_hostbound: true, channel, ahead: 0 }
 }
 
 /// A client and the server that it speaks to.

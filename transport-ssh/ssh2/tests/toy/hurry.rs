@@ -33,10 +33,10 @@ fn with_a_prediction_all_is_said_in_two_flights() {
 
 #[test]
 fn input_that_is_there_in_time_goes_with_the_command_as_far_as_it_may() {
-    let Opening::Predicted { ephemeral, host_key, channel, .. } = predicted() else {
+    let Opening::Predicted { ephemeral, host_key, is_hostbound, channel, .. } = predicted() else {
         unreachable!()
     };
-    let opening = Opening::Predicted { ephemeral, host_key, channel, ahead: 5 };
+    let opening = Opening::Predicted { ephemeral, host_key, is_hostbound, channel, ahead: 5 };
     let mut pair = Pair::new(opening, Script::default());
     pair.client.write(b"early, and late").unwrap();
     pair.feed_server();

@@ -5,5 +5,6 @@ mod driver;
 mod faults;
 mod flow;
 mod fuzz;
+mod hostbound;
 mod hurry;
 mod unproved;
