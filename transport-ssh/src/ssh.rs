@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::fmt;
 use std::os::unix::ffi::OsStrExt as _;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -113,6 +114,8 @@ pub(crate) struct Learning {
     pub(crate) known_hosts_command: String,
     /// The kinds of user keys that may be used, as ssh names them.
     pub(crate) key_kinds: String,
+    /// Where the agent listens that may sign.
+    pub(crate) agent: Option<PathBuf>,
 }
 
 impl SshConnect {
@@ -290,6 +293,9 @@ impl SshConnect {
         }
         let mut launch = self.launch(attempt, self.arguments(Purpose::Link(attempt)));
         launch.on_open = parked::on_open(&ssh, &self.yard);
+        if let Some(fast) = self.fast.as_ref().filter(|_| attempt == Attempt::First) {
+            launch.on_open = Some(fast.watch_agent(&self.options, launch.on_open));
+        }
         Ok(self.judged(launch.start()?))
     }
 
@@ -383,9 +389,11 @@ impl SshConnect {
             settings.push(format!("ProxyCommand={proxy_command}"));
             settings.push("ProxyUseFdpass=yes".to_owned());
         }
-        if let Purpose::Learning(Learning { known_hosts_command, key_kinds }) = purpose {
+        if let Purpose::Learning(Learning { known_hosts_command, key_kinds, agent }) = purpose {
             settings.push(format!("KnownHostsCommand={known_hosts_command}"));
             settings.push(format!("PubkeyAcceptedAlgorithms={key_kinds}"));
+            let agent = agent.as_ref().map_or("none".into(), |agent| agent.to_string_lossy());
+            settings.push(format!("IdentityAgent={agent}"));
             settings.extend(LEARNING.iter().copied().map(str::to_owned));
         }
         let telling: &[_] =

@@ -168,24 +168,6 @@ async fn a_key_that_has_gone_from_the_agent_is_learnt_anew_and_the_host_hears_no
     assert_eq!(lane.logins(), 1);
 }
 
-/// Whoever confirms takes longer than the fast lane waits.
-#[tokio::test]
-async fn a_key_that_its_user_has_to_confirm_is_left_to_ssh_for_good() {
-    needs!("ssh", "sshd", "ps", "ssh-agent", "ssh-add");
-    let lane = Lane::start().await;
-    lane.agent.remove_all().unwrap();
-    lane.agent.add_confirmed(&lane.sshd.user_key()).unwrap();
-    let connector = lane.connector("exec cat");
-    connector.learn();
-    until("it is told", || !lane.news().is_empty()).await;
-    assert!(matches!(lane.news()[..], [FastNews::Ineligible(Ineligible::Signature(_))]));
-    let asked = lane.agent.questions();
-    assert!(asked >= 1, "ssh itself has asked");
-    connector.learn();
-    assert_eq!((lane.news().len(), lane.agent.questions()), (1, asked));
-    assert!(connector.fast().is_none());
-}
-
 #[tokio::test]
 async fn a_host_that_takes_no_key_is_tried_once() {
     needs!("ssh", "sshd", "ps", "ssh-agent");

@@ -336,7 +336,8 @@ async fn an_agent_that_takes_its_time_is_waited_for_but_not_as_one_that_asks_its
     let before = lane.logged_since(0).await.len();
     agent.set_delay(Duration::from_secs(5));
     let error = failure(&connector).await;
-    assert_eq!(error.message, "the key did not sign: the ssh agent: timed out");
+    let slow = "the key did not sign: the ssh agent: it refuses to sign, or asks its user before";
+    assert_eq!(error.message, slow);
     assert_told(&lane, &error.message);
     let log = lane.logged_since(before).await;
     assert!(!log.iter().any(|line| line.contains("userauth")), "{log:#?}");

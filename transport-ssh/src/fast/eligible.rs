@@ -21,9 +21,9 @@ pub enum Ineligible {
     Configuration(String),
     /// There is no agent that could sign, and no key in a file.
     NoAgent,
-    /// The agent has no key, or does not answer in time, or not as it should; why.
+    /// The agent has no key, or does not answer in time, or not as it should; why. It may be asking its user.
     Agent(String),
-    /// The key does not sign at once and unasked, as one does not that its user has to confirm; why.
+    /// The agent refuses to sign, or asks its user before it does (`ssh-add -c`); why.
     Signature(String),
     /// ssh could not log in unasked; its own words.
     Login(String),
@@ -114,8 +114,19 @@ pub(super) fn obstacle(resolved: &Resolved) -> Option<Ineligible> {
     let found = NOT_FOLLOWED.iter().find(|(key, _)| resolved.is_set(key));
     let sends = resolved.get_all("sendenv").any(|names| !names.split(' ').all(is_locale));
     let compresses = resolved.is_set("compression").then_some("Compression");
+    // A key that ssh has read from a file asks from then on, before each signature.
+    let has_keys_confirmed = is(resolved, "addkeystoagent", "confirm");
+    let confirms = has_keys_confirmed.then_some("AddKeysToAgent confirm");
+    let is_unbound = is(resolved, "pubkeyauthentication", "unbound");
+    let unbound = is_unbound.then_some("PubkeyAuthentication unbound");
     let setting = found.map(|(_, name)| *name).or(sends.then_some("SendEnv")).or(compresses);
+    let setting = setting.or(confirms).or(unbound);
     setting.map(Ineligible::Setting)
+}
+
+/// Whether the first word of a setting is this one.
+fn is(resolved: &Resolved, key: &str, word: &str) -> bool {
+    resolved.get(key).is_some_and(|value| value.split(' ').next() == Some(word))
 }
 
 /// Kinds of keys of which each use has to be confirmed by a touch.
@@ -228,6 +239,12 @@ mod tests {
         assert_eq!(found("sendenv LC_*\nsendenv SECRET"), Some(Ineligible::Setting("SendEnv")));
         assert_eq!(found("compression yes"), Some(Ineligible::Setting("Compression")));
         assert_eq!(found("setenv A=b"), Some(Ineligible::Setting("SetEnv")));
+        let confirmed = Some(Ineligible::Setting("AddKeysToAgent confirm"));
+        assert_eq!(found("addkeystoagent confirm"), confirmed);
+        assert_eq!(found("addkeystoagent confirm 3600"), confirmed);
+        assert_eq!(found("addkeystoagent yes\npubkeyauthentication true"), None);
+        let unbound = Some(Ineligible::Setting("PubkeyAuthentication unbound"));
+        assert_eq!(found("pubkeyauthentication unbound"), unbound);
         let command = found("knownhostscommand /bin/keys %H");
         assert_eq!(command, Some(Ineligible::Setting("KnownHostsCommand")));
     }

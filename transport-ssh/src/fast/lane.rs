@@ -157,7 +157,8 @@ impl Opening {
                     self.client.accept_host().map_err(Why::Failed)?;
                 }
                 Event::Sign(message) => {
-                    return signer.sign(key, &message).await.map_err(Why::Unsigned);
+                    let binding = self.client.binding();
+                    return signer.sign(key, &message, binding).await.map_err(Why::Unsigned);
                 }
                 _ => {}
             }

@@ -14,6 +14,7 @@
 //! again later, and each time later than the last.
 
 mod agent;
+mod agent_proxy;
 mod eligible;
 mod identities;
 mod key_file;
@@ -25,6 +26,8 @@ mod signer;
 
 use std::ffi::OsString;
 use std::fmt;
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -32,17 +35,20 @@ use rejoin_ssh2::{Client, Config, Ephemeral, Error, Learnt, Opening, mss};
 use socket2::SockRef;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 pub use eligible::Ineligible;
 pub use pin::report_host_key;
 
+use crate::child::OnOpen;
 use crate::dial::{self, Route};
 use crate::error::{LinkError, printable};
 use crate::link::Link;
 use crate::ssh::SshConnect;
 use crate::stderr::{LineSink, Tail};
 use crate::{Attempt, BoxFuture};
+use agent::Agent;
 use eligible::Offer;
 use lane::{Expected, Told, Why};
 use memo::{Host, Memo, Turn};
@@ -97,11 +103,13 @@ pub(crate) struct FastLane {
     helper: Vec<OsString>,
     on_news: Option<OnNews>,
     memo: Memo,
+    /// Whether the agent has asked its user while ssh logged in.
+    has_agent_asked: Arc<AtomicBool>,
 }
 
 impl FastLane {
     pub(crate) fn new(helper: Vec<OsString>) -> Self {
-        Self { helper, on_news: None, memo: Memo::default() }
+        Self { helper, on_news: None, memo: Memo::default(), has_agent_asked: Arc::default() }
     }
 
     /// The same, and nothing is known yet.
@@ -129,9 +137,32 @@ impl FastLane {
         self.erase("ssh does not accept the host's key any more".to_owned());
     }
 
+    /// Watches the agent while the user's own ssh logs in, until its link is open: an agent that asks its user
+    /// for that would ask for each other login, too.
+    pub(crate) fn watch_agent(&self, options: &[OsString], then: Option<OnOpen>) -> OnOpen {
+        let mut watching = JoinSet::new();
+        if let Some(agent) = Agent::expected(options) {
+            let has_asked = Arc::clone(&self.has_agent_asked);
+            watching.spawn(async move {
+                if agent.blocks().await.is_ok() {
+                    has_asked.store(true, Ordering::Relaxed);
+                }
+            });
+        }
+        Box::new(move || {
+            drop(watching);
+            if let Some(then) = then {
+                then();
+            }
+        })
+    }
+
     /// Learns the host in the background, if that is due.
     pub(crate) fn learn(self: &Arc<Self>, ssh: SshConnect) {
         let Some(turn) = self.memo.begin() else { return };
+        if self.has_agent_asked.load(Ordering::Relaxed) {
+            return self.note(&turn, Err(asked()));
+        }
         let (lane, helper) = (Arc::downgrade(self), self.helper.clone());
         self.memo.spawn(async move {
             let learnt = learn(&ssh, &helper).await;
@@ -145,7 +176,10 @@ impl FastLane {
     pub(crate) async fn check(self: &Arc<Self>, ssh: &SshConnect) -> Result<(), Ineligible> {
         if self.memo.ready().is_none() {
             let turn = self.memo.begin_now();
-            self.note(&turn, learn(ssh, &self.helper).await);
+            let has_asked = self.has_agent_asked.load(Ordering::Relaxed);
+            let learning = Box::pin(learn(ssh, &self.helper));
+            let learnt = if has_asked { Err(asked()) } else { learning.await };
+            self.note(&turn, learnt);
         }
         self.memo.obstacle().map_or(Ok(()), Err)
     }
@@ -196,6 +230,7 @@ impl FastLane {
     }
 
     async fn hurry(self: &Arc<Self>, ssh: &SshConnect, host: &Host) -> Result<Link, Why> {
+        self.check_speed(host).map_err(Why::Unsigned)?;
         // Without the key there need be no connection that the host counts.
         if !host.signer.has(&host.key).await.map_err(Why::Unsigned)? {
             // It may have another one in its place.
@@ -215,13 +250,20 @@ impl FastLane {
         let expected = Expected { pin: &host.pin, learnt: Some(&host.learnt) };
         let proved = opening.prove(expected, &host.signer, &host.key).await;
         let signature = proved.inspect_err(|why| {
-            if opening.is_identified() {
+            if self.check_speed(host).is_ok() && opening.is_identified() {
                 self.failed(why);
             }
         })?;
         let tail = Tail::default();
         let sink = LineSink::new(Attempt::Reconnect, tail.clone(), ssh.listener());
         Ok(pump::link(opening, signature, self.outcome(), (sink, tail)))
+    }
+
+    /// That the key has always signed at once. One that once did not is left to ssh for good.
+    fn check_speed(&self, host: &Host) -> io::Result<()> {
+        host.signer.check_speed(&host.key).inspect_err(|error| {
+            self.memo.erase(Ineligible::Signature(error.to_string()));
+        })
     }
 
     /// A connection has failed once the host had identified itself.
@@ -257,7 +299,12 @@ impl FastLane {
     }
 }
 
-fn nonblocking(stream: std::net::TcpStream) -> std::io::Result<TcpStream> {
+/// Why a host is not learnt whose login the user has confirmed.
+fn asked() -> Ineligible {
+    Ineligible::Signature("the ssh agent asked its user when ssh logged in".to_owned())
+}
+
+fn nonblocking(stream: std::net::TcpStream) -> io::Result<TcpStream> {
     stream.set_nonblocking(true)?;
     TcpStream::from_std(stream)
 }
@@ -275,7 +322,7 @@ async fn learn(ssh: &SshConnect, helper: &[OsString]) -> Result<Host, Ineligible
     let offer = Offer::of(&resolved)?;
     let user = resolved.user().ok_or(Ineligible::Route)?.to_owned();
     let candidates = Candidates::of(&resolved).await?;
-    let login = Login::watch(ssh, helper, &kinds).await?;
+    let login = Login::watch(ssh, helper, &kinds, candidates.agent()).await?;
     let (source, is_certificate) = (&login.key.source, login.key.is_certificate);
     let (signer, keys) = candidates.signer(source, is_certificate).await?;
     let key = login.user_key(keys, &kinds)?;

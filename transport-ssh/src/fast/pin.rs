@@ -21,6 +21,8 @@ use sha2::{Digest as _, Sha256};
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, BufReader};
 use tokio::time::timeout;
 
+use super::agent::Agent;
+use super::agent_proxy::AgentProxy;
 use super::eligible::{Ineligible, is_security_key};
 use super::key_file::Named;
 use crate::child::Evidence;
@@ -113,17 +115,24 @@ pub(super) enum Source {
 }
 
 impl Login {
-    /// Has ssh log in with a key of one of these kinds, and listens to it.
+    /// Has ssh log in with a key of one of these kinds, in a file or of this agent's, and listens to it.
     pub(super) async fn watch(
         ssh: &SshConnect,
         helper: &[OsString],
         kinds: &[String],
+        agent: Option<&Agent>,
     ) -> Result<Self, Ineligible> {
         let failed = |error: &dyn fmt::Display| Ineligible::Learning(printable(&error.to_string()));
         let secret = secret().map_err(|error| failed(&error))?;
         let named = crate::handover::proxy_command(helper).ok_or(Ineligible::NoPin)?;
         let known_hosts_command = format!("{named} {}", TOKENS.join(" "));
-        let mut child = ssh.learning(&Learning { known_hosts_command, key_kinds: kinds.join(",") });
+        let agent = agent.cloned().map(AgentProxy::start).transpose();
+        let agent = agent.map_err(|error| failed(&error))?;
+        let mut child = ssh.learning(&Learning {
+            known_hosts_command,
+            key_kinds: kinds.join(","),
+            agent: agent.as_ref().map(AgentProxy::socket),
+        });
         child.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         child.kill_on_drop(true).env(WORD, &secret);
         let run = async {
@@ -132,7 +141,21 @@ impl Login {
             let heard = listen(stderr, secret).await?;
             Ok::<_, io::Error>((heard, child.wait().await?))
         };
-        let ran = timeout(PATIENCE, run).await;
+        let agent_failed = async {
+            match &agent {
+                Some(agent) => agent.failed().await,
+                None => std::future::pending().await,
+            }
+        };
+        let ran = tokio::select! {
+            // Before ssh can go on with another key.
+            biased;
+            why = agent_failed => return Err(why),
+            ran = timeout(PATIENCE, run) => ran,
+        };
+        if let Some(why) = agent.and_then(|agent| agent.failure()) {
+            return Err(why);
+        }
         let ran = ran.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
         let (heard, status) = ran.map_err(|error| failed(&error))?;
         // Any other status is that of what the host ran.

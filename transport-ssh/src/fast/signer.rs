@@ -2,7 +2,7 @@
 
 use std::io;
 
-use rejoin_ssh2::UserKey;
+use rejoin_ssh2::{Binding, UserKey};
 
 use super::agent::Agent;
 use super::eligible::Ineligible;
@@ -29,11 +29,25 @@ impl Signer {
         .map_err(|error| self.blame(&error))
     }
 
-    /// Its signature with this key.
-    pub(super) async fn sign(&self, key: &UserKey, message: &[u8]) -> io::Result<Vec<u8>> {
+    /// Its signature with this key. An agent is told before what binds it to the connection.
+    pub(super) async fn sign(
+        &self,
+        key: &UserKey,
+        message: &[u8],
+        binding: Option<&Binding>,
+    ) -> io::Result<Vec<u8>> {
         match self {
-            Self::Agent(agent) => agent.sign(key, message).await,
+            Self::Agent(agent) => agent.sign(key, message, binding).await,
             Self::File(file) => file.sign(key, message).await,
+        }
+        .map_err(|error| self.blame(&error))
+    }
+
+    /// That it has always signed at once with this key: if not, its user may have been asked, and would be again.
+    pub(super) fn check_speed(&self, key: &UserKey) -> io::Result<()> {
+        match self {
+            Self::Agent(agent) => agent.check_speed(&key.blob),
+            Self::File(_) => Ok(()),
         }
         .map_err(|error| self.blame(&error))
     }
@@ -57,17 +71,29 @@ impl Candidates {
     /// Those that ssh has, of which none wants to be touched.
     ///
     /// # Errors
-    /// Why there are none: then there need be no login.
+    /// Why there are none: then there need be no login. An agent that does not answer may be asking its user
+    /// about the very key that is in a file as well: then none is used.
     pub(super) async fn of(resolved: &Resolved) -> Result<Self, Ineligible> {
         let identities = Identities::of(resolved);
         let agent = match Agent::of(resolved) {
-            Some(agent) => of_agent(agent, &identities).await,
+            Some(agent) => match agent.keys().await {
+                Ok(keys) => of_agent(agent, keys, &identities).await,
+                Err(error) if error.kind() == io::ErrorKind::TimedOut => {
+                    return Err(silent(&error));
+                }
+                Err(error) => Err(silent(&error)),
+            },
             None => Err(Ineligible::NoAgent),
         };
         match agent {
             Err(why) if !identities.may_be_files() => Err(why),
             agent => Ok(Self { identities, agent: agent.ok() }),
         }
+    }
+
+    /// The agent that could.
+    pub(super) fn agent(&self) -> Option<&Agent> {
+        self.agent.as_ref().map(|(agent, _)| agent)
     }
 
     /// The one that has the key with which ssh has logged in, and all the keys that this may be.
@@ -98,12 +124,16 @@ impl Candidates {
 
 async fn of_agent(
     agent: Agent,
+    keys: Vec<Vec<u8>>,
     identities: &Identities,
 ) -> Result<(Agent, Vec<Vec<u8>>), Ineligible> {
-    let keys = agent.keys().await.map_err(|error| Ineligible::Agent(error.to_string()))?;
     let keys = identities.among(keys).await;
     pin::check_keys(&keys)?;
     Ok((agent, keys))
+}
+
+fn silent(error: &io::Error) -> Ineligible {
+    Ineligible::Agent(error.to_string())
 }
 
 fn unfit(file: &KeyFile, error: &io::Error) -> Ineligible {

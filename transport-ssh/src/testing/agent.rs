@@ -62,9 +62,21 @@ impl Agent {
         self.tell(&["-q".as_ref(), "-c".as_ref(), key.as_os_str()])
     }
 
+    /// The same with one that signs only for the host of this name, whose keys stand in this file, as ssh
+    /// knows them.
+    pub fn add_constrained(&self, key: &Path, host: &str, known_hosts: &Path) -> io::Result<()> {
+        let known_hosts = ["-H".as_ref(), known_hosts.as_os_str(), "-h".as_ref(), host.as_ref()];
+        self.tell(&[&["-q".as_ref()][..], &known_hosts, &[key.as_os_str()]].concat())
+    }
+
     /// Takes all keys away from it.
     pub fn remove_all(&self) -> io::Result<()> {
         self.tell(&["-q".as_ref(), "-D".as_ref()])
+    }
+
+    /// Whether it answers, and has a key. While it asks somebody, it does not answer.
+    pub fn has_keys(&self) -> bool {
+        self.tell(&["-l".as_ref()]).is_ok()
     }
 
     /// How often it has asked somebody.
