@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
-use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open, pidfd_send_signal};
+use rustix::process::{
+    Pid, PidfdFlags, Signal, geteuid, kill_process, pidfd_open, pidfd_send_signal,
+};
 
 /// The flag of a process that ends (`PF_EXITING` of the kernel).
 const EXITING: u32 = 0x4;
@@ -89,12 +91,59 @@ pub(crate) fn self_and_ancestors() -> Vec<i32> {
     std::iter::successors(Some(own), parent).collect()
 }
 
+/// The key of the real user in a process's auxiliary vector (`AT_UID` of the kernel).
+const AUX_REAL_USER: u64 = 11;
+
+/// Keys of an auxiliary vector are small. Read with the wrong width, some are not.
+const AUX_KEYS: u64 = 256;
+
+/// Whether the real user of `pid` is the user that this program acts as. Nothing for a process
+/// that is gone.
+///
+/// The real user, since a program that a user starts by setuid stays that user's: its effective
+/// user says nothing about who chose its environment.
+fn is_own(pid: i32) -> Option<bool> {
+    let status = fs::read(format!("/proc/{pid}/status")).ok()?;
+    let real = real_user(&String::from_utf8_lossy(&status))?;
+    Some(real == geteuid().as_raw())
+}
+
+fn real_user(status: &str) -> Option<u32> {
+    let users = status.lines().find_map(|line| line.strip_prefix("Uid:"))?;
+    users.split_ascii_whitespace().next()?.parse().ok()
+}
+
+/// Whether this user also executed the program that runs as `pid`, and so chose its environment.
+///
+/// A setuid program can make itself root's, real user and all, with the environment that another
+/// user gave it. Only root can read such an environment, so only root has to ask.
+fn is_executed_by_own(pid: i32) -> bool {
+    if !geteuid().is_root() {
+        return true;
+    }
+    let vector = read_image(pid, "auxv").unwrap_or_default();
+    executor(&vector) == Some(geteuid().as_raw().into())
+}
+
+/// Whom an auxiliary vector names as the real user, whatever the width of the program's words.
+fn executor(vector: &[u8]) -> Option<u64> {
+    let wide = words(vector, |word: [u8; 8]| u64::from_ne_bytes(word));
+    let narrow = || words(vector, |word: [u8; 4]| u32::from_ne_bytes(word).into());
+    let is_wide = wide.chunks_exact(2).all(|entry| entry[0] < AUX_KEYS);
+    let all = if is_wide { wide } else { narrow() };
+    all.chunks_exact(2).find(|entry| entry[0] == AUX_REAL_USER).map(|entry| entry[1])
+}
+
+fn words<const N: usize>(bytes: &[u8], read: impl Fn([u8; N]) -> u64) -> Vec<u64> {
+    bytes.as_chunks().0.iter().copied().map(read).collect()
+}
+
 /// What could be read of a process's environment.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Reading {
     /// The process is gone.
     Gone,
-    /// It may not be read: another user's process, or an undumpable one.
+    /// It may not be read, or is not to be believed: another user's process, or an undumpable one.
     Hidden,
     /// Nothing yet: the process is between two programs, or just ending. Look again.
     Unsettled,
@@ -103,33 +152,52 @@ pub(crate) enum Reading {
 }
 
 impl Reading {
-    /// Reads the environment of whoever has the pid.
+    /// Reads the environment of whoever has the pid, if that process is this user's own. What
+    /// other users write into theirs is no evidence.
     pub(crate) fn of(pid: i32) -> Self {
+        match is_own(pid) {
+            Some(true) => Self::of_own(pid),
+            Some(false) => Self::Hidden,
+            None => Self::Gone,
+        }
+    }
+
+    fn of_own(pid: i32) -> Self {
         let whole = match fs::read(format!("/proc/{pid}/environ")) {
             Ok(whole) => whole,
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Self::Hidden,
             Err(_) => return Self::Gone,
         };
         if !whole.is_empty() {
-            return Self::Whole(whole);
+            return Self::believed(pid, whole);
         }
         // Empty may mean that an exec replaced it after it was opened, even if that is over now:
         // only where the kernel says so there is none.
-        match (environment_of_threads(pid), Stat::read(pid)) {
-            (Some(whole), _) => Self::Whole(whole),
+        match (read_threads(pid, "environ"), Stat::read(pid)) {
+            (Some(whole), _) => Self::believed(pid, whole),
             (None, Some(stat)) if stat.has_no_environment() => Self::Whole(whole),
             (None, Some(_)) => Self::Unsettled,
             (None, None) => Self::Gone,
         }
     }
+
+    fn believed(pid: i32, environment: Vec<u8>) -> Self {
+        if is_executed_by_own(pid) { Self::Whole(environment) } else { Self::Hidden }
+    }
 }
 
-/// Where the first thread has ended before the others, only those still show the environment.
-fn environment_of_threads(pid: i32) -> Option<Vec<u8>> {
+/// What `/proc` shows of the program that a process runs, under this name.
+fn read_image(pid: i32, name: &str) -> Option<Vec<u8>> {
+    let whole = fs::read(format!("/proc/{pid}/{name}")).ok().filter(|whole| !whole.is_empty());
+    whole.or_else(|| read_threads(pid, name))
+}
+
+/// Where the first thread has ended before the others, only those still show it.
+fn read_threads(pid: i32, name: &str) -> Option<Vec<u8>> {
     let threads = fs::read_dir(format!("/proc/{pid}/task")).ok()?.filter_map(Result::ok);
     threads
-        .filter_map(|thread| fs::read(thread.path().join("environ")).ok())
-        .find(|environment| !environment.is_empty())
+        .filter_map(|thread| fs::read(thread.path().join(name)).ok())
+        .find(|whole| !whole.is_empty())
 }
 
 /// One process, and never another that got its pid.
@@ -232,6 +300,26 @@ mod tests {
         let stat = Stat::parse(7, &text).unwrap();
         assert_eq!((stat.parent, stat.start, stat.environment), (4, 22, (50, 51)));
         assert!(!stat.is_zombie);
+    }
+
+    #[test]
+    fn the_real_user_counts_and_not_the_effective_one() {
+        let status = "Name:\tUid: 7\nUid:\t1000\t0\t0\t0\nGid:\t5\t5\t5\t5\n";
+        assert_eq!(real_user(status), Some(1000));
+        assert_eq!(real_user("Name:\tx\n"), None);
+    }
+
+    #[test]
+    fn the_executing_user_is_read_from_wide_and_narrow_programs() {
+        let vector = [(16, u32::MAX), (6, 4096), (11, 0), (12, 0), (13, 1000), (0, 0)];
+        let wide = vector.map(|(key, value)| [u64::from(key), u64::from(value)]).concat();
+        let wide: Vec<u8> = wide.into_iter().flat_map(u64::to_ne_bytes).collect();
+        let narrow = vector.map(|(key, value)| [key, value]).concat();
+        let narrow: Vec<u8> = narrow.into_iter().flat_map(u32::to_ne_bytes).collect();
+        assert_eq!((executor(&wide), executor(&narrow)), (Some(0), Some(0)));
+        assert_eq!(executor(b""), None);
+        let own = read_image(std::process::id().try_into().unwrap(), "auxv").unwrap();
+        assert_eq!(executor(&own), Some(rustix::process::getuid().as_raw().into()));
     }
 
     #[test]

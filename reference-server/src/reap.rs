@@ -4,8 +4,11 @@
 //! By session and not by epoch, since a record may be older than the server that died. Never by a
 //! bare pid: a process is held by a pidfd, then recognised, then signalled through the pidfd.
 //!
-//! What no scan can see is a process that hides its environment: one of another user (setuid), one
-//! that made itself undumpable, one that overwrote it to set its title. Those that a living server
+//! Only processes of this user count: anybody can write a session's marks into the environment of a
+//! process, and root could read all of them.
+//!
+//! What no scan sees is a process that became another user's, one that hides its environment
+//! (setuid, undumpable), and one that overwrote it to set its title. Those that a living server
 //! keeps are found anyway, as its descendants ([`crate::ending`]), and the first of them is killed
 //! by the kernel when its server dies.
 
@@ -34,7 +37,8 @@ const LOOKS_AT_GONE: u32 = 2;
 pub struct Reaped {
     /// How many processes were killed.
     pub killed: usize,
-    /// The highest incarnation that any of them belonged to. It counts as used, like a record's.
+    /// The highest incarnation that any of them claimed. Its environment is no authority:
+    /// [`Lock::read_past`](crate::registry::Lock::read_past) says how far it counts.
     pub highest: Option<Incarnation>,
 }
 
@@ -156,7 +160,8 @@ impl Scan {
     }
 
     /// Holds the process and looks at it again: the one looked at before may have ended, and its
-    /// pid may be another's by now.
+    /// pid may be another's by now. The second look also asks once more whose it is, behind the
+    /// first reading of its marks: a login of root's may have become another user's in between.
     fn hold(&mut self, pid: i32, is_wanted: impl Fn(&Marks) -> bool) -> io::Result<()> {
         let Some(handle) = Handle::open(pid)? else {
             self.gone += 1;

@@ -119,7 +119,7 @@ struct Serve {
 impl Serve {
     fn new(registry: Registry, session: SessionId, inherited: Inherited) -> io::Result<Self> {
         let lock = Lock::from_fd(registry.clone(), session, inherited.lock);
-        let past = to_machine(&lock.read_past(None)?);
+        let past = to_machine(&lock.read_past()?);
         let log = BoundedLog::open(&registry.log_path(session)).ok();
         if let Some(log) = &log {
             let _ = stderr_to(log);
@@ -208,7 +208,7 @@ impl Serve {
     /// A server whose opener has gone before it said what to start has nothing to serve.
     fn check_abandoned(&mut self) {
         if matches!(self.machine, Server::Absent(_)) && self.links.is_empty() {
-            match self.lock.read_past(None) {
+            match self.lock.read_past() {
                 Ok(past) => self.bury_past(&past),
                 Err(error) => self.note(format_args!("cannot read the tombstone: {error}")),
             }

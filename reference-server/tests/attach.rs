@@ -465,6 +465,30 @@ fn a_server_that_cannot_accept_a_link_goes_on_and_accepts_it_later() {
 const NOBODY: u32 = 65_534;
 
 #[test]
+fn a_mark_of_another_user_does_not_keep_roots_session_from_starting_again() {
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("passed over: only root can read the environment of another user's process");
+        return;
+    }
+    let mut client = Client::new();
+    let _first = client.open(0, "exec sleep 1000").welcomed();
+    let mut forged = Command::new("sleep")
+        .arg("1000")
+        .env("REJOIN_SESSION", client.session.to_string())
+        .env("REJOIN_INCARNATION", u64::MAX.to_string())
+        .current_dir("/")
+        .uid(NOBODY)
+        .gid(NOBODY)
+        .spawn()
+        .unwrap();
+    client.kill_server();
+    client.open(1, "exec sleep 1000").welcomed();
+    assert!(forged.try_wait().unwrap().is_none());
+    forged.kill().unwrap();
+    forged.wait().unwrap();
+}
+
+#[test]
 fn a_descendant_that_became_another_user_does_not_keep_a_session_from_ending() {
     let mut client = Client::new();
     let folder = client.registry.path().to_owned();

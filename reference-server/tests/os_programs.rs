@@ -8,7 +8,9 @@
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::LazyLock;
@@ -19,10 +21,10 @@ use rejoin_protocol::{Epoch, Incarnation, SessionId};
 use rejoin_server::ending::{Ending, Step, end_descendants};
 use rejoin_server::marks::{INCARNATION_VARIABLE, Mark, SESSION_VARIABLE};
 use rejoin_server::process::{Io, Program, Start, become_server, spawn, start_server};
-use rejoin_server::reap::reap;
+use rejoin_server::reap::{Reaped, reap};
 use rejoin_server::registry::{Lock, Past, Registry};
 use rustix::event::{PollFd, PollFlags, poll};
-use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use rustix::process::{Pid, PidfdFlags, Uid, geteuid, pidfd_open};
 
 const PART: &str = "TEST_PART";
 const SESSION_OF_TEST: &str = "TEST_SESSION";
@@ -50,6 +52,7 @@ fn main() {
         Ok("keeper") => play_keeper(),
         Ok("reaper") => play_reaper(),
         Ok("ender") => play_ender(),
+        Ok("riser") => play_riser(),
         Ok(other) => panic!("no part named {other}"),
         Err(_) => run_tests(),
     }
@@ -57,7 +60,7 @@ fn main() {
 
 /// Understands of the harness's arguments what is needed: a filter, and `--list`.
 fn run_tests() {
-    let tests: [(&str, fn()); 7] = [
+    let tests: [(&str, fn()); 8] = [
         (
             "a_server_is_on_its_own_and_holds_the_lock_until_it_ends",
             a_server_is_on_its_own_and_holds_the_lock_until_it_ends,
@@ -68,6 +71,10 @@ fn run_tests() {
         ),
         ("a_process_is_killed_with_its_server", a_process_is_killed_with_its_server),
         ("reaping_spares_itself_and_its_ancestors", reaping_spares_itself_and_its_ancestors),
+        (
+            "a_setuid_program_does_not_make_the_marks_of_who_started_it_roots",
+            a_setuid_program_does_not_make_the_marks_of_who_started_it_roots,
+        ),
         ("who_ends_when_asked_is_not_killed", who_ends_when_asked_is_not_killed),
         (
             "who_does_not_end_is_killed_wherever_it_went",
@@ -191,7 +198,7 @@ fn a_server_is_on_its_own_and_holds_the_lock_until_it_ends() {
     wait_for_end(&server);
     assert!(!registry.is_alive(session()).unwrap());
     let lock = self::lock(&registry);
-    assert_eq!(lock.read_past(None).unwrap().used, Some(Incarnation(1)));
+    assert_eq!(lock.read_past().unwrap().used, Some(Incarnation(1)));
     started.wait().unwrap();
 }
 
@@ -268,6 +275,50 @@ fn reaping_spares_itself_and_its_ancestors() {
         .env(SESSION_VARIABLE, session().to_string())
         .env(INCARNATION_VARIABLE, "7");
     assert_eq!(told(&mut shell), "killed 1 highest Some(Incarnation(7))\nstill here\n");
+}
+
+/// A user that owns nothing.
+const NOBODY: u32 = 65_534;
+
+/// A setuid program that makes itself root's altogether, as some do, and tells whose it is then.
+fn play_riser() {
+    let risen = rustix::thread::set_thread_res_uid(Uid::ROOT, Uid::ROOT, Uid::ROOT);
+    println!("{}", risen.is_ok());
+    let _ = std::io::stdin().read_to_end(&mut Vec::new());
+}
+
+fn a_setuid_program_does_not_make_the_marks_of_who_started_it_roots() {
+    if !geteuid().is_root() {
+        eprintln!("passed over: only root can read the environment of another user's process");
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let program = folder.path().join("riser");
+    // By a program: a file that this process has open for writing cannot be executed.
+    let mut install = Command::new("install");
+    install.args(["-m", "4755"]).arg(std::env::current_exe().unwrap()).arg(&program);
+    assert!(install.status().unwrap().success());
+    let mut riser = Command::new(&program)
+        .env(PART, "riser")
+        .env(SESSION_VARIABLE, session().to_string())
+        .env(INCARNATION_VARIABLE, u64::MAX.to_string())
+        .current_dir("/")
+        .uid(NOBODY)
+        .gid(NOBODY)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let (risen, _reader) = first_line(&mut riser);
+    if risen == "true" {
+        assert_eq!(reap(session(), LONG).unwrap(), Reaped::default());
+        assert!(riser.try_wait().unwrap().is_none());
+    } else {
+        eprintln!("passed over: the folder for temporary files has no setuid programs");
+    }
+    drop(riser.stdin.take());
+    riser.wait().unwrap();
 }
 
 // Ending

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test's helpers fail as the test does")]
 
 use std::io::Read;
+use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -18,19 +19,30 @@ fn fresh() -> SessionId {
     SessionId::from_bytes(bytes)
 }
 
-/// Runs a script that prints a line when all that it starts is there.
-fn marked(script: &str) -> (SessionId, Child) {
-    let session = fresh();
-    let mut child = Command::new("/bin/sh")
+/// A script with the marks of a session.
+fn script_of(session: SessionId, incarnation: u64, script: &str) -> Command {
+    let mut command = Command::new("/bin/sh");
+    command
         .args(["-c", script])
         .env(SESSION_VARIABLE, session.to_string())
-        .env(INCARNATION_VARIABLE, "5")
+        .env(INCARNATION_VARIABLE, incarnation.to_string())
+        .current_dir("/")
         .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
+        .stdout(Stdio::piped());
+    command
+}
+
+/// Runs a script that prints a line when all that it starts is there.
+fn started(command: &mut Command) -> Child {
+    let mut child = command.spawn().unwrap();
     child.stdout.as_mut().unwrap().read_exact(&mut [0]).unwrap();
-    (session, child)
+    child
+}
+
+/// The same, for a new session.
+fn marked(script: &str) -> (SessionId, Child) {
+    let session = fresh();
+    (session, started(&mut script_of(session, 5, script)))
 }
 
 /// Returns when every process that inherited the output has ended.
@@ -77,4 +89,24 @@ fn other_sessions_are_left_alone() {
     reap(other, LONG).unwrap();
     until_all_are_gone(first);
     until_all_are_gone(second);
+}
+
+/// A user that owns nothing.
+const NOBODY: u32 = 65_534;
+
+#[test]
+fn marks_in_the_environment_of_another_users_process_are_not_believed() {
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("passed over: only root can read the environment of another user's process");
+        return;
+    }
+    let (session, own) = marked("echo; exec sleep 1000");
+    let mut forged = script_of(session, u64::MAX, "echo; exec sleep 1000");
+    let mut forged = started(forged.uid(NOBODY).gid(NOBODY));
+    let reaped = reap(session, LONG).unwrap();
+    assert_eq!(reaped, Reaped { killed: 1, highest: Some(Incarnation(5)) });
+    until_all_are_gone(own);
+    assert!(forged.try_wait().unwrap().is_none());
+    forged.kill().unwrap();
+    until_all_are_gone(forged);
 }

@@ -2,13 +2,14 @@
 #![allow(clippy::unwrap_used, reason = "a test's helpers fail as the test does")]
 
 use std::io::Read;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 
-use rejoin_protocol::{Epoch, Incarnation, SessionId};
+use rejoin_protocol::{Epoch, Incarnation, SessionId, Tenure};
 use rejoin_server::marks::{INCARNATION_VARIABLE, KEEPER_VARIABLE, Mark, SESSION_VARIABLE};
-use rejoin_server::registry::{Lock, Registry, sweep};
+use rejoin_server::registry::{Lock, Record, Registry, sweep};
 use tempfile::TempDir;
 
 /// A process that another test forks would hold this one's locks until its exec.
@@ -36,14 +37,24 @@ fn lock(registry: &Registry) -> Lock {
 
 /// A process that says when it runs, and whose output ends when it does.
 fn marked(session: SessionId, keeper: &str) -> Child {
-    let mut child = Command::new("/bin/sh")
-        .args(["-c", "trap '' HUP TERM; echo; while :; do sleep 1000; done"])
+    let stubborn = "trap '' HUP TERM; echo; while :; do sleep 1000; done";
+    started(&mut script_of(session, keeper, stubborn))
+}
+
+fn script_of(session: SessionId, keeper: &str, script: &str) -> Command {
+    let mut command = Command::new("/bin/sh");
+    command
+        .args(["-c", script])
         .env(SESSION_VARIABLE, session.to_string())
         .env(INCARNATION_VARIABLE, "6")
         .env(KEEPER_VARIABLE, keeper)
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
+        .current_dir("/")
+        .stdout(Stdio::piped());
+    command
+}
+
+fn started(command: &mut Command) -> Child {
+    let mut child = command.spawn().unwrap();
     child.stdout.as_mut().unwrap().read_exact(&mut [0]).unwrap();
     child
 }
@@ -89,15 +100,16 @@ fn a_program_that_is_executed_does_not_keep_the_lock() {
 }
 
 #[test]
-fn a_sweep_ends_a_process_whose_server_and_entry_are_gone_and_remembers_it() {
+fn a_sweep_ends_a_process_whose_server_and_entry_are_gone_and_remembers_the_session() {
     let (_turn, _folder, registry) = registry();
     let mut orphan = marked(*SESSION, &dead_keeper(registry.dir()));
     let swept = sweep(&registry).unwrap();
     assert_eq!(swept.buried, [*SESSION]);
     assert!(swept.killed >= 1 && swept.problems.is_empty());
     orphan.wait().unwrap();
-    let past = lock(&registry).read_past(None).unwrap();
-    assert_eq!(past.used, Some(Incarnation(6)));
+    let past = lock(&registry).read_past().unwrap();
+    // No record names its incarnation, and its environment is no authority.
+    assert_eq!((past.known, past.used), (true, None));
 }
 
 #[test]
@@ -124,4 +136,34 @@ fn a_sweep_spares_processes_of_another_registry_of_a_living_server_and_of_a_held
     for (session, child) in spared {
         end(child, session);
     }
+}
+
+#[test]
+fn a_sweep_takes_no_higher_incarnation_from_a_process_than_its_record_has() {
+    let (_turn, _folder, registry) = registry();
+    let record = Record::reserved(Incarnation(4), Tenure(0), "", "");
+    lock(&registry).write_record(&record.starting(Epoch::from_bytes([0; 16]))).unwrap();
+    let mut leftover = marked(*SESSION, &dead_keeper(registry.dir()));
+    let swept = sweep(&registry).unwrap();
+    assert!(swept.killed >= 1 && swept.problems.is_empty());
+    leftover.wait().unwrap();
+    assert_eq!(lock(&registry).read_past().unwrap().used, Some(Incarnation(4)));
+}
+
+#[test]
+fn a_sweep_buries_no_session_that_only_another_user_claims_to_have() {
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("passed over: only root can read the environment of another user's process");
+        return;
+    }
+    let (_turn, _folder, registry) = registry();
+    let keeper = dead_keeper(registry.dir());
+    let mut forged = script_of(*SESSION, &keeper, "echo; exec sleep 1000");
+    let mut forged = started(forged.uid(65_534).gid(65_534));
+    let swept = sweep(&registry).unwrap();
+    assert_eq!((swept.killed, swept.buried), (0, Vec::new()));
+    assert_eq!(std::fs::read_dir(registry.dir()).unwrap().count(), 0);
+    assert!(is_running(&mut forged));
+    forged.kill().unwrap();
+    forged.wait().unwrap();
 }

@@ -165,7 +165,7 @@ impl Attempt<'_> {
             return Ok(Look::Decided(Decision::TooLate));
         }
         let reaped = reap(self.hello.session, REAP_TIME)?;
-        let past = lock.read_past(reaped.highest)?;
+        let past = lock.read_past_with(reaped.highest, named_by(self.hello))?;
         for effect in judge(self.config, to_machine(&past), self.hello) {
             match effect {
                 Effect::Bury(past) => lock.bury(&from_machine(&past))?,
@@ -227,6 +227,17 @@ impl Attempt<'_> {
         arguments.push(self.registry.dir().into());
         arguments.push(self.hello.session.to_string().into());
         arguments
+    }
+}
+
+/// The incarnation that a Hello is about.
+fn named_by(hello: &Hello) -> Option<Incarnation> {
+    match &hello.wish {
+        Wish::Open { incarnation, .. }
+        | Wish::Resume { incarnation, .. }
+        | Wish::Close { incarnation } => Some(*incarnation),
+        Wish::Claim { expected, .. } => expected.map(|holder| holder.incarnation),
+        Wish::Unreadable => None,
     }
 }
 

@@ -191,16 +191,32 @@ impl Lock {
         record::write(&self.registry.entry_path(self.session), record)
     }
 
-    /// What record, tombstone and `found` - the highest incarnation that reaping found alive -
-    /// say of the session. To be read under the lock only, and after reaping.
-    pub fn read_past(&self, found: Option<Incarnation>) -> io::Result<Past> {
+    /// What record and tombstone say of the session. To be read under the lock only, and after
+    /// reaping.
+    pub fn read_past(&self) -> io::Result<Past> {
+        self.read_past_with(None, None)
+    }
+
+    /// The same, with `found`: the highest incarnation that a process claims which reaping found
+    /// alive. An environment is no authority: it counts only up to the highest number that the
+    /// record, the tombstone or the Hello at hand (`asked`) names (SPEC section 11.3).
+    pub fn read_past_with(
+        &self,
+        found: Option<Incarnation>,
+        asked: Option<Incarnation>,
+    ) -> io::Result<Past> {
         let record = self.registry.read_record(self.session)?;
-        let past = self.remembered()?.with_used(found);
-        Ok(match record {
-            Found::Nothing => past,
-            Found::Damaged => Past { known: true, damaged: true, ..past },
-            Found::Whole(record) => past.with_record(&record),
-        })
+        let past = self.remembered()?;
+        let (past, recorded) = match record {
+            Found::Nothing => (past, None),
+            Found::Damaged => (Past { known: true, damaged: true, ..past }, None),
+            Found::Whole(record) => (past.with_record(&record), Some(record.incarnation)),
+        };
+        let named = past.used.max(recorded).max(asked);
+        let alive = found.is_some();
+        // `None` is lower than any number.
+        let past = past.with_used(found.min(named));
+        Ok(Past { known: past.known || alive, ..past })
     }
 
     fn remembered(&self) -> io::Result<Past> {
@@ -359,18 +375,37 @@ mod tests {
     }
 
     #[test]
-    fn the_past_is_the_highest_of_record_tombstone_and_what_was_found_alive() {
+    fn the_past_is_the_highest_of_record_and_tombstone() {
         let (_folder, registry) = registry();
         let lock = lock(&registry);
-        assert_eq!(lock.read_past(None).unwrap(), Past::default());
+        assert_eq!(lock.read_past().unwrap(), Past::default());
         lock.fold(&Past::default().with_used(Some(Incarnation(2))).with_tenure(Tenure(7))).unwrap();
         lock.write_record(&starting(4)).unwrap();
-        let past = lock.read_past(None).unwrap();
+        let past = lock.read_past().unwrap();
         assert_eq!((past.used, past.tenure), (Some(Incarnation(4)), Tenure(7)));
-        assert_eq!(lock.read_past(Some(Incarnation(9))).unwrap().used, Some(Incarnation(9)));
         let reserved = Record { phase: Phase::Reserved, ..starting(4) };
         lock.write_record(&reserved).unwrap();
-        assert_eq!(lock.read_past(None).unwrap().used, Some(Incarnation(2)));
+        assert_eq!(lock.read_past().unwrap().used, Some(Incarnation(2)));
+    }
+
+    #[test]
+    fn what_is_found_alive_counts_up_to_what_record_tombstone_or_hello_name() {
+        let (_folder, registry) = registry();
+        let lock = lock(&registry);
+        let used = |found, asked: Option<u64>| {
+            let asked = asked.map(Incarnation);
+            lock.read_past_with(Some(Incarnation(found)), asked).unwrap().used.map(|used| used.0)
+        };
+        assert_eq!(
+            (used(u64::MAX, None), used(u64::MAX, Some(3)), used(2, Some(3))),
+            (None, Some(3), Some(2))
+        );
+        assert!(lock.read_past_with(Some(Incarnation(9)), None).unwrap().known);
+        let reserved = Record { phase: Phase::Reserved, ..starting(5) };
+        lock.write_record(&reserved).unwrap();
+        assert_eq!((used(u64::MAX, None), used(4, None)), (Some(5), Some(4)));
+        lock.bury(&Past::default().with_used(Some(Incarnation(7)))).unwrap();
+        assert_eq!((used(u64::MAX, None), used(4, None)), (Some(7), Some(7)));
     }
 
     #[test]
@@ -384,12 +419,12 @@ mod tests {
         }
         let error = SpawnError::new(SpawnErrorKind::NotFound, "no such program");
         let failure = Failure { incarnation: Incarnation(5), error };
-        let past = lock.read_past(None).unwrap().with_failure(failure);
+        let past = lock.read_past().unwrap().with_failure(failure);
         lock.bury(&past).unwrap();
         assert_eq!(names(registry.dir()), [format!("{SESSION}.lock")]);
-        assert_eq!(lock.read_past(None).unwrap(), past);
+        assert_eq!(lock.read_past().unwrap(), past);
         lock.bury(&Past::default()).unwrap();
-        assert_eq!(lock.read_past(None).unwrap(), past);
+        assert_eq!(lock.read_past().unwrap(), past);
         assert!(lock.is_current().unwrap());
     }
 
@@ -408,10 +443,10 @@ mod tests {
         let (_folder, registry) = registry();
         let lock = lock(&registry);
         fs::write(registry.lock_path(SESSION), "garbage").unwrap();
-        let past = lock.read_past(None).unwrap();
+        let past = lock.read_past().unwrap();
         assert_eq!((past.known, past.damaged, past.used), (true, true, None));
         lock.fold(&past.with_used(Some(Incarnation(1)))).unwrap();
-        let past = lock.read_past(None).unwrap();
+        let past = lock.read_past().unwrap();
         assert_eq!((past.damaged, past.used), (false, Some(Incarnation(1))));
     }
 

@@ -5,7 +5,8 @@ use rejoin_protocol::{Incarnation, Tenure};
 use super::record::Record;
 use super::tombstone::{Failure, Tombstone};
 
-/// What record, tombstone and the processes found alive say together, the highest of each.
+/// What record, tombstone and the processes found alive say together, the highest of each (SPEC
+/// section 11.3).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Past {
     /// Whether this host knows the session at all.

@@ -113,7 +113,7 @@ fn lay_to_rest(registry: &Registry, session: SessionId) -> io::Result<Done> {
         // Somebody else was faster.
         return lock.withdraw().map(|()| Done::Nothing);
     }
-    let past = lock.read_past(reaped.highest)?;
+    let past = lock.read_past_with(reaped.highest, None)?;
     lock.bury(&past)?;
     Ok(Done::Buried { killed: reaped.killed })
 }
@@ -201,7 +201,7 @@ mod tests {
         let swept = sweep(&registry).unwrap();
         assert_eq!(swept.buried, [SESSION]);
         assert!(!registry.has_entry(SESSION).unwrap());
-        let past = lock(&registry).read_past(None).unwrap();
+        let past = lock(&registry).read_past().unwrap();
         assert_eq!((past.used, past.tenure), (Some(Incarnation(4)), Tenure(2)));
     }
 

@@ -72,7 +72,7 @@ impl Serve {
         if !lock.is_current()? {
             return Ok(());
         }
-        if lock.read_past(None)?.used.is_some() && self.is_taken()? {
+        if lock.read_past()?.used.is_some() && self.is_taken()? {
             self.step(Event::Displaced);
             return Ok(());
         }
