@@ -11,12 +11,13 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use rejoin_protocol::codec::{self, CLIENT_MAGIC};
+use rejoin_protocol::error::Misbehaviour;
 use rejoin_protocol::frame::{Greeting, Hello, Wish};
 use rejoin_protocol::{Frame, VersionRange};
 
 pub(crate) use decide::{Decision, Joined, Place, config, decide};
 use stream::Standard;
-pub(crate) use stream::{Hellos, first_word, invalid, word};
+pub(crate) use stream::{Fault, Hellos, bye, first_word, invalid, time_for_rest, word};
 
 use crate::handover::give_channel;
 use crate::host;
@@ -33,9 +34,16 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 /// The channel did not carry the protocol, or the system failed.
 pub(crate) fn run(place: &Place) -> io::Result<()> {
     match serve(place) {
-        Err(error) if is_end(&error) => Ok(()),
-        other => other,
+        Err(Fault::Client(what)) => stream::say_bye(what).and(Err(misbehaved(what))),
+        Err(Fault::Io(error)) => Err(error),
+        Ok(()) => Ok(()),
     }
+    .or_else(|error| if is_end(&error) { Ok(()) } else { Err(error) })
+}
+
+fn misbehaved(what: Misbehaviour) -> io::Error {
+    let message = format!("the client broke the protocol ({what}); its link is closed");
+    io::Error::new(io::ErrorKind::InvalidData, message)
 }
 
 /// Whether an error only says that the other side has gone.
@@ -43,7 +51,7 @@ pub(crate) fn is_end(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset)
 }
 
-fn serve(place: &Place) -> io::Result<()> {
+fn serve(place: &Place) -> Result<(), Fault> {
     let greeted = Instant::now();
     let mut client = Standard::new();
     stream::say(&first_word(greeting()?)?)?;
@@ -52,7 +60,7 @@ fn serve(place: &Place) -> io::Result<()> {
         match decide(place, &hello, since + PATIENCE) {
             Decision::Answer(frame) => stream::say(&word(&frame)?)?,
             Decision::Join(Joined { server, .. }) => {
-                return give_channel(server, &first_bytes(&hello, client.into_unread())?);
+                return Ok(give_channel(server, &first_bytes(&hello, client.into_unread())?)?);
             }
             Decision::TooLate => return Ok(()),
         }
@@ -60,7 +68,7 @@ fn serve(place: &Place) -> io::Result<()> {
     Ok(())
 }
 
-fn is_effect(hello: &Hello) -> bool {
+pub(crate) fn is_effect(hello: &Hello) -> bool {
     matches!(hello.wish, Wish::Open { .. } | Wish::Close { .. })
 }
 

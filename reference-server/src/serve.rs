@@ -1,11 +1,13 @@
 //! Keeps one process: drives the server machine from before the process starts until its
 //! tombstone is written.
 
+mod arrivals;
 mod effects;
 mod guard;
 mod links;
 mod pace;
 mod pulse;
+mod queue;
 mod running;
 mod wire;
 
@@ -16,7 +18,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use rejoin_protocol::server::{Config, Event, Server};
-use rejoin_protocol::{Frame, Link, SessionId, Stream, Timer};
+use rejoin_protocol::spec::ProcessSpec;
+use rejoin_protocol::{Link, SessionId, Stream, Timer};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
@@ -97,6 +100,8 @@ struct Serve {
     pulse: Pulse,
     /// Of the attached link.
     pace: Pace,
+    /// Of the process: how much may be unacknowledged in each direction.
+    window: u64,
     /// Whether the process may be kept waiting.
     is_patient: bool,
     ending: Option<Ending>,
@@ -142,6 +147,7 @@ impl Serve {
             process: None,
             pulse: Pulse::default(),
             pace: Pace::new(),
+            window: ProcessSpec::MAX_WINDOW,
             is_patient: false,
             ending: None,
             links: BTreeMap::new(),
@@ -173,7 +179,11 @@ impl Serve {
                 Some((link, report)) = self.reported.recv() => self.report(link, report),
                 accepted = accept(self.listener.as_ref(), self.accept_after) => match accepted {
                     Ok(stream) => match require_own(&stream) {
-                        Ok(()) => self.accept(stream),
+                        Ok(()) => {
+                            self.accept(stream);
+                            // Its reader has a turn before the next one comes.
+                            tokio::task::yield_now().await;
+                        }
                         Err(error) => self.note(format_args!("not let in: {error}")),
                     },
                     Err(error) => {
@@ -194,6 +204,7 @@ impl Serve {
                     self.show_attachment();
                 }
                 _ = guard.tick() => {
+                    self.dismiss_silent();
                     self.guard_entry();
                     self.show_activity();
                 }
@@ -242,51 +253,6 @@ impl Serve {
                 self.note(format_args!("{before} -> {after}"));
                 self.show_due.get_or_insert_with(|| Instant::now() + SHOWN_AFTER);
             }
-        }
-    }
-
-    fn accept(&mut self, stream: UnixStream) {
-        self.next_link += 1;
-        let link = Link(self.next_link);
-        self.links.insert(link, LiveLink::start(link, stream, self.reports.clone()));
-    }
-
-    /// Of a link that is closed, only its end is reported: what it brought together with the frame
-    /// that it was closed for may be a Hello, and would attach a link that nothing is sent on.
-    fn report(&mut self, link: Link, report: Report) {
-        let Some(live) = self.links.get(&link) else { return };
-        if live.is_closed() && !matches!(report, Report::Lost) {
-            return;
-        }
-        if self.machine.attached() == Some(link) {
-            self.restart(Timer::LinkSilent, LINK_SILENT);
-        }
-        match report {
-            Report::Frames(frames) => {
-                for frame in frames {
-                    if self.links.get(&link).is_none_or(LiveLink::is_closed) {
-                        return;
-                    }
-                    self.frame(link, frame);
-                }
-            }
-            Report::Misbehaved(what) => self.step(Event::LinkMisbehaved(link, what)),
-            Report::Lost => {
-                self.links.remove(&link);
-                self.step(Event::LinkLost(link));
-            }
-        }
-    }
-
-    fn frame(&mut self, link: Link, frame: Frame) {
-        let (attached, in_flight) = (self.machine.attached(), self.machine.output_in_flight());
-        self.step(Event::Frame(link, frame));
-        if self.machine.attached() != attached {
-            self.pace = Pace::new();
-        }
-        let acknowledged = in_flight.saturating_sub(self.machine.output_in_flight());
-        if acknowledged > 0 {
-            self.pace.acknowledged(acknowledged, Instant::now());
         }
     }
 

@@ -310,8 +310,8 @@ fn a_setuid_program_does_not_make_the_marks_of_who_started_it_roots() {
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
-    let (risen, _reader) = first_line(&mut riser);
-    if risen == "true" {
+    let (is_root, _reader) = first_line(&mut riser);
+    if is_root == "true" {
         assert_eq!(reap(session(), LONG).unwrap(), Reaped::default());
         assert!(riser.try_wait().unwrap().is_none());
     } else {

@@ -5,6 +5,7 @@ use std::process::Child;
 use std::sync::Arc;
 use std::time::Instant;
 
+use rejoin_protocol::error::Misbehaviour;
 use rejoin_protocol::frame::Hello;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::UnixStream;
@@ -15,7 +16,8 @@ use tokio_util::compat::{Compat, FuturesAsyncReadCompatExt};
 
 use super::FAREWELL;
 use crate::attach::{
-    self, Decision, Hellos, Joined, PATIENCE, Place, decide, first_bytes, first_word, word,
+    self, Decision, Fault, Hellos, Joined, PATIENCE, Place, decide, first_bytes, first_word,
+    is_effect, time_for_rest, word,
 };
 
 /// How much is read from a server at once, and from a client: what most streams have to say is
@@ -31,33 +33,31 @@ pub(super) async fn serve(
     stream: yamux::Stream,
     starts: mpsc::UnboundedSender<Child>,
 ) -> io::Result<()> {
-    let deadline = Instant::now() + PATIENCE;
     let mut client = stream.compat();
-    let meeting = Meeting { place, starts, deadline };
-    let Ok(met) = timeout_at(deadline.into(), meeting.meet(&mut client)).await else {
-        return Ok(());
-    };
-    match met? {
-        Some((server, first)) => splice(client, server, &first).await,
-        None => Ok(()),
+    let meeting = Meeting { place, starts, greeted: Instant::now() };
+    match meeting.meet(&mut client).await {
+        Ok(Some((server, first))) => splice(client, server, &first).await,
+        Ok(None) => Ok(()),
+        Err(Fault::Client(what)) => say(&mut client, &attach::bye(what)?).await,
+        Err(Fault::Io(error)) => Err(error),
     }
 }
 
 struct Meeting<'a> {
     place: &'a Arc<Place>,
     starts: mpsc::UnboundedSender<Child>,
-    deadline: Instant,
+    greeted: Instant,
 }
 
 impl Meeting<'_> {
     /// Greets, and answers until there is a server to join the stream to: with what that reads
     /// first. None when the client has gone.
-    async fn meet(&self, client: &mut Client) -> io::Result<Option<(UnixStream, Vec<u8>)>> {
-        client.write_all(&first_word(attach::greeting()?)?).await?;
+    async fn meet(&self, client: &mut Client) -> Result<Option<(UnixStream, Vec<u8>)>, Fault> {
+        say(client, &first_word(attach::greeting()?)?).await?;
         let mut hellos = Hellos::new();
         while let Some(hello) = next_hello(client, &mut hellos).await? {
             match self.decide(hello.clone()).await? {
-                Decision::Answer(frame) => client.write_all(&word(&frame)?).await?,
+                Decision::Answer(frame) => say(client, &word(&frame)?).await?,
                 Decision::Join(Joined { server, .. }) => {
                     server.set_nonblocking(true)?;
                     let server = UnixStream::from_std(server)?;
@@ -71,10 +71,10 @@ impl Meeting<'_> {
 
     /// On a thread of its own: it may wait for processes to end.
     async fn decide(&self, hello: Hello) -> io::Result<Decision> {
-        let (place, starts, deadline) =
-            (Arc::clone(self.place), self.starts.clone(), self.deadline);
+        let (place, starts) = (Arc::clone(self.place), self.starts.clone());
+        let since = if is_effect(&hello) { self.greeted } else { Instant::now() };
         let deciding = tokio::task::spawn_blocking(move || {
-            let mut decision = decide(&place, &hello, deadline);
+            let mut decision = decide(&place, &hello, since + PATIENCE);
             if let Decision::Join(Joined { started, .. }) = &mut decision {
                 // Without a receiver, this program is ending, and somebody else waits for it.
                 let _ = started.take().map(|server| starts.send(server));
@@ -85,13 +85,29 @@ impl Meeting<'_> {
     }
 }
 
-async fn next_hello(client: &mut Client, hellos: &mut Hellos) -> io::Result<Option<Hello>> {
+/// Says something, unless the client does not read for too long.
+async fn say(client: &mut Client, word: &[u8]) -> io::Result<()> {
+    timeout(PATIENCE, client.write_all(word)).await?
+}
+
+/// The next Hello, or none when the client has gone. A stream may stand by, as an attach program
+/// does; what has begun has to be whole in time.
+async fn next_hello(client: &mut Client, hellos: &mut Hellos) -> Result<Option<Hello>, Fault> {
     let mut chunk = [0; FROM_CLIENT];
+    let mut deadline = None;
     loop {
         if let Some(hello) = hellos.next()? {
             return Ok(Some(hello));
         }
-        match client.read(&mut chunk).await? {
+        deadline = time_for_rest(hellos, deadline);
+        let reading = client.read(&mut chunk);
+        let read = match deadline {
+            None => reading.await,
+            Some(deadline) => timeout_at(deadline.into(), reading)
+                .await
+                .map_err(|_| Fault::Client(Misbehaviour::Silent))?,
+        };
+        match read? {
             0 => return Ok(None),
             count => hellos.push(&chunk[..count]),
         }

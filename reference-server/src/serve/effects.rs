@@ -41,16 +41,27 @@ impl Serve {
         }
     }
 
-    fn send(&mut self, link: Link, frame: Frame) {
+    pub(super) fn send(&mut self, link: Link, frame: Frame) {
         let Some(live) = self.links.get(&link) else { return };
-        live.send(frame);
+        if live.send(frame, self.window).is_err() {
+            return self.cut(link);
+        }
         if self.machine.attached() == Some(link) {
             self.restart(Timer::Heartbeat, HEARTBEAT);
         }
     }
 
+    /// Ends a link whose peer asks and does not read. Nothing can be said to it any more.
+    fn cut(&mut self, link: Link) {
+        if let Some(live) = self.links.remove(&link) {
+            live.cut();
+            self.note(format_args!("{link:?} asks and does not read the answers: it is closed"));
+            self.events.push_back(Event::LinkLost(link));
+        }
+    }
+
     /// The link's own tasks see to it that what is queued goes out first.
-    fn close(&mut self, link: Link) {
+    pub(super) fn close(&mut self, link: Link) {
         if let Some(live) = self.links.get_mut(&link) {
             live.close();
         }
@@ -104,6 +115,7 @@ impl Serve {
         self.process = Some(Running::new(started).map_err(|error| other(&error))?);
         self.listener = Some(listener);
         self.retention = Duration::from_secs(spec.retention);
+        self.window = spec.window;
         self.is_patient = spec.overflow == Overflow::Block;
         // Whoever took the name in between has looked for leftovers before this one was there.
         if !self.keeps_place().map_err(|error| other(&error))? {

@@ -5,26 +5,24 @@ use std::time::Duration;
 use bytes::BytesMut;
 use rejoin_protocol::codec::{Acks, Decoder, WriteQueue};
 use rejoin_protocol::error::Misbehaviour;
-use rejoin_protocol::spec::ProcessSpec;
-use rejoin_protocol::{Frame, Item, Link};
+use rejoin_protocol::{Frame, Link};
 use tokio::net::UnixStream;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout, timeout_at};
 
+use super::queue::{Outbox, Outgoing, Overfull, queue};
 use super::wire::{self, Input, Output};
 
-/// How long a stream may take to bring its first frame.
-const HANDSHAKE: Duration = Duration::from_secs(30);
+/// How long a stream may take to bring its first frame, and its next one while it is not attached.
+pub(super) const HANDSHAKE: Duration = Duration::from_secs(30);
 /// How long a stream that is closed may take to be written to its end.
 const FAREWELL: Duration = Duration::from_secs(1);
 const READ: usize = 64 * 1024;
 /// How many frames are written at once.
 const BATCH: usize = 64;
-/// How many frames may wait to be written: twice what the largest window allows. Only a peer that
-/// asks without reading the answers gets there.
-#[allow(clippy::cast_possible_truncation)]
-const QUEUE: usize = 2 * (ProcessSpec::MAX_WINDOW / Item::OVERHEAD) as usize;
+/// How many frames are reported at once: a read brings thousands of the shortest.
+const REPORTED: usize = 256;
 
 /// What a stream reports.
 #[derive(Debug)]
@@ -43,17 +41,23 @@ type Reports = mpsc::Sender<(Link, Report)>;
 pub(super) struct LiveLink {
     link: Link,
     reports: Reports,
-    frames: Option<mpsc::Sender<Frame>>,
+    /// Whether it has brought a Hello.
+    pub(super) has_asked: bool,
+    /// When it brought something last.
+    pub(super) heard: Instant,
+    frames: Option<Outbox>,
     reader: JoinHandle<()>,
     writer: JoinHandle<()>,
 }
 
 impl LiveLink {
     pub(super) fn start(link: Link, stream: UnixStream, reports: Reports) -> Self {
-        let (frames, outgoing) = mpsc::channel(QUEUE);
+        let (frames, outgoing) = queue();
         let (opened, output) = oneshot::channel();
         Self {
             link,
+            has_asked: false,
+            heard: Instant::now(),
             frames: Some(frames),
             reader: tokio::spawn(run_reader(link, stream, opened, reports.clone())),
             writer: tokio::spawn(run_writer(link, output, outgoing, reports.clone())),
@@ -61,11 +65,18 @@ impl LiveLink {
         }
     }
 
-    pub(super) fn send(&self, frame: Frame) {
-        // A queue that is full has a reader that never reads: heartbeats will find it silent.
-        if let Some(frames) = &self.frames {
-            let _ = frames.try_send(frame);
-        }
+    /// Queues a frame, unless the link is closed. The session has this window.
+    ///
+    /// # Errors
+    /// [`Overfull`] if the peer does not read what it asks for: then the link has to be cut.
+    pub(super) fn send(&self, frame: Frame, window: u64) -> Result<(), Overfull> {
+        self.frames.as_ref().map_or(Ok(()), |frames| frames.push(frame, window))
+    }
+
+    /// Ends the stream at once. What is queued is lost, and nothing more is reported.
+    pub(super) fn cut(self) {
+        self.reader.abort();
+        self.writer.abort();
     }
 
     pub(super) fn is_closed(&self) -> bool {
@@ -122,13 +133,17 @@ async fn read(
     let mut decoder = Decoder::of_client();
     let mut has_spoken = false;
     loop {
-        let (frames, fault) = decode_all(&mut decoder, &mut buffer);
+        let (frames, fault) = decode_some(&mut decoder, &mut buffer);
+        let may_be_more = frames.len() == REPORTED;
         if !frames.is_empty() {
             has_spoken = true;
             let _ = reports.send((link, Report::Frames(frames))).await;
         }
         if let Some(what) = fault {
             return Err(what);
+        }
+        if may_be_more {
+            continue;
         }
         let reading = read_some(&mut input, &mut buffer);
         let count = if has_spoken {
@@ -149,15 +164,16 @@ async fn read_some(input: &mut Input, buffer: &mut BytesMut) -> std::io::Result<
     input.read(buffer).await
 }
 
-fn decode_all(decoder: &mut Decoder, buffer: &mut BytesMut) -> (Vec<Frame>, Option<Misbehaviour>) {
+fn decode_some(decoder: &mut Decoder, buffer: &mut BytesMut) -> (Vec<Frame>, Option<Misbehaviour>) {
     let mut frames = Vec::new();
-    loop {
+    while frames.len() < REPORTED {
         match decoder.decode(buffer) {
             Ok(Some(frame)) => frames.push(frame),
             Ok(None) => return (frames, None),
             Err(error) => return (frames, Some(Misbehaviour::Frame(error))),
         }
     }
+    (frames, None)
 }
 
 /// Writes until the queue is closed, and reports that. Where the stream ends before, the reader
@@ -165,11 +181,19 @@ fn decode_all(decoder: &mut Decoder, buffer: &mut BytesMut) -> (Vec<Frame>, Opti
 async fn run_writer(
     link: Link,
     output: oneshot::Receiver<Output>,
-    mut frames: mpsc::Receiver<Frame>,
+    mut frames: Outgoing,
     reports: Reports,
 ) {
+    if let Ok(writer) = output.await {
+        write(writer, &mut frames).await;
+    }
     // A stream that brings nothing is told nothing.
-    let Ok(mut writer) = output.await else { return };
+    if frames.is_closed() {
+        let _ = reports.send((link, Report::Lost)).await;
+    }
+}
+
+async fn write(mut writer: Output, frames: &mut Outgoing) {
     let mut queue = WriteQueue::default();
     let (mut acks, mut next) = (Acks::default(), Vec::new());
     while frames.recv_many(&mut next, BATCH).await > 0 {
@@ -187,7 +211,4 @@ async fn run_writer(
         }
     }
     writer.finish().await;
-    if frames.is_closed() {
-        let _ = reports.send((link, Report::Lost)).await;
-    }
 }

@@ -1,270 +1,22 @@
-//! `rejoin-server attach` and the servers that it starts, spoken to in raw frames.
+//! What a session does on its host, whatever becomes of its links and its server.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
-
-use std::collections::BTreeSet;
-use std::io::{Read, Write};
 use std::net::Shutdown;
-use std::os::fd::OwnedFd;
-use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, Command, Stdio};
-use std::sync::mpsc::{Receiver, sync_channel};
-use std::time::{Duration, Instant};
+use std::process::Command;
 
-use bytes::{Buf, Bytes, BytesMut};
-use rejoin_protocol::codec::{CLIENT_MAGIC, Decoder, WriteQueue};
-use rejoin_protocol::frame::{Hello, Wish};
 use rejoin_protocol::spec::{self, ProcessSpec, Terminal};
 use rejoin_protocol::{
-    AttachNumber, ClientInstance, ClientName, Epoch, ExitStatus, Frame, HostId, Incarnation, Item,
-    Reason, Seq, SessionId, Signal, Tenure, Version, WindowSize,
+    AttachNumber, Epoch, ExitStatus, Frame, Incarnation, Item, Reason, Seq, Signal, Tenure,
+    WindowSize,
 };
 use rejoin_server::registry::{Found, Record, Registry};
-use rustix::event::{PollFd, PollFlags, poll};
-use rustix::process::{Pid, PidfdFlags, Resource, Rlimit, pidfd_open, pidfd_send_signal, prlimit};
-use tempfile::TempDir;
+use rustix::process::{Pid, PidfdFlags, Resource, pidfd_open, pidfd_send_signal, prlimit};
 
-/// A test that waits this long has failed.
-const LIMIT: Duration = Duration::from_secs(30);
+use crate::support::{Client, Link, forbid_descriptors, input, sockets, until, until_ended};
 
-/// An attach program of its own for each link, all of one client instance.
-struct Client {
-    registry: TempDir,
-    session: SessionId,
-    attach: u64,
-    program: PathBuf,
-    /// Whom it runs as, if not as the test does.
-    user: Option<u32>,
-    /// Where it starts, if not where the test did.
-    directory: Option<PathBuf>,
-}
-
-struct Link {
-    child: Child,
-    stdin: Option<ChildStdin>,
-    /// What the attach program writes to comes out here.
-    stdout: UnixStream,
-    frames: Receiver<Frame>,
-    host: HostId,
-}
-
-impl Client {
-    fn new() -> Self {
-        let mut session = [0; 16];
-        getrandom::fill(&mut session).unwrap();
-        let registry = TempDir::with_prefix("rejoin-attach-").unwrap();
-        Self {
-            registry,
-            session: SessionId::from_bytes(session),
-            attach: 0,
-            program: env!("CARGO_BIN_EXE_rejoin-server").into(),
-            user: None,
-            directory: None,
-        }
-    }
-
-    fn server(&self) -> Command {
-        let mut command = Command::new(&self.program);
-        command.arg("--registry").arg(self.folder());
-        if let Some(user) = self.user {
-            command.uid(user).gid(user);
-        }
-        if let Some(directory) = &self.directory {
-            command.current_dir(directory);
-        }
-        command
-    }
-
-    fn folder(&self) -> std::path::PathBuf {
-        self.registry.path().join("r")
-    }
-
-    fn link(&self) -> Link {
-        let mut command = self.server();
-        let (stdout, theirs) = UnixStream::pair().unwrap();
-        command.arg("attach").stdin(Stdio::piped()).stdout(OwnedFd::from(theirs));
-        let mut child = command.spawn().unwrap();
-        let mut stdin = child.stdin.take().unwrap();
-        stdin.write_all(&CLIENT_MAGIC).unwrap();
-        // With the command goes this process's own hold on the other end.
-        drop(command);
-        let frames = read_frames(stdout.try_clone().unwrap());
-        let Frame::Greeting(greeting) = frames.recv_timeout(LIMIT).unwrap() else {
-            panic!("it greets first")
-        };
-        Link { child, stdin: Some(stdin), stdout, frames, host: greeting.host }
-    }
-
-    /// Asks for an incarnation that runs `words`, on a link of its own.
-    fn open(&mut self, incarnation: u64, words: &str) -> Link {
-        self.open_spec(incarnation, &ProcessSpec::new(spec::Command::Shell(words.into())))
-    }
-
-    fn open_spec(&mut self, incarnation: u64, spec: &ProcessSpec) -> Link {
-        let mut link = self.link();
-        self.ask(&mut link, incarnation, spec);
-        link
-    }
-
-    fn ask(&mut self, link: &mut Link, incarnation: u64, spec: &ProcessSpec) {
-        self.attach += 1;
-        let wish = Wish::Open {
-            incarnation: Incarnation(incarnation),
-            host: link.host,
-            spec: spec.encode().unwrap(),
-        };
-        link.send(&Frame::Hello(Hello {
-            version: Version::CURRENT,
-            session: self.session,
-            instance: ClientInstance::from_bytes([1; 16]),
-            name: ClientName::new("test"),
-            attach: AttachNumber(self.attach),
-            tenure: Tenure(0),
-            wish,
-        }));
-    }
-
-    fn server_pid(&self) -> Pid {
-        let entry = format!("serve\0--registry\0{}\0{}", self.folder().display(), self.session);
-        let pid = std::fs::read_dir("/proc")
-            .unwrap()
-            .filter_map(|process| process.unwrap().file_name().to_str()?.parse::<i32>().ok())
-            .find(|pid| {
-                let line = std::fs::read_to_string(format!("/proc/{pid}/cmdline"));
-                line.is_ok_and(|line| line.contains(&entry))
-            });
-        Pid::from_raw(pid.expect("the server runs")).unwrap()
-    }
-
-    fn kill_server(&self) {
-        let pid = self.server_pid();
-        let handle = pidfd_open(pid, PidfdFlags::empty()).unwrap();
-        pidfd_send_signal(&handle, rustix::process::Signal::KILL).unwrap();
-        // A server that is just dying still takes streams, and answers none of them.
-        until_ended(&handle);
-    }
-}
-
-impl Drop for Client {
-    fn drop(&mut self) {
-        let _ = self.server().arg("kill").arg(self.session.to_string()).output();
-    }
-}
-
-impl Link {
-    fn send(&mut self, frame: &Frame) {
-        let mut queue = WriteQueue::default();
-        queue.push(frame).unwrap();
-        let bytes = queue.copy_to_bytes(queue.remaining());
-        self.stdin.as_mut().unwrap().write_all(&bytes).unwrap();
-    }
-
-    fn next(&self) -> Frame {
-        self.frames.recv_timeout(LIMIT).expect("an answer in time")
-    }
-
-    fn welcomed(self) -> Self {
-        match self.next() {
-            Frame::Welcome(_) => self,
-            other => panic!("{other:?}"),
-        }
-    }
-
-    fn refusal(&self) -> Reason {
-        match self.next() {
-            Frame::Refused(refused) => refused.reason,
-            other => panic!("{other:?}"),
-        }
-    }
-
-    /// All output up to the exit, how it ended, and the highest acknowledgement on the way.
-    fn until_exit(&self) -> (Vec<u8>, ExitStatus, Seq) {
-        let (mut all, mut acknowledged) = (Vec::new(), Seq(0));
-        loop {
-            match self.next() {
-                Frame::Item { item: Item::Output { data, .. }, .. } => all.extend_from_slice(&data),
-                Frame::Item { item: Item::Exit(status), .. } => return (all, status, acknowledged),
-                Frame::Ack { next } => acknowledged = next,
-                _ => {}
-            }
-        }
-    }
-
-    fn pid(&self) -> Pid {
-        Pid::from_child(&self.child)
-    }
-
-    /// Everything up to this frame is dropped.
-    fn until(&self, wanted: &Frame) {
-        while self.next() != *wanted {}
-    }
-
-    fn hang_up(mut self) {
-        self.stdin = None;
-        self.child.wait().unwrap();
-    }
-}
-
-impl Drop for Link {
-    fn drop(&mut self) {
-        self.stdin = None;
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// Reads no further than one frame ahead of the test.
-fn read_frames(mut stdout: impl Read + Send + 'static) -> Receiver<Frame> {
-    let (sender, receiver) = sync_channel(1);
-    std::thread::spawn(move || {
-        let (mut decoder, mut buffer) = (Decoder::of_server(), BytesMut::new());
-        let mut chunk = [0; 4096];
-        while let Ok(count @ 1..) = stdout.read(&mut chunk) {
-            buffer.extend_from_slice(&chunk[..count]);
-            while let Some(frame) = decoder.decode(&mut buffer).unwrap() {
-                let _ = sender.send(frame);
-            }
-        }
-    });
-    receiver
-}
-
-/// Waits until something is so.
-#[track_caller]
-fn until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let deadline = Instant::now() + LIMIT;
-    while !is_so() {
-        assert!(Instant::now() < deadline, "not within {LIMIT:?}: {what}");
-        std::thread::sleep(Duration::from_millis(5));
-    }
-}
-
-/// Waits until a process has ended.
-#[track_caller]
-fn until_ended(process: &OwnedFd) {
-    let limit = rustix::time::Timespec::try_from(LIMIT).unwrap();
-    let ended = poll(&mut [PollFd::new(process, PollFlags::IN)], Some(&limit));
-    assert_eq!(ended, Ok(1), "the process does not end");
-}
-
-/// What a process has open stays open, and nothing more can be opened. Returns its usual limit.
-fn forbid_descriptors(pid: Pid) -> Rlimit {
-    let maximum = rustix::process::getrlimit(Resource::Nofile).maximum;
-    prlimit(Some(pid), Resource::Nofile, Rlimit { current: Some(3), maximum }).unwrap()
-}
-
-/// The sockets that a process has open, by their names in `/proc`.
-fn sockets(pid: Pid) -> BTreeSet<PathBuf> {
-    let listed = std::fs::read_dir(format!("/proc/{}/fd", pid.as_raw_nonzero())).unwrap();
-    let paths = listed.filter_map(|entry| std::fs::read_link(entry.ok()?.path()).ok());
-    paths.filter(|path| path.to_string_lossy().starts_with("socket:")).collect()
-}
-
-fn input(seq: u64, data: impl Into<Bytes>) -> Frame {
-    Frame::Item { seq: Seq(seq), item: Item::Input(data.into()) }
-}
+/// A user that owns nothing.
+const NOBODY: u32 = 65_534;
 
 fn lines(path: &Path) -> usize {
     std::fs::read_to_string(path).unwrap_or_default().lines().count()
@@ -460,9 +212,6 @@ fn a_server_that_cannot_accept_a_link_goes_on_and_accepts_it_later() {
     assert_eq!(client.server_pid(), server);
     drop(first);
 }
-
-/// A user that owns nothing.
-const NOBODY: u32 = 65_534;
 
 #[test]
 fn a_mark_of_another_user_does_not_keep_roots_session_from_starting_again() {

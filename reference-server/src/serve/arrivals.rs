@@ -1,0 +1,124 @@
+//! Links that come, and what comes on them: which of it the machine gets to see.
+
+use rejoin_protocol::error::Misbehaviour;
+use rejoin_protocol::frame::Bye;
+use rejoin_protocol::server::{Event, Server};
+use rejoin_protocol::{Frame, Link, Timer};
+use tokio::net::UnixStream;
+use tokio::time::Instant;
+
+use super::links::{HANDSHAKE, LiveLink, Report};
+use super::pace::Pace;
+use super::{LINK_SILENT, Serve};
+
+/// How many links may be open that are not attached (SPEC section 11.7). An attach program hands a
+/// link over together with its Hello, so that hardly any link is silent for long.
+const MAX_UNATTACHED: usize = 16;
+
+impl Serve {
+    /// Takes a link in. Where there are too many that are not attached, the oldest of them goes: who
+    /// comes is never shut out by those that say nothing.
+    pub(super) fn accept(&mut self, stream: UnixStream) {
+        // What has come is no silence.
+        while let Ok((link, report)) = self.reported.try_recv() {
+            self.report(link, report);
+        }
+        let mut unattached = self.unattached();
+        if unattached.len() >= MAX_UNATTACHED {
+            // False comes first: a link that has asked nothing yet.
+            unattached.sort_by_key(|link| (self.has_asked(*link), *link));
+            self.dismiss(unattached[0], Misbehaviour::Silent);
+        }
+        self.next_link += 1;
+        let link = Link(self.next_link);
+        self.links.insert(link, LiveLink::start(link, stream, self.reports.clone()));
+    }
+
+    /// Closes links that are not attached and have said nothing for too long.
+    pub(super) fn dismiss_silent(&mut self) {
+        if self.ending.is_some() {
+            // They wait for its end.
+            return;
+        }
+        let is_silent =
+            |link: &Link| self.links.get(link).is_some_and(|live| live.heard.elapsed() > HANDSHAKE);
+        let silent: Vec<_> = self.unattached().into_iter().filter(is_silent).collect();
+        for link in silent {
+            self.dismiss(link, Misbehaviour::Silent);
+        }
+    }
+
+    fn unattached(&self) -> Vec<Link> {
+        let attached = self.machine.attached();
+        let open = self.links.iter().filter(|(_, live)| !live.is_closed());
+        open.map(|(link, _)| *link).filter(|link| Some(*link) != attached).collect()
+    }
+
+    fn has_asked(&self, link: Link) -> bool {
+        self.links.get(&link).is_some_and(|live| live.has_asked)
+    }
+
+    /// Closes a link that the machine has nothing to do with.
+    fn dismiss(&mut self, link: Link, what: Misbehaviour) {
+        self.send(link, Frame::Bye(Bye::Misbehaved(what)));
+        self.close(link);
+    }
+
+    /// Of a link that is closed, only its end is reported: what it brought together with the frame
+    /// that it was closed for may be a Hello, and would attach a link that nothing is sent on.
+    pub(super) fn report(&mut self, link: Link, report: Report) {
+        let Some(live) = self.links.get_mut(&link) else { return };
+        if live.is_closed() && !matches!(report, Report::Lost) {
+            return;
+        }
+        live.heard = Instant::now();
+        if self.machine.attached() == Some(link) {
+            self.restart(Timer::LinkSilent, LINK_SILENT);
+        }
+        match report {
+            Report::Frames(frames) => {
+                for frame in frames {
+                    if self.links.get(&link).is_none_or(LiveLink::is_closed) {
+                        return;
+                    }
+                    self.frame(link, frame);
+                }
+            }
+            Report::Misbehaved(what) => self.misbehaved(link, what),
+            Report::Lost => {
+                self.links.remove(&link);
+                self.step(Event::LinkLost(link));
+            }
+        }
+    }
+
+    fn frame(&mut self, link: Link, frame: Frame) {
+        if let (Frame::Hello(_), Some(live)) = (&frame, self.links.get_mut(&link)) {
+            live.has_asked = true;
+        }
+        if !self.has_asked(link) {
+            return self.misbehaved(link, Misbehaviour::WrongSide);
+        }
+        let (attached, in_flight) = (self.machine.attached(), self.machine.output_in_flight());
+        self.step(Event::Frame(link, frame));
+        if self.machine.attached() != attached {
+            self.pace = Pace::new();
+        }
+        let acknowledged = in_flight.saturating_sub(self.machine.output_in_flight());
+        if acknowledged > 0 {
+            self.pace.acknowledged(acknowledged, Instant::now());
+        }
+    }
+
+    /// A link without a Hello is the driver's to close. Of others the machine decides, which says
+    /// why only where it keeps a process.
+    fn misbehaved(&mut self, link: Link, what: Misbehaviour) {
+        if !self.has_asked(link) {
+            return self.dismiss(link, what);
+        }
+        if !matches!(self.machine, Server::Serving(_)) {
+            self.send(link, Frame::Bye(Bye::Misbehaved(what)));
+        }
+        self.step(Event::LinkMisbehaved(link, what));
+    }
+}

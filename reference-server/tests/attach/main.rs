@@ -1,0 +1,9 @@
+//! `rejoin-server attach` and the servers that it starts, spoken to in raw frames.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
+mod edges;
+mod mux;
+mod sessions;
+mod support;
+mod unread;
