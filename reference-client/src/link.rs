@@ -1,12 +1,13 @@
 //! One link: its frames in, its frames out, and how it ended.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::BytesMut;
 use rejoin_protocol::codec::{Acks, CLIENT_MAGIC, Decoder, Noise, WriteQueue};
 use rejoin_protocol::error::FrameError;
-use rejoin_protocol::{Frame, Link};
+use rejoin_protocol::{Frame, Item, Link};
 use rejoin_ssh::{
     Attempt, Connect, Link as Stream, LinkError, LinkErrorKind, LinkGuard, LinkReader, LinkWriter,
 };
@@ -22,6 +23,10 @@ use crate::trace::{self, Course};
 const READ: usize = 64 * 1024;
 /// How many frames are written at once.
 const BATCH: usize = 64;
+/// How much may wait to be sent of what a server causes: a Pong counts as much as an item's overhead,
+/// an Ack as little as leaves room for one of each item of the largest window. A server that asks
+/// and never reads loses its link there (SPEC section 10).
+const MAX_ANSWERS: u64 = 1024 * 1024;
 /// How long a link that is closed may take to send what it still has.
 const FAREWELL: Duration = Duration::from_secs(1);
 
@@ -83,6 +88,7 @@ pub(crate) struct LiveLink {
     pub(crate) link: Link,
     pub(crate) course: Course,
     frames: mpsc::UnboundedSender<Frame>,
+    answers: Answers,
     reader: JoinHandle<()>,
     ended: oneshot::Receiver<()>,
 }
@@ -94,10 +100,12 @@ impl LiveLink {
     pub(crate) fn open(link: Link, connect: Arc<dyn Connect>, way: Way, reports: Reports) -> Self {
         let (frames, outgoing) = mpsc::unbounded_channel();
         let (end, ended) = oneshot::channel();
-        let opening = Opening { link, connect, way, reports, outgoing, end };
+        let answers = Answers::default();
+        let opening =
+            Opening { link, connect, way, reports, outgoing, answers: answers.clone(), end };
         let course = Course::begin(link, way);
         let reader = tokio::spawn(opening.run().instrument(course.span()));
-        Self { link, course, frames, reader, ended }
+        Self { link, course, frames, answers, reader, ended }
     }
 
     /// Ends the link. What is queued is still sent, within [`FAREWELL`]; the future that comes back
@@ -111,10 +119,29 @@ impl LiveLink {
         }
     }
 
-    /// Queues a frame. How many wait is bounded by the window.
+    /// Queues a frame. How many items wait is bounded by the window, how many answers by the reader.
     pub(crate) fn send(&self, frame: Frame) {
+        self.answers.0.fetch_add(Answers::cost(&frame), Ordering::Relaxed);
         // A link that has ended reports that by itself.
         let _ = self.frames.send(frame);
+    }
+}
+
+/// What waits to be sent of what the server has caused, in bytes.
+#[derive(Clone, Debug, Default)]
+struct Answers(Arc<AtomicU64>);
+
+impl Answers {
+    fn cost(frame: &Frame) -> u64 {
+        match frame {
+            Frame::Pong { .. } => Item::OVERHEAD,
+            Frame::Ack { .. } => 1,
+            _ => 0,
+        }
+    }
+
+    fn are_too_many(&self) -> bool {
+        self.0.load(Ordering::Relaxed) > MAX_ANSWERS
     }
 }
 
@@ -124,12 +151,13 @@ struct Opening {
     way: Way,
     reports: Reports,
     outgoing: mpsc::UnboundedReceiver<Frame>,
+    answers: Answers,
     end: oneshot::Sender<()>,
 }
 
 impl Opening {
     async fn run(self) {
-        let Self { link, connect, way, reports, outgoing, end } = self;
+        let Self { link, connect, way, reports, outgoing, answers, end } = self;
         let opened = match way.open(&*connect).await {
             Ok(opened) => opened,
             Err(error) => {
@@ -139,15 +167,21 @@ impl Opening {
         };
         let (reader, writer, guard) = opened.into_parts();
         let (done, written) = oneshot::channel();
-        tokio::spawn(async move {
-            let _ = write(writer, outgoing).await;
+        let written_off = answers.clone();
+        let writing = tokio::spawn(async move {
+            let _ = write(writer, outgoing, &written_off).await;
             drop(done);
         });
         let mut keeper = Keeper { parts: Some((guard, written, end)) };
         let _ = reports.send((link, Report::Opened)).await;
-        let report = match read(link, reader, &reports).await {
+        let report = match read(link, reader, &reports, &answers).await {
             Ending::Misbehaved(error) => Report::Misbehaved(error),
             Ending::Ended => keeper.post_mortem().await,
+            Ending::Unread => {
+                // It would wait for ever, and keep the link open.
+                writing.abort();
+                keeper.post_mortem().await
+            }
         };
         let _ = reports.send((link, report)).await;
     }
@@ -183,15 +217,21 @@ impl Drop for Keeper {
 
 enum Ending {
     Ended,
+    /// The server does not read what it asks for.
+    Unread,
     Misbehaved(FrameError),
 }
 
-async fn read(link: Link, mut reader: LinkReader, reports: &Reports) -> Ending {
+async fn read(link: Link, mut reader: LinkReader, reports: &Reports, answers: &Answers) -> Ending {
     let mut decoder = Decoder::of_server();
     let mut buffer = BytesMut::with_capacity(READ);
     loop {
         if buffer.capacity() - buffer.len() < READ / 4 {
             buffer.reserve(READ);
+        }
+        if answers.are_too_many() {
+            tracing::warn!("the server asks and does not read the answers: its link is closed");
+            return Ending::Unread;
         }
         match reader.read_buf(&mut buffer).await {
             Ok(0) | Err(_) => return Ending::Ended,
@@ -227,6 +267,7 @@ fn decode_all(decoder: &mut Decoder, buffer: &mut BytesMut) -> (Vec<Frame>, Opti
 async fn write(
     mut writer: LinkWriter,
     mut frames: mpsc::UnboundedReceiver<Frame>,
+    answers: &Answers,
 ) -> std::io::Result<()> {
     let mut queue = WriteQueue::starting_with(CLIENT_MAGIC);
     let (mut acks, mut waiting) = (Acks::default(), Vec::new());
@@ -234,6 +275,7 @@ async fn write(
         if acks.can_wait(&waiting) {
             let _ = timeout(Acks::DELAY, frames.recv_many(&mut waiting, BATCH)).await;
         }
+        answers.0.fetch_sub(waiting.iter().map(Answers::cost).sum(), Ordering::Relaxed);
         acks.thin(&mut waiting);
         for frame in waiting.drain(..) {
             if let Err(error) = queue.push(&frame) {
@@ -244,4 +286,44 @@ async fn write(
         writer.flush().await?;
     }
     writer.shutdown().await
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use rejoin_protocol::codec::{SERVER_MAGIC, encode};
+
+    use super::*;
+
+    /// What a server may send in vain at most: the answers to far less are too many.
+    const IN_VAIN: usize = 16 * 1024 * 1024;
+
+    #[tokio::test]
+    async fn a_server_that_pings_without_end_and_reads_nothing_loses_its_link() {
+        let (connect, mut listener) = rejoin_ssh::memory();
+        let (reports, mut reported) = mpsc::channel(16);
+        let way = Way::Usual(Attempt::First);
+        let live = LiveLink::open(Link(1), Arc::new(connect), way, reports);
+        let (unread, mut server, _guard) = listener.accept().await.unwrap().into_parts();
+        let server = tokio::spawn(async move {
+            server.write_all(&SERVER_MAGIC).await.unwrap();
+            let pings = encode(&Frame::Ping { token: 7 }).unwrap().head.repeat(1000);
+            let mut sent = 0;
+            while sent < IN_VAIN && server.write_all(&pings).await.is_ok() {
+                sent += pings.len();
+            }
+            drop(unread);
+            sent
+        });
+        loop {
+            match reported.recv().await.unwrap().1 {
+                Report::Frames(frames) => {
+                    frames.iter().for_each(|_| live.send(Frame::Pong { token: 7 }));
+                }
+                Report::Lost(_) => break,
+                _ => {}
+            }
+        }
+        assert!(server.await.unwrap() < IN_VAIN);
+    }
 }
