@@ -289,7 +289,6 @@ async fn write(
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use rejoin_protocol::codec::{SERVER_MAGIC, encode};
 
@@ -318,7 +317,9 @@ mod tests {
         loop {
             match reported.recv().await.unwrap().1 {
                 Report::Frames(frames) => {
-                    frames.iter().for_each(|_| live.send(Frame::Pong { token: 7 }));
+                    for _ in frames {
+                        live.send(Frame::Pong { token: 7 });
+                    }
                 }
                 Report::Lost(_) => break,
                 _ => {}

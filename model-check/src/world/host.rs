@@ -147,9 +147,16 @@ impl Host {
         }
     }
 
-    /// What record, tombstone and what was found alive say together.
-    pub fn read_past(&self, at: u8, found: Option<Incarnation>) -> Past {
+    /// What record, tombstone and what was found alive say together. A process that was found
+    /// counts up to what those two or the Hello name: `asked` (SPEC section 11.3).
+    pub fn read_past(
+        &self,
+        at: u8,
+        found: Option<Incarnation>,
+        asked: Option<Incarnation>,
+    ) -> Past {
         let mut past = Past::default();
+        let mut named = asked;
         if let Some(tombstone) = self.inode(at).and_then(|inode| inode.tombstone.as_ref()) {
             past.is_known = true;
             past.used = tombstone.used;
@@ -160,9 +167,10 @@ impl Host {
             past.is_known = true;
             past.tenure = past.tenure.max(record.tenure);
             past.used = past.used.max(record.is_starting.then_some(record.incarnation));
+            named = named.max(Some(record.incarnation));
         }
         past.is_known |= found.is_some();
-        past.used = past.used.max(found);
+        past.used = past.used.max(found.min(named.max(past.used)));
         past
     }
 

@@ -290,7 +290,9 @@ impl World {
 
     fn read(&self, program: &Program, found: Option<Incarnation>) -> Past {
         let host = self.host(program.host);
-        host.zip(program.inode).map_or_else(Past::default, |(host, at)| host.read_past(at, found))
+        let asked = program.hello().and_then(named_by);
+        host.zip(program.inode)
+            .map_or_else(Past::default, |(host, at)| host.read_past(at, found, asked))
     }
 
     fn decide(&mut self, cx: &Cx, a: u8, program: &Program, past: Past) -> Option<Step> {
@@ -532,6 +534,17 @@ fn used_up(past: Past, hello: &Hello) -> Past {
             Past { is_known: true, used: past.used.max(Some(incarnation)), ..past }
         }
         _ => past,
+    }
+}
+
+/// The incarnation that a Hello is about.
+fn named_by(hello: &Hello) -> Option<Incarnation> {
+    match &hello.wish {
+        Wish::Open { incarnation, .. }
+        | Wish::Resume { incarnation, .. }
+        | Wish::Close { incarnation } => Some(*incarnation),
+        Wish::Claim { expected, .. } => expected.map(|holder| holder.incarnation),
+        Wish::Unreadable => None,
     }
 }
 

@@ -222,7 +222,7 @@ impl World {
     fn boot(&mut self, s: u8) {
         let server = self.server(s);
         let host = self.host(server.host);
-        let past = host.map_or_else(Past::default, |host| host.read_past(server.inode, None));
+        let past = host.map_or_else(Past::default, |host| host.read_past(server.inode, None, None));
         self.server_mut(s).machine = Server::Absent(past);
     }
 
@@ -561,7 +561,7 @@ impl World {
         if is_absent && is_alone && !self.is_being_joined(s) {
             let past = self
                 .host(server.host)
-                .map_or_else(Past::default, |host| host.read_past(server.inode, None));
+                .map_or_else(Past::default, |host| host.read_past(server.inode, None, None));
             let server = self.server_mut(s);
             server.todo.extend([Todo::Fold(past), Todo::Remove, Todo::Stop]);
             self.advance(cx, s);

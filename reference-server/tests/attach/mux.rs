@@ -54,8 +54,8 @@ impl Stream {
     }
 }
 
-fn bye(what: Misbehaviour) -> Option<Frame> {
-    Some(Frame::Bye(Bye::Misbehaved(what)))
+fn bye(what: Misbehaviour) -> Frame {
+    Frame::Bye(Bye::Misbehaved(what))
 }
 
 /// A connection with so many streams, of which each has begun with these bytes.
@@ -97,10 +97,10 @@ fn a_stream_is_told_what_is_wrong_stands_by_and_has_to_finish_what_it_began() {
         openings.extend([CLIENT_MAGIC.to_vec(), broken_off]);
         let (mut child, mut streams) = connection(&client, &openings).await;
         for (stream, (bytes, what)) in streams.iter_mut().zip(wrong) {
-            assert_eq!(stream.last_word().await, bye(what), "{bytes:02x?}");
+            assert_eq!(stream.last_word().await, Some(bye(what)), "{bytes:02x?}");
         }
         let [standing_by, broken_off] = streams.last_chunk_mut().unwrap();
-        assert_eq!(broken_off.last_word().await, bye(Misbehaviour::Silent));
+        assert_eq!(broken_off.last_word().await, Some(bye(Misbehaviour::Silent)));
         // What cut that one would have cut this one before.
         assert!(matches!(standing_by.next().await, Some(Frame::Greeting(_))));
         standing_by.bytes.write_all(&bytes_of(&client.hello(resume()))).await.unwrap();

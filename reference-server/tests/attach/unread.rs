@@ -106,25 +106,20 @@ fn output_asked_for_again_and_again_that_nobody_reads_costs_its_link() {
 }
 
 #[test]
-fn a_client_that_reads_may_ask_as_much_as_it_likes() {
-    const PINGS: u64 = 100_000;
+fn a_client_that_reads_the_answers_may_ask_without_end() {
+    const AT_ONCE: u64 = 500;
     let mut stage = Stage::new("exec sleep 1000");
-    let stream = stage.attach();
-    let mut asking = stream.try_clone().unwrap();
-    let asked = std::thread::spawn(move || {
-        for token in 0..PINGS {
-            asking.write_all(&bytes_of(&Frame::Ping { token })).unwrap();
-        }
-    });
+    let mut stream = stage.attach();
     let frames = server_frames(&stream);
-    let mut next = 0;
-    while next < PINGS {
-        if let Frame::Pong { token } = frames.recv_timeout(LIMIT).unwrap() {
-            assert_eq!(token, next);
-            next += 1;
+    for start in (0..200 * AT_ONCE).step_by(500) {
+        let tokens = start..start + AT_ONCE;
+        let pings = tokens.clone().flat_map(|token| bytes_of(&Frame::Ping { token }));
+        stream.write_all(&pings.collect::<Vec<_>>()).unwrap();
+        for token in tokens {
+            let pong = Frame::Pong { token };
+            while frames.recv_timeout(LIMIT).unwrap() != pong {}
         }
     }
-    asked.join().unwrap();
     stage.must_be_well_and_small();
 }
 
