@@ -81,7 +81,8 @@ async fn talk(number: usize, session: Session) -> String {
             Output::Data { data, .. } => text.push_str(&String::from_utf8_lossy(&data)),
             // Nobody asked for output to be dropped.
             Output::Gap { .. } => text.push_str("[something is missing]"),
-            Output::Exit(status) => text.push_str(&status.to_string()),
+            Output::Exit { status, .. } => text.push_str(&status.to_string()),
+            Output::Replaced(_) => text.push_str("[another process]"),
         }
     }
     text.trim_end().replace('\n', " | ")

@@ -5,6 +5,8 @@ mod hindrance;
 #[cfg(test)]
 mod lane_tests;
 mod lanes;
+#[cfg(test)]
+mod order_tests;
 mod spare;
 mod tell;
 #[cfg(test)]
@@ -25,7 +27,7 @@ use tokio::time::Instant;
 use crate::event::{Event, link_word};
 use crate::link::{LiveLink, Report};
 use crate::options::{Options, Timing};
-use crate::session::{Command, InputItem, Output, Taken};
+use crate::session::{Command, InputItem, Placed, Taken};
 use crate::state::SessionState;
 use crate::timers::{Backoff, Timers};
 use crate::wake::{self, Wake};
@@ -42,7 +44,7 @@ const PIECE: usize = 16 * 1024;
 pub(crate) struct Ports {
     pub(crate) input: mpsc::Receiver<InputItem>,
     pub(crate) control: mpsc::UnboundedReceiver<Command>,
-    pub(crate) output: mpsc::UnboundedSender<(Taken, Output)>,
+    pub(crate) output: mpsc::UnboundedSender<Placed>,
     pub(crate) event: mpsc::UnboundedSender<Event>,
     pub(crate) taken: watch::Receiver<Taken>,
     pub(crate) state: watch::Sender<Option<SessionState>>,
@@ -50,7 +52,7 @@ pub(crate) struct Ports {
 
 /// Whom a driver tells of output, events and its state.
 type Told = (
-    mpsc::UnboundedSender<(Taken, Output)>,
+    mpsc::UnboundedSender<Placed>,
     mpsc::UnboundedSender<Event>,
     watch::Sender<Option<SessionState>>,
 );
@@ -92,7 +94,7 @@ struct Driver {
     pending: Option<InputItem>,
     /// Sizes and signals that the machine had no room for.
     returned: Vec<Item>,
-    output: Option<mpsc::UnboundedSender<(Taken, Output)>>,
+    output: mpsc::UnboundedSender<Placed>,
     event: mpsc::UnboundedSender<Event>,
     state: watch::Sender<Option<SessionState>>,
     /// Until when a person may be asked for what `ssh` wants.
@@ -200,7 +202,7 @@ impl Driver {
             reports,
             pending: None,
             returned: Vec::new(),
-            output: Some(output),
+            output,
             event,
             state,
             asking_until: None,

@@ -46,19 +46,9 @@ pub enum Event {
         /// a second factor.
         needs_user: bool,
     },
-    /// The process is gone; a fresh one is started in the same session.
-    Replaced {
-        /// The old one's number.
-        old: u64,
-        /// The fresh one's number.
-        new: u64,
-        /// How that is known.
-        reason: String,
-        /// Bytes of input whose fate is unknown.
-        unacked_input_bytes: u64,
-        /// The last output that was received; none if there was none.
-        last_output_seq: Option<u64>,
-    },
+    /// The process is gone; a fresh one is started in the same session. Output of the old one may still
+    /// be unread: [`Output::Replaced`](crate::Output::Replaced) stands behind it.
+    Replaced(Replaced),
     /// The process is gone, and the session over.
     Lost {
         /// One word for programs: that of a refusal, `exhausted` where no number is left for a fresh process, or
@@ -115,6 +105,22 @@ pub enum Event {
     },
 }
 
+/// A fresh process took the place of one that is gone, in the same session.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Replaced {
+    /// The old one's number.
+    pub old: Incarnation,
+    /// The fresh one's number.
+    pub new: Incarnation,
+    /// How it is known that the old one is gone: one word for programs.
+    pub reason: String,
+    /// Bytes of input whose fate is unknown: the old process may have read them or not, and the fresh one
+    /// does not get them.
+    pub unacked_input_bytes: u64,
+    /// The last output of the old process that was received; none if there was none.
+    pub last_output_seq: Option<u64>,
+}
+
 /// How a client came to a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -125,6 +131,18 @@ pub enum How {
     Resumed,
     /// It was taken over from another client.
     Claimed,
+}
+
+impl Replaced {
+    pub(crate) fn new(
+        (old, new): (Incarnation, Incarnation),
+        reason: &Reason,
+        unacked_input_bytes: u64,
+        next_output: Seq,
+    ) -> Self {
+        let last_output_seq = last_before(next_output);
+        Self { old, new, reason: word(reason).to_owned(), unacked_input_bytes, last_output_seq }
+    }
 }
 
 impl From<rejoin_protocol::frame::How> for How {
@@ -145,21 +163,6 @@ impl Event {
     /// already: [`Event::Attached`] follows after a round trip. Nothing was out of reach.
     pub fn is_move(&self) -> bool {
         matches!(self, Self::Detached { reason } if reason == MOVE)
-    }
-
-    pub(crate) fn replaced(
-        (old, new): (Incarnation, Incarnation),
-        reason: &Reason,
-        unacked_input_bytes: u64,
-        next_output: Seq,
-    ) -> Self {
-        Self::Replaced {
-            old: old.0,
-            new: new.0,
-            reason: word(reason).to_owned(),
-            unacked_input_bytes,
-            last_output_seq: last_before(next_output),
-        }
     }
 
     pub(crate) fn lost(
@@ -276,6 +279,18 @@ mod tests {
 
     fn range(min: u16, max: u16) -> VersionRange {
         VersionRange { min: Version(min), max: Version(max) }
+    }
+
+    #[test]
+    fn replaced_is_one_flat_object_as_json() {
+        let numbers = (Incarnation(1), Incarnation(2));
+        let replaced = Replaced::new(numbers, &Reason::ProcessGone, 3, Seq(5));
+        let json = serde_json::to_value(Event::Replaced(replaced)).unwrap();
+        let expected = serde_json::json!({
+            "event": "replaced", "old": 1, "new": 2, "reason": "process_gone",
+            "unacked_input_bytes": 3, "last_output_seq": 4,
+        });
+        assert_eq!(json, expected);
     }
 
     #[test]

@@ -20,8 +20,9 @@
 //! while let Some(output) = session.output.recv().await {
 //!     match output {
 //!         Output::Data { data, .. } => print!("{}", String::from_utf8_lossy(&data)),
-//!         Output::Gap { from, next } => println!("[{} items were dropped]", next.since(from)),
-//!         Output::Exit(status) => println!("[{status}]"),
+//!         Output::Gap { from, next, .. } => println!("[{} items were dropped]", next.since(from)),
+//!         Output::Exit { status, .. } => println!("[{status}]"),
+//!         Output::Replaced(replaced) => println!("[process {} follows]", replaced.new),
 //!     }
 //! }
 //! # Ok(())
@@ -53,7 +54,7 @@ mod timers;
 mod trace;
 mod wake;
 
-pub use event::{Event, How};
+pub use event::{Event, How, Replaced};
 pub use host::Host;
 pub use options::{Lane, Options, Timing};
 pub use rejoin_protocol::client::OnLoss;

@@ -13,13 +13,22 @@ use rejoin_ssh::Connect;
 use tokio::sync::{mpsc, watch};
 
 use crate::driver::{self, Ports};
-use crate::event::Event;
+use crate::event::{Event, Replaced};
 use crate::options::Options;
 use crate::state::SessionState;
 
 /// A remote process that outlives its connection.
 ///
 /// Dropping `output` leaves the process running on its host, as [`Control::detach`] does.
+///
+/// # Order
+/// `output` is one ordered stream: what a process wrote, its gaps, its end, and, between two processes,
+/// [`Output::Replaced`]. Its end (`None`) comes behind everything else.
+///
+/// `events` report each change as soon as it happens, also while nobody reads `output`. They are in
+/// order among themselves, and have no place in the order of `output`: an event may arrive before output
+/// that is older, and behind output that is newer. To learn which process wrote a piece of output, read
+/// its incarnation, or use the marker; do not use the events.
 #[derive(Debug)]
 pub struct Session {
     /// What the process reads.
@@ -120,15 +129,14 @@ impl Session {
     fn start(connect: Arc<dyn Connect>, config: Config, client: Client, options: Options) -> Self {
         let (input_sender, input) = mpsc::channel(8);
         let (control_sender, control) = mpsc::unbounded_channel();
-        let (output, output_receiver) = mpsc::unbounded_channel();
+        let (output, outputs, taken) = Outputs::pair();
         let (event, event_receiver) = mpsc::unbounded_channel();
-        let (taken_sender, taken) = watch::channel(Taken::default());
         let (state, state_receiver) = watch::channel(None);
         let ports = Ports { input, control, output, event, taken, state };
         tokio::spawn(driver::run(connect, config, client, options, ports));
         Self {
             input: Input { sender: input_sender },
-            output: Outputs { receiver: output_receiver, taken: taken_sender, offered: None },
+            output: outputs,
             events: Events { receiver: event_receiver },
             control: Control { sender: control_sender, state: state_receiver },
         }
@@ -166,12 +174,18 @@ impl Input {
 }
 
 /// What the process writes, in order.
+///
+/// If a fresh process takes the place of a lost one, its output follows the old one's in the same stream,
+/// with [`Output::Replaced`] exactly between the two.
 #[derive(Debug)]
 pub struct Outputs {
-    receiver: mpsc::UnboundedReceiver<(Taken, Output)>,
+    receiver: mpsc::UnboundedReceiver<Placed>,
     taken: watch::Sender<Taken>,
     offered: Option<Taken>,
 }
+
+/// Something in the output's order, with what taking it acknowledges: nothing for a marker.
+pub(crate) type Placed = (Option<Taken>, Output);
 
 /// How far the application has taken the output of a process.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -180,11 +194,13 @@ pub(crate) struct Taken {
     pub(crate) next: Seq,
 }
 
-/// Something that a process wrote, or its end.
+/// Something that a process wrote, its end, or the place where another process follows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Output {
     /// Bytes.
     Data {
+        /// The process that wrote them.
+        incarnation: Incarnation,
         /// The item's number.
         seq: Seq,
         /// Where the process wrote them.
@@ -194,23 +210,44 @@ pub enum Output {
     },
     /// Output that was dropped, as the session asked for.
     Gap {
+        /// The process that wrote it.
+        incarnation: Incarnation,
         /// The first item that was.
         from: Seq,
         /// The first item that was not.
         next: Seq,
     },
-    /// How the process ended.
-    Exit(ExitStatus),
+    /// The end of a process: it wrote nothing behind this.
+    Exit {
+        /// The process that ended.
+        incarnation: Incarnation,
+        /// How it ended.
+        status: ExitStatus,
+    },
+    /// The process is gone, and a fresh one is started in the same session. Everything before this is of
+    /// the old process or an earlier one; everything behind it is of the new process or a later one.
+    /// The same as [`Event::Replaced`], at its place in the output.
+    Replaced(Replaced),
 }
 
 impl Outputs {
-    /// The next output; none once the session is over. Asking for it says that the one before was
-    /// taken: it is acknowledged then, and the host forgets it. At most a window of output waits
-    /// here while nobody asks; then the process waits.
+    /// With the driver's ends: where it offers output, and where it sees what was taken.
+    pub(crate) fn pair() -> (mpsc::UnboundedSender<Placed>, Self, watch::Receiver<Taken>) {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        let (taken, seen) = watch::channel(Taken::default());
+        (sender, Self { receiver, taken, offered: None }, seen)
+    }
+
+    /// The next output; none once the session is over and everything before was read. Asking for it
+    /// says that the one before was taken: it is acknowledged then, and the host forgets it. At most a
+    /// window of each process's output waits here while nobody asks; then the process waits.
+    ///
+    /// Taking output of a process that was replaced since acknowledges nothing to the new one, and
+    /// neither does taking the marker between them.
     pub async fn recv(&mut self) -> Option<Output> {
         self.take();
         let (taken, output) = self.receiver.recv().await?;
-        self.offered = Some(taken);
+        self.offered = taken;
         Some(output)
     }
 
@@ -222,16 +259,25 @@ impl Outputs {
     }
 }
 
-pub(crate) fn output_of(seq: Seq, item: Item) -> Option<Output> {
+#[cfg(test)]
+impl Outputs {
+    /// How much was offered and not read.
+    pub(crate) fn waiting(&self) -> usize {
+        self.receiver.len()
+    }
+}
+
+pub(crate) fn output_of(incarnation: Incarnation, seq: Seq, item: Item) -> Option<Output> {
     match item {
-        Item::Output { stream, data } => Some(Output::Data { seq, stream, data }),
-        Item::Gap { next } => Some(Output::Gap { from: seq, next }),
-        Item::Exit(status) => Some(Output::Exit(status)),
+        Item::Output { stream, data } => Some(Output::Data { incarnation, seq, stream, data }),
+        Item::Gap { next } => Some(Output::Gap { incarnation, from: seq, next }),
+        Item::Exit(status) => Some(Output::Exit { incarnation, status }),
         _ => None,
     }
 }
 
-/// What happens to a session.
+/// What happens to a session, as soon as it happens. Events may overtake output that was not read yet;
+/// what has a place among the output stands there, too ([`Output`]).
 #[derive(Debug)]
 pub struct Events {
     receiver: mpsc::UnboundedReceiver<Event>,

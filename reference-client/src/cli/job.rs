@@ -181,11 +181,7 @@ impl Job {
             }
             Event::Exited { .. } => self.release_lines(),
             Event::Notice { message } => self.noticed(message),
-            Event::Replaced { reason, unacked_input_bytes, .. } => {
-                self.paint(Paint::Undo);
-                let words = words::replaced(reason, *unacked_input_bytes);
-                self.say_from(Volume::Unread, &words);
-            }
+            // The painter reports a replaced process, behind the output of the old one.
             _ => {}
         }
     }

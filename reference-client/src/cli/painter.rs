@@ -4,14 +4,14 @@
 use std::io;
 
 use bytes::Bytes;
-use rejoin_client::{Output, Outputs, Stream};
+use rejoin_client::{Output, Outputs, Replaced, Stream};
 use tokio::sync::mpsc;
 
 use super::output::Sink;
 use super::quote::shown;
 use super::screen::Screen;
 use super::status::{self, Place};
-use super::terminal;
+use super::{terminal, words};
 
 /// What else is to be written.
 #[derive(Debug)]
@@ -23,8 +23,6 @@ pub(crate) enum Paint {
     /// A line of rejoin's own, or of the ssh that carries the link. It may quote a peer: the painter makes
     /// it printable.
     Line(String),
-    /// The program is gone: undo what it made of the terminal.
-    Undo,
     /// No more output: what is not written stays on its host.
     Stop,
     /// From here on lines end as in raw mode, or not.
@@ -43,6 +41,8 @@ pub(crate) struct Style {
     pub(crate) has_status: bool,
     /// Whether it may be in reverse video.
     pub(crate) has_color: bool,
+    /// Whether a line says that a fresh process follows.
+    pub(crate) has_notices: bool,
 }
 
 /// What the main task has to know.
@@ -125,11 +125,21 @@ impl Painter {
     async fn output(&mut self, output: Output) {
         match output {
             Output::Data { stream, data, .. } => self.data(stream, data).await,
-            Output::Gap { from, next } => {
+            Output::Gap { from, next, .. } => {
                 let items = next.0.saturating_sub(from.0);
                 self.line(&format!("rejoin: output was dropped here: {items} pieces")).await;
             }
-            Output::Exit(_) => {}
+            Output::Exit { .. } => {}
+            Output::Replaced(replaced) => self.replaced(&replaced).await,
+        }
+    }
+
+    /// Everything of the old program is written, and nothing of the fresh one.
+    async fn replaced(&mut self, Replaced { reason, unacked_input_bytes, .. }: &Replaced) {
+        self.undo().await;
+        if self.style.has_notices {
+            let words = words::replaced(reason, *unacked_input_bytes);
+            self.line(&format!("rejoin: {words}")).await;
         }
     }
 
@@ -170,7 +180,6 @@ impl Painter {
                 let _ = self.stderr.write_all(line.into()).await;
             }
             Paint::Line(line) => self.line(&line).await,
-            Paint::Undo => self.undo().await,
             Paint::Stop => self.is_stopped = true,
             Paint::Raw(true) => self.lines = Lines::Raw { is_at_start: false },
             Paint::Raw(false) => self.lines = Lines::Cooked,

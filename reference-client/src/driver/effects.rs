@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::Driver;
 use crate::link::{LiveLink, Way};
-use crate::session::{Taken, output_of};
+use crate::session::{Output, Taken, output_of};
 use crate::wake;
 
 /// Signals that wait for room; more than that say nothing new.
@@ -91,14 +91,19 @@ impl Driver {
     }
 
     pub(super) fn deliver(&mut self, seq: Seq, item: Item) {
-        let next = item.end(seq);
-        let taken = Taken { incarnation: self.machine.incarnation(), next };
-        let (Some(output), Some(port)) = (output_of(seq, item), &self.output) else { return };
+        let incarnation = self.machine.incarnation();
+        let taken = Taken { incarnation, next: item.end(seq) };
+        let Some(output) = output_of(incarnation, seq, item) else { return };
         if let Some(live) = &mut self.link {
             live.course.output();
         }
-        // Without a reader, `taken` reports that.
-        let _ = port.send((taken, output));
+        self.offer(Some(taken), output);
+    }
+
+    /// Offers the application what comes next in the output's order.
+    pub(super) fn offer(&self, taken: Option<Taken>, output: Output) {
+        // Without a reader, the watch on what is taken reports that.
+        let _ = self.output.send((taken, output));
     }
 
     pub(super) fn arm(&mut self, timer: Timer) {

@@ -9,7 +9,8 @@ use rejoin_ssh::{LinkError, LinkErrorKind};
 use tokio::time::Instant;
 
 use super::Driver;
-use crate::event::Event;
+use crate::event::{Event, Replaced};
+use crate::session::Output;
 
 impl Driver {
     /// Nobody has to listen.
@@ -36,7 +37,8 @@ impl Driver {
                     let message = format!("{} has booted since", self.connect.destination());
                     self.tell(Event::Notice { message });
                 }
-                self.tell(Event::replaced((old, new), &reason, unacknowledged_input, next_output));
+                let numbers = (old, new);
+                self.replaced(Replaced::new(numbers, &reason, unacknowledged_input, next_output));
             }
             Notice::Lost { reason, replacements, unacknowledged_input, next_output } => {
                 let mut lost =
@@ -85,6 +87,12 @@ impl Driver {
             millis: millis(self.detached_since.elapsed()),
         });
         self.tell_wish();
+    }
+
+    /// Tells it twice: at once, and behind all output of the old process.
+    fn replaced(&self, replaced: Replaced) {
+        self.offer(None, Output::Replaced(replaced.clone()));
+        self.tell(Event::Replaced(replaced));
     }
 
     fn superseded(&self, by: Tenure, name: &ClientName) {

@@ -11,6 +11,7 @@ use rejoin_ssh::{MemoryListener, memory};
 use tokio::io::AsyncWriteExt as _;
 
 use super::*;
+use crate::session::Outputs;
 
 /// A server's answer for a process that has said nothing and was told nothing.
 pub(super) fn welcome(attach: AttachNumber, version: Version, how: How) -> Welcome {
@@ -32,17 +33,19 @@ pub(super) fn welcome(attach: AttachNumber, version: Version, how: How) -> Welco
 }
 
 /// A driver whose first attempt is under way, with what it tells and where its links arrive.
-struct Stage {
-    driver: Driver,
+pub(super) struct Stage {
+    pub(super) driver: Driver,
     reported: mpsc::Receiver<(Link, Report)>,
     told: mpsc::UnboundedReceiver<Event>,
+    pub(super) outputs: Outputs,
+    pub(super) taken: watch::Receiver<Taken>,
     listener: MemoryListener,
 }
 
 impl Stage {
     fn new() -> Self {
         let (connect, listener) = memory();
-        let (output, _) = mpsc::unbounded_channel();
+        let (output, outputs, taken) = Outputs::pair();
         let (event, told) = mpsc::unbounded_channel();
         let (reports, reported) = mpsc::channel(16);
         let mut options = Options::new().unwrap();
@@ -54,11 +57,11 @@ impl Stage {
         let connect = Arc::new(connect);
         let mut driver = Driver::new(connect, config, machine, &options, told_to, reports);
         driver.step(MachineEvent::Timer(Timer::Reconnect));
-        Self { driver, reported, told, listener }
+        Self { driver, reported, told, outputs, taken, listener }
     }
 
     /// Waits for the next report, and has the driver act on it.
-    async fn report(&mut self) {
+    pub(super) async fn report(&mut self) {
         let (link, report) = self.reported.recv().await.unwrap();
         self.driver.report(link, report);
     }
@@ -75,7 +78,7 @@ impl Stage {
         }
     }
 
-    fn told(&mut self) -> Vec<Event> {
+    pub(super) fn told(&mut self) -> Vec<Event> {
         std::iter::from_fn(|| self.told.try_recv().ok()).collect()
     }
 
@@ -189,26 +192,36 @@ async fn a_link_that_takes_long_to_open_is_waited_for_and_then_its_first_word() 
 }
 
 /// The host's end of a link.
-struct Far {
+pub(super) struct Far {
     writer: rejoin_ssh::LinkWriter,
     _reader: rejoin_ssh::LinkReader,
 }
 
 impl Far {
-    async fn say(&mut self, start: &[u8], frame: Frame) {
-        let encoded = rejoin_protocol::codec::encode(&frame).unwrap();
-        let bytes = [start, &encoded.head, &encoded.payload].concat();
-        self.writer.write_all(&bytes).await.unwrap();
+    /// The other end of a link from a memory connector.
+    pub(super) fn of(link: rejoin_ssh::Link) -> Self {
+        let (reader, writer, _) = link.into_parts();
+        Self { writer, _reader: reader }
     }
 
-    async fn greet(&mut self) {
+    pub(super) async fn say(&mut self, start: &[u8], frame: Frame) {
+        let encoded = rejoin_protocol::codec::encode(&frame).unwrap();
+        self.write(&[start, &encoded.head, &encoded.payload].concat()).await.unwrap();
+    }
+
+    /// Writes bytes; whether the client still reads.
+    pub(super) async fn write(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+        self.writer.write_all(bytes).await
+    }
+
+    pub(super) async fn greet(&mut self) {
         let host = HostId { machine: [1; 16], boot: [2; 16] };
         let versions = rejoin_protocol::VersionRange::SUPPORTED;
         let greeting = Greeting { versions, host, host_name: "host".to_owned() };
         self.say(&SERVER_MAGIC, Frame::Greeting(greeting)).await;
     }
 
-    async fn welcome(&mut self) {
+    pub(super) async fn welcome(&mut self) {
         let welcome = welcome(AttachNumber(1), Version::CURRENT, How::Opened);
         self.say(b"", Frame::Welcome(welcome)).await;
     }
@@ -216,12 +229,11 @@ impl Far {
 
 impl Stage {
     /// The host's end of the link that was opened last.
-    async fn far(&mut self) -> Far {
-        let (reader, writer, _) = self.listener.accept().await.unwrap().into_parts();
-        Far { writer, _reader: reader }
+    pub(super) async fn far(&mut self) -> Far {
+        Far::of(self.listener.accept().await.unwrap())
     }
 
-    async fn attached() -> (Self, Far) {
+    pub(super) async fn attached() -> (Self, Far) {
         let mut stage = Self::new();
         let mut far = stage.far().await;
         far.greet().await;

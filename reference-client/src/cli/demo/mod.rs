@@ -3,64 +3,73 @@
 //! What is shown is verified, byte by byte.
 
 mod gate;
+mod house;
 mod script;
 mod stage;
 mod story;
 
-use std::io;
-use std::path::PathBuf;
 use std::process::ExitCode;
 
-use rejoin_server::registry::Registry;
-
+use super::signals::{Signals, Told};
 use gate::Gate;
+use house::House;
 use stage::Stage;
 use story::Story;
+
+/// Why the demo did not come to its end.
+struct Failure {
+    status: u8,
+    message: String,
+}
+
+impl Failure {
+    fn of(error: impl ToString) -> Self {
+        Self { status: 1, message: error.to_string() }
+    }
+}
 
 /// Plays the demo. Its exit status says whether everything was as it should be.
 pub(crate) fn run() -> ExitCode {
     let mut stage = Stage::new();
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => return failed(&stage, &error.to_string()),
-    };
-    match runtime.block_on(play(&mut stage)) {
+    match set_up(&mut stage) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(message) => failed(&stage, &message),
+        Err(Failure { status, message }) => {
+            stage.failed(&message);
+            ExitCode::from(status)
+        }
     }
 }
 
-fn failed(stage: &Stage, message: &str) -> ExitCode {
-    stage.failed(message);
-    ExitCode::FAILURE
+fn set_up(stage: &mut Stage) -> Result<(), Failure> {
+    let house = House::new()
+        .map_err(|error| Failure::of(format_args!("cannot make a temporary folder: {error}")))?;
+    // Dropped before the house: when that ends the servers, nothing starts another one.
+    let built = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = built.map_err(Failure::of)?;
+    runtime.block_on(async {
+        let mut signals = Signals::listen().map_err(Failure::of)?;
+        tokio::select! {
+            played = play(stage, &house) => played.map_err(Failure::of),
+            failure = stopped(&mut signals) => Err(failure),
+        }
+    })
 }
 
-async fn play(stage: &mut Stage) -> Result<(), String> {
-    let folder = Folder::new().map_err(|error| format!("no temporary folder: {error}"))?;
-    let registry =
-        Registry::open(Some(&folder.path.join("sessions"))).map_err(|error| error.to_string())?;
-    let gate = Gate::open(&folder.path.join("gate"), registry.dir())
+async fn play(stage: &mut Stage, house: &House) -> Result<(), String> {
+    let gate = Gate::open(&house.gate(), house.registry().dir())
         .map_err(|error| format!("no link: {error}"))?;
-    Story::new(stage, &gate, &registry)?.play().await
+    Story::new(stage, &gate, house.registry())?.play().await
 }
 
-/// A folder of the demo's own, removed with everything in it.
-struct Folder {
-    path: PathBuf,
-}
-
-impl Folder {
-    fn new() -> io::Result<Self> {
-        let number = getrandom::u64().map_err(|error| io::Error::other(error.to_string()))?;
-        let path = std::env::temp_dir().join(format!("rejoin-demo-{number:016x}"));
-        std::fs::create_dir(&path)?;
-        Ok(Self { path })
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        // It holds nothing of value; what cannot be removed goes with the next boot.
-        let _ = std::fs::remove_dir_all(&self.path);
+/// Waits for a signal that ends the demo.
+async fn stopped(signals: &mut Signals) -> Failure {
+    loop {
+        let number = match signals.next().await {
+            Told::Interrupt => 2,
+            Told::End(number) => number,
+            Told::Resized | Told::Continued => continue,
+        };
+        let status = number.saturating_add(128);
+        return Failure { status, message: String::from("stopped by a signal") };
     }
 }

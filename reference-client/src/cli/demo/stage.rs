@@ -4,6 +4,8 @@ use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, Instant};
 
+use crate::cli::output;
+
 /// How often the moving line moves.
 const FRAME: Duration = Duration::from_millis(50);
 
@@ -54,7 +56,7 @@ impl Stage {
 
     pub(super) fn failed(&self, message: &str) {
         self.erase();
-        eprintln!("rejoin demo: {message}");
+        output::say(format_args!("rejoin demo: {message}\n"));
     }
 
     /// A line that moves in its place; nothing where there is no terminal.
@@ -63,24 +65,28 @@ impl Stage {
         if self.is_live && is_due {
             self.drawn = Some(Instant::now());
             let text = self.paint("2", &format!("  ...  {text}"));
-            print!("\r\x1b[2K{text}");
-            // A terminal that is gone stops nothing.
-            let _ = io::stdout().flush();
+            write(&format!("\r\x1b[2K{text}"));
         }
     }
 
     fn line(&self, text: &str) {
         self.erase();
-        println!("{text}");
+        write(&format!("{text}\n"));
     }
 
     fn erase(&self) {
         if self.is_live {
-            print!("\r\x1b[2K");
+            write("\r\x1b[2K");
         }
     }
 
     fn paint(&self, style: &str, text: &str) -> String {
         if self.has_colour { format!("\x1b[{style}m{text}\x1b[0m") } else { text.to_owned() }
     }
+}
+
+/// A terminal that is gone, or a reader, stops nothing: there is still something to clean up.
+fn write(text: &str) {
+    let mut stdout = io::stdout();
+    let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
 }

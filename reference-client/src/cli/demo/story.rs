@@ -4,7 +4,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rejoin_client::spec::{Command, ProcessSpec};
-use rejoin_client::{Event, Events, How, OnLoss, Options, Output, Outputs, Session, SessionId};
+use rejoin_client::{
+    Event, Events, ExitStatus, How, Incarnation, OnLoss, Options, Output, Replaced, Session,
+    SessionId,
+};
 use rejoin_server::registry::{Found, Registry};
 use rejoin_ssh::UnixConnect;
 use rustix::process::{Pid, Signal, kill_process};
@@ -23,8 +26,10 @@ const OUTAGES: [Duration; 4] = [
 ];
 /// How much comes between two cuts, at most.
 const BETWEEN: u64 = 1500;
-/// How long anything may take before the demo counts as failed.
-const PATIENCE: Duration = Duration::from_secs(15);
+/// How long nothing may happen before the demo counts as failed.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// How long a process stays, and its server, if the demo is killed and cannot end them.
+const RETENTION: Duration = Duration::from_mins(1);
 /// What is typed while there is no connection.
 const WORD: &str = "typed while the network was down";
 
@@ -34,8 +39,13 @@ pub(super) struct Story<'a> {
     registry: &'a Registry,
     session: SessionId,
     parts: Session,
+    /// The process whose output comes now.
+    incarnation: Incarnation,
+    /// What it wrote.
     transcript: Transcript,
-    exit: Option<rejoin_client::ExitStatus>,
+    exit: Option<ExitStatus>,
+    /// What the output said of the process before, and how many of its lines came.
+    replaced: Option<(Replaced, u64)>,
 }
 
 impl<'a> Story<'a> {
@@ -48,11 +58,23 @@ impl<'a> Story<'a> {
         options.on_loss = OnLoss::Respawn;
         options.timing.backoff_cap = Duration::from_millis(100);
         let session = options.session;
-        let spec = ProcessSpec::new(Command::Shell(script::command().into_bytes()));
+        let spec = ProcessSpec {
+            retention: RETENTION.as_secs(),
+            ..ProcessSpec::new(Command::Shell(script::command().into_bytes()))
+        };
         let connect = Arc::new(UnixConnect::new(gate.path()));
         let parts = Session::open(connect, &spec, options).map_err(|error| error.to_string())?;
-        let transcript = Transcript::default();
-        Ok(Self { stage, gate, registry, session, parts, transcript, exit: None })
+        Ok(Self {
+            stage,
+            gate,
+            registry,
+            session,
+            parts,
+            incarnation: Incarnation::default(),
+            transcript: Transcript::default(),
+            exit: None,
+            replaced: None,
+        })
     }
 
     pub(super) async fn play(mut self) -> Result<(), String> {
@@ -129,11 +151,9 @@ impl<'a> Story<'a> {
         kill_process(server, Signal::KILL).map_err(|error| error.to_string())?;
         self.stage
             .blow(format_args!("server {} is dead, its socket is still there", number(server)));
-        let received = self.transcript.lines();
         let since = Instant::now();
         self.gate.restore().map_err(|error| error.to_string())?;
-        self.replaced(received, since).await?;
-        self.transcript = Transcript::default();
+        self.replacement(since).await?;
         self.attached(How::Opened).await?;
         let pid = self.read_pid().await?;
         if is_alive(old) {
@@ -147,19 +167,21 @@ impl<'a> Story<'a> {
         Ok(pid)
     }
 
-    async fn replaced(&mut self, received: u64, since: Instant) -> Result<(), String> {
-        loop {
-            if let Event::Replaced { reason, unacked_input_bytes, .. } = self.event().await? {
-                self.transcript.verify(WORD)?;
-                self.stage.good(format_args!(
-                    "told {} ms after the network's return: {reason}; output up to line \
-                     {received} was received, {unacked_input_bytes} bytes of input have an \
-                     unknown fate",
-                    since.elapsed().as_millis()
-                ));
-                return Ok(());
+    /// Reads the rest of the old process's output, and what stands behind it.
+    async fn replacement(&mut self, since: Instant) -> Result<(), String> {
+        let (replaced, received) = loop {
+            if let Some(replaced) = self.replaced.take() {
+                break replaced;
             }
-        }
+            self.read().await?;
+        };
+        let Replaced { reason, unacked_input_bytes, .. } = replaced;
+        self.stage.good(format_args!(
+            "told {} ms after the network's return: {reason}; output up to line {received} was \
+             received, {unacked_input_bytes} bytes of input have an unknown fate",
+            since.elapsed().as_millis()
+        ));
+        Ok(())
     }
 
     /// Types something while the link is down; it arrives once, and so does the exit status.
@@ -190,7 +212,7 @@ impl<'a> Story<'a> {
 
     fn check_exit(&self) -> Result<(), String> {
         match self.exit {
-            Some(rejoin_client::ExitStatus::Code(script::EXIT)) => Ok(()),
+            Some(ExitStatus::Code(script::EXIT)) => Ok(()),
             other => Err(format!("the process ended with {other:?}")),
         }
     }
@@ -235,40 +257,72 @@ impl<'a> Story<'a> {
 
     /// Takes what comes while something else goes on.
     async fn read_while(&mut self, other: impl Future<Output = ()>) -> Result<(), String> {
-        let mut other = std::pin::pin!(timeout(PATIENCE, other));
+        let mut other = std::pin::pin!(other);
         loop {
-            let read = tokio::select! {
-                done = &mut other => return done.map_err(|_| too_long()),
-                output = self.parts.output.recv() => output,
-            };
-            self.take(read)?;
+            tokio::select! {
+                () = &mut other => return Ok(()),
+                read = self.read() => read?,
+            }
         }
     }
 
+    /// Reads one piece of output.
     async fn read(&mut self) -> Result<(), String> {
-        let output = next(&mut self.parts.output).await?;
-        self.take(Some(output))
+        let read = timeout(PATIENCE, self.parts.output.recv()).await.map_err(|_| too_long())?;
+        match read {
+            Some(output) => self.take(output),
+            None => Err(self.why_ended().await),
+        }
+    }
+
+    async fn why_ended(&mut self) -> String {
+        loop {
+            if let Err(message) = self.event().await {
+                return message;
+            }
+        }
     }
 
     /// Reads what came at once, and says up to which line that was.
     async fn catch_up(&mut self) -> Result<u64, String> {
         self.read().await?;
-        while let Ok(output) = timeout(Duration::from_millis(5), self.parts.output.recv()).await {
-            self.take(output)?;
+        while let Ok(read) = timeout(Duration::from_millis(5), self.read()).await {
+            read?;
         }
         Ok(self.transcript.lines())
     }
 
-    fn take(&mut self, output: Option<Output>) -> Result<(), String> {
+    fn take(&mut self, output: Output) -> Result<(), String> {
         match output {
-            Some(Output::Data { data, .. }) => self.transcript.push(&data),
-            Some(Output::Exit(status)) => self.exit = Some(status),
-            Some(Output::Gap { .. }) => return Err(String::from("output was dropped")),
-            None => return Err(String::from("the session ended too early")),
+            Output::Data { incarnation, data, .. } => {
+                self.check_writer(incarnation)?;
+                self.transcript.push(&data);
+            }
+            Output::Exit { incarnation, status } => {
+                self.check_writer(incarnation)?;
+                self.exit = Some(status);
+            }
+            Output::Gap { .. } => return Err(String::from("output was dropped")),
+            Output::Replaced(replaced) => {
+                self.check_writer(replaced.old)?;
+                self.transcript.verify(WORD)?;
+                self.incarnation = replaced.new;
+                let old = std::mem::take(&mut self.transcript);
+                self.replaced = Some((replaced, old.lines()));
+            }
         }
         let lines = self.transcript.lines();
         self.stage.moving(format_args!("line {lines} of {}", script::LINES));
         Ok(())
+    }
+
+    /// Between two processes stands a marker: nothing else begins another one's output.
+    fn check_writer(&self, incarnation: Incarnation) -> Result<(), String> {
+        if incarnation == self.incarnation {
+            return Ok(());
+        }
+        let due = self.incarnation;
+        Err(format!("output of incarnation {incarnation} came among that of incarnation {due}"))
     }
 
     async fn attached(&mut self, expected: How) -> Result<(), String> {
@@ -291,11 +345,6 @@ impl<'a> Story<'a> {
             event => Ok(event),
         }
     }
-}
-
-async fn next(outputs: &mut Outputs) -> Result<Output, String> {
-    let output = timeout(PATIENCE, outputs.recv()).await.map_err(|_| too_long())?;
-    output.ok_or_else(|| String::from("the session ended too early"))
 }
 
 async fn event(events: &mut Events) -> Result<Event, String> {

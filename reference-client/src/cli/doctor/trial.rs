@@ -102,6 +102,9 @@ impl Running {
                 tokio::select! {
                     output = session.output.recv() => match output {
                         Some(Output::Data { data, .. }) => read.extend_from_slice(&data),
+                        Some(Output::Replaced(replaced)) => {
+                            check(&Event::Replaced(replaced))?;
+                        }
                         Some(_) => {}
                         None => return Err(Failure("the session ended too early".to_owned())),
                     },
@@ -134,7 +137,7 @@ fn check(event: &Event) -> Result<(), Failure> {
         | Event::Refused { message, .. }
         | Event::GaveUp { message, .. } => message.clone(),
         Event::Superseded { by } => format!("{by} took the session over"),
-        Event::Replaced { .. } => "the process was lost".to_owned(),
+        Event::Replaced(_) => "the process was lost".to_owned(),
         _ => return Ok(()),
     };
     Err(Failure(message))

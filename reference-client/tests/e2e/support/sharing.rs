@@ -206,7 +206,8 @@ async fn read(
         match output {
             Output::Data { data, .. } => heard.text.extend_from_slice(&data),
             Output::Gap { .. } => panic!("no session here asks for gaps"),
-            Output::Exit(status) => heard.exit = Some(status),
+            Output::Exit { status, .. } => heard.exit = Some(status),
+            Output::Replaced(_) => panic!("no session here asks for a fresh process"),
         }
     }
 }
