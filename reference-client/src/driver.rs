@@ -1,5 +1,7 @@
 //! Drives the client machine: carries out its effects, brings it its events.
 
+#[cfg(test)]
+mod deadline_tests;
 mod effects;
 mod hindrance;
 #[cfg(test)]
@@ -267,6 +269,7 @@ impl Driver {
                 self.asking_until = Some(Instant::now() + self.timing.asking);
             }
             Report::Opened => self.link_opened(link),
+            Report::Heard => self.end_asking(),
             Report::Started(noise) => {
                 self.asking_until = None;
                 self.is_link_started = true;
@@ -276,7 +279,8 @@ impl Driver {
                 }
                 self.tell_noise(&noise);
                 self.link_opened(link);
-                self.timers.restart(Timer::Handshake, self.timing.handshake);
+                // Counted from the link's opening, however late the host begins.
+                self.timers.hasten(Timer::Handshake, self.timing.handshake);
             }
             Report::Frames(frames) => self.frames(link, frames),
             Report::Misbehaved(error) => {
@@ -286,6 +290,12 @@ impl Driver {
             }
             Report::Lost(error) => self.link_lost(link, &error),
         }
+    }
+
+    /// The host's end of the link says something: `ssh` has logged in, and asks its user nothing more.
+    fn end_asking(&mut self) {
+        let latest = Instant::now() + self.timing.login;
+        self.asking_until = self.asking_until.map(|until| until.min(latest));
     }
 
     fn link_opened(&mut self, link: Link) {
@@ -326,10 +336,14 @@ impl Driver {
         self.link_ended(link, MachineEvent::LinkLost(link));
     }
 
-    /// Where nothing was asked of the host yet, a link that ends is the end, as with ssh; later it is
-    /// one of many attempts.
     fn link_ended(&mut self, link: Link, event: MachineEvent) {
         self.drop_dead(link, event);
+        self.end_if_first();
+    }
+
+    /// Where nothing was asked of the host yet, a link that ends is the end, as with ssh; later it is
+    /// one of many attempts.
+    fn end_if_first(&mut self) {
         if !self.machine.has_asked() && !self.machine.is_ended() {
             self.abandon(self.last_kind, &self.last_loss.clone());
         }
@@ -405,6 +419,9 @@ impl Driver {
             self.last_loss = String::from("the host did not answer in time");
         }
         self.step(MachineEvent::Timer(timer));
+        if timer == Timer::Handshake {
+            self.end_if_first();
+        }
         let is_repeated = matches!(timer, Timer::Heartbeat) && self.machine.is_attached();
         if is_repeated && !self.timers.is_armed(timer) {
             self.timers.arm(timer, self.timing.heartbeat);

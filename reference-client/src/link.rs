@@ -35,6 +35,8 @@ const FAREWELL: Duration = Duration::from_secs(1);
 pub(crate) enum Report {
     /// The transport is there. Nothing came from the server yet.
     Opened,
+    /// Something came that the server does not begin with: at most once, before it has begun.
+    Heard,
     /// The server has begun to speak, behind this noise.
     Started(Noise),
     /// Frames came.
@@ -225,6 +227,7 @@ enum Ending {
 async fn read(link: Link, mut reader: LinkReader, reports: &Reports, answers: &Answers) -> Ending {
     let mut decoder = Decoder::of_server();
     let mut buffer = BytesMut::with_capacity(READ);
+    let mut is_heard = false;
     loop {
         if buffer.capacity() - buffer.len() < READ / 4 {
             buffer.reserve(READ);
@@ -242,6 +245,9 @@ async fn read(link: Link, mut reader: LinkReader, reports: &Reports, answers: &A
         if decoder.is_started() && !was_started {
             trace::greeted();
             let _ = reports.send((link, Report::Started(decoder.noise().clone()))).await;
+        }
+        if !decoder.is_started() && !std::mem::replace(&mut is_heard, true) {
+            let _ = reports.send((link, Report::Heard)).await;
         }
         if !frames.is_empty() {
             let _ = reports.send((link, Report::Frames(frames))).await;

@@ -51,11 +51,13 @@ pub enum Lane {
 /// How long to wait for what. Time asleep does not count, except for [`Timing::open`].
 #[derive(Clone, Copy, Debug)]
 pub struct Timing {
-    /// From an open link to the server's first word: `ssh` has to log in meanwhile.
+    /// From an open link to the server's answer: `ssh` has to log in meanwhile. Whatever the host sends,
+    /// it gets no more.
     pub login: Duration,
-    /// From the server's first word to its answer.
+    /// From the server's first frame to its answer, within [`Timing::login`].
     pub handshake: Duration,
-    /// For the server's first word where a person may be asked for a password meanwhile.
+    /// From an open link to anything from the host, where `ssh` may ask a person for a password
+    /// meanwhile. From then on, [`Timing::login`] counts.
     pub asking: Duration,
     /// Nothing was sent: a Ping is.
     pub heartbeat: Duration,

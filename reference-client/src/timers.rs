@@ -34,6 +34,12 @@ impl Timers {
         }
     }
 
+    /// Has a timer that runs fire after this time at the latest. It is never put off.
+    pub(crate) fn hasten(&mut self, timer: Timer, after: Duration) {
+        let latest = Instant::now() + after;
+        self.due.entry(timer).and_modify(|due| *due = latest.min(*due));
+    }
+
     /// Waits for the next timer, and takes it out. For ever if none runs.
     pub(crate) async fn next(&mut self) -> Timer {
         let next = self.due.iter().min_by_key(|(_, due)| **due).map(|(timer, due)| (*timer, *due));

@@ -147,12 +147,8 @@ impl Carrier {
         &mut self,
         attempt: Attempt,
     ) -> Result<Option<Result<Carried, LinkError>>, Deserted> {
-        let limit = match attempt {
-            Attempt::First => self.timing.asking,
-            Attempt::Reconnect => self.timing.login,
-        };
-        let connect = Arc::clone(&self.connect);
-        let open = || transport::open(Arc::clone(&connect), attempt, limit);
+        let (connect, timing) = (Arc::clone(&self.connect), self.timing);
+        let open = || transport::open(Arc::clone(&connect), attempt, timing);
         let mut opening = pin!(open());
         loop {
             tokio::select! {

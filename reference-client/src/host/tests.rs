@@ -3,10 +3,12 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::sync::Mutex;
+use std::time::Duration;
 
 use rejoin_protocol::mux::{CLIENT_MAGIC, HOST_MAGIC};
 use rejoin_ssh::{MemoryConnect, MemoryListener, memory};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::time::Instant;
 
 use super::*;
 
@@ -106,7 +108,7 @@ async fn whoever_plans_an_attempt_hears_of_the_next_connection_and_of_no_earlier
 
 /// A host whose next dial is due in an hour, or nearly.
 async fn hopeless() -> (Host, MemoryListener) {
-    let hour = std::time::Duration::from_hours(1);
+    let hour = Duration::from_hours(1);
     let timing = Timing { backoff_start: hour, backoff_cap: hour, ..Timing::default() };
     let (host, mut listener, _) = stage_with(timing);
     // The first one that fails is followed by another at once.
@@ -142,4 +144,20 @@ async fn who_is_there_to_be_asked_does_not_wait_until_a_dial_is_due() {
     let (host, mut listener) = hopeless().await;
     let (link, _far) = tokio::join!(host.connect(Attempt::First), answer(&mut listener));
     assert!(link.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn noise_without_end_ends_a_dial_though_a_person_may_be_asked() {
+    let (host, mut listener, _) = stage();
+    let began = Instant::now();
+    let far = async {
+        let (_reader, mut writer, _guard) = listener.accept().await.unwrap().into_parts();
+        while writer.write_all(b"x").await.is_ok() {
+            assert!(began.elapsed() < Duration::from_hours(1), "the link is kept");
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    };
+    let (link, ()) = tokio::join!(host.connect(Attempt::First), far);
+    assert_eq!(link.unwrap_err().kind, LinkErrorKind::Unreachable);
+    assert!(began.elapsed() <= Timing::default().login + Duration::from_secs(1));
 }

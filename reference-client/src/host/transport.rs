@@ -14,12 +14,13 @@ use rejoin_text::printable_bytes;
 use tokio::io::ReadBuf;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, BufStream, Chain};
 use tokio::sync::watch;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 use tokio_util::compat::{Compat, TokioAsyncReadCompatExt as _};
 use yamux::{Config, Connection, Mode};
 
 use super::silence::Heard;
 use super::stream::Life;
+use crate::options::Timing;
 
 /// How much is read from the link at once, and written to it.
 const READ: usize = 64 * 1024;
@@ -33,16 +34,19 @@ pub(super) struct Carried {
     pub(super) heard: Heard,
 }
 
-/// Opens a link, and returns once the host has said that it carries streams. It has so long for that
-/// from when the link is open: before that, a server program may be put on the host.
+/// Opens a link, and returns once the host has said that it carries streams. The time for that starts
+/// when the link is open: before that, a server program may be put on the host.
 pub(super) async fn open(
     connect: Arc<dyn Connect>,
     attempt: Attempt,
-    limit: Duration,
+    timing: Timing,
 ) -> Result<Carried, LinkError> {
     let (mut reader, mut writer, guard) = connect.connect(attempt).await?.into_parts();
-    let met = timeout(limit, meet(&mut reader, &mut writer)).await;
-    let unread = match met.unwrap_or_else(|_| Err(Some(no_answer()))) {
+    let first = match attempt {
+        Attempt::First => timing.asking,
+        Attempt::Reconnect => timing.login,
+    };
+    let unread = match meet(&mut reader, &mut writer, (first, timing.login)).await {
         Ok(unread) => unread,
         Err(Some(error)) => return Err(error),
         Err(None) => {
@@ -64,15 +68,27 @@ pub(super) async fn open(
 }
 
 /// What came behind the host's magic. Without an error of its own, the link has ended.
+///
+/// The host has the `first` time to say anything, and then `login` at most: `ssh` has logged in, and asks
+/// its user nothing more.
 async fn meet(
     reader: &mut LinkReader,
     writer: &mut LinkWriter,
+    (first, login): (Duration, Duration),
 ) -> Result<Bytes, Option<LinkError>> {
+    let mut deadline = Instant::now() + first;
     // A link that has ended says so when it is read.
-    let _ = writer.write_all(&CLIENT_MAGIC).await;
-    let _ = writer.flush().await;
+    let _ = timeout_at(deadline, say_magic(writer)).await;
     let (mut preamble, mut buffer) = (Preamble::of_host(HOST_MAGIC), BytesMut::new());
-    while reader.read_buf(&mut buffer).await.is_ok_and(|count| count > 0) {
+    let mut is_heard = false;
+    loop {
+        let read = timeout_at(deadline, reader.read_buf(&mut buffer)).await;
+        if !read.map_err(|_| Some(no_answer()))?.is_ok_and(|count| count > 0) {
+            return Err(None);
+        }
+        if !std::mem::replace(&mut is_heard, true) {
+            deadline = deadline.min(Instant::now() + login);
+        }
         match preamble.find(&mut buffer) {
             Ok(true) => {
                 let Noise { skipped, start } = preamble.noise();
@@ -83,7 +99,11 @@ async fn meet(
             Err(_) => return Err(Some(not_a_mux(preamble.noise()))),
         }
     }
-    Err(None)
+}
+
+async fn say_magic(writer: &mut LinkWriter) -> io::Result<()> {
+    writer.write_all(&CLIENT_MAGIC).await?;
+    writer.flush().await
 }
 
 fn no_answer() -> LinkError {
