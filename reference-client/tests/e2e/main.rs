@@ -7,7 +7,9 @@
 //! Needed: openssh-server, procps, tmux, vim, less, git and rsync; for hosts without sshd, dropbear and asyncssh.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
+mod bad_hosts;
 mod counters;
+mod demo;
 mod deploy;
 mod doctor;
 mod dropin;
@@ -20,6 +22,7 @@ mod input;
 mod lane_faults;
 mod life;
 mod login;
+mod order;
 mod other_servers;
 mod output;
 mod reboot;

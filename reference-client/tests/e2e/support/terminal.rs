@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs::{File, OpenOptions};
-use std::io::Read as _;
+use std::io::{Read as _, Write as _};
 use std::path::Path;
 use std::process::Command;
 
@@ -19,6 +19,11 @@ pub(crate) struct Terminal(File);
 impl Terminal {
     /// Runs `rejoin -t` as the process that the terminal belongs to, with a command.
     pub(crate) fn rejoin(host: &Host, command: &str) -> (Self, Client) {
+        Self::rejoin_with(host, &[], command)
+    }
+
+    /// The same with more options.
+    pub(crate) fn rejoin_with(host: &Host, options: &[&str], command: &str) -> (Self, Client) {
         let person =
             openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
         grantpt(&person).unwrap();
@@ -37,17 +42,23 @@ impl Terminal {
         let plan = host.plan().program(Path::new("setsid"));
         // These tests may have been started to ignore hangups.
         let words = ["--ctty", "env", "--default-signal"].map(OsStr::new);
-        let plan = plan.with(words).with([rejoin().as_os_str(), "-t".as_ref()]);
+        let plan = plan.with(words).with([rejoin().as_os_str(), "-t".as_ref()]).with(options);
         (Self(person.into()), plan.change(attach).run(command))
     }
 
-    /// Waits until this is to be seen, and looks at no more.
-    pub(crate) fn until_seen(&mut self, text: &str) {
+    /// Types something.
+    pub(crate) fn write(&mut self, text: &str) {
+        self.0.write_all(text.as_bytes()).expect("the terminal is open");
+    }
+
+    /// Waits until this is to be seen, and returns what was until then.
+    pub(crate) fn until_seen(&mut self, text: &str) -> String {
         let mut seen = String::new();
         while !seen.contains(text) {
             let mut chunk = [0; 256];
             let length = self.0.read(&mut chunk).expect("the terminal is open");
             seen.push_str(&String::from_utf8_lossy(&chunk[..length]));
         }
+        seen
     }
 }
