@@ -331,7 +331,7 @@ async fn an_agent_that_takes_its_time_is_waited_for_but_not_as_one_that_asks_its
     let slow = format!("IdentityAgent={}", agent.socket.display());
     let connector = lane.configured("exec cat", &["-o", &slow]);
     lane.learn(&connector).await;
-    agent.set_delay(Duration::from_millis(100));
+    agent.set_delay(Duration::from_millis(20));
     echo(&connector).await.say(b"in time").await;
     let before = lane.logged_since(0).await.len();
     agent.set_delay(Duration::from_secs(5));

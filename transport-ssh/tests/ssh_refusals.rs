@@ -7,7 +7,7 @@ mod common;
 use std::fs;
 use std::io::Read as _;
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use common::{connect, in_time, ssh, ssh_at, sshd, why_it_ends};
 use rejoin_ssh::needs;
@@ -73,10 +73,9 @@ async fn a_silent_host_is_given_up_in_the_time_that_is_set() {
     let relay = Relay::start(sshd.addr()).await.unwrap();
     relay.silence();
     let connector = ssh_at(&sshd, relay.addr().port(), "true");
-    let started = Instant::now();
     let connector = connector.connect_timeout(Duration::from_secs(1));
-    refused(&connector, LinkErrorKind::Unreachable).await;
-    assert!(started.elapsed() < Duration::from_secs(8), "{:?}", started.elapsed());
+    let error = refused(&connector, LinkErrorKind::Unreachable).await;
+    assert!(error.message.contains("timed out"), "{error}");
 }
 
 #[tokio::test]

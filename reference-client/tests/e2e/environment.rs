@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use rejoin_ssh::testing::{Signal, make_program};
 
 use crate::life::assert_one_line;
-use crate::support::{Client, Host, is_alive, kill, rejoin_server, until, within};
+use crate::support::{Client, Host, is_alive, kill, rejoin_server, until};
 
 /// Answers every line with its pid.
 pub(crate) const ECHO: &str = "echo $$; while read line; do echo \"$$ $line\"; done";
@@ -142,7 +142,10 @@ fn a_client_that_was_asleep_is_back_soon_after_it_wakes() {
     until("it slept for a while", || asleep.elapsed() > Duration::from_secs(4));
     host.relay().refuse(false);
     client.signal(Signal::CONT);
-    within(Duration::from_secs(5), "it is attached again", || client.count("attached") == 2);
+    client.nth_event("attached", 2);
+    let attempts = client.events_named("reconnecting");
+    let delays: Vec<_> = attempts.iter().map(|attempt| &attempt["delay_millis"]).collect();
+    assert_eq!(delays, [0], "it tries at once");
     assert_answers(&mut client, 2);
     assert_eq!(client.finish().0, 0);
 }

@@ -2,13 +2,12 @@
 //! process went wrong once, and left its user in front of a spinner for hours.
 
 use std::fs;
-use std::time::Duration;
 
 use rejoin_protocol::Reason;
 use rejoin_ssh::testing::Signal;
 
 use crate::life::assert_one_line;
-use crate::support::{Client, Host, Raw, Wishes, is_alive, kill, until, within};
+use crate::support::{Client, Host, Raw, Wishes, is_alive, kill, until};
 
 /// Leaves a mark for every process that is started.
 const MARKED: &str = "echo started >> ~/starts; echo $$; cat";
@@ -172,7 +171,7 @@ fn cut_once_after(host: &Host, bytes: u64) {
     } else {
         assert_eq!((status, &output[..]), (255, &b""[..]), "cut after {bytes}: {story:?}");
         assert_one_line(&client, "");
-        within(Duration::from_secs(5), "nothing runs", || host.sessions().is_empty());
+        until("nothing runs", || host.sessions().is_empty());
         assert!(starts(host) <= 1, "cut after {bytes}: {story:?}");
     }
     until("the connection is over", || host.relay().counts().ended == host.relay().connections());
