@@ -10,6 +10,7 @@ use tokio::sync::mpsc;
 use super::output::Sink;
 use super::quote::shown;
 use super::screen::Screen;
+use super::setting::Volume;
 use super::status::{self, Place};
 use super::{terminal, words};
 
@@ -41,8 +42,8 @@ pub(crate) struct Style {
     pub(crate) has_status: bool,
     /// Whether it may be in reverse video.
     pub(crate) has_color: bool,
-    /// Whether a line says that a fresh process follows.
-    pub(crate) has_notices: bool,
+    /// How much is said.
+    pub(crate) volume: Volume,
 }
 
 /// What the main task has to know.
@@ -137,7 +138,7 @@ impl Painter {
     /// Everything of the old program is written, and nothing of the fresh one.
     async fn replaced(&mut self, Replaced { reason, unacked_input_bytes, .. }: &Replaced) {
         self.undo().await;
-        if self.style.has_notices {
+        if self.style.volume >= Volume::Unread {
             let words = words::replaced(reason, *unacked_input_bytes);
             self.line(&format!("rejoin: {words}")).await;
         }

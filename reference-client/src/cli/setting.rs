@@ -95,7 +95,7 @@ impl Setting {
             is_screen,
             has_status: is_screen && can_draw && volume > Volume::Quiet,
             has_color: std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),
-            has_notices: volume >= Volume::Unread,
+            volume,
         };
         Ok(Self {
             destination: destination.to_string_lossy().into_owned(),

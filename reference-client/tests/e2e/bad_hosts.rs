@@ -7,7 +7,7 @@ use crate::support::Host;
 
 /// Bytes as `printf` takes them.
 fn octal(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("\\{byte:03o}")).collect()
+    bytes.iter().fold(String::new(), |text, byte| format!("{text}\\{byte:03o}"))
 }
 
 #[test]

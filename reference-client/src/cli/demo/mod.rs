@@ -23,8 +23,8 @@ struct Failure {
 }
 
 impl Failure {
-    fn of(error: impl ToString) -> Self {
-        Self { status: 1, message: error.to_string() }
+    fn of(message: String) -> Self {
+        Self { status: 1, message }
     }
 }
 
@@ -41,13 +41,17 @@ pub(crate) fn run() -> ExitCode {
 }
 
 fn set_up(stage: &mut Stage) -> Result<(), Failure> {
-    let house = House::new()
-        .map_err(|error| Failure::of(format_args!("cannot make a temporary folder: {error}")))?;
-    // Dropped before the house: when that ends the servers, nothing starts another one.
+    // Dropped after the runtime: when it ends the servers, nothing starts another one.
+    let house;
     let built = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = built.map_err(Failure::of)?;
+    let runtime = built.map_err(|error| Failure::of(error.to_string()))?;
+    let entered = runtime.enter();
+    // From here on, no signal ends the demo before it has cleaned up.
+    let mut signals = Signals::listen().map_err(|error| Failure::of(error.to_string()))?;
+    drop(entered);
+    house = House::new()
+        .map_err(|error| Failure::of(format!("cannot make a temporary folder: {error}")))?;
     runtime.block_on(async {
-        let mut signals = Signals::listen().map_err(Failure::of)?;
         tokio::select! {
             played = play(stage, &house) => played.map_err(Failure::of),
             failure = stopped(&mut signals) => Err(failure),
@@ -69,7 +73,7 @@ async fn stopped(signals: &mut Signals) -> Failure {
             Told::End(number) => number,
             Told::Resized | Told::Continued => continue,
         };
-        let status = number.saturating_add(128);
-        return Failure { status, message: String::from("stopped by a signal") };
+        let message = format!("stopped by signal {number}");
+        return Failure { status: number.saturating_add(128), message };
     }
 }
