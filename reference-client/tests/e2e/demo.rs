@@ -9,7 +9,7 @@ use std::process::{Child, Command, Stdio};
 use rejoin_ssh::testing::Signal;
 use tempfile::TempDir;
 
-use crate::support::{command_lines, kill, rejoin, until, until_some};
+use crate::support::{command_lines, kill, processes, rejoin, until, until_some};
 
 /// A demo that runs, with a folder for temporary files of its own.
 struct Demo {
@@ -55,6 +55,14 @@ impl Demo {
         entries.next().expect("the demo has a folder").unwrap().path()
     }
 
+    /// The server of its process.
+    fn server(&self) -> i32 {
+        let registry = self.folder().join("sessions");
+        let serves = format!("serve --registry {}", registry.display());
+        let mut servers = processes().into_iter().filter(|found| found.command.contains(&serves));
+        servers.next().expect("a server runs").pid
+    }
+
     /// Waits for its end, and returns its status: 128 + n after signal n.
     fn status(&mut self) -> i32 {
         let status = self.child.wait().unwrap();
@@ -98,7 +106,9 @@ fn the_demo_succeeds_and_leaves_nothing_behind() {
 #[test]
 fn a_demo_that_fails_leaves_nothing_behind() {
     let mut demo = Demo::start();
-    kill(demo.process(), Signal::KILL);
+    demo.process();
+    // The demo expects that later; a fresh server is there when it notices.
+    kill(demo.server(), Signal::KILL);
     assert_eq!(demo.status(), 1, "{}", demo.written("out"));
     assert!(demo.written("err").starts_with("rejoin demo: "), "{}", demo.written("err"));
     demo.has_left_nothing();

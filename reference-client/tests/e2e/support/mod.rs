@@ -15,7 +15,7 @@ mod wait;
 pub(crate) use client::{Client, Plan};
 pub(crate) use host::Host;
 pub(crate) use judge::judge;
-pub(crate) use processes::{command_lines, is_alive, kill, memory};
+pub(crate) use processes::{command_lines, is_alive, kill, memory, processes};
 pub(crate) use programs::{needed, next_version, rejoin, rejoin_server, stripped};
 pub(crate) use raw::{Raw, Wishes, frame_bytes};
 pub(crate) use sharing::{Sharing, Talk};
