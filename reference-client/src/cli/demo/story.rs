@@ -25,7 +25,7 @@ const OUTAGES: [Duration; 4] = [
     Duration::from_millis(700),
 ];
 /// How much comes between two cuts, at most.
-const BETWEEN: u64 = 1500;
+const BETWEEN: u64 = 900;
 /// How long nothing may happen before the demo counts as failed.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// How long a process stays, and its server, if the demo is killed and cannot end them.
@@ -116,11 +116,10 @@ impl<'a> Story<'a> {
             self.stage.title("2. The connection is cut, anywhere, again and again");
         }
         let bytes = 200 + getrandom::u64().map_err(|error| error.to_string())? % BETWEEN;
-        let gate = self.gate;
-        self.read_while(gate.cut_after(bytes)).await?;
+        let place = self.cut_within(bytes).await?;
         self.read_while(tokio::time::sleep(outage)).await?;
         let before = self.transcript.lines();
-        self.stage.blow(format_args!("after line {before}, {bytes} bytes into the link"));
+        self.stage.blow(format_args!("after line {before}, {place}"));
         let millis = self.return_of_link(How::Resumed).await?;
         let missed = self.catch_up().await?.saturating_sub(before);
         if !is_alive(pid) {
@@ -133,6 +132,21 @@ impl<'a> Story<'a> {
             outage.as_millis()
         ));
         Ok(())
+    }
+
+    /// Cuts the link after so many bytes, or when the process has counted to its end: then nothing more
+    /// comes that could be cut. Says where that was.
+    async fn cut_within(&mut self, bytes: u64) -> Result<String, String> {
+        let gate = self.gate;
+        let mut cut = std::pin::pin!(gate.cut_after(bytes));
+        while self.transcript.lines() < script::LINES {
+            tokio::select! {
+                () = &mut cut => return Ok(format!("{bytes} bytes into the link")),
+                read = self.read() => read?,
+            }
+        }
+        gate.cut();
+        Ok(String::from("while the process waits"))
     }
 
     async fn return_of_link(&mut self, how: How) -> Result<u128, String> {
@@ -283,9 +297,11 @@ impl<'a> Story<'a> {
         }
     }
 
-    /// Reads what came at once, and says up to which line that was.
+    /// Reads what came at once, if anything is to come, and says up to which line that was.
     async fn catch_up(&mut self) -> Result<u64, String> {
-        self.read().await?;
+        if self.transcript.lines() < script::LINES {
+            self.read().await?;
+        }
         while let Ok(read) = timeout(Duration::from_millis(5), self.read()).await {
             read?;
         }
