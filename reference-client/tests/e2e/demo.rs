@@ -58,8 +58,8 @@ impl Demo {
     /// The server of its process.
     fn server(&self) -> i32 {
         let registry = self.folder().join("sessions");
-        let serves = format!("serve --registry {}", registry.display());
-        let mut servers = processes().into_iter().filter(|found| found.command.contains(&serves));
+        let wanted = format!("serve --registry {}", registry.display());
+        let mut servers = processes().into_iter().filter(|found| found.command.contains(&wanted));
         servers.next().expect("a server runs").pid
     }
 
