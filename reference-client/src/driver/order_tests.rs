@@ -59,7 +59,7 @@ impl Stage {
         far.say(b"", Frame::Refused(Refused { attach, reason, counters })).await;
         let fresh = Welcome {
             incarnation: Incarnation(1),
-            ..welcome(attach.next(), Version::CURRENT, How::Opened)
+            ..welcome(attach.next().unwrap(), Version::CURRENT, How::Opened)
         };
         far.say(b"", Frame::Welcome(fresh)).await;
         self.until(|driver| driver.machine.is_attached()).await;
