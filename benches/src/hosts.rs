@@ -151,7 +151,7 @@ impl MemoryHost {
             match effect {
                 Effect::Send(_, frame) => queue.push(&frame).map_err(io::Error::other)?,
                 Effect::Start { .. } => self.start(queue)?,
-                Effect::EndProcess => self.step(Event::Ended, queue)?,
+                Effect::EndProcess(_) => self.step(Event::Ended(0), queue)?,
                 _ => {}
             }
         }

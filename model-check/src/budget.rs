@@ -9,6 +9,8 @@ pub enum Chance {
     Output,
     /// A process ends by itself.
     Exit,
+    /// A process starts something that leaves it, as daemons do.
+    Daemon,
     /// A link is reset.
     Cut,
     /// A link falls silent: nothing arrives any more, and nobody is told.

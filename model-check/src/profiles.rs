@@ -148,6 +148,20 @@ pub const CI: &[Profile] = &[
         ..base("forgetful", "a host that has used every incarnation that it is asked for")
     },
     Profile {
+        roles: CLOSED,
+        budget: Budget::of(&[
+            (C::Daemon, 1),
+            (C::Exit, 1),
+            (C::Cut, 1),
+            (C::Close, 1),
+            (C::Join, 1),
+            (C::ServerKill, 1),
+            (C::Retention, 1),
+            (C::Sweep, 1),
+        ]),
+        ..base("daemons", "a process that leaves a daemon behind, and who may end that")
+    },
+    Profile {
         budget: Budget::of(&[
             (C::Input, 1),
             (C::Cut, 2),
@@ -351,6 +365,17 @@ pub const HUNTS: &[Profile] = &[
     Profile {
         is_forgetful: true,
         ..base("hunt-forgetful", "a host that has used every incarnation that it is asked for")
+    },
+    Profile {
+        roles: CLOSED,
+        budget: Budget::of(&[
+            (C::Daemon, 1),
+            (C::Exit, 1),
+            (C::Cut, 1),
+            (C::Join, 1),
+            (C::ServerKill, 1),
+        ]),
+        ..base("hunt-daemons", "a daemon that outlives its process")
     },
     Profile {
         roles: RIVALS,

@@ -20,7 +20,7 @@ pub fn frame(frame: &Frame) -> String {
         Frame::Superseded { by, .. } => format!("Superseded by tenure {by}"),
         Frame::Detach => "Detach".to_owned(),
         Frame::Close => "Close".to_owned(),
-        Frame::Closed { attach } => format!("Closed attach={attach}"),
+        Frame::Closed { attach, ended } => format!("Closed attach={attach} ended={ended}"),
         Frame::Bye(bye) => format!("Bye {bye:?}"),
     }
 }
@@ -46,7 +46,9 @@ fn hello(hello: &Hello) -> String {
             None => format!("Claim from whoever has it, output {from:?}"),
         },
         Wish::Unreadable => "what cannot be read".to_owned(),
-        Wish::Close { incarnation } => format!("Close incarnation={incarnation}"),
+        Wish::Close { incarnation, scope } => {
+            format!("Close incarnation={incarnation} scope={scope:?}")
+        }
     };
     let who = hello.instance.as_bytes()[0];
     let (party, generation) = (who >> 2 & 3, who & 3);
@@ -137,7 +139,7 @@ pub fn notice(notice: &Notice) -> String {
         Notice::Exited { status, unacknowledged_input } => {
             format!("exited: {status:?}, input never taken: {unacknowledged_input}")
         }
-        Notice::Closed => "closed".to_owned(),
+        Notice::Closed { ended } => format!("closed, {ended} processes ended"),
         Notice::GaveUp(patience) => format!("gave up: {patience:?}"),
     }
 }

@@ -37,6 +37,8 @@ twists! {
     SocketUnlinked = 7, "a socket that refuses is taken for a dead server's, and removed";
     NoInodeCheck = 7, "the lock is taken for the session's though its file was replaced";
     NoReap = 7, "leftovers are not reaped before a server starts";
+    DaemonsReaped = 9, "whoever reaps ends what has left its process, too";
+    CloseSparesDaemons = 7, "where no server lives, closing the session spares what has left its process";
     ReapByEpoch = 7, "only what the record names is reaped";
     LateStart = 5, "an attach starts a server after its own deadline";
     AnswerUnderLock = 15, "an attach answers while it holds the lock";

@@ -40,6 +40,7 @@ witnesses! {
     Resumed => "a session is resumed",
     Replaced => "a process is replaced",
     Reaped => "a leftover is reaped",
+    DaemonEnded => "a daemon is ended with its session",
     Folded => "a dead server's record is folded into the tombstone",
     Swept => "a tombstone is swept",
     LockReplaced => "a lock turns out not to be the session's any more",

@@ -302,7 +302,7 @@ fn a_second_start_of_an_incarnation_is_found() {
 #[test]
 fn an_ending_without_a_word_is_found() {
     let mut recordings = whole();
-    let is_closed = |effect: &Effect| matches!(effect, Effect::Tell(Notice::Closed));
+    let is_closed = |effect: &Effect| matches!(effect, Effect::Tell(Notice::Closed { .. }));
     let (effects, at) = find(&mut recordings, is_closed);
     effects.remove(at);
     assert_broken(&recordings, Property::EndingIsTold);

@@ -127,7 +127,7 @@ fn encode_with(frame: &Frame, heads: &mut BytesMut) -> Result<Encoded, FrameErro
         Frame::Superseded { by, name } => finish(kind::SUPERSEDED, &(by, name), none(), heads),
         Frame::Detach => finish(kind::DETACH, &(), none(), heads),
         Frame::Close => finish(kind::CLOSE, &(), none(), heads),
-        Frame::Closed { attach } => finish(kind::CLOSED, attach, none(), heads),
+        Frame::Closed { attach, ended } => finish(kind::CLOSED, &(attach, ended), none(), heads),
         Frame::Bye(bye) => finish(kind::BYE, bye, none(), heads),
     }
 }
@@ -281,7 +281,10 @@ fn decode_body(kind: u8, body: &Bytes) -> Result<Option<Frame>, FrameError> {
         }
         kind::DETACH => whole::<()>(kind, body).map(|()| Frame::Detach)?,
         kind::CLOSE => whole::<()>(kind, body).map(|()| Frame::Close)?,
-        kind::CLOSED => Frame::Closed { attach: whole(kind, body)? },
+        kind::CLOSED => {
+            let (attach, ended) = whole(kind, body)?;
+            Frame::Closed { attach, ended }
+        }
         kind::BYE => Frame::Bye(whole::<Bye>(kind, body)?),
         _ if kind & IGNORABLE != 0 => return Ok(None),
         _ => return Err(FrameError::UnknownKind(kind)),

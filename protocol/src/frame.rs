@@ -62,6 +62,8 @@ pub enum Frame {
     Closed {
         /// The attach that this answers.
         attach: AttachNumber,
+        /// How many processes were ended for it.
+        ended: u32,
     },
     /// Both: why the sender closes this link. The session goes on.
     Bye(Bye),
@@ -132,9 +134,20 @@ pub enum Wish {
     Close {
         /// No Open of this incarnation or a lower one may start anything afterwards.
         incarnation: Incarnation,
+        /// What is ended.
+        scope: Scope,
     },
     /// What a later version made of it. Its Hello is answered with Incompatible; it cannot be sent.
     Unreadable,
+}
+
+/// What a Close ends (SPEC section 11.5).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+pub enum Scope {
+    /// The process, and everything else that carries the session's mark.
+    Session,
+    /// What is left of a process that has ended by itself. What has left it, as a daemon does, goes on.
+    Process,
 }
 
 /// Where a claimant's output starts.

@@ -155,6 +155,10 @@ mutants! {
     CloseOfTheLivingForgetsTheIncarnation "close-of-the-living-forgets-the-incarnation" breaks 5;
     /// Server: a takeover beyond the last tenure keeps that tenure.
     TenureSaturates "tenure-saturates" breaks 11;
+    /// Server: the end of the process ends its daemons, too.
+    ExitEndsAll "exit-ends-all" breaks 9;
+    /// Client: after the process has ended by itself, a repeated Close ends its daemons.
+    CloseAfterExitEndsAll "close-after-exit-ends-all" breaks 9;
     /// Server: a silent link stays attached.
     ServerSilenceIgnored "server-silence-ignored" breaks 15;
     /// Server: an Open that names another host is served.

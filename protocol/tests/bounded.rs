@@ -106,7 +106,7 @@ fn a_text_as_long_as_its_frame_is_held_once() {
     let digits =
         [long & 0x7f | 0x80, long >> 7 & 0x7f | 0x80, long >> 14 & 0x7f | 0x80, long >> 21];
     let digits = digits.map(|digit| u8::try_from(digit).unwrap());
-    let body = [&[1][..], &[0; 32], &digits, &vec![b'n'; long], &[1, 0, 3, 0]].concat();
+    let body = [&[1][..], &[0; 32], &digits, &vec![b'n'; long], &[1, 0, 3, 0, 0]].concat();
     let length = u32::try_from(body.len() + 1).unwrap();
     let frame = [&length.to_be_bytes()[..], &[0x02], &body].concat();
     let (mut decoder, mut buffer) = (started(), BytesMut::from(&frame[..]));

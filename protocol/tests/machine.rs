@@ -7,11 +7,11 @@ use common::{
     BOB, EPOCH, HOST, OTHER_EPOCH, OTHER_HOST, ack, exit, holder, input, item, output, refused,
 };
 use rejoin_protocol::client::{Effect, Event, Loss, MAX_REPLACEMENTS, Notice, OnLoss, Patience};
-use rejoin_protocol::frame::{From, How, Refused, Wish};
-use rejoin_protocol::reason::{Counters, SpawnError, SpawnErrorKind};
+use rejoin_protocol::frame::{From, How, Scope, Wish};
+use rejoin_protocol::reason::{SpawnError, SpawnErrorKind};
 use rejoin_protocol::{
-    AttachNumber, Client, ClientName, Counter, Frame, HostId, Incarnation, Item, Link, Reason, Seq,
-    Signal, Tenure, Timer,
+    AttachNumber, Client, ClientName, Frame, HostId, Incarnation, Item, Link, Reason, Seq, Signal,
+    Tenure, Timer,
 };
 
 /// What payloads leave free of the tests' window for signals and sizes.
@@ -135,8 +135,8 @@ fn an_exit_is_told_once_it_was_taken_and_then_the_session_is_closed() {
         Notice::Exited { status: rejoin_protocol::ExitStatus::Code(3), unacknowledged_input: 11 };
     assert_eq!(told(&taken), [exited]);
     assert_eq!(sent_by_client(&taken, drive.link), [ack(1), Frame::Close]);
-    let closed = drive.frame(Frame::Closed { attach: AttachNumber(1) });
-    assert_eq!(told(&closed), [Notice::Closed]);
+    let closed = drive.frame(Frame::Closed { attach: AttachNumber(1), ended: 0 });
+    assert_eq!(told(&closed), [Notice::Closed { ended: 0 }]);
     assert!(drive.client.is_ended());
 }
 
@@ -162,14 +162,14 @@ fn close_is_repeated_until_closed() {
         drive.dial();
         let greeted = drive.greet();
         let frames = sent_by_client(&greeted, drive.link);
-        assert!(matches!(wish(&frames), Wish::Close { incarnation: Incarnation(0) }));
+        assert!(matches!(wish(&frames), Wish::Close { incarnation: Incarnation(0), .. }));
         assert_eq!(drive.attach_number(), attempt);
         drive.cut();
     }
     drive.dial();
     drive.greet();
-    let closed = drive.frame(Frame::Closed { attach: AttachNumber(5) });
-    assert_eq!(told(&closed), [Notice::Closed]);
+    let closed = drive.frame(Frame::Closed { attach: AttachNumber(5), ended: 0 });
+    assert_eq!(told(&closed), [Notice::Closed { ended: 0 }]);
 }
 
 #[test]
@@ -187,7 +187,7 @@ fn a_close_without_an_answer_is_given_up_and_told() {
 #[test]
 fn closing_before_anything_was_asked_for_ends_at_once() {
     let mut drive = ClientDrive::open(OnLoss::Fail);
-    assert_eq!(told(&drive.step(Event::Close)), [Notice::Closed]);
+    assert_eq!(told(&drive.step(Event::Close)), [Notice::Closed { ended: 0 }]);
     assert!(drive.client.is_ended());
 }
 
@@ -495,89 +495,6 @@ fn an_open_joins_another_process_that_lives_after_all() {
     assert_eq!(frames, [item(1, input("new"))], "what has an unknown fate is not sent again");
 }
 
-/// The answer of a host that has used up the last incarnation.
-fn gone_with(attach: u64, used: u64, tenure: u64) -> Frame {
-    let used = Some(Incarnation(used));
-    let counters = Counters { used, tenure: Tenure(tenure), epoch: None };
-    Frame::Refused(Refused { attach: AttachNumber(attach), reason: Reason::ProcessGone, counters })
-}
-
-fn lost_because(effects: &[Effect]) -> Option<(Reason, u8)> {
-    match &told(effects)[..] {
-        [Notice::Lost { reason, replacements, .. }] => Some((reason.clone(), *replacements)),
-        _ => None,
-    }
-}
-
-#[test]
-fn a_process_after_the_last_incarnation_is_lost_and_not_replaced() {
-    let mut drive = ClientDrive::open(OnLoss::Respawn).attached();
-    drive.cut();
-    drive.dial();
-    drive.greet();
-    let effects = drive.frame(gone_with(2, u64::MAX, 0));
-    assert_eq!(lost_because(&effects), Some((Reason::Exhausted(Counter::Incarnation), 0)));
-    assert!(drive.client.is_ended());
-}
-
-#[test]
-fn a_claimant_after_the_last_tenure_does_not_open() {
-    let mut drive = ClientDrive::claim(BOB, None, From::FirstHeld);
-    drive.dial();
-    drive.greet();
-    let effects = drive.frame(gone_with(1, 0, u64::MAX));
-    assert_eq!(lost_because(&effects), Some((Reason::Exhausted(Counter::Tenure), 0)));
-}
-
-#[test]
-fn the_first_lost_process_is_replaced_at_once_and_the_next_ones_after_the_back_off() {
-    let mut drive = ClientDrive::open(OnLoss::Respawn).attached();
-    drive.cut();
-    drive.dial();
-    drive.greet();
-    let effects = drive.frame(refused(2, Reason::ProcessGone));
-    assert!(matches!(wish(&sent_by_client(&effects, drive.link)), Wish::Open { .. }));
-    let effects = drive.frame(refused(3, Reason::ProcessGone));
-    assert_eq!(sent_by_client(&effects, drive.link), [], "not on the same link");
-    assert!(effects.contains(&Effect::Close(drive.link)));
-    assert!(effects.contains(&Effect::Arm(Timer::Reconnect)));
-}
-
-#[test]
-fn a_host_that_loses_every_process_is_given_up_after_a_few() {
-    let mut drive = ClientDrive::open(OnLoss::Respawn).attached();
-    for replaced in 0..MAX_REPLACEMENTS {
-        lose(&mut drive);
-        assert_eq!(drive.client.replacements(), replaced + 1);
-        drive.welcome_again();
-    }
-    drive.cut();
-    drive.dial();
-    drive.greet();
-    let effects = drive.frame(refused(drive.attach_number(), Reason::ProcessGone));
-    assert_eq!(lost_because(&effects), Some((Reason::ProcessGone, MAX_REPLACEMENTS)));
-}
-
-#[test]
-fn a_replacement_that_stays_attached_begins_the_count_anew() {
-    let mut drive = ClientDrive::open(OnLoss::Respawn).attached();
-    lose(&mut drive);
-    let effects = drive.welcome_again();
-    assert!(effects.contains(&Effect::Arm(Timer::Stable)));
-    drive.step(Event::Timer(Timer::Stable));
-    assert_eq!(drive.client.replacements(), 0);
-    assert!(drive.cut().iter().all(|effect| *effect != Effect::Disarm(Timer::Stable)));
-}
-
-/// The process is gone when the client comes back.
-fn lose(drive: &mut ClientDrive) {
-    drive.cut();
-    drive.dial();
-    drive.greet();
-    let effects = drive.frame(refused(drive.attach_number(), Reason::ProcessGone));
-    assert!(matches!(told(&effects)[..], [Notice::Replaced { .. }]), "{effects:?}");
-}
-
 #[test]
 fn input_that_is_longer_than_an_item_may_be_is_returned() {
     let mut drive = ClientDrive::open(OnLoss::Fail).attached();
@@ -585,4 +502,23 @@ fn input_that_is_longer_than_an_item_may_be_is_returned() {
     assert!(!drive.input(longest.clone()).contains(&Effect::Return(longest)));
     let longer = Item::Input(vec![0; Item::MAX_PAYLOAD + 1].into());
     assert_eq!(drive.input(longer.clone()), [Effect::Return(longer)]);
+}
+
+#[test]
+fn a_close_that_is_repeated_after_the_exit_ends_no_daemon() {
+    let scope = |drive: &ClientDrive| match drive.hello.as_ref().map(|hello| &hello.wish) {
+        Some(Wish::Close { scope, .. }) => Some(*scope),
+        _ => None,
+    };
+    let mut ended = ClientDrive::open(OnLoss::Fail).attached();
+    ended.frame(item(0, exit(0)));
+    ended.step(Event::Taken(Seq(1)));
+    let mut closed = ClientDrive::open(OnLoss::Fail).attached();
+    closed.step(Event::Close);
+    for (mut drive, expected) in [(ended, Scope::Process), (closed, Scope::Session)] {
+        drive.cut();
+        drive.dial();
+        drive.greet();
+        assert_eq!(scope(&drive), Some(expected));
+    }
 }

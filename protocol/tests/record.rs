@@ -93,7 +93,7 @@ fn states_events_and_effects_come_back_as_they_were() {
     step(Event::LinkLost(Link(1)));
     serve(server::Event::LinkLost(Link(9)));
     serve(server::Event::Timer(Timer::Retention));
-    serve(server::Event::Ended);
+    serve(server::Event::Ended(0));
     step(Event::Detach);
 }
 

@@ -7,9 +7,9 @@ use common::{
     ALICE, BOB, EPOCH, OTHER_HOST, ack, close, hello, holder, input, item, open, output, resume,
 };
 use rejoin_protocol::error::{Divergence, Misbehaviour};
-use rejoin_protocol::frame::{Bye, From, How, Refused, Wish};
+use rejoin_protocol::frame::{Bye, From, How, Refused, Scope, Wish};
 use rejoin_protocol::reason::{SpawnError, SpawnErrorKind};
-use rejoin_protocol::server::{Effect, Event, Past};
+use rejoin_protocol::server::{Effect, Event, Extent, Past};
 use rejoin_protocol::{
     AttachNumber, ClientName, Counter, ExitStatus, Frame, Incarnation, Item, Link, Reason, Seq,
     Tenure, Timer,
@@ -229,11 +229,11 @@ fn a_cut_during_the_exit_delivers_it_again_and_its_ack_ends_the_session() {
     let effects = drive.hello(2, 2, resume(EPOCH, 0));
     let status = Item::Exit(ExitStatus::Code(3));
     assert_eq!(sent_by_server(&effects, 2)[1..], [item(0, status)]);
-    assert!(drive.frame(2, ack(1)).contains(&Effect::EndProcess));
+    assert!(drive.frame(2, ack(1)).contains(&Effect::EndProcess(Extent::HangUp)));
     drive.frame(2, Frame::Close);
-    let effects = drive.step(Event::Ended);
+    let effects = drive.step(Event::Ended(0));
     assert_eq!(effects[0], Effect::Bury(past(0, 0)), "before anything is answered");
-    assert_eq!(sent_by_server(&effects, 2), [Frame::Closed { attach: AttachNumber(2) }]);
+    assert_eq!(sent_by_server(&effects, 2), [Frame::Closed { attach: AttachNumber(2), ended: 0 }]);
     assert_eq!(effects.last(), Some(&Effect::Stop));
 }
 
@@ -244,7 +244,7 @@ fn retention_ends_a_detached_process_only() {
     let effects = drive.step(Event::LinkLost(Link(1)));
     assert!(effects.contains(&Effect::Arm(Timer::Retention)));
     let effects = drive.step(Event::Timer(Timer::Retention));
-    assert!(effects.contains(&Effect::EndProcess));
+    assert!(effects.contains(&Effect::EndProcess(Extent::Session)));
 }
 
 #[test]
@@ -260,16 +260,16 @@ fn a_close_of_what_is_absent_uses_up_its_incarnation() {
     let mut drive = ServerDrive::absent(Past::default());
     let effects = drive.hello(1, 2, close(0));
     assert_eq!(effects[0], Effect::Bury(past(0, 0)));
-    assert_eq!(sent_by_server(&effects, 1), [Frame::Closed { attach: AttachNumber(2) }]);
+    assert_eq!(sent_by_server(&effects, 1), [Frame::Closed { attach: AttachNumber(2), ended: 0 }]);
     assert_eq!(reason(&drive.hello(2, 1, open(0)), 2), Some(Reason::ProcessGone));
 }
 
 #[test]
 fn a_displaced_server_ends_its_process_and_buries_and_closes_nothing() {
     let mut drive = ServerDrive::attached();
-    assert!(drive.step(Event::Displaced).contains(&Effect::EndProcess));
+    assert!(drive.step(Event::Displaced).contains(&Effect::EndProcess(Extent::Descendants)));
     drive.frame(2, hello(ALICE, 9, 0, close(0)));
-    let effects = drive.step(Event::Ended);
+    let effects = drive.step(Event::Ended(0));
     assert_eq!(effects, [Effect::Close(Link(2)), Effect::Stop]);
 }
 
@@ -289,12 +289,12 @@ fn whoever_closes_anothers_session_supersedes_its_holder() {
     let [Frame::Superseded { by: Tenure(1), .. }] = sent_by_server(&effects, 1)[..] else {
         panic!("{effects:?}")
     };
-    let effects = drive.step(Event::Ended);
+    let effects = drive.step(Event::Ended(0));
     let Some(Effect::Bury(past)) = effects.first() else { panic!("{effects:?}") };
     let mut absent = ServerDrive::absent(past.clone());
     assert!(matches!(reason(&absent.hello(3, 9, open(1)), 3), Some(Reason::Superseded { .. })));
     let effects = absent.frame(4, hello(BOB, 2, 0, close(0)));
-    assert_eq!(sent_by_server(&effects, 4), [Frame::Closed { attach: AttachNumber(2) }]);
+    assert_eq!(sent_by_server(&effects, 4), [Frame::Closed { attach: AttachNumber(2), ended: 0 }]);
 }
 
 #[test]
@@ -342,7 +342,7 @@ fn a_starting_server_takes_nothing_but_opens_for_the_process_that_it_starts() {
 fn a_close_uses_up_the_incarnation_that_it_names_also_where_an_earlier_one_lives() {
     let mut drive = ServerDrive::attached();
     drive.hello(2, 2, close(1));
-    let effects = drive.step(Event::Ended);
+    let effects = drive.step(Event::Ended(0));
     assert_eq!(effects[0], Effect::Bury(past(1, 0)));
     let mut absent = ServerDrive::absent(past(1, 0));
     assert_eq!(reason(&absent.hello(3, 3, open(1)), 3), Some(Reason::ProcessGone));
@@ -353,7 +353,7 @@ fn a_close_that_comes_while_the_process_is_ended_uses_up_its_incarnation_too() {
     let mut drive = ServerDrive::attached();
     drive.frame(1, Frame::Close);
     drive.hello(2, 2, close(7));
-    assert_eq!(drive.step(Event::Ended)[0], Effect::Bury(past(7, 0)));
+    assert_eq!(drive.step(Event::Ended(0))[0], Effect::Bury(past(7, 0)));
 }
 
 #[test]
@@ -380,5 +380,57 @@ fn a_claimant_that_names_the_last_tenure_takes_nothing() {
 fn a_session_that_another_closes_at_the_last_tenure_starts_nothing_any_more() {
     let mut drive = ServerDrive::attached();
     drive.frame(2, hello(BOB, 1, u64::MAX, close(0)));
-    assert_eq!(drive.step(Event::Ended)[0], Effect::Bury(past(u64::MAX, u64::MAX)));
+    assert_eq!(drive.step(Event::Ended(0))[0], Effect::Bury(past(u64::MAX, u64::MAX)));
+}
+
+/// What a step ends.
+fn extent(effects: &[Effect]) -> Option<Extent> {
+    effects.iter().find_map(|effect| match effect {
+        Effect::EndProcess(extent) => Some(*extent),
+        _ => None,
+    })
+}
+
+fn exited() -> ServerDrive {
+    let mut drive = ServerDrive::attached();
+    drive.step(Event::Exited(ExitStatus::Code(0)));
+    drive
+}
+
+#[test]
+fn an_acknowledged_exit_hangs_up_and_a_close_or_the_end_of_retention_ends_everything() {
+    assert_eq!(extent(&exited().frame(1, ack(1))), Some(Extent::HangUp));
+    assert_eq!(extent(&ServerDrive::attached().frame(1, Frame::Close)), Some(Extent::Session));
+    let mut detached = ServerDrive::attached();
+    detached.step(Event::LinkLost(Link(1)));
+    let effects = detached.step(Event::Timer(Timer::Retention));
+    assert_eq!(extent(&effects), Some(Extent::Session));
+}
+
+#[test]
+fn a_close_of_who_has_the_exit_hangs_up_and_any_other_ends_everything() {
+    let of = |scope| Wish::Close { incarnation: Incarnation(0), scope };
+    assert_eq!(extent(&exited().hello(2, 2, of(Scope::Process))), Some(Extent::HangUp));
+    assert_eq!(extent(&exited().hello(2, 2, of(Scope::Session))), Some(Extent::Session));
+    let mut living = ServerDrive::attached();
+    assert_eq!(extent(&living.hello(2, 2, of(Scope::Process))), Some(Extent::Session));
+}
+
+#[test]
+fn a_close_of_everything_does_not_wait_for_a_server_that_only_hangs_up() {
+    let mut drive = exited();
+    drive.frame(1, ack(1));
+    let effects = drive.frame(2, hello(BOB, 1, 0, close(0)));
+    assert_eq!(effects, [Effect::Send(Link(2), Frame::Bye(Bye::Ending)), Effect::Close(Link(2))]);
+}
+
+#[test]
+fn closed_says_how_many_processes_were_ended() {
+    let mut drive = ServerDrive::attached();
+    drive.frame(1, Frame::Close);
+    let effects = drive.step(Event::Ended(3));
+    assert_eq!(sent_by_server(&effects, 1), [Frame::Closed { attach: AttachNumber(1), ended: 3 }]);
+    let mut absent = ServerDrive::absent(Past { ended: 2, ..past(0, 0) });
+    let effects = absent.hello(2, 1, close(0));
+    assert_eq!(sent_by_server(&effects, 2), [Frame::Closed { attach: AttachNumber(1), ended: 2 }]);
 }

@@ -131,7 +131,7 @@ fn was_told(notices: &[Notice]) -> bool {
                 | Notice::Refused(_)
                 | Notice::Superseded { .. }
                 | Notice::Exited { .. }
-                | Notice::Closed
+                | Notice::Closed { .. }
                 | Notice::GaveUp(_)
         )
     })
@@ -162,7 +162,7 @@ fn check_end(mut world: World) {
     settle(&mut world);
     let notices = &world.parties[party].notices;
     assert!(notices.iter().any(|notice| matches!(notice, Notice::Exited { .. })), "{notices:?}");
-    assert_eq!(notices.last(), Some(&Notice::Closed));
+    assert_eq!(notices.last(), Some(&Notice::Closed { ended: 0 }));
     assert!(world.host.server.is_none(), "something is left behind");
 }
 

@@ -98,13 +98,16 @@ fn sent_as(version: u8, wish_byte: Option<u8>) -> Result<Option<Frame>, FrameErr
     let mut drive = dialing();
     let mut hello = hello(&greet(&mut drive, BOTH)).clone();
     hello.version = Version(1);
-    hello.wish = Wish::Close { incarnation: rejoin_protocol::Incarnation(0) };
+    hello.wish = Wish::Close {
+        incarnation: rejoin_protocol::Incarnation(0),
+        scope: rejoin_protocol::frame::Scope::Session,
+    };
     let mut queue = WriteQueue::starting_with(CLIENT_MAGIC);
     queue.push(&Frame::Hello(hello)).unwrap();
     let mut bytes = BytesMut::from(&queue.copy_to_bytes(queue.remaining())[..]);
-    // The version is the first field; the wish, here of two bytes, the last.
+    // The version is the first field; the wish, here of three bytes, the last.
     bytes[13] = version;
-    let wish_at = bytes.len() - 2;
+    let wish_at = bytes.len() - 3;
     bytes[wish_at] = wish_byte.unwrap_or(bytes[wish_at]);
     Decoder::of_client().decode(&mut bytes)
 }

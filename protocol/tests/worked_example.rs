@@ -129,7 +129,7 @@ fn tell() -> String {
     story.say("The process ends; its status is acknowledged, and the session forgotten.");
     story.server_step(server::Event::Exited(ExitStatus::Code(0)));
     story.client_step(client::Event::Taken(Seq(3)));
-    story.server_step(server::Event::Ended);
+    story.server_step(server::Event::Ended(0));
     assert!(story.client.client.is_ended() && story.server.server.is_gone());
     story.dump.trim_start().to_owned()
 }

@@ -78,7 +78,10 @@ pub enum Event {
         unacked_input_bytes: u64,
     },
     /// The session was ended and forgotten.
-    Closed,
+    Closed {
+        /// How many processes the host has ended for that; 0 where it did not say.
+        ended: u32,
+    },
     /// The host refused the wish for good; the session is over for this client.
     Refused {
         /// One word for programs.

@@ -30,6 +30,7 @@ type Name = (i32, u64);
 pub struct Ending {
     kill_from: Instant,
     asked: BTreeSet<Name>,
+    ended: BTreeSet<Name>,
     pause: Duration,
 }
 
@@ -46,7 +47,17 @@ pub enum Step {
 impl Ending {
     /// Begins: descendants have `grace` to end by themselves once they are asked to.
     pub fn begin(grace: Duration) -> Self {
-        Self { kill_from: Instant::now() + grace, asked: BTreeSet::new(), pause: FIRST_PAUSE }
+        Self {
+            kill_from: Instant::now() + grace,
+            asked: BTreeSet::new(),
+            ended: BTreeSet::new(),
+            pause: FIRST_PAUSE,
+        }
+    }
+
+    /// How many processes were asked to end, or killed.
+    pub fn count(&self) -> usize {
+        self.ended.len()
     }
 
     /// Reaps the children that have ended, telling each to `on_reaped`; then asks every
@@ -59,11 +70,18 @@ impl Ending {
         let is_final = now >= self.kill_from;
         let (mut ours, mut forbidden) = (0, 0);
         for descendant in descendants()? {
-            if is_final {
-                let is_ours = send(descendant, &[Signal::KILL])?;
-                *if is_ours { &mut ours } else { &mut forbidden } += 1;
+            let is_ours = if is_final {
+                send(descendant, &[Signal::KILL])?
             } else if self.asked.insert(descendant) {
-                send(descendant, &REQUESTS)?;
+                send(descendant, &REQUESTS)?
+            } else {
+                continue;
+            };
+            if is_ours {
+                self.ended.insert(descendant);
+            }
+            if is_final {
+                *if is_ours { &mut ours } else { &mut forbidden } += 1;
             }
         }
         // Another user's, by setuid: it is not ours to end, and nobody else will end it for us.

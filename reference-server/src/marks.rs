@@ -2,7 +2,7 @@
 //! when its server is dead.
 
 use std::ffi::{OsStr, OsString};
-use std::os::unix::ffi::OsStrExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -20,9 +20,18 @@ pub const EPOCH_VARIABLE: &str = "REJOIN_EPOCH";
 /// registry, and spares what has a server.
 pub const KEEPER_VARIABLE: &str = "REJOIN_KEEPER";
 
+/// Names the ends of the process's terminal or pipes, as `/proc` names them.
+pub const ENDS_VARIABLE: &str = "REJOIN_ENDS";
+
 /// All of them.
-pub(crate) const VARIABLES: [&str; 4] =
-    [SESSION_VARIABLE, INCARNATION_VARIABLE, EPOCH_VARIABLE, KEEPER_VARIABLE];
+pub(crate) const VARIABLES: [&str; 5] =
+    [SESSION_VARIABLE, INCARNATION_VARIABLE, EPOCH_VARIABLE, KEEPER_VARIABLE, ENDS_VARIABLE];
+
+/// Between two ends in their variable: in no name of a terminal or a pipe.
+const END_SEPARATOR: u8 = b',';
+
+/// Behind the name of a terminal whose other end is closed.
+const HUNG_UP: &[u8] = b" (deleted)";
 
 /// Which process of which session it is, and who keeps it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,6 +57,12 @@ impl Mark {
             (KEEPER_VARIABLE, keeper.to_value()),
         ]
     }
+}
+
+/// The variable for these ends.
+pub(crate) fn ends_variable(ends: &[PathBuf]) -> (&'static str, OsString) {
+    let ends: Vec<_> = ends.iter().map(|end| end.as_os_str().as_bytes()).collect();
+    (ENDS_VARIABLE, OsString::from_vec(ends.join(&END_SEPARATOR)))
 }
 
 /// Who keeps a process.
@@ -78,6 +93,8 @@ pub(crate) struct Marks {
     pub(crate) session: Option<SessionId>,
     pub(crate) incarnation: Option<Incarnation>,
     pub(crate) keeper: Option<Keeper>,
+    /// The ends of the terminal or of the pipes that the session's process has.
+    pub(crate) ends: Vec<PathBuf>,
 }
 
 impl Marks {
@@ -93,9 +110,25 @@ impl Marks {
                 marks.incarnation = number(value).map(Incarnation).or(marks.incarnation);
             } else if name == KEEPER_VARIABLE.as_bytes() {
                 marks.keeper = Keeper::parse(value).or(marks.keeper.take());
+            } else if name == ENDS_VARIABLE.as_bytes() {
+                let ends = value.split(|byte| *byte == END_SEPARATOR);
+                marks.ends = ends.map(|end| OsStr::from_bytes(end).into()).collect();
             }
         }
         marks
+    }
+
+    /// Whether this file is an end of the process's terminal or pipes. A terminal that is hung up has lost
+    /// its name, which another one may have by now; while it has its name, its server lives.
+    pub(crate) fn has_end(&self, file: &Path) -> bool {
+        let file = file.as_os_str().as_bytes();
+        let is_pipe = !file.starts_with(b"/");
+        let hung_up = file.strip_suffix(HUNG_UP);
+        let is_kept = || self.keeper.as_ref().is_some_and(|keeper| keeper.server.is_seen());
+        self.ends
+            .iter()
+            .map(|end| end.as_os_str().as_bytes())
+            .any(|end| hung_up == Some(end) || (file == end && (is_pipe || is_kept())))
     }
 }
 
@@ -106,7 +139,6 @@ fn number<T: FromStr>(text: &[u8]) -> Option<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::ffi::OsStringExt;
 
     #[test]
     fn marks_are_read_as_they_are_set() {
@@ -127,6 +159,23 @@ mod tests {
         );
         let keeper = marks.keeper.unwrap();
         assert_eq!((keeper.server, keeper.registry), (ServerProcess::current(), mark.registry));
+    }
+
+    #[test]
+    fn an_end_is_known_by_its_name_and_a_terminal_also_once_it_is_hung_up() {
+        let ends = |names: &[&str]| {
+            let names: Vec<PathBuf> = names.iter().map(PathBuf::from).collect();
+            let (name, value) = ends_variable(&names);
+            Marks::parse(&[name.as_bytes(), b"=", value.as_bytes(), b"\0"].concat())
+        };
+        let pipes = ends(&["pipe:[1]", "pipe:[2]"]);
+        assert!(pipes.has_end(Path::new("pipe:[2]")) && !pipes.has_end(Path::new("pipe:[3]")));
+        let mut terminal = ends(&["/dev/pts/7"]);
+        assert!(terminal.has_end(Path::new("/dev/pts/7 (deleted)")));
+        assert!(!terminal.has_end(Path::new("/dev/pts/7")), "it may be another one's by now");
+        let server = ServerProcess::current();
+        terminal.keeper = Some(Keeper { server, registry: PathBuf::new() });
+        assert!(terminal.has_end(Path::new("/dev/pts/7")));
     }
 
     #[test]

@@ -10,6 +10,7 @@ pub(crate) fn to_machine(past: &registry::Past) -> server::Past {
         used: past.used,
         tenure: past.tenure,
         failed: past.failed.clone().map(|failed| (failed.incarnation, failed.error)),
+        ended: 0,
     }
 }
 

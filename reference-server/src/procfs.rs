@@ -3,6 +3,7 @@
 use std::fs;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -25,6 +26,8 @@ const NAP: Duration = Duration::from_millis(2);
 pub(crate) struct Stat {
     pub(crate) pid: i32,
     pub(crate) parent: i32,
+    /// The leader of its kernel session, which may be gone.
+    pub(crate) session: i32,
     pub(crate) is_zombie: bool,
     /// Whether it has begun to end. It may still have to close what it has open.
     pub(crate) is_exiting: bool,
@@ -52,6 +55,7 @@ impl Stat {
         Some(Self {
             pid,
             parent: fields.get(1)?.parse().ok()?,
+            session: fields.get(3)?.parse().ok()?,
             is_zombie: matches!(*fields.first()?, "Z" | "X"),
             is_exiting: flags & EXITING != 0,
             is_kernel_thread: flags & KERNEL_THREAD != 0,
@@ -136,6 +140,13 @@ fn executor(vector: &[u8]) -> Option<u64> {
 
 fn words<const N: usize>(bytes: &[u8], read: impl Fn([u8; N]) -> u64) -> Vec<u64> {
     bytes.as_chunks().0.iter().copied().map(read).collect()
+}
+
+/// What the descriptors of a process lead to, as `/proc` names it. Nothing of another user's process.
+pub(crate) fn open_files(pid: i32) -> Vec<PathBuf> {
+    let Ok(descriptors) = fs::read_dir(format!("/proc/{pid}/fd")) else { return Vec::new() };
+    let paths = descriptors.filter_map(|entry| fs::read_link(entry.ok()?.path()).ok());
+    paths.collect()
 }
 
 /// What could be read of a process's environment.

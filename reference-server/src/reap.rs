@@ -1,7 +1,7 @@
-//! Ending what a dead server has left behind: every process that carries the session's mark in
-//! its environment, wherever it went.
+//! Ending what a dead server has left behind, found by the session's mark in its environment.
 //!
-//! By session and not by epoch, since a record may be older than the server that died. Never by a
+//! A session that is closed is ended whole. Before another process is started, only what the earlier one
+//! left is ended: a daemon has left it, and goes on (SPEC section 11.5). Never by a
 //! bare pid: a process is held by a pidfd, then recognised, then signalled through the pidfd.
 //!
 //! Only processes of this user count: anybody can write a session's marks into the environment of a
@@ -13,16 +13,15 @@
 //! by the kernel when its server dies.
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::io;
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use rejoin_protocol::{Incarnation, SessionId};
 use rustix::process::Signal;
 
 use crate::marks::Marks;
-use crate::procfs::{self, Handle, Reading};
+use crate::procfs::{self, Handle, Reading, Stat};
+use crate::registry::{Found, Record};
 
 /// How often to look again because of processes that are between two programs: for far longer
 /// than an exec takes, and bounded, since a process may stay unreadable for ever.
@@ -32,21 +31,60 @@ const LOOKS_AT_UNSETTLED: u32 = 50;
 /// came after the list was made. Few, since on a busy host there are always some.
 const LOOKS_AT_GONE: u32 = 2;
 
+/// Which of a session's processes are ended.
+#[derive(Clone, Debug)]
+pub enum Reach {
+    /// All that carry its mark.
+    Session,
+    /// What an earlier process left, as far as its record and the marks tell.
+    Left(Option<Record>),
+}
+
+impl Reach {
+    /// What an earlier process left, if `record` is that of its session.
+    pub fn left(record: Found<Record>) -> Self {
+        Self::Left(record.whole())
+    }
+
+    fn includes(&self, found: &FoundProcess) -> bool {
+        match self {
+            Self::Session => true,
+            Self::Left(record) => {
+                record.as_ref().is_some_and(|record| left_by(record, found)) || holds_an_end(found)
+            }
+        }
+    }
+}
+
+/// Whether a process is in the kernel session that the record's process led. Where that is not known,
+/// its server died while it started it: nothing can have left it yet.
+fn left_by(record: &Record, found: &FoundProcess) -> bool {
+    match record.process {
+        Some(process) => Stat::read(found.pid).is_some_and(|stat| process.leads(&stat)),
+        None => record.used().is_some() && record.used() <= found.marks.incarnation,
+    }
+}
+
+fn holds_an_end(found: &FoundProcess) -> bool {
+    !found.marks.ends.is_empty()
+        && procfs::open_files(found.pid).iter().any(|file| found.marks.has_end(file))
+}
+
 /// What reaping found.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Reaped {
     /// How many processes were killed.
     pub killed: usize,
-    /// The highest incarnation that any of them claimed. Its environment is no authority:
+    /// The highest incarnation that any process of the session claimed, ended or not. Its environment is no authority:
     /// [`Lock::read_past`](crate::registry::Lock::read_past) says how far it counts.
     pub highest: Option<Incarnation>,
 }
 
-/// Kills every process of `session` except the calling one and its ancestors, and waits until
-/// they have ended. To be called by the holder of the session's lock.
+/// Kills the processes of `session` that are within `reach`, except the calling one and its ancestors, and
+/// waits until they have ended. To be called by the holder of the session's lock.
 ///
 /// Fails with [`io::ErrorKind::TimedOut`] if some are not gone `within` the time.
-pub fn reap(session: SessionId, within: Duration) -> io::Result<Reaped> {
+pub fn reap(session: SessionId, reach: &Reach, within: Duration) -> io::Result<Reaped> {
     let deadline = Instant::now() + within;
     let mut spared: BTreeSet<i32> = procfs::self_and_ancestors().into_iter().collect();
     let mut reaped = Reaped::default();
@@ -57,7 +95,8 @@ pub fn reap(session: SessionId, within: Duration) -> io::Result<Reaped> {
         let highest = scan.found.iter().filter_map(|found| found.marks.incarnation).max();
         reaped.highest = reaped.highest.max(highest);
         let may_have_missed = scan.deserves_another(looks);
-        let victims = kill(scan.found, &mut spared)?;
+        let within_reach = scan.found.into_iter().filter(|found| reach.includes(found)).collect();
+        let victims = kill(within_reach, &mut spared)?;
         if victims.is_empty() {
             if !may_have_missed {
                 return Ok(reaped);
@@ -96,25 +135,6 @@ fn wait_for(victims: &[FoundProcess], deadline: Instant) -> io::Result<()> {
         }
     }
     Ok(())
-}
-
-/// The sessions of processes that `registry` (a folder) kept, and whose server is gone.
-///
-/// Another registry's processes are none of ours, and neither are those that see other files
-/// under the same path.
-pub(crate) fn orphaned_sessions(registry: &Path) -> io::Result<BTreeSet<SessionId>> {
-    let is_orphan = |marks: &Marks| {
-        let keeper = marks.keeper.as_ref();
-        keeper.is_some_and(|keeper| keeper.registry == registry && !keeper.server.is_seen())
-    };
-    let own = mount_namespace("self");
-    let scan = Scan::of(is_orphan)?;
-    let ours = scan.found.iter().filter(|found| mount_namespace(&found.pid.to_string()) == own);
-    Ok(ours.filter_map(|found| found.marks.session).collect())
-}
-
-fn mount_namespace(pid: &str) -> Option<std::path::PathBuf> {
-    fs::read_link(format!("/proc/{pid}/ns/mnt")).ok()
 }
 
 struct FoundProcess {

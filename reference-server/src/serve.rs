@@ -17,7 +17,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use bytes::Bytes;
-use rejoin_protocol::server::{Config, Event, Server};
+use rejoin_protocol::server::{Config, Event, Extent, Server};
 use rejoin_protocol::spec::ProcessSpec;
 use rejoin_protocol::{Link, SessionId, Stream, Timer};
 use tokio::net::{UnixListener, UnixStream};
@@ -43,6 +43,8 @@ const HEARTBEAT: Duration = Duration::from_secs(3);
 const LINK_SILENT: Duration = Duration::from_secs(10);
 /// How long descendants may take to end by themselves once they are asked to.
 const GRACE: Duration = Duration::from_secs(1);
+/// How long killed processes may take to be gone.
+const REAP_TIME: Duration = Duration::from_secs(5);
 /// How often the server looks whether its entry is still there.
 const GUARD: Duration = Duration::from_secs(2);
 /// How often it sweeps up after others.
@@ -105,6 +107,10 @@ struct Serve {
     /// Whether the process may be kept waiting.
     is_patient: bool,
     ending: Option<Ending>,
+    /// How much ends with the process.
+    extent: Extent,
+    /// Whether the record lacks the process.
+    is_record_stale: bool,
     links: BTreeMap<Link, LiveLink>,
     next_link: u64,
     reports: mpsc::Sender<(Link, Report)>,
@@ -150,6 +156,8 @@ impl Serve {
             window: ProcessSpec::MAX_WINDOW,
             is_patient: false,
             ending: None,
+            extent: Extent::HangUp,
+            is_record_stale: false,
             links: BTreeMap::new(),
             next_link: 0,
             reports,
@@ -210,6 +218,8 @@ impl Serve {
                 }
                 _ = sweep.tick() => self.sweep(),
             }
+            // Behind the Welcome: a link that waits for it must not wait for the disk.
+            self.record_process();
             self.check_abandoned();
         }
         self.farewell().await;
@@ -312,9 +322,9 @@ impl Serve {
         };
         match stepped {
             Ok(Step::Done) => {
-                self.ending = None;
                 self.ending_due = None;
-                self.step(Event::Ended);
+                let ended = self.ending.take().map_or(0, |ending| ending.count());
+                self.descendants_ended(ended);
             }
             Ok(Step::Again(pause)) => {
                 self.ending_due = self.ending.is_some().then(|| Instant::now() + pause);

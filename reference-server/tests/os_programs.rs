@@ -21,7 +21,7 @@ use rejoin_protocol::{Epoch, Incarnation, SessionId};
 use rejoin_server::ending::{Ending, Step, end_descendants};
 use rejoin_server::marks::{INCARNATION_VARIABLE, Mark, SESSION_VARIABLE};
 use rejoin_server::process::{Io, Program, Start, become_server, spawn, start_server};
-use rejoin_server::reap::{Reaped, reap};
+use rejoin_server::reap::{Reach, Reaped, reap};
 use rejoin_server::registry::{Lock, Past, Registry};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Pid, PidfdFlags, Uid, geteuid, pidfd_open};
@@ -252,7 +252,7 @@ fn a_process_is_killed_with_its_server() {
     wait_for_end(&process);
     keeper.wait().unwrap();
     // The children of the process are left to reaping.
-    reap(session(), LONG).unwrap();
+    reap(session(), &Reach::Session, LONG).unwrap();
 }
 
 // Reaping
@@ -260,7 +260,7 @@ fn a_process_is_killed_with_its_server() {
 /// Reaps the session whose mark it carries itself, with a child that carries it too.
 fn play_reaper() {
     let mut child = Command::new("sleep").arg("1000").spawn().unwrap();
-    let reaped = reap(session(), LONG).unwrap();
+    let reaped = reap(session(), &Reach::Session, LONG).unwrap();
     child.wait().unwrap();
     println!("killed {} highest {:?}", reaped.killed, reaped.highest);
 }
@@ -312,7 +312,7 @@ fn a_setuid_program_does_not_make_the_marks_of_who_started_it_roots() {
         .unwrap();
     let (is_root, _reader) = first_line(&mut riser);
     if is_root == "true" {
-        assert_eq!(reap(session(), LONG).unwrap(), Reaped::default());
+        assert_eq!(reap(session(), &Reach::Session, LONG).unwrap(), Reaped::default());
         assert!(riser.try_wait().unwrap().is_none());
     } else {
         eprintln!("passed over: the folder for temporary files has no setuid programs");

@@ -322,7 +322,7 @@ fn is_ending(notice: &Notice) -> bool {
         Notice::Lost { .. }
             | Notice::Refused(_)
             | Notice::Superseded { .. }
-            | Notice::Closed
+            | Notice::Closed { .. }
             | Notice::GaveUp(_)
     )
 }

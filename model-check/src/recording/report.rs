@@ -197,7 +197,7 @@ impl Report {
             Notice::Superseded { .. } => self.superseded += 1,
             Notice::Exited { .. } => self.exits += 1,
             Notice::GaveUp(_) => self.gave_up += 1,
-            Notice::Closed => {}
+            Notice::Closed { .. } => {}
         }
     }
 

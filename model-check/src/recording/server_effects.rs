@@ -24,7 +24,7 @@ impl<'a> Walk<'a> {
             Effect::Start { incarnation, .. } => self.start(*incarnation)?,
             Effect::RecordTenure(..) => self.waits_for.tenure += 1,
             Effect::HandOver(seq, item) => self.hand_over(*seq, item)?,
-            Effect::EndProcess => {
+            Effect::EndProcess(_) => {
                 self.waits_for.end = true;
                 self.is_ending = true;
             }
@@ -70,7 +70,7 @@ impl<'a> Walk<'a> {
         match frame {
             Frame::Welcome(welcome) => self.welcome(link, welcome),
             Frame::Refused(refused) => self.answers(link, refused.attach),
-            Frame::Closed { attach } => self.answers(link, *attach),
+            Frame::Closed { attach, .. } => self.answers(link, *attach),
             Frame::Item { seq, item } => self.item(link, *seq, item),
             Frame::Ack { next } => {
                 self.served(link)?;

@@ -161,7 +161,7 @@ impl<'a> Walk<'a> {
                 self.waits_for.tenure = self.waits_for.tenure.saturating_sub(1);
                 asked(was_asked, "a tenure was recorded that nobody asked for")
             }
-            Event::Ended => {
+            Event::Ended(_) => {
                 let was_asked = std::mem::take(&mut self.waits_for.end);
                 asked(was_asked, "a process was ended that was not to be ended")
             }

@@ -323,6 +323,13 @@ impl World {
                 self.process_writes(cx, s);
             }
             A::Read(s) => self.process_takes(cx, s),
+            A::Daemon(s) => {
+                self.budget.spend(Chance::Daemon);
+                let server = self.server(s);
+                let incarnation = server.process.as_ref().map(|process| process.incarnation);
+                let host = server.host;
+                self.host_mut(host).daemon = incarnation;
+            }
             A::Exit(s) => {
                 if self.server(s).has_living_process() {
                     self.budget.spend(Chance::Exit);
@@ -463,6 +470,7 @@ impl World {
         }
         let at = self.host_mut(host);
         at.leftovers.clear();
+        at.daemon = None;
         at.path = None;
         at.entry = None;
         at.tidy();

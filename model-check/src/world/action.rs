@@ -141,6 +141,8 @@ actions! {
     Write(u8) => "the process of server {} writes";
     /// The process takes the next input.
     Read(u8) => "the process of server {} reads";
+    /// The process starts a daemon.
+    Daemon(u8) => "the process of server {} starts a daemon";
     /// The process ends.
     Exit(u8) => "the process of server {} ends";
     /// What was to be ended is gone.

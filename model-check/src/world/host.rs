@@ -22,6 +22,8 @@ pub struct Host {
     pub entry: Option<Entry>,
     /// Processes whose server is dead.
     pub leftovers: Vec<Leftover>,
+    /// Which process has started a daemon that still runs, and carries the session's mark.
+    pub daemon: Option<Incarnation>,
 }
 
 /// A process whose server is dead.
@@ -90,6 +92,7 @@ impl Host {
             inodes: [const { None }; INODES],
             entry: None,
             leftovers: Vec::new(),
+            daemon: None,
         }
     }
 

@@ -3,6 +3,7 @@
 use rejoin_protocol::frame::{How, Welcome};
 use rejoin_protocol::{Incarnation, Item, Reason, Seq, Tenure};
 
+use super::serve::Serve;
 use super::{Cx, World};
 use crate::names;
 use crate::witness::Witness;
@@ -112,9 +113,12 @@ impl World {
         let (party, heard) = (wire.party, wire.heard);
         let Some(heard) = heard.filter(|_| self.has_place(s)) else { return };
         let closer = (party, self.generation_of(party, heard.instance));
+        let Serve { host, ends_all, .. } = *self.server(s);
         if let Some(incarnation) = heard.closes {
-            let host = self.server(s).host;
             self.ghost.edit().close(host, incarnation);
+        }
+        if ends_all && self.host(host).is_some_and(|host| host.daemon.is_some()) {
+            self.violate(7, "a session is closed, and its daemon goes on");
         }
         if let Some((p, g)) = self.ghost.owner.filter(|owner| *owner != closer) {
             self.supersede(p, g);

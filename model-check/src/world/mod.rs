@@ -20,6 +20,7 @@ pub mod program;
 pub mod serve;
 pub mod step;
 pub mod timers;
+mod todo_text;
 pub mod wire;
 
 use rejoin_protocol::client::{self, Ending};
@@ -231,7 +232,7 @@ impl World {
     fn remember(&mut self, used: Incarnation, tenure: Tenure) {
         let host = self.host_mut(0);
         if let Some(at) = host.open_lock(true) {
-            host.fold(at, &Past { is_known: true, used: Some(used), tenure, failed: None });
+            host.fold(at, &Past { is_known: true, used: Some(used), tenure, ..Past::default() });
             host.close_lock(at, false);
         }
         self.ghost.edit().tenure[0] = tenure;

@@ -200,6 +200,9 @@ impl World {
         } else {
             self.chance(Chance::Output, A::Write(s), out);
             self.chance(Chance::Exit, A::Exit(s), out);
+            if self.host(server.host).is_some_and(|host| host.daemon.is_none()) {
+                self.chance(Chance::Daemon, A::Daemon(s), out);
+            }
         }
     }
 
@@ -251,6 +254,6 @@ impl World {
             .path
             .and_then(|at| host.inode(at))
             .is_some_and(|it| it.is_old || it.tombstone.is_none());
-        !is_held && (host.entry.is_some() || !host.leftovers.is_empty() || is_old)
+        !is_held && (host.entry.is_some() || is_old)
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use rejoin_protocol::client::{Client, Effect, Event, MAX_REPLACEMENTS, Notice};
-use rejoin_protocol::frame::{From, Hello, How, Welcome, Wish};
+use rejoin_protocol::frame::{From, Hello, How, Scope, Welcome, Wish};
 use rejoin_protocol::{Frame, Incarnation, Item, Link, Reason, Seq, Tenure, Timer};
 
 use super::timers::Timers;
@@ -223,6 +223,10 @@ impl World {
         if is_lower {
             self.violate(11, "a client does not carry its tenure");
         }
+        let has_exit = self.party(p).past.has_exit;
+        if has_exit && matches!(hello.wish, Wish::Close { scope: Scope::Session, .. }) {
+            self.violate(9, "a client that has the exit asks to end what has left the process");
+        }
         if let Wish::Open { incarnation, host, .. } = hello.wish {
             if incarnation != opened {
                 self.violate(16, "a process is replaced without a word");
@@ -334,7 +338,7 @@ impl World {
                 cx.seen.mark(Witness::Superseded);
                 self.party_mut(p).past.told = Told::Ended;
             }
-            Notice::Closed | Notice::GaveUp(_) => self.party_mut(p).past.told = Told::Ended,
+            Notice::Closed { .. } | Notice::GaveUp(_) => self.party_mut(p).past.told = Told::Ended,
         }
     }
 

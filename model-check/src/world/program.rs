@@ -3,7 +3,7 @@
 //! Each step is one access to the registry, in the order in which `rejoin-server` makes them; a
 //! program may be killed before any of them. What is decided is decided by the machine that ships.
 
-use rejoin_protocol::frame::{Hello, Refused, Wish};
+use rejoin_protocol::frame::{Hello, Refused, Scope, Wish};
 use rejoin_protocol::reason::Counters;
 use rejoin_protocol::server::{Effect, Event, Past, Server};
 use rejoin_protocol::{Frame, Incarnation, Link, Reason};
@@ -106,7 +106,7 @@ impl World {
             matches!(hello.wish, Wish::Open { .. } | Wish::Close { .. })
         } else {
             let host = self.host(program.host)?;
-            host.entry.is_some() || !host.leftovers.is_empty()
+            host.entry.is_some()
         };
         let opened = self.host_mut(program.host).open_lock(is_making);
         let Some(inode) = opened else {
@@ -237,7 +237,7 @@ impl World {
 
     fn sweeps(&self, program: &Program) -> Step {
         let Some(host) = self.host(program.host) else { return Step::LetGo(Then::End) };
-        if host.entry.is_some() || !host.leftovers.is_empty() {
+        if host.entry.is_some() {
             return Step::Reap;
         }
         let inode = program.inode.and_then(|inode| host.inode(inode));
@@ -285,7 +285,24 @@ impl World {
                 }
             }
         }
+        found = found.max(self.host(program.host).and_then(|host| host.daemon));
+        self.reap_daemon(cx, program);
         Step::Read(found)
+    }
+
+    /// What has left its process is ended by who closes the session, and by nobody else.
+    fn reap_daemon(&mut self, cx: &Cx, program: &Program) {
+        let is_close = program
+            .hello()
+            .is_some_and(|hello| matches!(hello.wish, Wish::Close { scope: Scope::Session, .. }));
+        let spares = cx.is_twisted(Twist::CloseSparesDaemons);
+        let takes = cx.is_twisted(Twist::DaemonsReaped);
+        if (is_close && !spares || takes) && self.host_mut(program.host).daemon.take().is_some() {
+            cx.seen.mark(Witness::DaemonEnded);
+            if !is_close {
+                self.violate(9, "a daemon is reaped though nobody has closed its session");
+            }
+        }
     }
 
     fn read(&self, program: &Program, found: Option<Incarnation>) -> Past {
@@ -401,10 +418,14 @@ impl World {
             cx.mark_reason(&refused.reason);
         }
         let wish = program.hello().map(|hello| &hello.wish);
-        if let (Frame::Closed { .. }, Some(Wish::Close { incarnation })) = (&frame, wish)
+        if let (Frame::Closed { .. }, Some(Wish::Close { incarnation, scope })) = (&frame, wish)
             && !program.is_outdated
         {
             self.ghost.edit().close(program.host, *incarnation);
+            let is_whole = *scope == Scope::Session;
+            if is_whole && self.host(program.host).is_some_and(|host| host.daemon.is_some()) {
+                self.violate(7, "a session is closed, and its daemon goes on");
+            }
         }
         let keeps = cx.profile.has_late_reports;
         self.wire_mut(wire).send_to_client(frame, keeps);
@@ -542,7 +563,7 @@ fn named_by(hello: &Hello) -> Option<Incarnation> {
     match &hello.wish {
         Wish::Open { incarnation, .. }
         | Wish::Resume { incarnation, .. }
-        | Wish::Close { incarnation } => Some(*incarnation),
+        | Wish::Close { incarnation, .. } => Some(*incarnation),
         Wish::Claim { expected, .. } => expected.map(|holder| holder.incarnation),
         Wish::Unreadable => None,
     }

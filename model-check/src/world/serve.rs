@@ -6,21 +6,25 @@
 use std::collections::VecDeque;
 
 use rejoin_protocol::error::Misbehaviour;
+use rejoin_protocol::frame::{Scope, Wish};
 use rejoin_protocol::reason::{SpawnError, SpawnErrorKind};
-use rejoin_protocol::server::{Effect, Event, Limits, Past, Server};
+use rejoin_protocol::server::{Effect, Event, Extent, Limits, Past, Server};
 use rejoin_protocol::{Epoch, Frame, Incarnation, Item, Link, Reason, Seq, Tenure, Timer};
 
 use super::host::{Entry, Leftover, Record};
 use super::timers::Timers;
+use super::todo_text::todo_text;
 use super::wire::Far;
 use super::{Cx, World};
 use crate::budget::Chance;
 use crate::names;
+use crate::trace;
 use crate::twist::Twist;
 use crate::witness::Witness;
-use crate::{show, trace};
 
 /// A server.
+// Each is a fact of its own.
+#[allow(clippy::struct_excessive_bools)]
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Serve {
     /// The machine that ships.
@@ -41,6 +45,10 @@ pub struct Serve {
     pub todo: VecDeque<Todo>,
     /// Whether the process and its descendants are being ended.
     pub is_ending: bool,
+    /// Whether everything else that carries the session's mark is, too.
+    pub ends_all: bool,
+    /// History: whether somebody has asked for that, or its retention is over.
+    pub may_end_all: bool,
     /// History: the link that was welcomed and not given up since.
     pub current: Option<u64>,
     /// History: why its entry may go.
@@ -125,6 +133,8 @@ impl Serve {
             process: None,
             todo: VecDeque::from([Todo::Boot]),
             is_ending: false,
+            ends_all: false,
+            may_end_all: false,
             current: None,
             may_end: false,
         }
@@ -233,15 +243,21 @@ impl World {
         let is_late_loss = matches!(event, Event::LinkLost(Link(link)) if current != Some(link));
         if let Event::Frame(Link(link), frame) = &event {
             if current == Some(*link) {
+                server.may_end_all |= matches!(frame, Frame::Close);
                 server.may_end |= matches!(frame, Frame::Close);
                 let written = server.process.as_ref().filter(|it| it.is_reported);
                 let written = written.map(|process| process.written);
                 server.may_end |= matches!(frame, Frame::Ack { next } if Some(*next) == written);
             }
             server.may_end |= matches!(frame, Frame::Hello(hello)
-                if matches!(hello.wish, rejoin_protocol::frame::Wish::Close { .. }));
+                if matches!(hello.wish, Wish::Close { .. }));
+            let is_alive = server.has_living_process();
+            server.may_end_all |= matches!(frame, Frame::Hello(hello)
+                if matches!(hello.wish, Wish::Close { scope, .. }
+                    if scope == Scope::Session || is_alive));
         }
         server.may_end |= matches!(event, Event::Timer(Timer::Retention) | Event::Displaced);
+        server.may_end_all |= matches!(event, Event::Timer(Timer::Retention));
         let from = match &event {
             Event::Frame(Link(link), _) => Some(*link),
             _ => None,
@@ -277,7 +293,7 @@ impl World {
                 self.server_mut(s).todo.push_front(Todo::RecordTenure(tenure));
             }
             Effect::HandOver(seq, item) => self.hand_over(cx, s, seq, item),
-            Effect::EndProcess => self.end_process(cx, s),
+            Effect::EndProcess(extent) => self.end_process(cx, s, extent),
             Effect::Bury(past) => self.bury_of_server(cx, s, past),
             Effect::Stop => self.server_mut(s).todo.push_front(Todo::Stop),
             Effect::Arm(timer) => {
@@ -469,13 +485,14 @@ impl World {
         }
     }
 
-    fn end_process(&mut self, cx: &Cx, s: u8) {
+    fn end_process(&mut self, cx: &Cx, s: u8, extent: Extent) {
         let server = self.server_mut(s);
         server.is_listening = false;
         server.is_ending = true;
+        server.ends_all = extent == Extent::Session;
         if cx.is_twisted(Twist::RemovedBeforeEnded) {
             server.is_ending = false;
-            server.todo.push_back(Todo::Event(Event::Ended));
+            server.todo.push_back(Todo::Event(Event::Ended(0)));
         }
     }
 
@@ -571,30 +588,5 @@ impl World {
     /// The epoch that a server's process has.
     pub fn epoch_of(&self, s: u8) -> Option<Epoch> {
         self.server(s).process.as_ref().map(|process| names::epoch(process.epoch))
-    }
-}
-
-fn todo_text(todo: &Todo) -> String {
-    match todo {
-        Todo::Effect(Effect::Send(Link(link), frame)) => {
-            format!("sends on {link}: {}", show::frame(frame))
-        }
-        Todo::Effect(Effect::HandOver(seq, item)) => {
-            format!("hands over {seq}: {}", show::item(item))
-        }
-        Todo::Effect(Effect::Start { incarnation, tenure, .. }) => {
-            format!("is to start incarnation {incarnation} with tenure {tenure}")
-        }
-        Todo::Effect(Effect::Close(Link(link))) => format!("closes {link}"),
-        Todo::Effect(effect) => format!("{effect:?}"),
-        Todo::Event(server_event) => event_text(server_event),
-        todo => format!("{todo:?}"),
-    }
-}
-
-fn event_text(event: &Event) -> String {
-    match event {
-        Event::Frame(Link(link), frame) => format!("gets on {link}: {}", show::frame(frame)),
-        event => format!("gets {event:?}"),
     }
 }

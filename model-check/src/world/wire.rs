@@ -70,7 +70,7 @@ impl Heard {
     pub fn of(hello: &Hello) -> Self {
         let (expected, closes) = match hello.wish {
             Wish::Claim { expected, .. } => (expected.map(|holder| holder.tenure), None),
-            Wish::Close { incarnation } => (None, Some(incarnation)),
+            Wish::Close { incarnation, .. } => (None, Some(incarnation)),
             _ => (None, None),
         };
         Self { attach: hello.attach, instance: hello.instance, expected, closes }

@@ -145,7 +145,7 @@ impl Story {
                     let epoch = Epoch::from_bytes([number; 16]);
                     ToDo::Server(server::Event::Started(epoch, limits))
                 }
-                server::Effect::EndProcess => ToDo::Server(server::Event::Ended),
+                server::Effect::EndProcess(_) => ToDo::Server(server::Event::Ended(0)),
                 _ => continue,
             };
             self.on_the_way.push_back(next);

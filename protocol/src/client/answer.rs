@@ -219,7 +219,7 @@ impl Client {
         effects: &mut Effects,
     ) {
         if self.is_closing {
-            return self.forgotten(effects);
+            return self.forgotten(0, effects);
         }
         if self.exit.is_some() {
             // All of its output is here, and waits for the application to take it.

@@ -1,7 +1,7 @@
 //! From an open link to the wish of the moment (SPEC section 7.6).
 
 use super::{Claim, Client, Config, Effect, Effects, Patience, Phase};
-use crate::frame::{Frame, Greeting, Hello, Wish};
+use crate::frame::{Frame, Greeting, Hello, Scope, Wish};
 use crate::ident::{Counter, HostId};
 use crate::machine::Link;
 use crate::reason::Reason;
@@ -72,7 +72,9 @@ impl Client {
     pub(super) fn wish(&self, config: &Config, host: Option<HostId>) -> Option<Wish> {
         let incarnation = self.incarnation;
         if self.is_closing {
-            return Some(Wish::Close { incarnation });
+            let has_exited = self.exit.is_some() && !mutated!(CloseAfterExitEndsAll);
+            let scope = if has_exited { Scope::Process } else { Scope::Session };
+            return Some(Wish::Close { incarnation, scope });
         }
         if let Some(epoch) = self.epoch {
             return Some(Wish::Resume { incarnation, epoch, next_output: self.output.accepted() });

@@ -27,7 +27,7 @@ impl Client {
             Frame::Refused(refused) if refused.attach == self.attach => {
                 self.end(Ending::Refused, Some(Notice::Refused(refused.reason)), effects);
             }
-            Frame::Closed { attach } => self.closed(attach, effects),
+            Frame::Closed { attach, ended } => self.closed(attach, ended, effects),
             Frame::Pong { .. } | Frame::Refused(_) | Frame::Bye(_) => {}
             _ => self.misbehaved(link, Misbehaviour::WrongSide, effects),
         }

@@ -52,7 +52,7 @@ impl Client {
         }
         // Without a Hello, nothing can have been started.
         if !self.has_asked() && self.claim.is_none() {
-            return self.end(Ending::Closed, Some(Notice::Closed), effects);
+            return self.end(Ending::Closed, Some(Notice::Closed { ended: 0 }), effects);
         }
         self.begin_closing(effects);
     }
@@ -72,16 +72,16 @@ impl Client {
         }
     }
 
-    pub(super) fn closed(&mut self, attach: AttachNumber, effects: &mut Effects) {
+    pub(super) fn closed(&mut self, attach: AttachNumber, ended: u32, effects: &mut Effects) {
         if attach == self.attach && self.is_closing {
-            self.forgotten(effects);
+            self.forgotten(ended, effects);
         }
     }
 
     /// The host knows nothing of the session any more, as it should be.
-    pub(super) fn forgotten(&mut self, effects: &mut Effects) {
+    pub(super) fn forgotten(&mut self, ended: u32, effects: &mut Effects) {
         let ending = if self.exit.is_some() { Ending::Exited } else { Ending::Closed };
-        self.end(ending, Some(Notice::Closed), effects);
+        self.end(ending, Some(Notice::Closed { ended }), effects);
     }
 
     /// The session is over for this client. A terminal state holds nothing.

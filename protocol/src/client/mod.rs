@@ -320,8 +320,8 @@ impl Client {
                     self.refused(config, link, greeted, refused, effects);
                 }
             }
-            (Frame::Closed { attach }, Phase::Attaching { is_asked: true, .. }) => {
-                self.closed(attach, effects);
+            (Frame::Closed { attach, ended }, Phase::Attaching { is_asked: true, .. }) => {
+                self.closed(attach, ended, effects);
             }
             (Frame::Bye(_), _) => {}
             (frame, Phase::Attached { .. }) => self.attached_frame(link, frame, effects),

@@ -75,7 +75,10 @@ pub enum Notice {
         unacknowledged_input: u64,
     },
     /// The session is ended and forgotten.
-    Closed,
+    Closed {
+        /// How many processes the host has ended for that; 0 where it did not say.
+        ended: u32,
+    },
     /// What was waited for did not come in time: its outcome is unknown.
     GaveUp(Patience),
 }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Encoded, finish, kind, with_payload};
 use crate::error::FrameError;
-use crate::frame::{Frame, From, Hello, Wish};
+use crate::frame::{Frame, From, Hello, Scope, Wish};
 use crate::ident::{
     AttachNumber, ClientInstance, ClientName, Epoch, Holder, HostId, Incarnation, SessionId, Tenure,
 };
@@ -28,7 +28,7 @@ enum WishHeader {
     Open { incarnation: Incarnation, host: HostId },
     Resume { incarnation: Incarnation, epoch: Epoch, next_output: Seq },
     Claim { expected: Option<Holder>, from: From },
-    Close { incarnation: Incarnation },
+    Close { incarnation: Incarnation, scope: Scope },
 }
 
 pub(super) fn encode(hello: &Hello, heads: &mut BytesMut) -> Result<Encoded, FrameError> {
@@ -60,7 +60,9 @@ fn header(wish: &Wish) -> Result<(WishHeader, Bytes), FrameError> {
             next_output: *next_output,
         },
         Wish::Claim { expected, from } => WishHeader::Claim { expected: *expected, from: *from },
-        Wish::Close { incarnation } => WishHeader::Close { incarnation: *incarnation },
+        Wish::Close { incarnation, scope } => {
+            WishHeader::Close { incarnation: *incarnation, scope: *scope }
+        }
         Wish::Unreadable => return Err(FrameError::BadHeader(kind::HELLO)),
     };
     Ok((header, Bytes::new()))
@@ -95,6 +97,6 @@ fn decode_wish(version: Version, body: &Bytes) -> Result<Wish, FrameError> {
             Wish::Resume { incarnation, epoch, next_output }
         }
         WishHeader::Claim { expected, from } => Wish::Claim { expected, from },
-        WishHeader::Close { incarnation } => Wish::Close { incarnation },
+        WishHeader::Close { incarnation, scope } => Wish::Close { incarnation, scope },
     })
 }

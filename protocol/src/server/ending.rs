@@ -1,14 +1,14 @@
 //! The end of a process and its descendants (SPEC section 7.5).
 
-use super::{Config, Effect, Effects, Ending, Event, Server, judge};
-use crate::frame::{Bye, Frame, Hello, Wish};
+use super::{Config, Effect, Effects, Ending, Event, Extent, Server, judge};
+use crate::frame::{Bye, Frame, Hello, Scope, Wish};
 use crate::machine::Link;
 
 impl Ending {
     pub(super) fn step(mut self, config: &Config, event: Event, effects: &mut Effects) -> Server {
         match event {
-            Event::Ended => {
-                self.ended(effects);
+            Event::Ended(count) => {
+                self.ended(count, effects);
                 return Server::Gone;
             }
             Event::Displaced => self.is_displaced = true,
@@ -27,10 +27,11 @@ impl Ending {
         Server::Ending(self)
     }
 
-    /// Only a Close has something to wait for. Any other wish is for the attach program, which
-    /// answers it once this server has ended.
+    /// Only a Close has something to wait for, if so much is being ended. Any other wish is for the
+    /// attach program, which answers it once this server has ended.
     fn hello(&mut self, config: &Config, link: Link, hello: &Hello, effects: &mut Effects) {
-        if let Wish::Close { incarnation } = hello.wish
+        if let Wish::Close { incarnation, scope } = hello.wish
+            && (self.extent != Extent::HangUp || scope == Scope::Process)
             && judge::judge_close(config, &self.owner, hello).is_ok()
         {
             self.past.used = self.past.used.max(Some(incarnation));
@@ -42,14 +43,14 @@ impl Ending {
         effects.push(Effect::Close(link));
     }
 
-    fn ended(self, effects: &mut Effects) {
+    fn ended(self, ended: u32, effects: &mut Effects) {
         if !self.is_displaced && !mutated!(EntryKeptAfterEnd) {
             effects.push(Effect::Bury(self.past));
         }
         for (link, attach) in self.waiting {
             // What took this server's place is not closed.
             if !self.is_displaced {
-                effects.push(Effect::Send(link, Frame::Closed { attach }));
+                effects.push(Effect::Send(link, Frame::Closed { attach, ended }));
             }
             effects.push(Effect::Close(link));
         }

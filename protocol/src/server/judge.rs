@@ -48,7 +48,7 @@ pub(super) fn judge_absent(past: &Past, config: &Config, hello: &Hello) -> Absen
     }
     match &hello.wish {
         Wish::Open { incarnation, spec, .. } => judge_open(past, *incarnation, spec),
-        Wish::Close { incarnation } => Absent::Forget(forgotten(past, hello, *incarnation)),
+        Wish::Close { incarnation, .. } => Absent::Forget(forgotten(past, hello, *incarnation)),
         Wish::Resume { .. } | Wish::Claim { .. } if past.is_known => {
             Absent::Refuse(Reason::ProcessGone)
         }
@@ -103,6 +103,7 @@ fn forgotten(past: &Past, hello: &Hello, incarnation: Incarnation) -> Past {
         used: past.used.max(Some(incarnation).filter(|_| !mutated!(CloseForgetsTheIncarnation))),
         tenure: past.tenure.max(hello.tenure),
         failed: past.failed.clone(),
+        ended: past.ended,
     }
 }
 

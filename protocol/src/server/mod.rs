@@ -64,6 +64,8 @@ pub struct Past {
     pub tenure: Tenure,
     /// The last failed start.
     pub failed: Option<(Incarnation, SpawnError)>,
+    /// How many processes were ended by who looked. It is told, and not remembered.
+    pub ended: u32,
 }
 
 /// The machine's state.
@@ -117,6 +119,7 @@ pub struct Serving {
 pub struct Ending {
     past: Past,
     owner: Owner,
+    extent: Extent,
     is_displaced: bool,
     waiting: Vec<(Link, AttachNumber)>,
 }
@@ -177,10 +180,23 @@ pub enum Event {
     Output(Stream, #[cfg_attr(feature = "record", serde(with = "crate::record::payload"))] Bytes),
     /// The process has ended, and all that it wrote was reported.
     Exited(ExitStatus),
-    /// What [`Effect::EndProcess`] asked for is done: the process and its descendants are gone.
-    Ended,
+    /// What [`Effect::EndProcess`] asked for is done, and so many processes were ended for it.
+    Ended(u32),
     /// Another server holds the session's place in the registry.
     Displaced,
+}
+
+/// What ends with a server (SPEC section 11.4).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
+pub enum Extent {
+    /// The process has ended by itself: its terminal hangs up and its pipes close. What runs on after
+    /// that has left it.
+    HangUp,
+    /// The process and all its descendants: another server has the session, and its process the same mark.
+    Descendants,
+    /// The process, its descendants, and everything else that carries the session's mark.
+    Session,
 }
 
 /// What a server is to do.
@@ -207,8 +223,8 @@ pub enum Effect {
     RecordTenure(Tenure, ClientName),
     /// Give an input item to the process, in order, and report it once it is taken.
     HandOver(Seq, Item),
-    /// End the process and all its descendants, wait for them, and report it.
-    EndProcess,
+    /// End so much, wait until it is gone, and report it.
+    EndProcess(Extent),
     /// Write this to the tombstone, then remove the entry.
     Bury(Past),
     /// End.
@@ -329,7 +345,8 @@ fn step_absent(past: Past, config: &Config, event: Event, effects: &mut Effects)
         }
         judge::Absent::Forget(past) => {
             effects.push(Effect::Bury(past.clone()));
-            effects.push(Effect::Send(link, Frame::Closed { attach: hello.attach }));
+            let closed = Frame::Closed { attach: hello.attach, ended: past.ended };
+            effects.push(Effect::Send(link, closed));
             Server::Absent(past)
         }
     }

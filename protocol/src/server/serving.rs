@@ -4,10 +4,10 @@ use bytes::Bytes;
 
 use super::judge::{self, Objection};
 use super::{
-    Config, Effect, Effects, Ending, Event, Limits, Owner, Past, Server, Serving, refusal,
+    Config, Effect, Effects, Ending, Event, Extent, Limits, Owner, Past, Server, Serving, refusal,
 };
 use crate::error::{Divergence, Misbehaviour};
-use crate::frame::{Bye, Frame, Hello, How, Refused, Welcome, Wish};
+use crate::frame::{Bye, Frame, Hello, How, Refused, Scope, Welcome, Wish};
 use crate::ident::{AttachNumber, Epoch, Holder, Incarnation};
 use crate::item::{ExitStatus, Item, Stream};
 use crate::machine::{Link, Timer};
@@ -19,8 +19,8 @@ use crate::seq::Seq;
 /// Whether the session goes on after an event.
 pub(super) enum After {
     Serve,
-    /// It ends; this link waits for the Closed, as the answer to this attach.
-    End(Option<(Link, AttachNumber)>),
+    /// It ends, and so much with it; this link waits for the Closed, as the answer to this attach.
+    End(Extent, Option<(Link, AttachNumber)>),
 }
 
 impl Serving {
@@ -61,7 +61,7 @@ impl Serving {
                 return Server::Gone;
             }
             Event::Timer(timer) => self.timer(timer, effects),
-            Event::Displaced => return self.end(None, true, effects),
+            Event::Displaced => return self.end(Extent::Descendants, None, effects),
             other => {
                 self.serve(config, other, effects);
                 After::Serve
@@ -69,10 +69,10 @@ impl Serving {
         };
         match after {
             After::Serve if mutated!(ExitForgottenBeforeAcknowledged) && self.is_exit_sent() => {
-                self.end(None, false, effects)
+                self.end(Extent::HangUp, None, effects)
             }
             After::Serve => Server::Serving(self),
-            After::End(waiting) => self.end(waiting, false, effects),
+            After::End(extent, waiting) => self.end(extent, waiting, effects),
         }
     }
 
@@ -109,7 +109,7 @@ impl Serving {
                 effects.push(Effect::Close(link));
                 self.detach(effects);
             }
-            Frame::Close => return After::End(Some((link, self.owner.attach))),
+            Frame::Close => return After::End(Extent::Session, Some((link, self.owner.attach))),
             Frame::Pong { .. } | Frame::Bye(_) => {}
             _ => self.close_for(link, Misbehaviour::WrongSide, effects),
         }
@@ -124,21 +124,21 @@ impl Serving {
             (Timer::LinkSilent, Some(link)) if !mutated!(ServerSilenceIgnored) => {
                 self.close_for(link, Misbehaviour::Silent, effects);
             }
-            (Timer::Retention, None) => return After::End(None),
+            (Timer::Retention, None) => return After::End(Extent::Session, None),
             _ => {}
         }
         After::Serve
     }
 
     fn hello(&mut self, config: &Config, link: Link, hello: &Hello, out: &mut Effects) -> After {
-        if let Wish::Close { incarnation } = hello.wish {
+        if let Wish::Close { incarnation, scope } = hello.wish {
             return match judge::judge_close(config, &self.owner, hello) {
                 Ok(()) => {
                     if !mutated!(CloseOfTheLivingForgetsTheIncarnation) {
                         self.closed = Some(incarnation);
                     }
                     self.closed_by(link, hello, out);
-                    After::End(Some((link, hello.attach)))
+                    After::End(self.extent(scope), Some((link, hello.attach)))
                 }
                 Err(reason) => self.refuse(link, hello, reason, out),
             };
@@ -161,6 +161,14 @@ impl Serving {
                 }
                 after
             }
+        }
+    }
+
+    /// A process that lives is ended whatever a Close says of it.
+    fn extent(&self, scope: Scope) -> Extent {
+        match scope {
+            Scope::Process if self.has_exited => Extent::HangUp,
+            Scope::Process | Scope::Session => Extent::Session,
         }
     }
 
@@ -320,7 +328,8 @@ impl Serving {
             return After::Serve;
         }
         if self.has_exited && self.output.base() == self.output.next() {
-            return After::End(Some((link, self.owner.attach)));
+            let extent = if mutated!(ExitEndsAll) { Extent::Session } else { Extent::HangUp };
+            return After::End(extent, Some((link, self.owner.attach)));
         }
         self.send_output(effects);
         After::Serve
@@ -395,13 +404,14 @@ impl Serving {
             used: Some(self.incarnation).max(self.closed),
             tenure: self.owner.tenure.max(claimed.unwrap_or_default()),
             failed: None,
+            ended: 0,
         }
     }
 
     fn end(
         self,
+        extent: Extent,
         waiting: Option<(Link, AttachNumber)>,
-        is_displaced: bool,
         effects: &mut Effects,
     ) -> Server {
         let past = self.past();
@@ -416,8 +426,9 @@ impl Serving {
         effects.push(Effect::Disarm(Timer::Heartbeat));
         effects.push(Effect::Disarm(Timer::LinkSilent));
         effects.push(Effect::Disarm(Timer::Retention));
-        effects.push(Effect::EndProcess);
+        effects.push(Effect::EndProcess(extent));
         let waiting = waiting.into_iter().collect();
-        Server::Ending(Ending { past, owner: self.owner, is_displaced, waiting })
+        let is_displaced = extent == Extent::Descendants;
+        Server::Ending(Ending { past, owner: self.owner, extent, is_displaced, waiting })
     }
 }

@@ -71,6 +71,7 @@ impl Starting {
             used: Some(self.incarnation),
             tenure: self.owner.tenure.max(self.past.tenure),
             failed: Some((self.incarnation, error.clone())),
+            ended: 0,
         };
         let past = if mutated!(FailedStartDoesNotBurn) { self.past } else { burnt };
         let counters = Counters { used: past.used, tenure: past.tenure, epoch: None };

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use rejoin_protocol::error::{Divergence, FrameError, Misbehaviour};
-use rejoin_protocol::frame::{Bye, From, How, Refused, Wish};
+use rejoin_protocol::frame::{Bye, From, How, Refused, Scope, Wish};
 use rejoin_protocol::reason::Counters;
 use rejoin_protocol::{
     AttachNumber, ClientName, Counter, ExitStatus, Frame, Holder, Incarnation, Item, Reason, Seq,
@@ -25,6 +25,7 @@ fn greetings() -> Vec<Named> {
 fn hellos() -> Vec<Named> {
     let hello = |attach, tenure, wish| super::hello(ALICE, attach, tenure, wish);
     let expected = Holder { epoch: EPOCH, incarnation: Incarnation(1), tenure: Tenure(2) };
+    let closed = Wish::Close { incarnation: Incarnation(0), scope: Scope::Process };
     let claim = |expected, from| hello(1, 0, Wish::Claim { expected, from });
     let resume = |incarnation, next_output| Wish::Resume {
         incarnation: Incarnation(incarnation),
@@ -39,6 +40,7 @@ fn hellos() -> Vec<Named> {
         ("hello claim, latest", claim(Some(expected), From::Latest)),
         ("hello claim, from a number", claim(Some(expected), From::Seq(Seq(128)))),
         ("hello close", hello(3, 1, super::close(0))),
+        ("hello close, of a process that has ended", hello(3, 1, closed)),
     ]
 }
 
@@ -128,7 +130,7 @@ fn others() -> Vec<Named> {
         ("superseded", Frame::Superseded { by: Tenure(1), name: ClientName::new("bob@laptop") }),
         ("detach", Frame::Detach),
         ("close", Frame::Close),
-        ("closed", Frame::Closed { attach: AttachNumber(3) }),
+        ("closed", Frame::Closed { attach: AttachNumber(3), ended: 2 }),
     ]
 }
 

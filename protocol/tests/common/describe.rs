@@ -27,7 +27,9 @@ pub fn describe(frame: &Frame) -> Value {
         Frame::Superseded { by, name } => json!({ "Superseded": { "by": by, "name": name } }),
         Frame::Detach => json!("Detach"),
         Frame::Close => json!("Close"),
-        Frame::Closed { attach } => json!({ "Closed": { "attach": attach } }),
+        Frame::Closed { attach, ended } => {
+            json!({ "Closed": { "attach": attach, "ended": ended } })
+        }
         Frame::Bye(bye) => json!({ "Bye": describe_bye(*bye) }),
     }
 }
@@ -71,7 +73,8 @@ fn describe_wish(wish: &Wish) -> Value {
             "incarnation": incarnation, "epoch": epoch.to_string(), "next_output": next_output }}),
         Wish::Claim { expected, from } => json!({ "Claim": {
             "expected": expected.as_ref().map(holder), "from": describe_from(*from) }}),
-        Wish::Close { incarnation } => json!({ "Close": { "incarnation": incarnation } }),
+        Wish::Close { incarnation, scope } => json!({ "Close": {
+            "incarnation": incarnation, "scope": format!("{scope:?}") }}),
         Wish::Unreadable => json!("Unreadable"),
     }
 }

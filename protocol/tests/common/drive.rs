@@ -173,7 +173,12 @@ impl ServerDrive {
 
 /// What is known of a session whose processes up to `used` are gone.
 pub fn past(used: u64, tenure: u64) -> Past {
-    Past { is_known: true, used: Some(Incarnation(used)), tenure: Tenure(tenure), failed: None }
+    Past {
+        is_known: true,
+        used: Some(Incarnation(used)),
+        tenure: Tenure(tenure),
+        ..Past::default()
+    }
 }
 
 /// The frames that are sent on `link`, in order.

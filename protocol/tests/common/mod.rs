@@ -12,7 +12,7 @@ use bytes::{Bytes, BytesMut};
 use rejoin_protocol::client::{self, OnLoss};
 use rejoin_protocol::codec::{Decoder, encode};
 use rejoin_protocol::error::FrameError;
-use rejoin_protocol::frame::{Greeting, Hello, How, Refused, Welcome, Wish};
+use rejoin_protocol::frame::{Greeting, Hello, How, Refused, Scope, Welcome, Wish};
 use rejoin_protocol::reason::Counters;
 use rejoin_protocol::server;
 use rejoin_protocol::{
@@ -79,7 +79,7 @@ pub fn resume(epoch: Epoch, next_output: u64) -> Wish {
 }
 
 pub fn close(incarnation: u64) -> Wish {
-    Wish::Close { incarnation: Incarnation(incarnation) }
+    Wish::Close { incarnation: Incarnation(incarnation), scope: Scope::Session }
 }
 
 pub fn holder(tenure: u64) -> Holder {

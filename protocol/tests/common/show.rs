@@ -2,7 +2,7 @@
 
 use rejoin_protocol::client::{self, Notice};
 use rejoin_protocol::error::FrameError;
-use rejoin_protocol::frame::{Bye, Wish};
+use rejoin_protocol::frame::{Bye, Scope, Wish};
 use rejoin_protocol::server;
 use rejoin_protocol::{Epoch, Frame, Holder, Item, Link, Reason};
 
@@ -41,7 +41,8 @@ fn wish(wish: &Wish) -> String {
         Wish::Claim { expected, from } => {
             format!("Claim {} from {from:?}", expected.as_ref().map_or("?".into(), holder))
         }
-        Wish::Close { incarnation } => format!("Close inc {incarnation}"),
+        Wish::Close { incarnation, scope: Scope::Session } => format!("Close inc {incarnation}"),
+        Wish::Close { incarnation, scope } => format!("Close inc {incarnation} {scope:?}"),
         Wish::Unreadable => "Unreadable".into(),
     }
 }
@@ -103,7 +104,7 @@ pub fn frame(frame: &Frame) -> String {
         Frame::Superseded { by, .. } => format!("Superseded by {by}"),
         Frame::Detach => "Detach".into(),
         Frame::Close => "Close".into(),
-        Frame::Closed { attach } => format!("Closed #{attach}"),
+        Frame::Closed { attach, .. } => format!("Closed #{attach}"),
         Frame::Bye(why) => bye(why),
     }
 }
@@ -132,7 +133,7 @@ fn notice(notice: &Notice) -> String {
         Notice::Exited { status, unacknowledged_input } => {
             format!("Exited({status}), {unacknowledged_input}B unknown")
         }
-        Notice::Closed => "Closed".into(),
+        Notice::Closed { .. } => "Closed".into(),
         Notice::GaveUp(patience) => format!("GaveUp {patience:?}"),
     }
 }
@@ -159,7 +160,7 @@ pub fn server_effect(effect: &server::Effect) -> String {
         }
         server::Effect::RecordTenure(tenure, _) => format!("record tenure {tenure}"),
         server::Effect::HandOver(seq, of) => format!("hand over {seq} {}", item(of)),
-        server::Effect::EndProcess => "end process".into(),
+        server::Effect::EndProcess(extent) => format!("end {extent:?}"),
         server::Effect::Bury(past) => format!(
             "bury used {} ten {}{}",
             past.used.map_or("-".into(), |used| used.to_string()),

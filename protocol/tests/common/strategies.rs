@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use proptest::prelude::*;
 use rejoin_protocol::error::{Divergence, FrameError, Misbehaviour};
-use rejoin_protocol::frame::{Bye, From, Greeting, Hello, How, Refused, Welcome, Wish};
+use rejoin_protocol::frame::{Bye, From, Greeting, Hello, How, Refused, Scope, Welcome, Wish};
 use rejoin_protocol::reason::Counters;
 use rejoin_protocol::{
     AttachNumber, Capabilities, ClientInstance, ClientName, Epoch, ExitStatus, Frame, Holder,
@@ -95,7 +95,10 @@ fn wish() -> impl Strategy<Value = Wish> {
         }),
         (prop::option::of(holder()), from())
             .prop_map(|(expected, from)| Wish::Claim { expected, from }),
-        number().prop_map(|number| Wish::Close { incarnation: Incarnation(number) }),
+        (number(), any::<bool>()).prop_map(|(number, is_all)| Wish::Close {
+            incarnation: Incarnation(number),
+            scope: if is_all { Scope::Session } else { Scope::Process },
+        }),
     ]
 }
 
@@ -236,7 +239,8 @@ pub fn frame() -> impl Strategy<Value = Frame> {
         (number(), name()).prop_map(|(by, name)| Frame::Superseded { by: Tenure(by), name }),
         Just(Frame::Detach),
         Just(Frame::Close),
-        number().prop_map(|attach| Frame::Closed { attach: AttachNumber(attach) }),
+        (number(), any::<u32>())
+            .prop_map(|(attach, ended)| Frame::Closed { attach: AttachNumber(attach), ended }),
         misbehaviour().prop_map(|what| Frame::Bye(Bye::Misbehaved(what))),
         Just(Frame::Bye(Bye::Replaced)),
         Just(Frame::Bye(Bye::Ending)),

@@ -182,7 +182,7 @@ fn events(state: &ClientDrive) -> Vec<Named> {
             ("Item".into(), item(state.client.next_output().0, output("zombie"))),
             ("Ack".into(), ack(2)),
             ("Superseded".into(), Frame::Superseded { by: Tenure(1), name: ClientName::default() }),
-            ("Closed".into(), Frame::Closed { attach: AttachNumber(attach) }),
+            ("Closed".into(), Frame::Closed { attach: AttachNumber(attach), ended: 0 }),
         ],
     );
     [events, links(current, old), timers(), application()].concat()
@@ -267,8 +267,8 @@ fn others(state: &ClientDrive) -> Vec<(String, Frame)> {
         ("Ping", Frame::Ping { token: 7 }),
         ("Pong", Frame::Pong { token: 7 }),
         ("Superseded", Frame::Superseded { by: Tenure(1), name: ClientName::default() }),
-        ("Closed", Frame::Closed { attach }),
-        ("Closed other attach", Frame::Closed { attach: FAR }),
+        ("Closed", Frame::Closed { attach, ended: 0 }),
+        ("Closed other attach", Frame::Closed { attach: FAR, ended: 0 }),
         ("Bye", Frame::Bye(Bye::Ending)),
         ("Hello (wrong side)", hello(BOB, 1, 0, close(0))),
         ("Detach (wrong side)", Frame::Detach),

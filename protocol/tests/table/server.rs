@@ -121,7 +121,7 @@ fn ending() -> Vec<State> {
         drive.step(Event::Timer(rejoin_protocol::Timer::Retention));
     });
     let displaced = after(waited.clone(), |drive| drop(drive.step(Event::Displaced)));
-    let gone = after(waited.clone(), |drive| drop(drive.step(Event::Ended)));
+    let gone = after(waited.clone(), |drive| drop(drive.step(Event::Ended(0))));
     vec![
         ("ending-waited-for", waited),
         ("ending", alone),
@@ -226,7 +226,7 @@ fn frames() -> Vec<(&'static str, Frame)> {
             "Superseded (wrong side)",
             Frame::Superseded { by: Tenure(1), name: ClientName::default() },
         ),
-        ("Closed (wrong side)", Frame::Closed { attach: FAR }),
+        ("Closed (wrong side)", Frame::Closed { attach: FAR, ended: 0 }),
     ]
 }
 
@@ -271,7 +271,7 @@ fn process() -> Vec<Named> {
         ("Output", Event::Output(Stream::Stderr, bytes::Bytes::from_static(b"more"))),
         ("Output, empty", Event::Output(Stream::Stdout, bytes::Bytes::new())),
         ("Exited", Event::Exited(ExitStatus::Code(0))),
-        ("Ended", Event::Ended),
+        ("Ended", Event::Ended(0)),
         ("Displaced", Event::Displaced),
     ]
     .map(|(name, event)| (name.to_owned(), event))

@@ -164,7 +164,7 @@ impl World {
                 living.input.push_back((seq, item.clone()));
                 self.check_input(epoch, &item);
             }
-            Effect::EndProcess => living.ends = true,
+            Effect::EndProcess(_) => living.ends = true,
             Effect::Arm(Timer::Retention) => living.is_kept_for_nobody = true,
             Effect::Disarm(Timer::Retention) => living.is_kept_for_nobody = false,
             _ => {}
@@ -228,7 +228,7 @@ impl World {
             }
             self.serve(if works { Event::TenureRecorded } else { Event::TenureNotRecorded });
         } else if std::mem::take(&mut living.ends) {
-            self.serve(Event::Ended);
+            self.serve(Event::Ended(0));
         } else {
             return false;
         }

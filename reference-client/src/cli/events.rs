@@ -128,7 +128,7 @@ mod tests {
         for _ in 0..2 {
             let log = EventLog::open(&path).unwrap();
             log.write(&Event::Connecting);
-            log.write(&Event::Closed);
+            log.write(&Event::Closed { ended: 0 });
             log.finish();
         }
         let written = std::fs::read_to_string(&path).unwrap();

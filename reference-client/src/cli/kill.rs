@@ -2,7 +2,7 @@
 
 use std::io::IsTerminal as _;
 
-use rejoin_client::{Incarnation, Session, Tenure};
+use rejoin_client::{Event, Incarnation, Session, Tenure};
 
 use super::args::{Kill, SessionOptions, WhichLane};
 use super::aside::Aside;
@@ -35,17 +35,18 @@ async fn end(kill: Kill) -> Fallible<Ending> {
     }
     let mut ending = Ending::silent(0);
     for row in doomed {
-        let ended = close(&mut aside, row).await.unwrap_or_else(|failed| failed);
-        ending = told(row, &ended, ending);
+        let (ended, processes) = close(&mut aside, row).await.unwrap_or_else(|failed| (failed, 0));
+        ending = told(row, &ended, processes, ending);
     }
     Ok(ending)
 }
 
 /// Says how one of them ended. Of several failures each is said, and the last one is the end.
-fn told(row: &Row, ended: &Ending, before: Ending) -> Ending {
+fn told(row: &Row, ended: &Ending, processes: u32, before: Ending) -> Ending {
     let id = words::short(&row.session);
     let Some(line) = &ended.line else {
-        let printed = print(&format!("{id} ended\n"));
+        let noun = if processes == 1 { "process" } else { "processes" };
+        let printed = print(&format!("{id} ended ({processes} {noun})\n"));
         return if before.code == 0 { printed } else { before };
     };
     if let Some(line) = before.line {
@@ -70,7 +71,8 @@ fn is_wanted(rows: &[Row], destination: &str) -> bool {
     ["y", "yes"].contains(&answer.trim().to_ascii_lowercase().as_str())
 }
 
-async fn close(aside: &mut Aside, row: &Row) -> Fallible<Ending> {
+/// How one of them ended, and how many processes that were.
+async fn close(aside: &mut Aside, row: &Row) -> Fallible<(Ending, u32)> {
     let mut options = run::options(&SessionOptions {
         events: None,
         standby: false,
@@ -83,12 +85,16 @@ async fn close(aside: &mut Aside, row: &Row) -> Fallible<Ending> {
     let mut session = Session::kill(aside.attach(), incarnation, tenure, options)
         .map_err(|error| Ending::failed(error.to_string()))?;
     let ended = async {
-        let mut ending = None;
+        let (mut ending, mut processes) = (None, 0);
         while let Some(event) = session.events.recv().await {
+            if let Event::Closed { ended } = event {
+                processes = ended;
+            }
             ending = Ending::of(&event, "rejoin ls").or(ending);
         }
-        ending
+        (ending, processes)
     };
-    let ending = aside.while_waiting(ended).await;
-    Ok(ending.unwrap_or_else(|| Ending::failed("it is unknown whether the session was ended")))
+    let (ending, processes) = aside.while_waiting(ended).await;
+    let unknown = || Ending::failed("it is unknown whether the session was ended");
+    Ok((ending.unwrap_or_else(unknown), processes))
 }

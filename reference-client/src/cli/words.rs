@@ -40,7 +40,7 @@ impl Ending {
         Some(match event {
             Event::Exited { status: Some(status), .. } => Self::silent(*status),
             Event::Exited { signal, .. } => Self::silent(signal.unwrap_or(0).saturating_add(128)),
-            Event::Closed => Self::silent(0),
+            Event::Closed { .. } => Self::silent(0),
             Event::Lost { reason, message, unacked_input_bytes, .. } => {
                 let input = unknown_input(*unacked_input_bytes);
                 Self::failed(format!("{message}{input}: {}", advice(reason, again)))

@@ -56,7 +56,7 @@ impl Driver {
             Notice::Exited { status, unacknowledged_input } => {
                 self.tell(Event::exited(status, unacknowledged_input));
             }
-            Notice::Closed => self.tell(Event::Closed),
+            Notice::Closed { ended } => self.tell(Event::Closed { ended }),
             Notice::GaveUp(Patience::Hindrance) if self.hindrance.is_some() => {
                 self.hindered_for_good();
             }

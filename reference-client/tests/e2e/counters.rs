@@ -1,6 +1,6 @@
 //! Counters at their end, and processes that are lost one after the other.
 
-use rejoin_protocol::frame::{From, Wish};
+use rejoin_protocol::frame::{From, Scope, Wish};
 use rejoin_protocol::ident::Counter;
 use rejoin_protocol::{Frame, Incarnation, Reason, Tenure};
 
@@ -11,7 +11,7 @@ use crate::support::{Host, Raw, Wishes, until};
 const MOST_KILLS: usize = 60;
 
 fn close(incarnation: u64) -> Wish {
-    Wish::Close { incarnation: Incarnation(incarnation) }
+    Wish::Close { incarnation: Incarnation(incarnation), scope: Scope::Session }
 }
 
 #[test]

@@ -116,7 +116,10 @@ fn several_sessions_are_ended_at_once_and_none_if_one_of_them_is_not_there() {
     }
     assert!(sessions.iter().all(|(_, pid)| is_alive(*pid)));
     let (status, output) = told(&host, "kill", &[], &[&ids[0], &ids[2]]);
-    assert_eq!((status, output), (0, format!("{} ended\n{} ended\n", ids[0], ids[2])));
+    assert_eq!(
+        (status, output),
+        (0, format!("{} ended (1 process)\n{} ended (1 process)\n", ids[0], ids[2]))
+    );
     let alive: Vec<_> = sessions.iter().map(|(_, pid)| is_alive(*pid)).collect();
     assert_eq!(alive, [false, true, false]);
     host.end_sessions();

@@ -7,8 +7,10 @@ use crate::environment::{ECHO, assert_answers};
 use crate::output::{assert_same, numbers};
 use crate::support::{Client, Host, Plan, is_alive, rejoin, until};
 
-/// Prints its pid and a child's, then answers every line with its pid.
-const FAMILY: &str = "echo $$; (sleep 1000; :) > /dev/null 2>&1 & echo $!; while read line; do echo \"$$ $line\"; done";
+/// Prints its pid and a child's, then answers every line with its pid. At its end it ends the child: what a
+/// process leaves in the background lives on.
+const FAMILY: &str = "echo $$; (sleep 1000; :) > /dev/null 2>&1 & echo $!; \
+     while read line; do echo \"$$ $line\"; done; pkill -P $!; kill $!; exit 0";
 
 #[test]
 fn a_stream_survives_hangups_kills_and_restarts_of_sshd() {

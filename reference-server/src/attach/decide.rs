@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use std::process::Child;
 use std::time::{Duration, Instant};
 
-use rejoin_protocol::frame::{Hello, Refused, Wish};
+use rejoin_protocol::frame::{Hello, Refused, Scope, Wish};
 use rejoin_protocol::reason::Counters;
 use rejoin_protocol::server::{Config, Effect, Effects, Event, Past, Server};
 use rejoin_protocol::spec::ProcessSpec;
@@ -23,7 +23,7 @@ use crate::host;
 use crate::past::{from_machine, to_machine};
 use crate::peer::require_own;
 use crate::process::{self, Program, start_server};
-use crate::reap::reap;
+use crate::reap::{Reach, reap};
 use crate::registry::{self, Lock, Record, Registry, RegistryError, Tried};
 
 /// How long killed processes may take to be gone.
@@ -164,9 +164,11 @@ impl Attempt<'_> {
             lock.withdraw()?;
             return Ok(Look::Decided(Decision::TooLate));
         }
-        let reaped = reap(self.hello.session, REAP_TIME)?;
+        let reaped = reap(self.hello.session, &self.reach()?, REAP_TIME)?;
         let past = lock.read_past_with(reaped.highest, named_by(self.hello))?;
-        for effect in judge(self.config, to_machine(&past), self.hello) {
+        let ended = u32::try_from(reaped.killed).unwrap_or(u32::MAX);
+        let known = Past { ended, ..to_machine(&past) };
+        for effect in judge(self.config, known, self.hello) {
             match effect {
                 Effect::Bury(past) => lock.bury(&from_machine(&past))?,
                 Effect::Start { .. } => return self.start(lock, &past),
@@ -179,6 +181,14 @@ impl Attempt<'_> {
             }
         }
         Ok(Look::Again)
+    }
+
+    /// Only who closes the session ends what has left its process.
+    fn reach(&self) -> io::Result<Reach> {
+        if let Wish::Close { scope: Scope::Session, .. } = self.hello.wish {
+            return Ok(Reach::Session);
+        }
+        self.registry.read_record(self.hello.session).map(Reach::left)
     }
 
     /// What an earlier server left is folded into the tombstone and removed first: a record that
@@ -235,7 +245,7 @@ fn named_by(hello: &Hello) -> Option<Incarnation> {
     match &hello.wish {
         Wish::Open { incarnation, .. }
         | Wish::Resume { incarnation, .. }
-        | Wish::Close { incarnation } => Some(*incarnation),
+        | Wish::Close { incarnation, .. } => Some(*incarnation),
         Wish::Claim { expected, .. } => expected.map(|holder| holder.incarnation),
         Wish::Unreadable => None,
     }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use rejoin_protocol::codec::{Decoder, SERVER_MAGIC};
-use rejoin_protocol::frame::{Hello, Refused, Wish};
+use rejoin_protocol::frame::{Hello, Refused, Scope, Wish};
 use rejoin_protocol::{
     AttachNumber, ClientInstance, ClientName, Frame, Incarnation, SessionId, Tenure, Version,
 };
@@ -27,7 +27,10 @@ pub(super) fn kill(place: &Place, names: &[String]) -> io::Result<ExitCode> {
     for name in names {
         match find(&listed, name).and_then(|found| end(place, found)) {
             // Who reads that is no reason to leave the others alive.
-            Ok(session) => drop(writeln!(io::stdout(), "{session} ended")),
+            Ok((session, ended)) => {
+                let processes = if ended == 1 { "process" } else { "processes" };
+                drop(writeln!(io::stdout(), "{session} ended ({ended} {processes})"));
+            }
             Err(message) => {
                 eprintln!("rejoin-server: {message}");
                 is_done = false;
@@ -49,7 +52,8 @@ fn find<'a>(listed: &'a [Listed], name: &str) -> Result<&'a Listed, String> {
     }
 }
 
-fn end(place: &Place, listed: &Listed) -> Result<SessionId, String> {
+/// Ends a session; how many processes that were.
+fn end(place: &Place, listed: &Listed) -> Result<(SessionId, u32), String> {
     let record = listed.record.as_ref();
     let incarnation = record.map_or(Incarnation(0), |record| record.incarnation);
     let tenure = record.map_or(Tenure(0), |record| record.tenure);
@@ -63,7 +67,7 @@ fn end(place: &Place, listed: &Listed) -> Result<SessionId, String> {
         Decision::TooLate => return Err(format!("{session} did not end in time")),
     };
     match answer {
-        Frame::Closed { .. } => Ok(session),
+        Frame::Closed { ended, .. } => Ok((session, ended)),
         Frame::Refused(Refused { reason, .. }) => Err(format!("{session}: {reason}")),
         _ => Err(format!("{session} did not end")),
     }
@@ -83,7 +87,7 @@ fn close(
         name: ClientName::new("rejoin-server kill"),
         attach: AttachNumber(1),
         tenure,
-        wish: Wish::Close { incarnation },
+        wish: Wish::Close { incarnation, scope: Scope::Session },
     })
 }
 

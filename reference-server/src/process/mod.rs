@@ -1,6 +1,7 @@
 //! Starting the user's process, and the server that keeps it.
 
 mod child;
+mod ends;
 mod logout;
 mod program;
 mod server;
@@ -9,10 +10,10 @@ mod watch;
 
 use std::ffi::OsStr;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 
 use rejoin_protocol::spec::Terminal;
 use rejoin_protocol::{SpawnError, SpawnErrorKind, spec};
@@ -21,7 +22,7 @@ use rustix::process::Pid;
 
 use crate::marks::{self, Mark};
 use child::Setup;
-use terminal::Pair;
+use ends::Ends;
 
 pub use logout::Logout;
 pub(crate) use logout::Persistence;
@@ -86,26 +87,28 @@ pub enum Io {
 /// that started it ends. No other thread may be waiting for children meanwhile.
 pub fn spawn(start: &Start) -> Result<Started, SpawnError> {
     let directory = program::directory(start.directory.as_deref())?;
-    let pair = match &start.terminal {
-        Some(terminal) => Some(Pair::open(terminal.size).map_err(|error| no_terminal(&error))?),
-        None => None,
+    let ends = match &start.terminal {
+        Some(terminal) => Ends::terminal(terminal).map_err(|error| no_terminal(&error))?,
+        None => Ends::pipes().map_err(|error| no_pipes(&error))?,
     };
     let mut command = program::program(&start.command)?;
-    set_environment(&mut command, start, &directory, pair.as_ref())?;
+    set_environment(&mut command, start, &directory, &ends)?;
     command.current_dir(&directory);
     Setup::Process {
         parent: rustix::process::getpid(),
-        has_terminal: pair.is_some(),
+        has_terminal: start.terminal.is_some(),
         umask: Mode::from_raw_mode(start.umask),
     }
     .attach_to(&mut command);
-    let connected = connect(&mut command, pair).map_err(|error| no_pipes(&error))?;
+    let io = ends.connect(&mut command).map_err(|error| no_pipes(&error))?;
     let child = command.spawn();
     let child =
         child.map_err(|error| program::explain(&error, command.get_program(), &directory))?;
     // With the command go our copies of the process's ends: only then can an end of file come.
     drop(command);
-    started(child, connected).map_err(|error| no_pipes(&error))
+    let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+    let pid = pid.ok_or_else(|| no_pipes(&io::ErrorKind::InvalidData.into()))?;
+    Ok(Started { pid, io })
 }
 
 /// Variables that the client named, the terminal's, the folder's, and last - since nobody may
@@ -114,7 +117,7 @@ fn set_environment(
     command: &mut Command,
     start: &Start,
     directory: &Path,
-    pair: Option<&Pair>,
+    ends: &Ends,
 ) -> Result<(), SpawnError> {
     for name in STALE_VARIABLES {
         command.env_remove(name);
@@ -123,10 +126,11 @@ fn set_environment(
     for (name, value) in &start.environment {
         command.env(variable_name(name)?, OsStr::from_bytes(value));
     }
-    if let Some((terminal, pair)) = start.terminal.as_ref().zip(pair) {
+    if let (Some(terminal), Ends::Terminal(pair)) = (&start.terminal, ends) {
         command.env("TERM", &terminal.term).env("SSH_TTY", &pair.path);
     }
-    command.envs(start.mark.variables());
+    let names = ends.names().map_err(|error| no_pipes(&error))?;
+    command.envs(start.mark.variables()).envs([marks::ends_variable(&names)]);
     Ok(())
 }
 
@@ -136,36 +140,6 @@ fn variable_name(name: &[u8]) -> Result<&OsStr, SpawnError> {
         return Err(SpawnError::new(SpawnErrorKind::Other, &message));
     }
     Ok(OsStr::from_bytes(name))
-}
-
-/// Connects the command to the terminal, whose master side it returns, or to pipes.
-fn connect(command: &mut Command, pair: Option<Pair>) -> io::Result<Option<OwnedFd>> {
-    let Some(Pair { master, slave, .. }) = pair else {
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        return Ok(None);
-    };
-    command.stdin(slave.try_clone()?).stdout(slave.try_clone()?).stderr(slave);
-    Ok(Some(master))
-}
-
-fn started(mut child: Child, master: Option<OwnedFd>) -> io::Result<Started> {
-    let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
-    let pid = pid.ok_or(io::ErrorKind::InvalidData)?;
-    let io = match (master, child.stdin.take(), child.stdout.take(), child.stderr.take()) {
-        (Some(master), ..) => Io::Terminal { master: non_blocking(master)? },
-        (None, Some(stdin), Some(stdout), Some(stderr)) => Io::Pipes {
-            stdin: non_blocking(stdin.into())?,
-            stdout: non_blocking(stdout.into())?,
-            stderr: non_blocking(stderr.into())?,
-        },
-        _ => return Err(io::ErrorKind::InvalidData.into()),
-    };
-    Ok(Started { pid, io })
-}
-
-fn non_blocking(fd: OwnedFd) -> io::Result<OwnedFd> {
-    rustix::io::ioctl_fionbio(fd.as_fd(), true)?;
-    Ok(fd)
 }
 
 fn no_terminal(error: &io::Error) -> SpawnError {

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use rejoin_protocol::{Epoch, Incarnation, Tenure};
+use rustix::process::Pid;
 use serde::{Deserialize, Serialize};
 
 use super::seal::{self, Found};
@@ -20,7 +21,7 @@ const MAX_TEXT: usize = 1024;
 
 /// What is known of a session while its entry exists.
 ///
-/// Only `phase`, `incarnation` and `tenure` decide anything; the rest is for people.
+/// Only `phase`, `incarnation`, `tenure` and `process` decide anything; the rest is for people.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
     /// How far the start has come.
@@ -46,6 +47,8 @@ pub struct Record {
     /// When a byte last went in or out, or a client came or went, in seconds since boot: to a minute,
     /// and for display only.
     pub active: u64,
+    /// The process, once it was started: it leads a kernel session of its own.
+    pub process: Option<ServerProcess>,
 }
 
 impl Record {
@@ -65,6 +68,7 @@ impl Record {
             has_terminal: false,
             is_attached: false,
             active: started.boottime,
+            process: None,
         }
     }
 
@@ -126,6 +130,20 @@ impl ServerProcess {
     pub fn current() -> Self {
         let pid = rustix::process::getpid().as_raw_nonzero().get();
         Self { pid: pid.unsigned_abs(), start: procfs::start_of(pid).unwrap_or_default() }
+    }
+
+    /// The one that has this pid now.
+    pub fn of(pid: Pid) -> Self {
+        let pid = pid.as_raw_nonzero().get();
+        Self { pid: pid.unsigned_abs(), start: procfs::start_of(pid).unwrap_or_default() }
+    }
+
+    /// Whether it leads, or led, the kernel session of this process.
+    pub(crate) fn leads(&self, process: &procfs::Stat) -> bool {
+        let leader = process.session;
+        // While a kernel session exists, its number is given to no other process.
+        u32::try_from(leader) == Ok(self.pid)
+            && procfs::start_of(leader).is_none_or(|start| start == self.start)
     }
 
     /// Whether it can still be seen. Used to spare, never to kill or to start.

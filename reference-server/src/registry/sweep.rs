@@ -9,7 +9,7 @@ use rejoin_protocol::SessionId;
 
 use super::{Found, Lock, LockFile, Registry, Tombstone};
 use crate::host;
-use crate::reap::{orphaned_sessions, reap};
+use crate::reap::{Reach, reap};
 
 /// How long a tombstone is kept, in boot time: well above the time for which a client repeats an
 /// unconfirmed Open.
@@ -65,9 +65,6 @@ pub fn sweep_at(registry: &Registry, boottime: Duration, life: Duration) -> io::
     for session in registry.sessions()? {
         swept.note(session, visit(registry, session, &is_old));
     }
-    for session in orphaned_sessions(registry.dir())? {
-        swept.note(session, lay_to_rest(registry, session));
-    }
     Ok(swept)
 }
 
@@ -108,7 +105,8 @@ fn lay_to_rest(registry: &Registry, session: SessionId) -> io::Result<Done> {
     }
     let Some(file) = registry.open_lock(session, true)? else { return Ok(Done::Nothing) };
     let Some(lock) = take(file)? else { return Ok(Done::Nothing) };
-    let reaped = reap(session, REAP_TIME)?;
+    let reach = Reach::left(registry.read_record(session)?);
+    let reaped = reap(session, &reach, REAP_TIME)?;
     if reaped.killed == 0 && !registry.has_entry(session)? {
         // Somebody else was faster.
         return lock.withdraw().map(|()| Done::Nothing);

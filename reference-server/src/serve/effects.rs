@@ -4,7 +4,7 @@ use std::io;
 use std::time::Duration;
 
 use bytes::Bytes;
-use rejoin_protocol::server::{Effect, Event, Limits, Past};
+use rejoin_protocol::server::{Effect, Event, Extent, Limits, Past};
 use rejoin_protocol::spec::{Overflow, ProcessSpec};
 use rejoin_protocol::{
     ClientName, Epoch, Frame, Incarnation, Link, SpawnError, SpawnErrorKind, Tenure, Timer,
@@ -13,11 +13,13 @@ use tokio::net::UnixListener;
 use tokio::time::Instant;
 
 use super::running::Running;
-use super::{GRACE, HEARTBEAT, Serve};
+use super::{GRACE, HEARTBEAT, REAP_TIME, Serve};
 use crate::ending::{Ending, end_descendants};
 use crate::marks::Mark;
 use crate::past::from_machine;
 use crate::process::{self, Start};
+use crate::reap::{Reach, reap};
+use crate::registry::ServerProcess;
 
 impl Serve {
     pub(super) fn carry_out(&mut self, effect: Effect) {
@@ -31,7 +33,7 @@ impl Serve {
                     process.hand_over(seq, item);
                 }
             }
-            Effect::EndProcess => self.end_process(),
+            Effect::EndProcess(extent) => self.end_process(extent),
             Effect::Bury(past) => self.bury(&past),
             Effect::Stop => self.is_stopped = true,
             Effect::Arm(timer) => self.arm(timer),
@@ -112,6 +114,10 @@ impl Serve {
             umask: self.umask,
         };
         let started = process::spawn(&start)?;
+        if let Some(record) = &mut self.record {
+            record.process = Some(ServerProcess::of(started.pid));
+            self.is_record_stale = true;
+        }
         self.process = Some(Running::new(started).map_err(|error| other(&error))?);
         self.listener = Some(listener);
         self.retention = Duration::from_secs(spec.retention);
@@ -167,6 +173,16 @@ impl Serve {
         Ok(())
     }
 
+    /// Writes down which process was started: until then, whoever finds this server dead ends everything that
+    /// carries its incarnation's mark.
+    pub(super) fn record_process(&mut self) {
+        if std::mem::take(&mut self.is_record_stale)
+            && let Err(error) = self.rewrite_record(|_| {})
+        {
+            self.note(format_args!("the process could not be recorded: {error}"));
+        }
+    }
+
     /// For `ls` only: nothing is decided from it.
     pub(super) fn show_attachment(&mut self) {
         let is_attached = self.machine.attached().is_some();
@@ -195,10 +211,30 @@ impl Serve {
         self.ending.is_none() && !self.machine.is_gone()
     }
 
-    fn end_process(&mut self) {
+    fn end_process(&mut self, extent: Extent) {
         self.listener = None;
+        if extent == Extent::HangUp {
+            self.process = None;
+            return self.events.push_back(Event::Ended(0));
+        }
+        self.extent = extent;
         self.ending = Some(Ending::begin(GRACE));
         self.ending_due = Some(Instant::now());
+    }
+
+    /// All descendants have ended, so many of them because they were asked to. What else carries the
+    /// session's mark was kept by an earlier server.
+    pub(super) fn descendants_ended(&mut self, ended: usize) {
+        let mut ended = ended;
+        if self.extent == Extent::Session
+            && self.lock.is_current().is_ok_and(|is_current| is_current)
+        {
+            match reap(self.session(), &Reach::Session, REAP_TIME) {
+                Ok(reaped) => ended += reaped.killed,
+                Err(error) => self.note(format_args!("not all of the session has ended: {error}")),
+            }
+        }
+        self.step(Event::Ended(u32::try_from(ended).unwrap_or(u32::MAX)));
     }
 
     fn bury(&mut self, past: &Past) {

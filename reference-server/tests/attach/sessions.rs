@@ -262,7 +262,7 @@ fn a_descendant_that_became_another_user_does_not_keep_a_session_from_ending() {
     let pid = std::fs::read_to_string(&file).unwrap().trim().parse().ok().and_then(Pid::from_raw);
     let roots = pidfd_open(pid.unwrap(), PidfdFlags::empty()).unwrap();
     link.send(&Frame::Close);
-    link.until(&Frame::Closed { attach: AttachNumber(1) });
+    link.until(&Frame::Closed { attach: AttachNumber(1), ended: 0 });
     // It lives on, or this has proved nothing.
     pidfd_send_signal(&roots, rustix::process::Signal::KILL).unwrap();
     until_ended(&roots);

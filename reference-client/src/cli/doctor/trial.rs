@@ -122,7 +122,11 @@ impl Running {
 
     async fn end(&mut self) -> Result<(), Failure> {
         self.session.control.close();
-        match tokio::time::timeout(ENDING, self.until(|event| matches!(event, Event::Closed))).await
+        match tokio::time::timeout(
+            ENDING,
+            self.until(|event| matches!(event, Event::Closed { .. })),
+        )
+        .await
         {
             Ok(ended) => ended,
             Err(_) => Err(Failure("the process could not be ended in time".to_owned())),

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use bytes::BytesMut;
 use rejoin_protocol::codec::{CLIENT_MAGIC, Decoder, encode};
-use rejoin_protocol::frame::{From, Hello, Welcome, Wish};
+use rejoin_protocol::frame::{From, Hello, Scope, Welcome, Wish};
 use rejoin_protocol::spec::{Command, ProcessSpec};
 use rejoin_protocol::{
     AttachNumber, ClientInstance, ClientName, Epoch, Frame, Holder, HostId, Incarnation, Reason,
@@ -218,7 +218,7 @@ impl Wishes {
     }
 
     pub(crate) fn close(&mut self) -> Frame {
-        self.hello(Wish::Close { incarnation: Incarnation(0) })
+        self.hello(Wish::Close { incarnation: Incarnation(0), scope: Scope::Session })
     }
 
     /// A new link on which a process was started.

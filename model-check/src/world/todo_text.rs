@@ -1,0 +1,32 @@
+//! What a server does, in words for a trace.
+
+use rejoin_protocol::Link;
+use rejoin_protocol::server::{Effect, Event};
+
+use super::serve::Todo;
+use crate::show;
+
+pub(super) fn todo_text(todo: &Todo) -> String {
+    match todo {
+        Todo::Effect(Effect::Send(Link(link), frame)) => {
+            format!("sends on {link}: {}", show::frame(frame))
+        }
+        Todo::Effect(Effect::HandOver(seq, item)) => {
+            format!("hands over {seq}: {}", show::item(item))
+        }
+        Todo::Effect(Effect::Start { incarnation, tenure, .. }) => {
+            format!("is to start incarnation {incarnation} with tenure {tenure}")
+        }
+        Todo::Effect(Effect::Close(Link(link))) => format!("closes {link}"),
+        Todo::Effect(effect) => format!("{effect:?}"),
+        Todo::Event(server_event) => event_text(server_event),
+        todo => format!("{todo:?}"),
+    }
+}
+
+fn event_text(event: &Event) -> String {
+    match event {
+        Event::Frame(Link(link), frame) => format!("gets on {link}: {}", show::frame(frame)),
+        event => format!("gets {event:?}"),
+    }
+}
