@@ -9,21 +9,40 @@ pub(crate) enum Request {
     Retry,
     /// `~^Z`: stop rejoin as a job of the shell.
     Suspend,
-    /// `~?`: tell what there is.
+    /// `~?`: list the escapes.
     Help,
 }
 
-/// What there is, for `~?`.
-pub(crate) const HELP: &[&str] = &[
-    "Escapes, at the start of a line:",
-    "  ~.   leave; the process stays",
-    "  ~^Z  suspend rejoin",
-    "  ~?   this text",
-    "  ~~   the character itself",
-    "and while there is no connection, anywhere in a line:",
-    "  ~r   reconnect now",
-    "  ~d   leave; the process stays",
-];
+impl Request {
+    /// Whether rejoin gives the terminal to the local shell. What was typed behind such a request was
+    /// meant for the process, and must reach neither.
+    pub(crate) fn gives_terminal_away(self) -> bool {
+        matches!(self, Self::Leave | Self::Suspend)
+    }
+}
+
+/// What `~?` lists, with this escape character.
+pub(crate) fn help(character: u8) -> Vec<String> {
+    let key = name(character);
+    vec![
+        "Escapes, at the start of a line:".to_owned(),
+        format!("  {key}.   leave; the process keeps running"),
+        format!("  {key}^Z  suspend rejoin; the process keeps running"),
+        format!("  {key}?   this text"),
+        format!("  {key}{key}   the character itself"),
+        "and without a connection also:".to_owned(),
+        format!("  {key}r   reconnect now"),
+        format!("  {key}d   leave; the process keeps running"),
+    ]
+}
+
+/// How a key is written: `~`, `^]`.
+pub(crate) fn name(character: u8) -> String {
+    match character {
+        0..=0x1f => format!("^{}", char::from(character + 0x40)),
+        _ => char::from(character).to_string(),
+    }
+}
 
 /// Finds escapes in what is typed.
 #[derive(Debug)]
@@ -51,8 +70,8 @@ impl Escapes {
     }
 
     /// Looks at what was typed, up to the first request. `is_away` while there is no connection and
-    /// the person was told: then an escape needs no line of its own, for the Return that would begin
-    /// one is a key for the process.
+    /// the person was told: only then `~r` and `~d` are escapes. Every escape needs a line's start,
+    /// during an outage, too: what is typed then is text for the process, as ever.
     pub(crate) fn feed(&mut self, typed: &[u8], is_away: bool) -> Typed {
         let mut keys = Vec::with_capacity(typed.len() + 1);
         for (at, &key) in typed.iter().enumerate() {
@@ -77,7 +96,7 @@ impl Escapes {
                 keys.push(key);
             }
             self.is_at_line_start = is_line_end(key);
-        } else if key == character && (is_away || self.is_at_line_start) {
+        } else if key == character && self.is_at_line_start {
             self.is_pending = true;
         } else {
             keys.push(key);
@@ -87,7 +106,7 @@ impl Escapes {
     }
 }
 
-/// Letters count only while there is no connection, when no one types `~dave/` to a shell.
+/// Letters count only while there is no connection: `~dave/` is a folder.
 fn request(key: u8, is_away: bool) -> Option<Request> {
     match key {
         b'.' => Some(Request::Leave),
@@ -156,15 +175,24 @@ mod tests {
     #[test]
     fn letters_count_while_there_is_no_connection() {
         assert_typed(b"~r~r~d", true, b"", &[Request::Retry, Request::Retry, Request::Leave]);
-        assert_typed(b"a/~/b ~x ~~r", true, b"a/~/b ~x ~r", &[]);
+        assert_typed(b"~x", true, b"~x", &[]);
     }
 
     #[test]
-    fn an_outage_needs_no_line_of_its_own() {
+    fn an_outage_makes_no_line_start() {
+        assert_typed(b"cp x ~dave/; touch F\r", true, b"cp x ~dave/; touch F\r", &[]);
+        assert_typed(b"a/~/b ~x ~~r ~. ~?", true, b"a/~/b ~x ~~r ~. ~?", &[]);
         let mut escapes = Escapes::new(Some(b'~'));
         assert_eq!(escapes.feed(b"half a li", false).keys, b"half a li");
-        assert_eq!(escapes.feed(b"n~r", true).request, Some(Request::Retry));
-        assert_eq!(escapes.feed(b"e~r", false).keys, b"e~r");
+        assert_eq!(escapes.feed(b"n~r\r", true).keys, b"n~r\r");
+        assert_eq!(escapes.feed(b"~r", true).request, Some(Request::Retry));
+        assert_eq!(escapes.feed(b"e~.", false).keys, b"e~.");
+    }
+
+    #[test]
+    fn help_names_the_character_in_use() {
+        assert!(help(b'%').contains(&"  %.   leave; the process keeps running".to_owned()));
+        assert!(help(0x1d).contains(&"  ^]r   reconnect now".to_owned()));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use rejoin_client::{Ended, Input};
 use tokio::sync::mpsc;
 
 use super::escape::{Escapes, Request};
-use super::stdin::Chunks;
+use super::stdin::{Chunk, Chunks};
 
 /// What the main task has to know of the input.
 #[derive(Debug, PartialEq, Eq)]
@@ -32,20 +32,28 @@ pub(crate) struct Keys {
 pub(crate) async fn pipe(chunks: Option<Chunks>, mut input: Input) -> Result<(), Ended> {
     if let Some(mut chunks) = chunks {
         while let Some(chunk) = chunks.recv().await {
-            input.send(chunk).await?;
+            input.send(chunk.data).await?;
         }
     }
     input.end().await
 }
 
 /// Sends keys. A terminal has no end of input: when it ends, it is gone.
+///
+/// What follows a request that gives the terminal to the local shell is thrown away, until the
+/// terminal is taken again: it was typed for the process, which does not get what the person left
+/// behind, and the shell must not run it.
 pub(crate) async fn keys(
     mut chunks: Chunks,
     mut input: Input,
     mut keys: Keys,
 ) -> Result<(), Ended> {
-    while let Some(chunk) = chunks.recv().await {
-        let mut rest = &chunk[..];
+    let mut given_away = None;
+    while let Some(Chunk { turn, data }) = chunks.recv().await {
+        if given_away == Some(turn) {
+            continue;
+        }
+        let mut rest = &data[..];
         while !rest.is_empty() {
             let typed = keys.escapes.feed(rest, keys.is_away.load(Ordering::Relaxed));
             rest = &rest[typed.length..];
@@ -55,6 +63,10 @@ pub(crate) async fn keys(
             if let Some(request) = typed.request {
                 // The main task listens as long as the session lasts.
                 let _ = keys.heard.send(Heard::Request(request));
+                if request.gives_terminal_away() {
+                    given_away = Some(turn);
+                    break;
+                }
             }
         }
     }

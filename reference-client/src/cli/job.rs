@@ -1,6 +1,7 @@
 //! One session on this end's streams and terminal, from its start to its end.
 
 mod absence;
+mod suspension;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,19 +14,20 @@ use tokio::task::{JoinError, JoinHandle};
 use tokio::time::Instant;
 
 use super::deploying::{Deploying, Show};
-use super::escape::{HELP, Request};
+use super::escape::{self, Request};
 use super::events::EventLog;
 use super::host::{Chatter, HELD_BACK, MOST_LINES, Said};
 use super::input::Heard;
 use super::keyboard::Keyboard;
 use super::output;
 use super::painter::{Brush, Paint, Painter, Trouble};
-use super::setting::{Setting, Volume};
+use super::setting::{Setting, Source, Volume};
 use super::signals::{Signals, Told};
 use super::status::Outage;
 use super::terminal;
 use super::timeline::{Timeline, Timelines};
 use super::words::{self, Ending};
+use suspension::{Suspension, given_back};
 
 /// How long leaving may take.
 const LEAVING: Duration = Duration::from_secs(2);
@@ -45,24 +47,28 @@ pub(crate) async fn run(
     let (trouble, mut troubles) = mpsc::unbounded_channel();
     let (heard_sender, mut heard) = mpsc::unbounded_channel();
     let Session { input, output, mut events, control } = session;
-    let painter = tokio::spawn(Painter::new(setting.style, trouble).run(output, paints));
+    let painter = Painter::new(setting.style, setting.source == Source::Keys, trouble);
+    let painter = tokio::spawn(painter.run(output, paints));
     let keyboard = Keyboard::new(brush.clone(), input, heard_sender);
     let mut job = Job::new(setting, control, brush, keyboard, log);
     while !job.is_over {
         tokio::select! {
             next = next(&mut events, &mut timelines) => match next {
-                Next::Event(Some(event)) => job.event(&event, &mut timelines),
+                Next::Event(Some(event)) => {
+                    // What ssh said before it is shown before it.
+                    while let Ok(said) = chatter.try_recv() {
+                        job.said(said);
+                    }
+                    job.event(&event, &mut timelines);
+                }
                 Next::Event(None) => job.is_over = true,
                 Next::Timeline(timeline) => job.timeline(&timeline),
             },
             Some(heard) = heard.recv() => job.heard(&heard),
             Some(trouble) = troubles.recv() => job.trouble(trouble),
-            Some(said) = chatter.recv() => match said {
-                Said::Ssh(attempt, line) => job.ssh_says(attempt, line),
-                Said::News(news) => job.deploys(&news),
-                Said::Lane(news) => job.say_from(Volume::of_news(&news), &news.to_string()),
-            },
+            Some(said) = chatter.recv() => job.said(said),
             told = signals.next() => job.told(told),
+            () = given_back(&mut job.suspension) => job.suspend(),
             () = at(job.due) => job.tick(),
         }
     }
@@ -101,6 +107,7 @@ struct Job {
     log: Option<EventLog>,
     is_away: Arc<AtomicBool>,
     outage: Option<Outage>,
+    suspension: Option<Suspension>,
     /// Whether the person asked for an attempt while one ran.
     wants_retry: bool,
     /// Once it was attached.
@@ -133,6 +140,7 @@ impl Job {
             log,
             is_away: Arc::default(),
             outage: None,
+            suspension: None,
             wants_retry: false,
             session: None,
             held_back: Vec::new(),
@@ -208,11 +216,13 @@ impl Job {
         if !was_attached && let Err(trouble) = self.keyboard.start(&self.setting, &self.is_away) {
             self.trouble(trouble);
         }
-        let outage = self.outage.take().filter(|outage| outage.is_told);
-        if let Some(outage) = &outage {
-            self.take_back(outage);
+        let outage = self.outage.take();
+        let is_disturbed = outage.as_ref().is_some_and(|outage| outage.is_disturbed);
+        if let Some(outage) = outage.filter(|outage| outage.is_told) {
+            self.take_back(&outage);
         }
-        if self.setting.has_terminal && (outage.is_some() || self.setting.is_attached_to) {
+        let is_new_here = self.setting.is_attached_to && !was_attached;
+        if self.setting.has_terminal && (is_disturbed || is_new_here) {
             // The size that it has already asks the program to draw itself anew.
             self.control.resize(terminal::size());
         }
@@ -228,9 +238,12 @@ impl Job {
 
     fn heard(&mut self, heard: &Heard) {
         match heard {
-            Heard::Request(Request::Leave) => self.leave(0),
+            Heard::Request(Request::Leave) => {
+                self.keyboard.discard_rest();
+                self.leave(0);
+            }
             Heard::Request(Request::Retry) => self.retry(),
-            Heard::Request(Request::Suspend) => self.keyboard.suspend(),
+            Heard::Request(Request::Suspend) => self.prepare_to_suspend(),
             Heard::Request(Request::Help) => self.help(),
             Heard::Hangup => self.trouble(Trouble::Hangup),
         }
@@ -244,11 +257,7 @@ impl Job {
             Told::Interrupt => self.close(Ending::silent(130)),
             Told::End(number) => self.leave(number.saturating_add(128)),
             Told::Resized => self.resized(),
-            Told::Continued => match self.keyboard.resume() {
-                Ok(true) => self.resized(),
-                Ok(false) => {}
-                Err(trouble) => self.trouble(trouble),
-            },
+            Told::Continued => self.resume(),
         }
     }
 
@@ -301,6 +310,14 @@ impl Job {
     fn end_soon(&mut self) {
         self.leave_by.get_or_insert_with(|| Instant::now() + LEAVING);
         self.look_again();
+    }
+
+    fn said(&mut self, said: Said) {
+        match said {
+            Said::Ssh(attempt, line) => self.ssh_says(attempt, line),
+            Said::News(news) => self.deploys(&news),
+            Said::Lane(news) => self.say_from(Volume::of_news(&news), &news.to_string()),
+        }
     }
 
     /// Before the first attach, ssh talks to its user; afterwards only a person who asked for it hears
@@ -356,9 +373,15 @@ impl Job {
         self.paint(Paint::Line(format!("rejoin: {words}")));
     }
 
-    fn help(&self) {
-        for line in HELP {
-            self.paint(Paint::Line((*line).to_owned()));
+    fn help(&mut self) {
+        if let Some(outage) = &mut self.outage {
+            outage.is_disturbed = true;
+            for line in outage.report() {
+                self.say(&line);
+            }
+        }
+        for line in self.setting.escape.map(escape::help).unwrap_or_default() {
+            self.paint(Paint::Line(line));
         }
     }
 

@@ -87,14 +87,23 @@ impl Keyboard {
         self.make_raw()
     }
 
-    /// Stops this program as a job of the shell, which has it continue later.
+    /// What was typed and not read when the terminal is given back is for nobody.
+    pub(crate) fn discard_rest(&mut self) {
+        if let Some(raw) = &mut self.raw {
+            raw.discard_rest();
+        }
+    }
+
+    /// Stops this program as a job of the shell, which continues it later. The painter has given the
+    /// screen back before. Returns when the program goes on: at once, if no shell controls the job.
     pub(crate) fn suspend(&mut self) {
-        self.give_back();
-        // Without a shell that knows of jobs nothing happens.
+        self.set_paused(true);
+        self.discard_rest();
+        self.raw = None;
         let _ = kill_process(getpid(), Signal::TSTP);
     }
 
-    /// After a stop, the terminal is in whatever mode others left it in. Says whether it is one.
+    /// After a stop, the terminal is in the mode that others left it in. Says whether it is raw again.
     pub(crate) fn resume(&mut self) -> Result<bool, Trouble> {
         if self.pause.is_none() || self.is_lent || !self.is_keys() {
             return Ok(false);

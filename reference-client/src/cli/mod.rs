@@ -4,6 +4,7 @@ mod args;
 #[cfg(test)]
 mod args_tests;
 mod aside;
+mod cause;
 #[cfg(feature = "embedded-server")]
 mod demo;
 mod deploying;

@@ -1,24 +1,24 @@
 //! Everything that is written to this end's stdout and stderr, by one task and in one order: what the
-//! process writes, the status line, and rejoin's own words.
+//! process writes, the window's title, and rejoin's own words.
 
 use std::io;
 
 use bytes::Bytes;
 use rejoin_client::{Output, Outputs, Replaced, Stream};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use super::output::Sink;
 use super::quote::shown;
 use super::screen::Screen;
 use super::setting::Volume;
-use super::status::{self, Place};
+use super::status;
 use super::{terminal, words};
 
 /// What else is to be written.
 #[derive(Debug)]
 pub(crate) enum Paint {
-    /// The status line, or none.
-    Status(Option<String>),
+    /// What the window's title says, or what it said before.
+    Title(Option<String>),
     /// A line on stderr that the next one takes the place of, or none.
     Moving(Option<String>),
     /// A line of rejoin's own, or of the ssh that carries the link. It may quote a peer: the painter makes
@@ -26,8 +26,11 @@ pub(crate) enum Paint {
     Line(String),
     /// No more output: what is not written stays on its host.
     Stop,
-    /// From here on lines end as in raw mode, or not.
+    /// The terminal is the process's, or somebody else's for a while: then it is as a shell expects it,
+    /// and output waits.
     Raw(bool),
+    /// As `Raw(false)`, with a line. Once that is done, whoever listens is told.
+    Suspend(String, oneshot::Sender<()>),
 }
 
 /// The sender's side. Dropping it ends the painter, once all output is written.
@@ -38,12 +41,21 @@ pub(crate) type Brush = mpsc::UnboundedSender<Paint>;
 pub(crate) struct Style {
     /// Whether the process has a terminal, and stdout is one.
     pub(crate) is_screen: bool,
-    /// Whether a status line can be drawn on it.
-    pub(crate) has_status: bool,
-    /// Whether it may be in reverse video.
-    pub(crate) has_color: bool,
+    /// How an outage shows.
+    pub(crate) outages: Outages,
     /// How much is said.
     pub(crate) volume: Volume,
+}
+
+/// How an outage shows. On a screen, nobody but the program knows where a line may stand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outages {
+    /// In the title of the screen's window.
+    Title,
+    /// The screen has none: only where a person asks.
+    OnRequest,
+    /// As lines on stderr.
+    Lines,
 }
 
 /// What the main task has to know.
@@ -66,33 +78,46 @@ enum Lines {
     Raw { is_at_start: bool },
 }
 
+/// Who has the terminal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Holder {
+    Process,
+    /// For a while: a shell, or an ssh that asks.
+    Other,
+}
+
 pub(crate) struct Painter {
     style: Style,
     stdout: Sink,
     stderr: Sink,
     screen: Screen,
-    /// Where the status line stands.
-    drawn: Option<Place>,
     /// Whether a line that moves stands on stderr.
     is_moving: bool,
     lines: Lines,
     trouble: mpsc::UnboundedSender<Trouble>,
     is_stopped: bool,
+    holder: Holder,
 }
 
 impl Painter {
-    pub(crate) fn new(style: Style, trouble: mpsc::UnboundedSender<Trouble>) -> Self {
+    /// With `awaits_mode`, output waits for the first [`Paint::Raw`]: what ssh said until then comes
+    /// before it, and a terminal that is not raw yet would change it.
+    pub(crate) fn new(
+        style: Style,
+        awaits_mode: bool,
+        trouble: mpsc::UnboundedSender<Trouble>,
+    ) -> Self {
         let screen = Screen::default();
         Self {
             style,
             stdout: Sink::new(Stream::Stdout),
             stderr: Sink::new(Stream::Stderr),
             screen,
-            drawn: None,
             is_moving: false,
             lines: Lines::Cooked,
             trouble,
             is_stopped: false,
+            holder: if awaits_mode { Holder::Other } else { Holder::Process },
         }
     }
 
@@ -107,6 +132,9 @@ impl Painter {
     ) {
         let (mut has_output, mut has_paints) = (true, true);
         while (has_output && !self.is_stopped) || has_paints {
+            // If nobody is left to take it back, the terminal stays lent.
+            let takes_output =
+                has_output && !self.is_stopped && !(self.holder == Holder::Other && has_paints);
             tokio::select! {
                 biased;
                 paint = paints.recv(), if has_paints => match paint {
@@ -114,7 +142,7 @@ impl Painter {
                     None => has_paints = false,
                 },
                 // What is asked for here acknowledges what was written the time before.
-                output = outputs.recv(), if has_output && !self.is_stopped => match output {
+                output = outputs.recv(), if takes_output => match output {
                     Some(output) => self.output(output).await,
                     None => has_output = false,
                 },
@@ -146,6 +174,7 @@ impl Painter {
 
     async fn data(&mut self, stream: Stream, data: Bytes) {
         self.erase().await;
+        self.take_title_back().await;
         if self.style.is_screen {
             self.screen.pass(&data);
         }
@@ -173,8 +202,9 @@ impl Painter {
 
     async fn paint(&mut self, paint: Paint) {
         match paint {
-            Paint::Status(Some(line)) => self.status(&line).await,
-            Paint::Status(None) | Paint::Moving(None) => self.erase().await,
+            Paint::Title(Some(title)) => self.title(&title).await,
+            Paint::Title(None) => self.take_title_back().await,
+            Paint::Moving(None) => self.erase().await,
             Paint::Moving(Some(line)) => {
                 self.is_moving = true;
                 let line = status::moving(&line, terminal::size().cols);
@@ -182,45 +212,69 @@ impl Painter {
             }
             Paint::Line(line) => self.line(&line).await,
             Paint::Stop => self.is_stopped = true,
-            Paint::Raw(true) => self.lines = Lines::Raw { is_at_start: false },
-            Paint::Raw(false) => self.lines = Lines::Cooked,
+            Paint::Raw(true) => {
+                self.lines = Lines::Raw { is_at_start: false };
+                self.reclaim().await;
+            }
+            Paint::Raw(false) => {
+                self.lend().await;
+                self.lines = Lines::Cooked;
+            }
+            Paint::Suspend(line, done) => {
+                self.lend().await;
+                self.line(&line).await;
+                // Whoever does not wait any more does not need to know.
+                let _ = done.send(());
+            }
         }
     }
 
-    async fn status(&mut self, line: &str) {
-        if !self.style.has_status || !self.screen.can_draw() {
+    /// Not into what the program has begun to write.
+    async fn title(&mut self, title: &str) {
+        if self.style.outages != Outages::Title || !self.screen.is_between_sequences() {
             return;
         }
-        let size = terminal::size();
-        let place =
-            if self.screen.is_alternate() { Place::LastOf(size.rows) } else { Place::Below };
-        let has_color = self.style.has_color;
-        let bytes = if self.drawn == Some(place) {
-            status::redraw(place, line, size.cols, has_color)
-        } else {
-            self.erase().await;
-            status::draw(place, line, size.cols, has_color)
-        };
-        self.drawn = Some(place);
+        let bytes = self.screen.put_title(title);
         self.draw(bytes.into()).await;
     }
 
+    async fn take_title_back(&mut self) {
+        let bytes = self.screen.take_title_back();
+        self.draw(bytes.into()).await;
+    }
+
+    /// Takes a line away that moves.
     async fn erase(&mut self) {
-        if let Some(place) = self.drawn.take() {
-            self.draw(status::erase(place).into()).await;
-        }
         if std::mem::take(&mut self.is_moving) {
             let _ = self.stderr.write_all(status::MOVED.into()).await;
         }
     }
 
+    /// The process is gone, or left.
     async fn undo(&mut self) {
+        self.lend().await;
+        self.holder = Holder::Process;
+        self.screen = Screen::default();
+    }
+
+    /// Somebody else gets the terminal as a shell expects it.
+    async fn lend(&mut self) {
         self.erase().await;
-        let undoing = self.screen.undo();
-        if !undoing.is_empty() {
-            self.left_cursor(false);
+        self.take_title_back().await;
+        if std::mem::replace(&mut self.holder, Holder::Other) == Holder::Process {
+            let undoing = self.screen.undo();
+            if !undoing.is_empty() {
+                self.left_cursor(false);
+            }
+            self.draw(undoing.into()).await;
         }
-        self.draw(undoing.into()).await;
+    }
+
+    /// The process gets the terminal as it expects it.
+    async fn reclaim(&mut self) {
+        if std::mem::replace(&mut self.holder, Holder::Process) == Holder::Other {
+            self.draw(self.screen.redo().into()).await;
+        }
     }
 
     fn left_cursor(&mut self, is_at_start: bool) {
@@ -229,17 +283,24 @@ impl Painter {
         }
     }
 
-    /// A line of its own on stderr.
+    /// A line of its own on stderr. On a terminal, a line feed alone may not lead to a line's start: the
+    /// terminal can be raw before the painter knows.
     async fn line(&mut self, line: &str) {
         self.erase().await;
-        let line = shown(line);
-        let line = match self.lines {
-            Lines::Cooked => format!("{line}\n"),
-            Lines::Raw { is_at_start: true } => format!("{line}\r\n"),
-            Lines::Raw { is_at_start: false } => format!("\r\n{line}\r\n"),
+        let is_terminal = self.stderr.was_terminal();
+        let end = if is_terminal { "\r\n" } else { "\n" };
+        let start = match self.lines {
+            Lines::Raw { is_at_start: false } if is_terminal => end,
+            _ => "",
+        };
+        let (before, behind) = if is_terminal && self.holder == Holder::Process {
+            self.screen.around_plain_text()
+        } else {
+            Default::default()
         };
         self.left_cursor(true);
-        let _ = self.stderr.write_all(line.into()).await;
+        let text = format!("{before}{start}{}{end}", shown(line)).into_bytes();
+        let _ = self.stderr.write_all([text, behind].concat().into()).await;
     }
 
     /// What is only for the eye has no one to tell when it fails.

@@ -1,36 +1,38 @@
 //! What a program has made of the terminal, followed in the output that passes by: whether something
-//! may be drawn now, and what to undo when the program is gone or left.
+//! of another origin may be written now, what to undo when the program is left, and what to set again.
 
-use std::collections::BTreeSet;
+mod keys;
+mod modes;
+mod sets;
+mod strings;
+mod style;
 
-/// Modes that are off in a fresh terminal, and that a shell suffers from when they stay on: cursor
-/// keys, mouse reports, focus reports, alternate screens, bracketed paste, synchronised output.
-const SET_BY_PROGRAMS: &[u16] = &[
-    1, 9, 47, 66, 1000, 1001, 1002, 1003, 1004, 1005, 1006, 1007, 1015, 1016, 1047, 1049, 2004,
-    2026, 2031, 2048,
-];
-/// Modes that are on in a fresh terminal: line wrap, the cursor.
-const RESET_BY_PROGRAMS: &[u16] = &[7, 25];
-const ALTERNATE_SCREENS: &[u16] = &[47, 1047, 1049];
+use modes::Modes;
+use strings::set_title;
 
-/// A longer one is none that matters here.
-const MAX_PARAMETERS: usize = 64;
+/// A longer sequence is none that matters here: a picture, or what goes to the clipboard.
+const LONGEST: usize = 16 * 1024;
+/// Has the terminal keep the window's title.
+const PUSH_TITLE: &[u8] = b"\x1b[22;2t";
+const POP_TITLE: &[u8] = b"\x1b[23;2t";
+const CAN: u8 = 0x18;
+const SUB: u8 = 0x1a;
 const ESC: u8 = 0x1b;
 const BEL: u8 = 0x07;
+const SHIFT_OUT: u8 = 0x0e;
+const SHIFT_IN: u8 = 0x0f;
 
 /// Follows a terminal's state.
 #[derive(Debug, Default)]
 pub(crate) struct Screen {
     parser: Parser,
-    parameters: Vec<u8>,
+    /// What came of the sequence so far, behind the escape. Of one that is too long, its beginning.
+    sequence: Vec<u8>,
     /// Bytes that the character which has begun still needs.
     rest_of_character: u8,
-    /// Modes that are not as in a fresh terminal.
-    modes: BTreeSet<u16>,
-    has_region: bool,
-    has_keypad: bool,
-    has_modified_keys: bool,
-    keyboard_flags: u8,
+    modes: Modes,
+    /// Whether the window has a title that is not the program's.
+    is_titled: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -54,58 +56,86 @@ impl Screen {
     pub(crate) fn pass(&mut self, mut output: &[u8]) {
         while let Some(&byte) = output.first() {
             if self.parser == Parser::Ground {
-                let plain = output.iter().position(|&byte| byte == ESC).unwrap_or(output.len());
+                let special = |&byte: &u8| matches!(byte, ESC | SHIFT_OUT | SHIFT_IN);
+                let plain = output.iter().position(special).unwrap_or(output.len());
                 self.characters(&output[..plain]);
                 output = &output[plain..];
-                if !output.is_empty() {
-                    self.parser = Parser::Escape;
-                    output = &output[1..];
+                if let [special, rest @ ..] = output {
+                    self.special(*special);
+                    output = rest;
                 }
             } else {
-                self.sequence(byte);
+                self.part(byte);
                 output = &output[1..];
             }
         }
     }
 
     /// Whether the program is between two characters and two sequences, so that bytes of another
-    /// origin do not end up inside, and whether the cursor's line and the one below are the screen's.
-    pub(crate) fn can_draw(&self) -> bool {
-        let is_between = self.parser == Parser::Ground && self.rest_of_character == 0;
-        is_between && (self.is_alternate() || !self.has_region)
+    /// origin do not end up inside.
+    pub(crate) fn is_between_sequences(&self) -> bool {
+        self.parser == Parser::Ground && self.rest_of_character == 0
     }
 
     /// Whether a full-screen program has a screen of its own.
-    pub(crate) fn is_alternate(&self) -> bool {
-        ALTERNATE_SCREENS.iter().any(|mode| self.modes.contains(mode))
+    #[cfg(test)]
+    fn is_alternate(&self) -> bool {
+        self.modes.is_alternate()
     }
 
-    /// What brings the terminal back to what a shell expects. The program counts as gone.
-    pub(crate) fn undo(&mut self) -> Vec<u8> {
-        let mut bytes = Vec::new();
-        if self.parser != Parser::Ground {
-            // Ends what the program did not: CAN, and for a string its end.
-            bytes.extend_from_slice(b"\x18\x1b\\");
+    /// What has this as the window's title.
+    pub(crate) fn put_title(&mut self, title: &str) -> Vec<u8> {
+        let keep = if std::mem::replace(&mut self.is_titled, true) { b"" } else { PUSH_TITLE };
+        [keep, &set_title(title.as_bytes())].concat()
+    }
+
+    /// What brings the title back, if such a one is there: the program's, if it has set one, or else the
+    /// terminal's. Not every terminal keeps its title; there, an empty one means its own.
+    pub(crate) fn take_title_back(&mut self) -> Vec<u8> {
+        match (std::mem::take(&mut self.is_titled), self.modes.strings.title()) {
+            (false, _) => Vec::new(),
+            (true, Some(title)) => [POP_TITLE, &set_title(title)].concat(),
+            (true, None) => [&set_title(b""), POP_TITLE].concat(),
         }
-        for _ in 0..self.keyboard_flags {
-            bytes.extend_from_slice(b"\x1b[<u");
+    }
+
+    /// What brings the terminal back to what a shell expects.
+    pub(crate) fn undo(&self) -> Vec<u8> {
+        let undo = self.modes.undo();
+        if self.parser == Parser::Ground {
+            return undo.into_bytes();
         }
-        for mode in &self.modes {
-            let ending = if RESET_BY_PROGRAMS.contains(mode) { 'h' } else { 'l' };
-            bytes.extend_from_slice(format!("\x1b[?{mode}{ending}").as_bytes());
+        // Ends what the program did not: CAN, and for a string its end.
+        let rest = if undo.is_empty() { "\x1b[0m" } else { "" };
+        format!("\x18\x1b\\{undo}{rest}").into_bytes()
+    }
+
+    /// What makes the terminal, behind that, what the program expects.
+    pub(crate) fn redo(&self) -> Vec<u8> {
+        let mut bytes = self.modes.redo();
+        if self.parser != Parser::Ground && self.sequence.len() < LONGEST {
+            bytes.push(ESC);
+            bytes.extend_from_slice(&self.sequence);
         }
-        let others: [(bool, &[u8]); 3] = [
-            // Setting the region moves the cursor.
-            (self.has_region, b"\x1b7\x1b[r\x1b8"),
-            (self.has_keypad, b"\x1b>"),
-            (self.has_modified_keys, b"\x1b[>4m"),
-        ];
-        others.iter().filter(|(is_set, _)| *is_set).for_each(|(_, undo)| bytes.extend(*undo));
-        if !bytes.is_empty() {
-            bytes.extend_from_slice(b"\x1b[0m");
-        }
-        *self = Self::default();
         bytes
+    }
+
+    /// What goes before and behind a text that is not the program's, to be read as it is.
+    pub(crate) fn around_plain_text(&self) -> (String, Vec<u8>) {
+        self.modes.around_plain_text()
+    }
+
+    fn special(&mut self, byte: u8) {
+        self.rest_of_character = 0;
+        match byte {
+            ESC => self.begin(),
+            _ => self.modes.shift(byte == SHIFT_OUT),
+        }
+    }
+
+    fn begin(&mut self) {
+        self.sequence.clear();
+        self.parser = Parser::Escape;
     }
 
     fn characters(&mut self, plain: &[u8]) {
@@ -126,82 +156,68 @@ impl Screen {
         }
     }
 
-    fn sequence(&mut self, byte: u8) {
-        self.rest_of_character = 0;
-        self.parser = match (self.parser, byte) {
-            (Parser::Text, BEL | 0x18 | 0x1a) | (Parser::TextEscape, b'\\') => Parser::Ground,
-            (Parser::Text, ESC) => Parser::TextEscape,
-            (Parser::Text, _) => Parser::Text,
+    /// The next byte of a sequence.
+    fn part(&mut self, byte: u8) {
+        match (self.parser, byte) {
+            (Parser::Text, BEL) | (Parser::TextEscape, b'\\') => self.end_text(),
+            (_, CAN | SUB) => self.parser = Parser::Ground,
+            (Parser::Text, ESC) => {
+                self.keep(byte);
+                self.parser = Parser::TextEscape;
+            }
+            (Parser::Text, _) => self.keep(byte),
             // Another sequence cuts the string short.
-            (Parser::TextEscape, _) => self.behind_escape(byte),
-            (_, ESC) => Parser::Escape,
-            (_, 0x18 | 0x1a) => Parser::Ground,
+            (Parser::TextEscape, _) => {
+                self.begin();
+                self.part(byte);
+            }
+            (_, ESC) => self.begin(),
+            (_, SHIFT_OUT | SHIFT_IN) => self.modes.shift(byte == SHIFT_OUT),
             // Other control characters act at once, also within a sequence.
-            (parser, 0x00..=0x1f) => parser,
-            (Parser::Escape, _) => self.behind_escape(byte),
-            (Parser::Intermediate, 0x20..=0x2f) => Parser::Intermediate,
-            (Parser::Control, 0x20..=0x3f) => self.parameter(byte),
-            (Parser::Control, _) => self.control(byte),
-            (Parser::Intermediate | Parser::Ground, _) => Parser::Ground,
-        };
+            (_, 0x00..=0x1f) => {}
+            _ => {
+                self.keep(byte);
+                self.parser = self.parsed(byte);
+            }
+        }
     }
 
-    fn behind_escape(&mut self, byte: u8) -> Parser {
-        self.parameters.clear();
-        match byte {
-            b'[' => Parser::Control,
-            b']' | b'P' | b'X' | b'^' | b'_' => Parser::Text,
-            0x20..=0x2f => Parser::Intermediate,
-            b'c' => {
-                *self = Self::default();
+    fn keep(&mut self, byte: u8) {
+        if self.sequence.len() < LONGEST {
+            self.sequence.push(byte);
+        }
+    }
+
+    /// Where a byte of an escape or control sequence leads.
+    fn parsed(&mut self, byte: u8) -> Parser {
+        match (self.parser, byte) {
+            (Parser::Escape, b']' | b'P' | b'X' | b'^' | b'_') => Parser::Text,
+            (Parser::Escape | Parser::Intermediate, 0x20..=0x2f) => Parser::Intermediate,
+            (Parser::Escape, b'[') | (Parser::Control, 0x20..=0x3f) => Parser::Control,
+            (Parser::Control, _) => {
+                self.end_control();
                 Parser::Ground
             }
-            b'=' | b'>' => {
-                self.has_keypad = byte == b'=';
+            _ => {
+                self.modes.escape(&self.sequence);
                 Parser::Ground
             }
-            _ => Parser::Ground,
         }
     }
 
-    fn parameter(&mut self, byte: u8) -> Parser {
-        if self.parameters.len() < MAX_PARAMETERS {
-            self.parameters.push(byte);
+    fn end_control(&mut self) {
+        if self.sequence.len() < LONGEST
+            && let [_, parameters @ .., ending] = self.sequence.as_slice()
+        {
+            self.modes.control(parameters, *ending);
         }
-        Parser::Control
     }
 
-    fn control(&mut self, ending: u8) -> Parser {
-        let parameters = std::mem::take(&mut self.parameters);
-        match (parameters.as_slice(), ending) {
-            ([b'?', modes @ ..], b'h') => self.set(modes, true),
-            ([b'?', modes @ ..], b'l') => self.set(modes, false),
-            (region, b'r') if region.iter().all(|byte| matches!(byte, b'0'..=b'9' | b';')) => {
-                self.has_region = !region.is_empty();
-            }
-            ([b'>', ..], b'u') => self.keyboard_flags = self.keyboard_flags.saturating_add(1),
-            ([b'<', count @ ..], b'u') => {
-                let count = numbers(count).next().unwrap_or(1).max(1);
-                let count = u8::try_from(count).unwrap_or(u8::MAX);
-                self.keyboard_flags = self.keyboard_flags.saturating_sub(count);
-            }
-            ([b'>', b'4', rest @ ..], b'm') => {
-                self.has_modified_keys = !matches!(rest, b"" | b";" | b";0");
-            }
-            _ => {}
-        }
-        Parser::Ground
-    }
-
-    fn set(&mut self, modes: &[u8], is_set: bool) {
-        for mode in numbers(modes) {
-            let is_unusual = (SET_BY_PROGRAMS.contains(&mode) && is_set)
-                || (RESET_BY_PROGRAMS.contains(&mode) && !is_set);
-            if is_unusual {
-                self.modes.insert(mode);
-            } else {
-                self.modes.remove(&mode);
-            }
+    fn end_text(&mut self) {
+        self.parser = Parser::Ground;
+        if let [b']', text @ ..] = self.sequence.as_slice() {
+            let text = text.strip_suffix(b"\x1b").unwrap_or(text);
+            self.modes.strings.command(text);
         }
     }
 }

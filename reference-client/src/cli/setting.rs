@@ -5,7 +5,7 @@ use std::ffi::{OsStr, OsString};
 use rejoin_ssh::FastNews;
 
 use super::args::LinkOptions;
-use super::painter::Style;
+use super::painter::{Outages, Style};
 use super::run::Fallible;
 use super::ssh_options::SshOptions;
 use super::terminal::{self, Standard};
@@ -90,13 +90,13 @@ impl Setting {
         };
         let volume = Volume::of(options, standard.stderr);
         let is_screen = has_terminal && standard.stdout;
-        let can_draw = source == Source::Keys && terminal::kind() != "dumb";
-        let style = Style {
-            is_screen,
-            has_status: is_screen && can_draw && volume > Volume::Quiet,
-            has_color: std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),
-            volume,
+        let outages = match (is_screen, terminal::kind()) {
+            (false, _) => Outages::Lines,
+            (true, kind) if kind == "dumb" => Outages::Lines,
+            (true, kind) if volume > Volume::Quiet && terminal::has_title(&kind) => Outages::Title,
+            (true, _) => Outages::OnRequest,
         };
+        let style = Style { is_screen, outages, volume };
         Ok(Self {
             destination: destination.to_string_lossy().into_owned(),
             attach: attach_command(link, destination),
@@ -153,7 +153,7 @@ mod tests {
         let setting = setting(&["h"], true, false);
         assert_eq!((setting.source, setting.escape), (Source::Pipe, None));
         assert_eq!(setting.volume, Volume::Unread);
-        assert!(!setting.style.is_screen && !setting.style.has_status);
+        assert!(!setting.style.is_screen && setting.style.outages == Outages::Lines);
     }
 
     #[test]
@@ -161,7 +161,7 @@ mod tests {
         let setting = setting(&["h"], false, true);
         assert_eq!((setting.source, setting.escape), (Source::Pipe, None));
         assert_eq!(setting.volume, Volume::Normal);
-        assert!(!setting.style.is_screen && !setting.style.has_status);
+        assert!(!setting.style.is_screen && setting.style.outages == Outages::Lines);
     }
 
     #[test]

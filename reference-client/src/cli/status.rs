@@ -1,10 +1,12 @@
-//! The status line: what it says while there is no connection, and the bytes that draw it.
+//! What is said while there is no connection: in the window's title, and where a person asks for it.
 
 use std::time::{Duration, Instant};
 
 use rustix::time::{ClockId, clock_gettime};
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
+use super::cause::{cause, shortened};
+use super::escape;
 use super::quote::shown;
 
 /// An outage shorter than this is not worth a word.
@@ -32,6 +34,8 @@ pub(crate) struct Outage {
     pub(crate) quiet: Duration,
     /// Whether somebody was told.
     pub(crate) is_told: bool,
+    /// Whether rejoin has written to the screen meanwhile, which the program is to draw anew.
+    pub(crate) is_disturbed: bool,
 }
 
 fn since_boot() -> Duration {
@@ -52,6 +56,7 @@ impl Outage {
             needs_user: false,
             quiet: QUIET,
             is_told: false,
+            is_disturbed: false,
         }
     }
 
@@ -102,58 +107,47 @@ impl Outage {
         }
     }
 
-    /// For the status line.
-    pub(crate) fn line(&self, escape: Option<u8>) -> String {
-        let text = Text {
-            destination: &self.destination,
-            length: self.length(),
-            why: &self.why,
-            advice: self.advice.as_deref(),
-            next: self.next.map(|next| next.saturating_duration_since(Instant::now())),
-            escape,
-        };
-        text.render()
+    /// For the window's title: what matters, in at most [`TITLE`] columns. The next attempt is left out
+    /// first, then the end of the host's name.
+    pub(crate) fn title(&self, escape: Option<u8>) -> String {
+        let cause = if self.needs_user { "needs you".to_owned() } else { cause(&self.why) };
+        let facts = format!(": {cause}, away {}", round(self.length()));
+        let keys = escape.map(|escape| self.keys(&escape::name(escape))).unwrap_or_default();
+        let next = if self.needs_user { String::new() } else { format!(", {}", self.next_try()) };
+        let room = |rest: &str| TITLE.saturating_sub("rejoin: ".len() + rest.width());
+        let whole = format!("{facts}{next}{keys}");
+        let least = LEAST_OF_HOST.min(self.destination.width());
+        let rest = if room(&whole) < least { facts + &keys } else { whole };
+        format!("rejoin: {}{rest}", shortened(&self.destination, room(&rest)))
     }
-}
 
-struct Text<'a> {
-    destination: &'a str,
-    length: Duration,
-    why: &'a str,
-    advice: Option<&'a str>,
-    next: Option<Duration>,
-    escape: Option<u8>,
-}
+    fn keys(&self, key: &str) -> String {
+        let login = if self.needs_user { format!("{key}r logs in, ") } else { String::new() };
+        format!("; {login}{key}. leaves, {key}? help")
+    }
 
-impl Text<'_> {
-    /// What matters most comes first: a narrow terminal cuts off the end.
-    fn render(&self) -> String {
-        let Self { destination, why, .. } = self;
-        let length = round(self.length);
-        let next = match self.next {
-            // To the eye, an attempt that runs is one that is about to.
-            Some(next) if next >= Duration::from_secs(1) => format!("next try in {}", round(next)),
+    /// All that is known, for a person who asks.
+    pub(crate) fn report(&self) -> Vec<String> {
+        let Self { destination, why, advice, .. } = self;
+        let (length, next) = (round(self.length()), self.next_try());
+        let line = format!("no connection to {destination} for {length}, {next}: {why}");
+        std::iter::once(line).chain(advice.clone()).collect()
+    }
+
+    /// To the eye, an attempt that runs is one that is about to.
+    fn next_try(&self) -> String {
+        let next = self.next.map(|next| next.saturating_duration_since(Instant::now()));
+        match next {
+            Some(next) if next >= Duration::from_secs(1) => format!("retry in {}", round(next)),
             _ => "connecting".to_owned(),
-        };
-        let keys = self.escape.map(key).map(|key| format!(" [{key}r now, {key}. leave]"));
-        let keys = keys.unwrap_or_default();
-        match self.advice {
-            // It may begin with the same name.
-            Some(advice) => {
-                let advice = advice.strip_prefix(*destination).unwrap_or(advice).trim_start();
-                format!(" {destination}{keys} {advice}; no connection for {length}, {next} ")
-            }
-            None => format!(" {destination}: no connection for {length}, {next}{keys} ({why}) "),
         }
     }
 }
 
-fn key(escape: u8) -> String {
-    match escape {
-        0..=0x1f => format!("^{}", char::from(escape + 0x40)),
-        _ => char::from(escape).to_string(),
-    }
-}
+/// The longest title, in columns: what shows titles cuts them off at about that.
+const TITLE: usize = 80;
+/// So much of a host's name shows in any case.
+const LEAST_OF_HOST: usize = 8;
 
 /// In the largest two units.
 pub(crate) fn round(length: Duration) -> String {
@@ -166,48 +160,6 @@ pub(crate) fn round(length: Duration) -> String {
     }
 }
 
-/// Where a status line stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Place {
-    /// On the line below the cursor's, which is left as it is.
-    Below,
-    /// On the last of so many rows, over a full-screen program that draws it anew afterwards.
-    LastOf(u16),
-}
-
-const SAVE: &str = "\x1b7";
-const RESTORE: &str = "\x1b8";
-/// In no colour of the program's.
-const ERASE: &str = "\x1b[0m\x1b[2K";
-
-/// Draws a line where there was none.
-pub(crate) fn draw(place: Place, text: &str, width: u16, has_color: bool) -> String {
-    // Makes sure that there is a line below: on the last row, this scrolls and goes back up.
-    let room = if place == Place::Below { "\n\x1b[A" } else { "" };
-    room.to_owned() + &redraw(place, text, width, has_color)
-}
-
-/// Draws a line where one was.
-pub(crate) fn redraw(place: Place, text: &str, width: u16, has_color: bool) -> String {
-    // Not to the last column: that would wrap on some terminals.
-    let text = cut(text, usize::from(width.saturating_sub(1)));
-    let (on, off) = if has_color { ("\x1b[7m", "\x1b[0m") } else { ("", "") };
-    format!("{SAVE}{}{ERASE}{on}{text}{off}{RESTORE}", go(place))
-}
-
-/// Takes it away.
-pub(crate) fn erase(place: Place) -> String {
-    format!("{SAVE}{}{ERASE}{RESTORE}", go(place))
-}
-
-fn go(place: Place) -> String {
-    match place {
-        Place::Below => "\x1b[B\r".to_owned(),
-        Place::LastOf(rows) => format!("\x1b[{rows};1H"),
-    }
-}
-
-/// As much of a text as fits.
 /// A line that changes in its place, before anything else is on the screen.
 pub(crate) fn moving(text: &str, width: u16) -> String {
     format!("\r{}\x1b[K", cut(text, usize::from(width.saturating_sub(1))))
@@ -216,6 +168,7 @@ pub(crate) fn moving(text: &str, width: u16) -> String {
 /// Takes such a line away.
 pub(crate) const MOVED: &str = "\r\x1b[K";
 
+/// As much of a text as fits.
 pub(crate) fn cut(text: &str, width: usize) -> String {
     if text.width() <= width {
         return text.to_owned();
@@ -232,42 +185,64 @@ pub(crate) fn cut(text: &str, width: usize) -> String {
 mod tests {
     use super::*;
 
-    fn text(seconds: u64, next: Option<u64>, escape: Option<u8>) -> String {
-        Text {
-            destination: "me@host",
-            length: Duration::from_secs(seconds),
-            why: "Connection reset by peer",
-            advice: None,
-            next: next.map(Duration::from_millis),
-            escape,
+    /// One that has lasted for a while.
+    fn outage(destination: &str, why: &str) -> Outage {
+        let since = since_boot().saturating_sub(Duration::from_secs(72));
+        Outage { since, ..Outage::new(destination, why) }
+    }
+
+    #[test]
+    fn the_title_says_why_how_long_when_and_what_to_press() {
+        let mut outage = outage("me@host", "Connection reset by peer");
+        let keys = "; ~. leaves, ~? help";
+        assert_eq!(
+            outage.title(Some(b'~')),
+            format!("rejoin: me@host: connection reset, away 1m12s, connecting{keys}")
+        );
+        outage.planned(Duration::from_millis(3900), "", false);
+        assert_eq!(
+            outage.title(Some(b'~')),
+            format!("rejoin: me@host: connection reset, away 1m12s, retry in 3s{keys}")
+        );
+        assert_eq!(
+            outage.title(None),
+            "rejoin: me@host: connection reset, away 1m12s, retry in 3s"
+        );
+        assert!(outage.title(Some(0x1d)).ends_with("; ^]. leaves, ^]? help"));
+    }
+
+    #[test]
+    fn the_title_fits_whole_whatever_the_host_is_called_and_ssh_says() {
+        let long = "somebody@a-machine.in-a-building.of-a-company.example";
+        let whys =
+            ["ssh: connect to host x port 22: No route to host", &"long ".repeat(50), "漢字"];
+        for (why, needs_user) in whys.iter().flat_map(|why| [(why, true), (why, false)]) {
+            for destination in [long, "h"] {
+                let mut outage = outage(destination, "lost");
+                outage.planned(Duration::from_secs(3599), why, needs_user);
+                let title = outage.title(Some(b'~'));
+                assert!(title.width() <= TITLE, "{title} has {}", title.width());
+                assert!(title.starts_with(&format!("rejoin: {}", &destination[..1])), "{title}");
+                assert!(title.ends_with(" ~. leaves, ~? help"), "{title}");
+            }
         }
-        .render()
     }
 
     #[test]
-    fn it_says_how_long_when_what_to_press_and_why() {
-        assert_eq!(
-            text(72, Some(3500), Some(b'~')),
-            " me@host: no connection for 1m12s, next try in 3s [~r now, ~. leave] \
-             (Connection reset by peer) "
-        );
-        assert_eq!(
-            text(0, None, None),
-            " me@host: no connection for 0s, connecting (Connection reset by peer) "
-        );
-        assert!(text(5, Some(900), Some(0x1d)).contains(", connecting [^]r now, ^]. leave]"));
-    }
-
-    #[test]
-    fn what_only_a_person_can_mend_is_not_cut_off() {
-        let mut outage = Outage::new("me@host", "lost");
+    fn what_only_a_person_can_mend_is_said_first() {
+        let mut outage = outage("me@host", "lost");
         outage.advised("me@host needs you: unlock the key, or be there to be asked (no)");
         outage.planned(Duration::from_secs(30), "no", true);
-        let line = outage.line(Some(b'~'));
-        let expected = " me@host [~r now, ~. leave] needs you: unlock the key";
-        assert!(line.starts_with(expected), "{line}");
-        outage.advised("another thing to know");
-        assert!(outage.line(None).starts_with(" me@host another thing to know; no connection for"));
+        let title = outage.title(Some(b'~'));
+        let expected = "rejoin: me@host: needs you, away 1m12s; ~r logs in, ~. leaves, ~? help";
+        assert_eq!(title, expected);
+        let report = outage.report();
+        assert!(
+            report[0].starts_with("no connection to me@host for 1m12s, retry in "),
+            "{report:?}"
+        );
+        assert!(report[0].ends_with("s: no"), "{report:?}");
+        assert_eq!(report[1], "me@host needs you: unlock the key, or be there to be asked (no)");
     }
 
     #[test]
@@ -293,31 +268,11 @@ mod tests {
     }
 
     #[test]
-    fn the_line_below_is_drawn_and_erased_without_touching_the_cursors_line() {
-        assert_eq!(
-            draw(Place::Below, "gone", 80, true),
-            "\n\x1b[A\x1b7\x1b[B\r\x1b[0m\x1b[2K\x1b[7mgone\x1b[0m\x1b8"
-        );
-        assert_eq!(redraw(Place::Below, "gone", 80, false), "\x1b7\x1b[B\r\x1b[0m\x1b[2Kgone\x1b8");
-        assert_eq!(erase(Place::Below), "\x1b7\x1b[B\r\x1b[0m\x1b[2K\x1b8");
-    }
-
-    #[test]
-    fn over_a_full_screen_program_it_stands_on_the_last_line() {
-        assert_eq!(
-            draw(Place::LastOf(24), "gone", 80, false),
-            "\x1b7\x1b[24;1H\x1b[0m\x1b[2Kgone\x1b8"
-        );
-        assert_eq!(erase(Place::LastOf(24)), "\x1b7\x1b[24;1H\x1b[0m\x1b[2K\x1b8");
-    }
-
-    #[test]
-    fn it_never_wraps() {
+    fn a_text_is_cut_between_characters() {
         assert_eq!(cut("abcdef", 6), "abcdef");
         assert_eq!(cut("abcdef", 3), "abc");
         assert_eq!(cut("漢字漢字", 5), "漢字");
         assert_eq!(cut("abc", 0), "");
-        assert_eq!(redraw(Place::LastOf(1), "abc", 0, false), erase(Place::LastOf(1)));
     }
 
     #[test]
@@ -325,10 +280,11 @@ mod tests {
         let mut outage = Outage::new("ho\x1b[2J\u{2066}st", "why\u{200b}\r\n\x07");
         let is_steering =
             |c: char| c.is_control() || "\u{2066}\u{200b}\u{61c}\u{e0041}".contains(c);
-        assert!(!outage.line(None).contains(is_steering));
+        assert!(!outage.title(None).contains(is_steering));
         outage.planned(Duration::ZERO, "because\u{61c}\x1b]0;x\x07", false);
         outage.advised("see \u{e0041}\x1b[31mto it");
-        assert!(!outage.line(None).contains(is_steering));
+        assert!(!outage.title(None).contains(is_steering));
         assert!(!outage.plain().contains(is_steering));
+        assert!(!outage.report().concat().contains(is_steering));
     }
 }

@@ -17,23 +17,42 @@ use super::standard;
 const READ: usize = 64 * 1024;
 
 /// What is read, until its end.
-pub(crate) type Chunks = mpsc::Receiver<Bytes>;
+pub(crate) type Chunks = mpsc::Receiver<Chunk>;
+
+/// A piece of what is read.
+#[derive(Debug)]
+pub(crate) struct Chunk {
+    /// How many pauses went before it was read.
+    pub(crate) turn: u64,
+    pub(crate) data: Bytes,
+}
+
+/// What the reader is told.
+#[derive(Clone, Copy, Debug, Default)]
+struct Orders {
+    is_paused: bool,
+    /// How many pauses there were.
+    turn: u64,
+}
 
 /// Has the reader pause while somebody else - an ssh that asks for a passphrase - reads the terminal.
 #[derive(Debug)]
 pub(crate) struct Pause {
-    is_paused: watch::Sender<bool>,
+    orders: watch::Sender<Orders>,
     /// Wakes the thread, if one reads.
     wake: Option<OwnedFd>,
 }
 
 impl Pause {
     pub(crate) fn is_set(&self) -> bool {
-        *self.is_paused.borrow()
+        self.orders.borrow().is_paused
     }
 
     pub(crate) fn set(&self, is_paused: bool) {
-        self.is_paused.send_replace(is_paused);
+        self.orders.send_modify(|orders| {
+            orders.turn += u64::from(is_paused && !orders.is_paused);
+            orders.is_paused = is_paused;
+        });
         if let Some(wake) = &self.wake {
             // A full pipe wakes as well.
             let _ = write(wake, b"!");
@@ -43,19 +62,19 @@ impl Pause {
 
 /// Starts to read.
 pub(crate) fn start() -> io::Result<(Chunks, Pause)> {
-    let (is_paused, paused) = watch::channel(false);
+    let (orders, ordered) = watch::channel(Orders::default());
     // One chunk waits here; behind it the reader waits, and whoever writes to it.
     let (sender, chunks) = mpsc::channel(1);
     let wake = if let Some(stdin) = standard::reader(rustix::stdio::stdin()) {
-        tokio::spawn(async move { told(run(stdin, &sender, paused).await) });
+        tokio::spawn(async move { told(run(stdin, &sender, ordered).await) });
         None
     } else {
         let (woken, wake) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
         let reader = std::thread::Builder::new().name("stdin".to_owned());
-        reader.spawn(move || told(read_all(&sender, &woken, &paused)))?;
+        reader.spawn(move || told(read_all(&sender, &woken, &ordered)))?;
         Some(wake)
     };
-    Ok((chunks, Pause { is_paused, wake }))
+    Ok((chunks, Pause { orders, wake }))
 }
 
 fn told(ended: io::Result<()>) {
@@ -67,13 +86,14 @@ fn told(ended: io::Result<()>) {
 /// Ends at the end of input, with an error - a terminal that is gone -, or when nobody listens.
 async fn run(
     mut stdin: pipe::Receiver,
-    chunks: &mpsc::Sender<Bytes>,
-    mut paused: watch::Receiver<bool>,
+    chunks: &mpsc::Sender<Chunk>,
+    mut ordered: watch::Receiver<Orders>,
 ) -> io::Result<()> {
     let mut buffer = BytesMut::new();
     loop {
-        if *paused.borrow_and_update() {
-            if paused.changed().await.is_err() {
+        let Orders { is_paused, turn } = *ordered.borrow_and_update();
+        if is_paused {
+            if ordered.changed().await.is_err() {
                 return Ok(());
             }
             continue;
@@ -81,9 +101,12 @@ async fn run(
         buffer.reserve(READ);
         tokio::select! {
             biased;
-            changed = paused.changed() => if changed.is_err() { return Ok(()) },
+            changed = ordered.changed() => if changed.is_err() { return Ok(()) },
             length = stdin.read_buf(&mut buffer) => {
-                if length? == 0 || chunks.send(take(&mut buffer)).await.is_err() {
+                if length? == 0 {
+                    return Ok(());
+                }
+                if chunks.send(Chunk { turn, data: take(&mut buffer) }).await.is_err() {
                     return Ok(());
                 }
             }
@@ -103,19 +126,21 @@ fn take(buffer: &mut BytesMut) -> Bytes {
 
 /// The same on a thread.
 fn read_all(
-    chunks: &mpsc::Sender<Bytes>,
+    chunks: &mpsc::Sender<Chunk>,
     woken: &OwnedFd,
-    paused: &watch::Receiver<bool>,
+    ordered: &watch::Receiver<Orders>,
 ) -> io::Result<()> {
     let mut buffer = BytesMut::zeroed(READ);
     loop {
-        if !wait(woken, *paused.borrow())? {
+        let Orders { is_paused, turn } = *ordered.borrow();
+        if !wait(woken, is_paused)? {
             continue;
         }
         match read(rustix::stdio::stdin(), &mut buffer[..]) {
             Ok(0) => return Ok(()),
             Ok(length) => {
-                if chunks.blocking_send(Bytes::copy_from_slice(&buffer[..length])).is_err() {
+                let data = Bytes::copy_from_slice(&buffer[..length]);
+                if chunks.blocking_send(Chunk { turn, data }).is_err() {
                     return Ok(());
                 }
             }

@@ -116,8 +116,10 @@ fn a_person_at_the_terminal_gives_the_passphrase_again_when_it_is_asked_for() {
     tmux.keys(&["secret", "Enter"]);
     tmux.until_seen("$");
     host.cut();
-    tmux.until_seen("needs you: unlock the key");
+    tmux.until_titled("needs you");
     tmux.keys(&["Enter"]);
+    tmux.text("~?");
+    tmux.until_seen("needs you: unlock the key");
     tmux.text("~r");
     tmux.until_screen("ssh asks again", |screen| {
         screen.matches("Enter passphrase for key").count() == 2

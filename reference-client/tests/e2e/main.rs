@@ -29,6 +29,7 @@ mod output;
 mod reboot;
 mod recorded;
 mod route;
+mod screen;
 mod security;
 mod sharing;
 mod sharing_faults;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::Job;
-use crate::cli::painter::Paint;
+use crate::cli::painter::{Outages, Paint};
 use crate::cli::setting::Volume;
 use crate::cli::status::{self, Outage};
 use crate::cli::terminal;
@@ -17,17 +17,22 @@ const PLAIN: Duration = Duration::from_secs(2);
 impl Job {
     /// Takes back what was said about an outage.
     pub(super) fn take_back(&self, outage: &Outage) {
-        if self.setting.style.has_status {
-            self.paint(Paint::Status(None));
-        } else {
-            let length = status::round(outage.length());
-            self.say_from(Volume::Normal, &format!("connected again after {length}"));
+        match self.setting.style.outages {
+            Outages::Title => self.paint(Paint::Title(None)),
+            Outages::OnRequest => {}
+            Outages::Lines => {
+                let length = status::round(outage.length());
+                self.say_from(Volume::Normal, &format!("connected again after {length}"));
+            }
         }
     }
 
     pub(super) fn detached(&mut self, reason: &str, is_move: bool) {
         let outage = if is_move { Outage::of_move } else { Outage::new };
-        self.outage = Some(outage(&self.setting.destination, reason));
+        let mut outage = outage(&self.setting.destination, reason);
+        // What is told then stands on the screen.
+        outage.is_disturbed = self.setting.volume == Volume::Verbose;
+        self.outage = Some(outage);
         self.look_again();
     }
 
@@ -57,33 +62,40 @@ impl Job {
     /// Reconnects now. If the last attempt failed for want of a person, ssh may ask this one - not one
     /// that runs already: it would not, and what is typed in answer to nobody would be the process's.
     pub(super) fn retry(&mut self) {
-        let Some(outage) = &self.outage else { return };
+        let Some(outage) = &mut self.outage else { return };
         if !outage.needs_user() {
             self.control.retry_now(false);
         } else if outage.is_trying() {
             self.wants_retry = true;
         } else {
-            self.paint(Paint::Status(None));
-            self.say("connecting; ^C stops that");
+            outage.is_disturbed = true;
             self.keyboard.lend();
+            self.say("connecting; ^C stops that");
             self.control.retry_now(true);
         }
     }
 
     pub(super) fn show_outage(&mut self) {
         let Some(outage) = &mut self.outage else { return };
-        if self.setting.style.has_status && self.session.is_some() {
-            if outage.is_lasting(status::QUIET) {
+        let outages = match self.session {
+            Some(_) => self.setting.style.outages,
+            // There is no screen yet.
+            None => Outages::Lines,
+        };
+        match outages {
+            Outages::Title | Outages::OnRequest if outage.is_lasting(status::QUIET) => {
                 outage.is_told = true;
-                // The line says which keys there are; from here on they count.
+                // From here on the keys count that are about outages.
                 self.is_away.store(true, Ordering::Relaxed);
-                let line = outage.line(self.setting.escape);
-                self.paint(Paint::Status(Some(line)));
+                let title = outage.title(self.setting.escape);
+                self.paint(Paint::Title(Some(title)));
             }
-        } else if !outage.is_told && outage.is_lasting(PLAIN) {
-            outage.is_told = true;
-            let words = outage.plain();
-            self.say_from(Volume::Normal, &words);
+            Outages::Lines if !outage.is_told && outage.is_lasting(PLAIN) => {
+                outage.is_told = true;
+                let words = outage.plain();
+                self.say_from(Volume::Normal, &words);
+            }
+            _ => {}
         }
     }
 

@@ -28,13 +28,27 @@ impl Tmux {
     /// The same, with more options in front of those for the host.
     pub(crate) fn rejoin_with(host: &Host, options: &[&str], words: &[&str]) -> Self {
         let events = host.file_for_run("events");
-        let mut line: Vec<OsString> = vec![rejoin().into(), "-t".into()];
-        line.extend(options.iter().map(OsString::from));
-        line.extend(host.options());
-        line.extend(["--server".into(), rejoin_server().into()]);
-        line.extend(["--events".into(), events.clone().into(), host.name().into()]);
-        line.extend(words.iter().map(OsString::from));
+        let line = rejoin_line(host, &events, options, words);
         Self::start(host, events, &line)
+    }
+
+    /// Runs a local shell in the terminal, with `WHO=local` in its environment; typing `start` there is
+    /// what [`Self::rejoin_with`] does.
+    pub(crate) fn shell(host: &Host, options: &[&str], words: &[&str]) -> Self {
+        let events = host.file_for_run("events");
+        let rejoin = rejoin_line(host, &events, options, words);
+        let quoted = rejoin.iter().map(|word| {
+            let word = word.to_str().expect("words of tests are text");
+            format!("'{}'", word.replace('\'', "'\\''"))
+        });
+        let start = format!("start() {{ {}; }}\n", quoted.collect::<Vec<_>>().join(" "));
+        let file = host.file_for_run("profile");
+        std::fs::write(&file, start).unwrap();
+        let file = format!("ENV={}", file.display());
+        let line = ["env", "PS1=local> ", "WHO=local", &file, "sh", "-i"].map(OsString::from);
+        let tmux = Self::start(host, events, &line);
+        tmux.until_seen("local>");
+        tmux
     }
 
     /// Runs a subcommand of rejoin in the terminal, with these options in front of the host's name.
@@ -108,10 +122,42 @@ impl Tmux {
         assert!(started.status.success(), "{}", String::from_utf8_lossy(&started.stderr));
     }
 
+    /// What is to be seen, with its colours.
+    pub(crate) fn cells(&self) -> String {
+        let captured = self.run(&["capture-pane", "-p", "-e"]);
+        String::from_utf8_lossy(&captured.stdout).into_owned()
+    }
+
+    /// Pastes text in one piece.
+    pub(crate) fn paste(&self, text: &str) {
+        let file = self.home.join("pasted");
+        std::fs::write(&file, text).unwrap();
+        for words in [&["load-buffer", file.to_str().unwrap()][..], &["paste-buffer", "-r"]] {
+            let pasted = self.run(words);
+            assert!(pasted.status.success(), "{}", String::from_utf8_lossy(&pasted.stderr));
+        }
+    }
+
+    /// What tmux knows, in its own words for formats.
+    pub(crate) fn told(&self, format: &str) -> String {
+        let told = self.run(&["display-message", "-p", format]);
+        String::from_utf8_lossy(&told.stdout).trim().to_owned()
+    }
+
     /// Where the cursor is, column and row.
     pub(crate) fn cursor(&self) -> String {
-        let told = self.run(&["display-message", "-p", "#{cursor_x},#{cursor_y}"]);
-        String::from_utf8_lossy(&told.stdout).trim().to_owned()
+        self.told("#{cursor_x},#{cursor_y}")
+    }
+
+    /// The window's title, as the programs have set it.
+    pub(crate) fn title(&self) -> String {
+        self.told("#{pane_title}")
+    }
+
+    /// Waits until the title says this.
+    #[track_caller]
+    pub(crate) fn until_titled(&self, text: &str) {
+        self.until_screen(&format!("\"{text}\" in the title"), |_| self.title().contains(text));
     }
 
     /// Waits until the program has ended with this status.
@@ -156,6 +202,16 @@ impl Tmux {
         let wanted = format!("{{\"event\":\"{name}\"");
         text.lines().filter(|line| line.starts_with(&wanted)).count()
     }
+}
+
+fn rejoin_line(host: &Host, events: &Path, options: &[&str], words: &[&str]) -> Vec<OsString> {
+    let mut line: Vec<OsString> = vec![rejoin().into(), "-t".into()];
+    line.extend(options.iter().map(OsString::from));
+    line.extend(host.options());
+    line.extend(["--server".into(), rejoin_server().into()]);
+    line.extend(["--events".into(), events.into(), host.name().into()]);
+    line.extend(words.iter().map(OsString::from));
+    line
 }
 
 impl Drop for Tmux {
