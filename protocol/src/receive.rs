@@ -70,8 +70,9 @@ impl Receive {
             return Arrival::Ahead;
         }
         let cost = item.cost();
-        let is_exit = matches!(item, Item::Exit(_));
-        if self.buffered.saturating_add(cost) > self.window && !is_exit {
+        // An Exit always fits, but not a second one behind it.
+        let needed = if matches!(item, Item::Exit(_)) { 0 } else { cost };
+        if self.buffered.saturating_add(needed) > self.window {
             return Arrival::Excess;
         }
         let seq = self.accepted;

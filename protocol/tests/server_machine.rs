@@ -434,3 +434,48 @@ fn closed_says_how_many_processes_were_ended() {
     let effects = absent.hello(2, 1, close(0));
     assert_eq!(sent_by_server(&effects, 2), [Frame::Closed { attach: AttachNumber(1), ended: 2 }]);
 }
+
+#[test]
+fn sends_no_closed_on_a_link_that_asked_for_something_else_meanwhile() {
+    let mut drive = ServerDrive::attached();
+    drive.frame(1, Frame::Close);
+    let effects = drive.hello(1, 2, open(1));
+    assert_eq!(effects, [Effect::Send(Link(1), Frame::Bye(Bye::Ending)), Effect::Close(Link(1))]);
+    assert!(sent_by_server(&drive.step(Event::Ended), 1).is_empty());
+}
+
+#[test]
+fn a_link_that_was_closed_takes_nothing_over() {
+    for closes in [Frame::Detach, ack(9)] {
+        let mut drive = ServerDrive::attached();
+        let mut claimant = hello(BOB, 1, 0, claim(0));
+        drive.frame(1, claimant.clone());
+        assert!(drive.frame(1, closes.clone()).contains(&Effect::Close(Link(1))));
+        assert!(sent_by_server(&drive.step(Event::TenureRecorded), 1).is_empty(), "{closes:?}");
+        assert_eq!(drive.server.attached(), None);
+        // The takeover itself holds: the claimant comes back for it.
+        if let Frame::Hello(hello) = &mut claimant {
+            (hello.attach, hello.tenure) = (AttachNumber(2), Tenure(1));
+        }
+        assert_eq!(welcomed(&drive.frame(2, claimant), 2), Some(How::Claimed));
+    }
+}
+
+#[test]
+fn a_claim_that_comes_again_over_another_link_detaches_the_holder_from_the_one_that_it_closes() {
+    let mut drive = ServerDrive::attached();
+    drive.frame(1, hello(BOB, 1, 0, claim(0)));
+    let effects = drive.frame(2, hello(BOB, 2, 0, claim(0)));
+    assert!(effects.contains(&Effect::Close(Link(1))));
+    assert_eq!(drive.server.attached(), None);
+    assert_eq!(welcomed(&drive.step(Event::TenureRecorded), 2), Some(How::Claimed));
+}
+
+#[test]
+fn a_link_that_was_closed_for_a_later_one_is_not_closed_again_as_a_claimants() {
+    let mut drive = ServerDrive::attached();
+    drive.frame(1, hello(BOB, 1, 0, claim(0)));
+    let effects = drive.frame(2, hello(BOB, 2, 0, close(0)));
+    let closed = effects.iter().filter(|effect| **effect == Effect::Close(Link(1)));
+    assert_eq!(closed.count(), 1, "{effects:?}");
+}

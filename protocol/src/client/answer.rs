@@ -10,8 +10,12 @@ use crate::ident::{Counter, HostId, Tenure};
 use crate::machine::{Link, Timer};
 use crate::reason::{Counters, Reason};
 use crate::receive::Receive;
+use crate::seq::Seq;
 use crate::spec::ProcessSpec;
 use crate::version::VersionRange;
+
+/// No process takes so many items in its life. Below it, a client never runs out of numbers for its input.
+const NEVER_ACCEPTED: Seq = Seq(1 << 63);
 
 impl Client {
     pub(super) fn welcome(&mut self, link: Link, welcome: &Welcome, effects: &mut Effects) {
@@ -79,6 +83,9 @@ impl Client {
     fn divergence(&self, welcome: &Welcome) -> Option<Divergence> {
         if welcome.handed_over > welcome.accepted || welcome.first_output > welcome.next_output {
             return Some(Divergence::Identity);
+        }
+        if welcome.accepted >= NEVER_ACCEPTED {
+            return Some(Divergence::InputAhead);
         }
         match (self.epoch, &self.claim) {
             (Some(epoch), _) => self.resume_divergence(welcome, epoch),

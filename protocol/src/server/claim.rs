@@ -92,6 +92,8 @@ impl Serving {
         if let Some(old) = takeover.link.replace(link).filter(|old| *old != link) {
             effects.push(Effect::Send(old, Frame::Bye(Bye::Replaced)));
             effects.push(Effect::Close(old));
+            // The holder may be attached to it as well.
+            self.link_lost(old, effects);
         }
     }
 

@@ -30,12 +30,12 @@ impl Ending {
     /// Only a Close has something to wait for, if so much is being ended. Any other wish is for the
     /// attach program, which answers it once this server has ended.
     fn hello(&mut self, config: &Config, link: Link, hello: &Hello, effects: &mut Effects) {
+        self.waiting.retain(|(waiting, _)| *waiting != link);
         if let Wish::Close { incarnation, scope } = hello.wish
             && (self.extent != Extent::HangUp || scope == Scope::Process)
             && judge::judge_close(config, &self.owner, hello).is_ok()
         {
             self.past.used = self.past.used.max(Some(incarnation));
-            self.waiting.retain(|(waiting, _)| *waiting != link);
             self.waiting.push((link, hello.attach));
             return;
         }

@@ -107,7 +107,7 @@ impl Serving {
             Frame::Ping { token } => effects.push(Effect::Send(link, Frame::Pong { token })),
             Frame::Detach => {
                 effects.push(Effect::Close(link));
-                self.detach(effects);
+                self.link_lost(link, effects);
             }
             Frame::Close => return After::End(Extent::Session, Some((link, self.owner.attach))),
             Frame::Pong { .. } | Frame::Bye(_) => {}
@@ -239,6 +239,7 @@ impl Serving {
         if let Some(old) = other.filter(|_| !mutated!(OldLinkLeftOpen)) {
             effects.push(Effect::Send(old, farewell));
             effects.push(Effect::Close(old));
+            self.claimant_lost(old);
         }
     }
 
@@ -324,7 +325,7 @@ impl Serving {
             };
             effects.push(Effect::Send(link, Frame::Refused(refused)));
             effects.push(Effect::Close(link));
-            self.detach(effects);
+            self.link_lost(link, effects);
             return After::Serve;
         }
         if self.has_exited && self.output.base() == self.output.next() {
@@ -368,12 +369,17 @@ impl Serving {
         }
     }
 
-    fn link_lost(&mut self, link: Link, effects: &mut Effects) {
-        if let Some(takeover) = &mut self.takeover {
-            takeover.link = takeover.link.filter(|claimant| *claimant != link);
-        }
+    pub(super) fn link_lost(&mut self, link: Link, effects: &mut Effects) {
+        self.claimant_lost(link);
         if self.link == Some(link) || mutated!(LateLossDetaches) {
             self.detach(effects);
+        }
+    }
+
+    /// A claimant may have asked over the very link that the holder is attached to.
+    fn claimant_lost(&mut self, link: Link) {
+        if let Some(takeover) = &mut self.takeover {
+            takeover.link = takeover.link.filter(|claimant| *claimant != link);
         }
     }
 

@@ -1,5 +1,7 @@
 //! Arbitrary frames.
 
+use std::ops::Range;
+
 use bytes::Bytes;
 use proptest::prelude::*;
 use rejoin_protocol::error::{Divergence, FrameError, Misbehaviour};
@@ -44,8 +46,8 @@ fn holder() -> impl Strategy<Value = Holder> {
     })
 }
 
-fn payload(longest: usize) -> impl Strategy<Value = Bytes> {
-    prop::collection::vec(any::<u8>(), 0..longest).prop_map(Bytes::from)
+fn payload(length: Range<usize>) -> impl Strategy<Value = Bytes> {
+    prop::collection::vec(any::<u8>(), length).prop_map(Bytes::from)
 }
 
 fn signal() -> impl Strategy<Value = Signal> {
@@ -60,7 +62,7 @@ pub fn input_item() -> impl Strategy<Value = Item> {
         ypixel,
     });
     prop_oneof![
-        payload(300).prop_map(Item::Input),
+        payload(0..300).prop_map(Item::Input),
         Just(Item::InputEnd),
         size.prop_map(Item::Resize),
         signal().prop_map(Item::Signal),
@@ -70,7 +72,7 @@ pub fn input_item() -> impl Strategy<Value = Item> {
 pub fn output_item() -> impl Strategy<Value = Item> {
     let stream = prop_oneof![Just(Stream::Stdout), Just(Stream::Stderr)];
     prop_oneof![
-        (stream, payload(300)).prop_map(|(stream, data)| Item::Output { stream, data }),
+        (stream, payload(1..300)).prop_map(|(stream, data)| Item::Output { stream, data }),
         any::<u8>().prop_map(|code| Item::Exit(ExitStatus::Code(code))),
         signal().prop_map(|signal| Item::Exit(ExitStatus::Signal(signal))),
         seq().prop_map(|next| Item::Gap { next }),
@@ -83,7 +85,7 @@ fn from() -> impl Strategy<Value = From> {
 
 fn wish() -> impl Strategy<Value = Wish> {
     prop_oneof![
-        (number(), host(), payload(300)).prop_map(|(incarnation, host, spec)| Wish::Open {
+        (number(), host(), payload(0..300)).prop_map(|(incarnation, host, spec)| Wish::Open {
             incarnation: Incarnation(incarnation),
             host,
             spec
