@@ -34,6 +34,9 @@ mod details;
 mod dial;
 mod error;
 mod fast;
+#[cfg(feature = "fuzz")]
+#[doc(hidden)]
+pub mod fuzz;
 mod handover;
 mod link;
 mod memory;

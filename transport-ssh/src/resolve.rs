@@ -41,7 +41,7 @@ impl Resolved {
     }
 
     /// None if it does not say where ssh would connect: then it is no configuration.
-    fn parse(text: &str, log: &str) -> Option<Self> {
+    pub(crate) fn parse(text: &str, log: &str) -> Option<Self> {
         let pair = |line: &str| {
             let (key, value) = line.split_once(' ')?;
             Some((key.to_ascii_lowercase(), value.trim().to_owned()))

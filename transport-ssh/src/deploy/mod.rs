@@ -24,6 +24,8 @@
 //! it can tell - and what killed ones left.
 
 mod answer;
+#[cfg(feature = "fuzz")]
+pub(crate) mod fuzz;
 mod script;
 mod server;
 mod talk;

@@ -106,6 +106,12 @@ impl Mark {
         Ok(Self(format!("{:032x}", u128::from_ne_bytes(bytes))))
     }
 
+    /// One that is known beforehand.
+    #[cfg(feature = "fuzz")]
+    pub(super) fn of(word: &str) -> Self {
+        Self(word.to_owned())
+    }
+
     fn halves(&self) -> (&str, &str) {
         self.0.split_at(self.0.len() / 2)
     }

@@ -10,6 +10,8 @@
 //! crypto-bigint's work, which takes the same time whatever they are: arithmetic with secret numbers is
 //! nothing to write oneself.
 
+#[cfg(feature = "fuzz")]
+pub(crate) mod fuzz;
 mod private;
 mod rsa;
 

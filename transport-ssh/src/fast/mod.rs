@@ -16,6 +16,8 @@
 mod agent;
 mod agent_proxy;
 mod eligible;
+#[cfg(feature = "fuzz")]
+pub(crate) mod fuzz;
 mod identities;
 mod key_file;
 mod lane;

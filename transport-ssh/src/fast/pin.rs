@@ -276,7 +276,7 @@ fn secret() -> Result<String, getrandom::Error> {
 }
 
 /// Reads to the end what an ssh says.
-async fn listen(from: impl AsyncRead + Unpin, secret: String) -> io::Result<Heard> {
+pub(super) async fn listen(from: impl AsyncRead + Unpin, secret: String) -> io::Result<Heard> {
     let mut lines = BufReader::new(from.take(MAX_SAID)).split(b'\n');
     let mut heard = Heard::new(secret);
     while let Some(line) = lines.next_segment().await? {
@@ -286,7 +286,7 @@ async fn listen(from: impl AsyncRead + Unpin, secret: String) -> io::Result<Hear
 }
 
 /// What was heard of an ssh so far.
-struct Heard {
+pub(super) struct Heard {
     secret: String,
     /// None if the helper told none.
     pin: Option<Pin>,
@@ -332,7 +332,7 @@ impl Heard {
         self.pin = pin;
     }
 
-    fn into_login(self) -> Result<Login, Ineligible> {
+    pub(super) fn into_login(self) -> Result<Login, Ineligible> {
         let pin = self.pin.filter(|_| !self.is_unclear).ok_or(Ineligible::NoPin)?;
         Ok(Login { pin, key: self.accepted.ok_or(Ineligible::NoKey)? })
     }

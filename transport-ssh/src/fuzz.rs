@@ -1,0 +1,63 @@
+//! What the fuzz targets reach of this crate (feature `fuzz`): bytes from elsewhere in, and what is made of them
+//! out. It is not part of the interface and may change at any time.
+
+use std::future::Future;
+use std::os::unix::process::ExitStatusExt as _;
+use std::pin::pin;
+use std::process::ExitStatus;
+use std::task::{Context, Poll, Waker};
+
+pub use crate::deploy::fuzz::{Answered, answers};
+pub use crate::fast::fuzz::*;
+
+use crate::child::Evidence;
+use crate::details::Details;
+use crate::error::LinkError;
+use crate::resolve::Resolved;
+use crate::stderr::{LineSink, Tail};
+use crate::{Attempt, classify};
+
+/// What a host printed on stderr in these pieces, line by line as it is kept.
+pub fn stderr_lines<'a>(pieces: impl IntoIterator<Item = &'a [u8]>, details: u8) -> Vec<String> {
+    let tail = Tail::default();
+    let details = match details % 3 {
+        0 => Details::Plain,
+        1 => Details::Followed,
+        _ => Details::Kept,
+    };
+    let mut sink = LineSink::new(Attempt::First, tail.clone(), None).details(details);
+    pieces.into_iter().for_each(|piece| sink.feed(piece));
+    sink.finish_line();
+    tail.lines()
+}
+
+/// How the end of an ssh is judged, and that of any command: by its status as `wait` tells it, if it ended, and
+/// by what was said.
+pub fn judged(
+    status: Option<i32>,
+    was_open: bool,
+    lines: &[String],
+    greeting: &[String],
+) -> [LinkError; 2] {
+    let status = status.map(ExitStatus::from_raw);
+    let (lines, greeting) = (lines.to_vec(), greeting.to_vec());
+    let evidence = Evidence { status, lines, greeting, was_open };
+    [classify::ssh(&evidence), classify::command(&evidence)]
+}
+
+/// What `ssh -G` printed and logged.
+pub fn resolved(text: &str, log: &str) -> Option<Resolved> {
+    Resolved::parse(text, log)
+}
+
+/// Runs what never waits.
+///
+/// # Panics
+/// It waits.
+pub fn now<T>(future: impl Future<Output = T>) -> T {
+    let mut context = Context::from_waker(Waker::noop());
+    match pin!(future).poll(&mut context) {
+        Poll::Ready(done) => done,
+        Poll::Pending => unreachable!("all that is read is there"),
+    }
+}
