@@ -93,7 +93,9 @@ impl Serving {
             effects.push(Effect::Send(old, Frame::Bye(Bye::Replaced)));
             effects.push(Effect::Close(old));
             // The holder may be attached to it as well.
-            self.link_lost(old, effects);
+            if self.link == Some(old) {
+                self.detach(effects);
+            }
         }
     }
 

@@ -107,7 +107,8 @@ impl Serving {
             Frame::Ping { token } => effects.push(Effect::Send(link, Frame::Pong { token })),
             Frame::Detach => {
                 effects.push(Effect::Close(link));
-                self.link_lost(link, effects);
+                self.claimant_lost(link);
+                self.detach(effects);
             }
             Frame::Close => return After::End(Extent::Session, Some((link, self.owner.attach))),
             Frame::Pong { .. } | Frame::Bye(_) => {}
@@ -325,7 +326,8 @@ impl Serving {
             };
             effects.push(Effect::Send(link, Frame::Refused(refused)));
             effects.push(Effect::Close(link));
-            self.link_lost(link, effects);
+            self.claimant_lost(link);
+            self.detach(effects);
             return After::Serve;
         }
         if self.has_exited && self.output.base() == self.output.next() {
@@ -369,7 +371,7 @@ impl Serving {
         }
     }
 
-    pub(super) fn link_lost(&mut self, link: Link, effects: &mut Effects) {
+    fn link_lost(&mut self, link: Link, effects: &mut Effects) {
         self.claimant_lost(link);
         if self.link == Some(link) || mutated!(LateLossDetaches) {
             self.detach(effects);
