@@ -6,7 +6,7 @@ use common::drive::{ClientDrive, sent_by_client};
 use common::{
     BOB, EPOCH, HOST, OTHER_EPOCH, OTHER_HOST, ack, exit, holder, input, item, output, refused,
 };
-use rejoin_protocol::client::{Effect, Event, Loss, MAX_REPLACEMENTS, Notice, OnLoss, Patience};
+use rejoin_protocol::client::{Effect, Event, Loss, Notice, OnLoss, Patience};
 use rejoin_protocol::frame::{From, How, Scope, Wish};
 use rejoin_protocol::reason::{SpawnError, SpawnErrorKind};
 use rejoin_protocol::{

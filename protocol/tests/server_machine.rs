@@ -441,7 +441,7 @@ fn sends_no_closed_on_a_link_that_asked_for_something_else_meanwhile() {
     drive.frame(1, Frame::Close);
     let effects = drive.hello(1, 2, open(1));
     assert_eq!(effects, [Effect::Send(Link(1), Frame::Bye(Bye::Ending)), Effect::Close(Link(1))]);
-    assert!(sent_by_server(&drive.step(Event::Ended), 1).is_empty());
+    assert!(sent_by_server(&drive.step(Event::Ended(0)), 1).is_empty());
 }
 
 #[test]

@@ -100,7 +100,7 @@ impl Driver {
                 let window = ProcessSpec::MIN_WINDOW + u64::from(source.one_of(255)?) * 1024;
                 Event::Started(source.epoch()?, Limits { window, overflow })
             }
-            Server::Ending(_) => Event::Ended,
+            Server::Ending(_) => Event::Ended(1),
             _ => {
                 let stream = if source.one_of(2)? == 0 { Stream::Stdout } else { Stream::Stderr };
                 Event::Output(stream, self.output(source)?)
@@ -184,5 +184,5 @@ fn past(source: &mut Source<'_, '_>) -> Result<Past> {
     } else {
         None
     };
-    Ok(Past { is_known: true, used, tenure: Tenure(source.number()?), failed })
+    Ok(Past { is_known: true, used, tenure: Tenure(source.number()?), failed, ended: 0 })
 }

@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use libfuzzer_sys::arbitrary::{Result, Unstructured};
 use rejoin_protocol::error::{Divergence, FrameError, Misbehaviour};
-use rejoin_protocol::frame::{Bye, From, Greeting, Hello, How, Refused, Welcome, Wish};
+use rejoin_protocol::frame::{Bye, From, Greeting, Hello, How, Refused, Scope, Welcome, Wish};
 use rejoin_protocol::reason::Counters;
 use rejoin_protocol::{
     AttachNumber, Capabilities, ClientInstance, ClientName, Counter, Epoch, ExitStatus, Frame,
@@ -159,7 +159,7 @@ impl<'a, 'b> Source<'a, 'b> {
 
     fn wish(&mut self) -> Result<Wish> {
         let incarnation = Incarnation(self.number()?);
-        Ok(match self.one_of(8)? {
+        Ok(match self.one_of(9)? {
             0..=2 => {
                 Wish::Open { incarnation, host: self.host()?, spec: Bytes::from_static(b"spec") }
             }
@@ -168,7 +168,8 @@ impl<'a, 'b> Source<'a, 'b> {
                 let expected = if self.is()? { Some(self.holder()?) } else { None };
                 Wish::Claim { expected, from: self.from()? }
             }
-            6 => Wish::Close { incarnation },
+            6 => Wish::Close { incarnation, scope: Scope::Session },
+            7 => Wish::Close { incarnation, scope: Scope::Process },
             _ => Wish::Unreadable,
         })
     }
@@ -268,7 +269,7 @@ impl<'a, 'b> Source<'a, 'b> {
             4 => Frame::Refused(self.refused()?),
             5 | 6 => Frame::Item { seq: self.seq()?, item: self.output_item()? },
             7 => Frame::Superseded { by: Tenure(self.number()?), name: self.name()? },
-            8 => Frame::Closed { attach: AttachNumber(self.number()?) },
+            8 => Frame::Closed { attach: AttachNumber(self.number()?), ended: 1 },
             _ => return self.frame_of_both(),
         })
     }

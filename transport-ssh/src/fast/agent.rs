@@ -255,7 +255,7 @@ fn unclear() -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, "it does not do what it was asked for")
 }
 
-fn parse_keys(answer: &[u8]) -> Result<Vec<Vec<u8>>, Malformed> {
+pub(super) fn parse_keys(answer: &[u8]) -> Result<Vec<Vec<u8>>, Malformed> {
     let mut reader = Reader::new(answer);
     if reader.byte()? != IDENTITIES_ANSWER {
         return Err(Malformed);
@@ -271,7 +271,7 @@ fn parse_keys(answer: &[u8]) -> Result<Vec<Vec<u8>>, Malformed> {
 
 /// The signature, if it is by the scheme that was asked for. Some agents sign with SHA-1 whatever they are
 /// asked, which the host would count as a failure.
-fn parse_signature(answer: &[u8], scheme: &str) -> Result<Vec<u8>, Malformed> {
+pub(super) fn parse_signature(answer: &[u8], scheme: &str) -> Result<Vec<u8>, Malformed> {
     let mut reader = Reader::new(answer);
     if reader.byte()? != SIGN_RESPONSE {
         return Err(Malformed);

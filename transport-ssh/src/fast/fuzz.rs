@@ -1,14 +1,14 @@
 //! For the fuzz targets: what agents answer, what ssh's settings allow, and what an ssh tells that logs in.
 
-use std::future::ready;
 use std::time::SystemTime;
 
 use rejoin_ssh2::UserKey;
 use rejoin_ssh2::wire::{Malformed, Writer};
 use tokio::io::{join, sink};
 use tokio::runtime::Builder;
+use tokio::time::Instant;
 
-use super::agent::{self, Agent};
+use super::agent::{self, Agent, PATIENCE, Talk};
 use super::eligible::{self, Ineligible, Offer};
 pub use super::key_file::fuzz::{KeyHalves, key_line, named_key, private_key};
 use super::pin::{self, Login, Pin};
@@ -24,8 +24,8 @@ pub fn agent_answer(stream: &[u8]) -> Option<Vec<u8>> {
     let Ok(runtime) = Builder::new_current_thread().enable_time().build() else {
         unreachable!("a runtime without threads and files takes nothing")
     };
-    let connected = ready(Ok(join(stream, sink())));
-    runtime.block_on(agent::exchange(connected, b"question")).ok()
+    let mut talk = Talk(join(stream, sink()));
+    runtime.block_on(async { talk.ask(b"question", Instant::now() + PATIENCE).await }).ok()
 }
 
 /// The keys in an agent's answer.
