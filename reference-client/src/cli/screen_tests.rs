@@ -180,6 +180,8 @@ fn a_region_is_undone_without_losing_the_cursor() {
         ("\x1b[2;20r\x1b[?6h", "\x1b[?6l\x1b[r\x1b[9999;1H", "\x1b[2;20r\x1b[?6h\x1b[20;1H"),
         // Leaving the alternate screen brings it back.
         ("\x1b[?1049h\x1b[2;20r", "\x1b[r\x1b[?1049l", "\x1b[?1049h\x1b[2;20r"),
+        // And an origin that was saved with it.
+        ("\x1b[?6h\x1b[?1049h", "\x1b[?6l\x1b[?1049l\x1b[?6l\x1b[9999;1H", "\x1b[?1049h\x1b[?6h"),
     ];
     for (output, undo, redo) in table {
         assert_undone(output.as_bytes(), &format!("{undo}\x1b[0m"), redo);

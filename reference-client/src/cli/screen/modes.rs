@@ -259,8 +259,8 @@ impl Modes {
         let [main, alternate] = [self.keys[0].undo(), self.keys[1].undo()];
         match self.alternate {
             Some(mode) => {
-                let region = self.undo_region();
-                format!("{region}{alternate}{}{main}", private(mode, false))
+                let (region, origin) = (self.undo_region(), self.undo_saved_origin(mode));
+                format!("{region}{alternate}{}{origin}{main}", private(mode, false))
             }
             None if alternate.is_empty() => self.undo_region_around_cursor() + &main,
             None => {
@@ -277,6 +277,16 @@ impl Modes {
             (!self.region.is_empty(), "\x1b[r".to_owned()),
         ];
         chosen(parts)
+    }
+
+    /// With this mode, leaving the alternate screen brings back the origin that was saved with the cursor.
+    fn undo_saved_origin(&self, mode: u16) -> String {
+        let is_back = mode == 1049 && self.saved.as_ref().is_some_and(|saved| saved.has_origin);
+        if is_back {
+            format!("{}\x1b[{LAST_ROW};1H", private(ORIGIN, false))
+        } else {
+            String::new()
+        }
     }
 
     /// The saved cursor's place is the program's, and what is saved includes the origin: then the
