@@ -4,11 +4,13 @@
 
 use libfuzzer_sys::fuzz_target;
 use rejoin_ssh2::{Cipher, Kex};
-use rejoin_ssh2_fuzz::User;
+use rejoin_ssh2_fuzz::{Beginning, User};
 
 fuzz_target!(|input: &[u8]| {
     let Some((&control, stream)) = input.split_first() else { return };
-    let user = User::new(control & 1 == 1, Kex::Curve25519, Cipher::ChaCha20Poly1305, false);
+    let hurried = Beginning::Hurried { is_hostbound: true };
+    let beginning = if control & 1 == 1 { hurried } else { Beginning::Unhurried };
+    let user = User::new(beginning, Kex::Curve25519, Cipher::ChaCha20Poly1305, false);
     let mut user = user.expect("random numbers");
     user.write(10);
     for piece in stream.chunks(1 + usize::from(control >> 1) * 16) {

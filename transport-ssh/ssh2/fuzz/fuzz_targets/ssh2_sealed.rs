@@ -7,7 +7,7 @@ use libfuzzer_sys::fuzz_target;
 use rejoin_ssh2::testing::{Script, ToyServer, Verdict};
 use rejoin_ssh2::wire::Writer;
 use rejoin_ssh2::{Cipher, Kex};
-use rejoin_ssh2_fuzz::User;
+use rejoin_ssh2_fuzz::{Beginning, User};
 
 /// Words that a client looks for.
 const WORDS: [&str; 14] = [
@@ -37,7 +37,9 @@ struct Plan {
     kex: u8,
     cipher: u8,
     verdict: u8,
-    channel: u8,
+    /// The number of its channel (lowest bit), whether it takes a login that names the host, and whether the client
+    /// expects the other kind.
+    choices: u8,
     window: u16,
     /// With which of its messages it begins.
     stage: u8,
@@ -71,6 +73,12 @@ enum Step {
     Go,
 }
 
+impl Plan {
+    fn is_hostbound(&self) -> bool {
+        self.choices & 2 == 0
+    }
+}
+
 impl Message {
     fn payload(&self) -> Vec<u8> {
         match self {
@@ -99,7 +107,10 @@ impl Field {
 fuzz_target!(|plan: Plan| {
     let kex = [Kex::Curve25519, Kex::NistP256, Kex::MlKem768X25519][usize::from(plan.kex) % 3];
     let cipher = Cipher::ALL[usize::from(plan.cipher) % Cipher::ALL.len()];
-    let user = User::new(plan.is_hurried, kex, cipher, plan.is_slow).expect("random numbers");
+    let is_hostbound = plan.is_hostbound() ^ (plan.choices & 4 != 0);
+    let hurried = Beginning::Hurried { is_hostbound };
+    let beginning = if plan.is_hurried { hurried } else { Beginning::Unhurried };
+    let user = User::new(beginning, kex, cipher, plan.is_slow).expect("random numbers");
     let server = ToyServer::new(script(&plan)).expect("random numbers");
     let mut pair = Pair { user, server };
     pair.user.write(10);
@@ -125,7 +136,8 @@ fn script(plan: &Plan) -> Script {
             7 => Verdict::Refused,
             _ => Verdict::Accepted,
         },
-        channel: u32::from(plan.channel % 2),
+        channel: u32::from(plan.choices & 1),
+        is_hostbound: plan.is_hostbound(),
         window: u32::from(plan.window),
         tamper: Box::new(tamper),
         host_key: Some([7; 32]),

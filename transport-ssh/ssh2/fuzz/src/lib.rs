@@ -14,6 +14,18 @@ const MAX_TEXT: usize = 1024;
 /// and a login, and answers.
 const MAX_ANSWERS: usize = MAX_OUTPUT;
 
+/// How a client begins.
+#[derive(Clone, Copy, Debug)]
+pub enum Beginning {
+    /// With nothing known about the server.
+    Unhurried,
+    /// With what a server of which all is known will choose, and a login that names the host or does not.
+    Hurried {
+        /// Whether it does.
+        is_hostbound: bool,
+    },
+}
+
 /// A client and its user.
 pub struct User {
     client: Client,
@@ -25,17 +37,27 @@ pub struct User {
 }
 
 impl User {
-    /// A client that begins in one of the two ways. A slow user never says that output was dealt with.
+    /// A client that begins in this way. A slow user never says that output was dealt with.
     ///
     /// # Errors
     /// This machine has no random numbers.
-    pub fn new(is_hurried: bool, kex: Kex, cipher: Cipher, is_slow: bool) -> Result<Self, Error> {
-        let opening = if is_hurried {
-            let ephemeral = Ephemeral::generate(kex)?;
-            let host_key = HostKeyAlgorithm::plain(Scheme::Ed25519);
-            Opening::Predicted { ephemeral, host_key, channel: Some(0), ahead: 100 }
-        } else {
-            Opening::Unhurried { kex: vec![kex], host_keys: HostKeyAlgorithm::ALL.to_vec() }
+    pub fn new(
+        beginning: Beginning,
+        kex: Kex,
+        cipher: Cipher,
+        is_slow: bool,
+    ) -> Result<Self, Error> {
+        let opening = match beginning {
+            Beginning::Hurried { is_hostbound } => Opening::Predicted {
+                ephemeral: Ephemeral::generate(kex)?,
+                host_key: HostKeyAlgorithm::plain(Scheme::Ed25519),
+                is_hostbound,
+                channel: Some(0),
+                ahead: 100,
+            },
+            Beginning::Unhurried => {
+                Opening::Unhurried { kex: vec![kex], host_keys: HostKeyAlgorithm::ALL.to_vec() }
+            }
         };
         let client = Client::new(Config {
             user: "somebody".to_owned(),
