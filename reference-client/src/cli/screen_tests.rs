@@ -128,6 +128,8 @@ fn what_has_parameters_is_undone_and_can_be_set_again() {
         ("\x1b%@", "\x1b%G", "\x1b%@"),
         ("\x1b[1;3;31;42m\x1b[22;32m", "", "\x1b[3;42;32m"),
         ("\x1b[38;5;9;48;2;1;2;3m", "", "\x1b[38;5;9;48;2;1;2;3m"),
+        // Colours that lack their parts are none.
+        ("\x1b[38m\x1b[48;;2m", "", "\x1b[2m"),
         (
             "\x1b]10;#123;#456\x07",
             "\x1b]110\x1b\\\x1b]111\x1b\\",

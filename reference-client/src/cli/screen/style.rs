@@ -39,7 +39,8 @@ impl Style {
             let code = code.last().unwrap_or(0);
             let mut text = part.to_vec();
             if matches!(code, 38 | 48 | 58) && !part.contains(&b':') {
-                for rest in colour(&mut parts) {
+                let Some(rest) = colour(&mut parts) else { continue };
+                for rest in rest {
                     text.push(b';');
                     text.extend_from_slice(rest);
                 }
@@ -88,13 +89,15 @@ impl Style {
     }
 }
 
-/// The parts of a colour behind its first: `5;n` or `2;r;g;b`.
-fn colour<'a>(parts: &mut impl Iterator<Item = &'a [u8]>) -> Vec<&'a [u8]> {
-    let kind = parts.next();
+/// The parts of a colour behind its first: `5;n` or `2;r;g;b`. None if some are missing: set again in front of
+/// others, it would take those for its own.
+fn colour<'a>(parts: &mut impl Iterator<Item = &'a [u8]>) -> Option<Vec<&'a [u8]>> {
+    let kind = parts.next()?;
     let more = match kind {
-        Some(b"5") => 1,
-        Some(b"2") => 3,
-        _ => 0,
+        b"5" => 1,
+        b"2" => 3,
+        _ => return None,
     };
-    kind.into_iter().chain(parts.take(more)).collect()
+    let all: Vec<_> = std::iter::once(kind).chain(parts.take(more)).collect();
+    (all.len() == 1 + more).then_some(all)
 }
