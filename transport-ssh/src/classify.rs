@@ -178,7 +178,9 @@ fn needs_user(why: &str) -> LinkError {
 fn unknown_failure(lines: &[String]) -> LinkError {
     let last =
         lines.last().map_or("ssh failed without a message; ssh -v tells more", String::as_str);
-    LinkError::new(Other, last)
+    // Why is what it says before.
+    let cause = find(lines, &["bind ["]).filter(|_| last.starts_with("Could not request local "));
+    LinkError::new(Other, cause.map_or_else(|| last.to_owned(), |why| format!("{why}: {last}")))
 }
 
 /// Judges everything but ssh's own failures. `program` ran here, `command` is what the status is of.

@@ -152,6 +152,17 @@ fn an_unknown_failure_has_the_last_line_as_its_message_and_all_as_detail() {
 }
 
 #[test]
+fn a_port_in_use_is_named_as_the_cause() {
+    let said = "bind [127.0.0.1]:80: Address already in use\n\
+        channel_setup_fwd_listener_tcpip: cannot listen to port: 80\n\
+        Could not request local forwarding.";
+    assert_eq!(
+        judged(255, said).message,
+        "bind [127.0.0.1]:80: Address already in use: Could not request local forwarding."
+    );
+}
+
+#[test]
 fn a_signal_and_an_ssh_that_had_to_be_stopped_are_a_closed_link() {
     for status in [Some(ExitStatus::from_raw(9)), None] {
         let evidence =

@@ -26,6 +26,7 @@
 //! Every connector needs a tokio runtime with its I/O and time drivers. Time is measured on the
 //! monotonic clock, which stands still while the machine sleeps: a night asleep uses up no timeout.
 
+mod asked;
 mod child;
 mod classify;
 mod command;
@@ -58,7 +59,7 @@ pub use fast::{FastNews, Ineligible, report_host_key};
 pub use handover::hand_over;
 pub use link::{Link, LinkGuard, LinkReader, LinkWriter};
 pub use memory::{MemoryConnect, MemoryListener, memory};
-pub use resolve::Resolved;
+pub use resolve::{Resolved, Unresolved};
 pub use ssh::SshConnect;
 pub use unix::UnixConnect;
 

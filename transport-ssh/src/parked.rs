@@ -189,7 +189,14 @@ fn find_out(ssh: &SshConnect, yard: &Arc<Yard>, is_wanted: bool) {
 
 /// Asks ssh where it would connect, and notes that.
 async fn ask(ssh: &SshConnect, yard: &Weak<Yard>) {
-    let route = match ssh.resolve().await {
+    // What ssh has told beside the first connection counts until something has failed since.
+    let is_new = yard.upgrade().is_some_and(|yard| matches!(yard.known().way, Way::Unknown));
+    let told = ssh.told().filter(|_| is_new).cloned();
+    let resolved = match told {
+        Some(resolved) => Ok(resolved),
+        None => ssh.resolve().await,
+    };
+    let route = match resolved {
         Ok(resolved) => Route::of(&resolved),
         Err(error) => {
             tracing::debug!(%error, "ssh connects by itself");

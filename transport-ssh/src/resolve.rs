@@ -1,20 +1,24 @@
 //! What `ssh` makes of its options and its configuration, as it tells itself.
 
 use std::ffi::OsString;
+use std::fmt;
 use std::io;
-use std::process::Stdio;
+use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tokio::process::Command;
 use tokio::time::timeout;
 
+use crate::details;
 use crate::error::{LinkError, LinkErrorKind, printable};
 
 /// How long ssh may take to tell: a `Match exec` of the user's runs meanwhile.
-const PATIENCE: Duration = Duration::from_secs(5);
-/// What more it says is not read. A configuration is a few KiB.
-const MAX_BYTES: u64 = 256 * 1024;
+pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
+/// What more it says is not read. A configuration is a few KiB; the log names every line of every file.
+const MAX_BYTES: u64 = 4 * 1024 * 1024;
+/// With what status ssh ends that refuses its options or its configuration.
+const REFUSED: i32 = 255;
 
 /// The configuration that ssh uses for one destination, as `ssh -G` prints it: options, configuration
 /// files and defaults together. Keys are in lower case.
@@ -27,17 +31,39 @@ pub struct Resolved {
 
 impl Resolved {
     /// Asks `program`, whose arguments include `-vvv` and `-G`. It asks nobody anything, and connects to nothing;
-    /// what the user's configuration runs to decide (`Match exec`) is run. It has 5 seconds.
-    pub(crate) async fn ask(program: &OsString, arguments: &[OsString]) -> Result<Self, LinkError> {
+    /// what the user's configuration runs to decide (`Match exec`) is run.
+    pub(crate) async fn ask(
+        program: &OsString,
+        arguments: &[OsString],
+        environment: &[(OsString, OsString)],
+        patience: Duration,
+    ) -> Result<Self, Unresolved> {
         let mut command = Command::new(program);
         command.args(arguments).env("SSH_ASKPASS_REQUIRE", "never");
+        command.envs(environment.iter().map(|(name, value)| (name, value)));
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command.process_group(0).kill_on_drop(true);
-        let told = timeout(PATIENCE, output(command)).await;
+        let told = timeout(patience, output(command)).await;
         let told = told.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
-        let (text, log) =
-            told.map_err(|error| unclear(&format!("{} -G: {error}", program.display())))?;
-        Self::parse(&text, &log).ok_or_else(|| unclear("it names no host and no port"))
+        let unclear = |error: &dyn fmt::Display| {
+            Unresolved::Unclear(LinkError::unclear(&format!("{} -G: {error}", program.display())))
+        };
+        let Told { status, text, log } = told.map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => Unresolved::Unclear(LinkError::new(
+                LinkErrorKind::ProgramMissing,
+                format!("{}: {error}", program.display()),
+            )),
+            _ => unclear(&error),
+        })?;
+        match status.code() {
+            Some(0) => {}
+            Some(REFUSED) if !complaint(&log).is_empty() => {
+                return Err(Unresolved::Refused(complaint(&log)));
+            }
+            _ => return Err(unclear(&status)),
+        }
+        let nowhere = || Unresolved::Unclear(LinkError::unclear("it names no host and no port"));
+        Self::parse(&text, &log).ok_or_else(nowhere)
     }
 
     /// None if it does not say where ssh would connect: then it is no configuration.
@@ -103,19 +129,41 @@ fn is_conditional(log: &str) -> bool {
     !log.contains("OpenSSH_") || log.lines().any(is_condition)
 }
 
-/// What it prints and logs, if it ends well and is brief.
-async fn output(mut command: Command) -> io::Result<(String, String)> {
+/// Why ssh has not told its configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unresolved {
+    /// It refuses its options or its configuration, and would not connect: its message, line by line, made
+    /// [printable](rejoin_text::printable). Never empty.
+    Refused(Vec<String>),
+    /// It did not tell, or not in time, or is another program.
+    Unclear(LinkError),
+}
+
+impl From<Unresolved> for LinkError {
+    fn from(unresolved: Unresolved) -> Self {
+        match unresolved {
+            Unresolved::Refused(lines) => Self::unclear(&lines.join(" ")),
+            Unresolved::Unclear(error) => error,
+        }
+    }
+}
+
+/// How ssh ended, and what it printed and logged.
+struct Told {
+    status: ExitStatus,
+    text: String,
+    log: String,
+}
+
+async fn output(mut command: Command) -> io::Result<Told> {
     let mut child = command.spawn()?;
     let (Some(stdout), Some(stderr)) = (child.stdout.take(), child.stderr.take()) else {
         return Err(io::ErrorKind::BrokenPipe.into());
     };
     let (said, logged) = tokio::try_join!(all(stdout), all(stderr))?;
     let status = child.wait().await?;
-    if !status.success() {
-        return Err(io::Error::other(status.to_string()));
-    }
-    let said = String::from_utf8(said).map_err(|_| io::ErrorKind::InvalidData)?;
-    Ok((said, String::from_utf8_lossy(&logged).into_owned()))
+    let text = String::from_utf8(said).map_err(|_| io::ErrorKind::InvalidData)?;
+    Ok(Told { status, text, log: String::from_utf8_lossy(&logged).into_owned() })
 }
 
 async fn all(from: impl AsyncRead + Unpin) -> io::Result<Vec<u8>> {
@@ -127,9 +175,18 @@ async fn all(from: impl AsyncRead + Unpin) -> io::Result<Vec<u8>> {
     Ok(read)
 }
 
-fn unclear(why: &str) -> LinkError {
-    let message = format!("ssh does not tell its configuration: {}", printable(why));
-    LinkError::new(LinkErrorKind::Other, message)
+/// What ssh says in its log that it would say without one, too. That stdin is no terminal is true of every
+/// ssh that is asked.
+fn complaint(log: &str) -> Vec<String> {
+    let is_said = |line: &&str| !details::is_detail(line) && !line.starts_with("Pseudo-terminal ");
+    log.lines().filter(is_said).map(printable).filter(|line| !line.is_empty()).collect()
+}
+
+impl LinkError {
+    pub(crate) fn unclear(why: &str) -> Self {
+        let message = format!("ssh does not tell its configuration: {}", printable(why));
+        Self::new(LinkErrorKind::Other, message)
+    }
 }
 
 #[cfg(test)]
@@ -143,9 +200,9 @@ impl Resolved {
 mod tests {
     use super::*;
 
-    async fn told(script: &str) -> Result<Resolved, LinkError> {
+    async fn told(script: &str) -> Result<Resolved, Unresolved> {
         let arguments = ["-c", script].map(OsString::from);
-        Resolved::ask(&"sh".into(), &arguments).await
+        Resolved::ask(&"sh".into(), &arguments, &[], PATIENCE).await
     }
 
     #[tokio::test]
@@ -193,7 +250,16 @@ mod tests {
             "printf 'hostname \\377\nport 22'",
         ] {
             let error = told(script).await.unwrap_err();
-            assert_eq!(error.kind, LinkErrorKind::Other, "{script}: {error}");
+            assert!(matches!(error, Unresolved::Unclear(_)), "{script}: {error:?}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_refusal_has_the_words_of_ssh_and_nothing_of_its_log() {
+        let said = "echo 'OpenSSH_9.9\r\ndebug1: a\r\nPseudo-terminal will not be\r' >&2; \
+                    echo 'Cannot execute command-line and remote command.\r' >&2; exit 255";
+        let refused = "Cannot execute command-line and remote command.".to_owned();
+        assert_eq!(told(said).await, Err(Unresolved::Refused(vec![refused])));
+        assert!(matches!(told("exit 255").await, Err(Unresolved::Unclear(_))));
     }
 }

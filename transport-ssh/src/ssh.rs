@@ -9,13 +9,14 @@ use std::time::Duration;
 
 use tokio::process::Command;
 
+use crate::asked::{self, Asked};
 use crate::child::Launch;
 use crate::details::{self, Details};
 use crate::error::{LinkError, LinkErrorKind, printable};
 use crate::fast::{FastLane, FastNews, Ineligible};
 use crate::link::Link;
 use crate::parked::{self, Yard};
-use crate::resolve::Resolved;
+use crate::resolve::{self, Resolved, Unresolved};
 use crate::stderr::OnStderr;
 use crate::{Attempt, BoxFuture, Connect, classify, handover};
 
@@ -25,11 +26,13 @@ const FORCED: &[&str] = &[
     "RemoteCommand=none",
     // It runs with the link as its stdin and stdout, and would eat and add bytes.
     "PermitLocalCommand=no",
-    // Forwardings are made again on every link; the port may still be held by the link before.
-    "ExitOnForwardFailure=no",
     // A display lives as long as one connection, and xauth can hang. An explicit -X still counts.
     "ForwardX11=no",
 ];
+
+/// Only for the first link, the user's own setting counts: forwardings are made again on every link, and the
+/// port may still be held by the link before.
+const ANYWAY: &str = "ExitOnForwardFailure=no";
 
 /// Behind the user's options: of these flags, ssh takes the last, over any `-o` and configuration.
 const FORCED_FLAGS: &[&str] = &[
@@ -58,8 +61,9 @@ const LEARNING_FLAGS: &[&str] = &["-a", "-x"];
 ///
 /// The user's own configuration, agents, hardware keys, jump hosts and forwardings apply. What a link
 /// cannot live with is overridden on both attempts: terminals, escape characters, `RemoteCommand`,
-/// `LocalCommand`, X11 forwarding from the configuration (an explicit `-X` counts), failing
-/// forwardings, and connection sharing - each link owns its connection, for a fresh handshake costs
+/// `LocalCommand`, `StdinNull`, `ForkAfterAuthentication`, `SessionType`, X11 forwarding from the
+/// configuration (an explicit `-X` counts), failing forwardings from the second link on, and connection
+/// sharing - each link owns its connection, for a fresh handshake costs
 /// less than a stale `ControlMaster` that hangs it. `ServerAliveInterval`, `TCPKeepAlive` and
 /// `LogLevel` are left to the user; whoever speaks over the link has a heartbeat of its own.
 ///
@@ -91,6 +95,8 @@ pub struct SshConnect {
     hand_over: Option<String>,
     yard: Arc<Yard>,
     fast: Option<Arc<FastLane>>,
+    asked: Arc<Asked>,
+    environment: Vec<(OsString, OsString)>,
     #[cfg(feature = "testing")]
     pub(crate) fixed: Vec<std::net::SocketAddr>,
 }
@@ -102,8 +108,10 @@ pub(crate) enum Purpose<'a> {
     Link(Attempt),
     /// A link, for which this `ProxyCommand` brings the connection.
     Waiting(&'a str),
-    /// To tell its configuration.
+    /// To tell the configuration of a link.
     Configuration,
+    /// To tell the configuration that counts for what the user has typed.
+    Question,
     /// To log in and tell how.
     Learning(&'a Learning),
 }
@@ -133,6 +141,8 @@ impl SshConnect {
             hand_over: None,
             yard: Arc::default(),
             fast: None,
+            asked: Arc::default(),
+            environment: Vec::new(),
             #[cfg(feature = "testing")]
             fixed: Vec::new(),
         }
@@ -245,13 +255,60 @@ impl SshConnect {
     /// # Errors
     /// ssh does not tell it within 5 seconds.
     pub async fn resolve(&self) -> Result<Resolved, LinkError> {
-        Resolved::ask(&self.program, &self.arguments(Purpose::Configuration)).await
+        let arguments = self.arguments(Purpose::Configuration);
+        let asked = Resolved::ask(&self.program, &arguments, &self.environment, resolve::PATIENCE);
+        Ok(asked.await?)
+    }
+
+    /// Asks for the [configuration](Self::configuration) with these options and this command, which are what
+    /// the user has typed, instead of with the [options](Self::options) of a link.
+    pub fn typed(
+        mut self,
+        options: impl IntoIterator<Item = impl Into<OsString>>,
+        command: impl IntoIterator<Item = impl Into<OsString>>,
+    ) -> Self {
+        let options = options.into_iter().map(Into::into).collect();
+        self.asked = Arc::new(Asked::with(options, command.into_iter().map(Into::into).collect()));
+        self
+    }
+
+    /// What ssh would do if the user had started it: the settings of a link, such as `RemoteCommand=none`, are
+    /// no part of it. ssh is asked once, beside the first connection, which then overrides `StdinNull`,
+    /// `ForkAfterAuthentication` and `SessionType` if the configuration sets them; all clones share the answer.
+    ///
+    /// # Errors
+    /// ssh refuses its options or its configuration, or does not tell it within a minute.
+    pub async fn configuration(&self) -> Result<Resolved, Unresolved> {
+        let arguments = || self.arguments(Purpose::Question);
+        self.asked.answer(&self.program, arguments, &self.environment).await.clone()
+    }
+
+    /// Replaces the tokens of a setting that ssh does not expand when it tells its configuration, such as
+    /// `LocalCommand`: all but `%T`.
+    ///
+    /// # Errors
+    /// ssh does not know a token, or does not tell.
+    pub async fn expand(&self, resolved: &Resolved, text: &str) -> Result<String, Unresolved> {
+        let Self { program, destination, environment, .. } = self;
+        asked::expanded(program, destination, resolved, text, environment).await
+    }
+
+    /// Adds a variable to the environment of every ssh that it starts.
+    pub fn environment(mut self, name: impl Into<OsString>, value: impl Into<OsString>) -> Self {
+        self.environment.push((name.into(), value.into()));
+        self.elsewhere()
+    }
+
+    /// The configuration, if it was asked for and told, without a question.
+    pub(crate) fn told(&self) -> Option<&Resolved> {
+        self.asked.told()
     }
 
     /// What is known about where it leads holds no longer.
     fn elsewhere(mut self) -> Self {
         self.yard = Arc::default();
         self.fast = self.fast.map(|fast| Arc::new(fast.anew()));
+        self.asked = Arc::new(self.asked.anew());
         self
     }
 
@@ -291,12 +348,41 @@ impl SshConnect {
         {
             return Ok(self.judged(link));
         }
-        let mut launch = self.launch(attempt, self.arguments(Purpose::Link(attempt)));
-        launch.on_open = parked::on_open(&ssh, &self.yard);
-        if let Some(fast) = self.fast.as_ref().filter(|_| attempt == Attempt::First) {
-            launch.on_open = Some(fast.watch_agent(&self.options, launch.on_open));
+        let is_settled = self.asked.is_settled();
+        let link = self.started(attempt)?;
+        if !is_settled {
+            self.settle().await;
         }
-        Ok(self.judged(launch.start()?))
+        if is_settled || self.asked.overridden().is_empty() {
+            return Ok(self.judged(link));
+        }
+        drop(link);
+        Ok(self.judged(self.started(attempt)?))
+    }
+
+    /// Finds out what a link has to override, beside the first one: ssh answers before it has a connection,
+    /// since it has to know the same for that.
+    async fn settle(&self) {
+        let _ = self.configuration().await;
+        let asks_again = self.asked.is_to_be_overridden() && self.asked.is_of_others();
+        let told = if asks_again { self.resolve().await.ok() } else { None };
+        self.asked.settle(told.as_ref());
+    }
+
+    fn started(&self, attempt: Attempt) -> Result<Link, LinkError> {
+        let mut launch = self.launch(attempt, self.arguments(Purpose::Link(attempt)));
+        let mut find_out = parked::on_open(&self.bare(), &self.yard);
+        if let Some(fast) = self.fast.as_ref().filter(|_| attempt == Attempt::First) {
+            find_out = Some(fast.watch_agent(&self.options, find_out));
+        }
+        let asked = Arc::clone(&self.asked);
+        launch.on_open = Some(Box::new(move || {
+            asked.was_up();
+            if let Some(find_out) = find_out {
+                find_out();
+            }
+        }));
+        launch.start()
     }
 
     /// The link, whose end may tell that ssh does not trust the host any more.
@@ -342,15 +428,13 @@ impl SshConnect {
 
     /// An ssh that logs in unasked, and says on its stderr how.
     pub(crate) fn learning(&self, learning: &Learning) -> Command {
-        let mut command = Command::new(&self.program);
-        command.args(self.arguments(Purpose::Learning(learning)));
+        let mut command = self.program_with(self.arguments(Purpose::Learning(learning)));
         command.process_group(0).env("SSH_ASKPASS_REQUIRE", "never");
         command
     }
 
     pub(crate) fn launch(&self, attempt: Attempt, arguments: Vec<OsString>) -> Launch {
-        let mut command = Command::new(&self.program);
-        command.args(arguments);
+        let mut command = self.program_with(arguments);
         let owns_group = attempt == Attempt::Reconnect;
         if owns_group {
             command.process_group(0);
@@ -362,6 +446,12 @@ impl SshConnect {
         Launch { command, attempt, owns_group, on_stderr, details, on_open, judge }
     }
 
+    fn program_with(&self, arguments: Vec<OsString>) -> Command {
+        let mut command = Command::new(&self.program);
+        command.args(arguments).envs(self.environment.iter().map(|(name, value)| (name, value)));
+        command
+    }
+
     /// The arguments of an ssh that waits for its connection. None if none can.
     pub(crate) fn waiting_arguments(&self) -> Option<Vec<OsString>> {
         let proxy_command = self.hand_over.as_deref()?;
@@ -370,6 +460,9 @@ impl SshConnect {
     }
 
     fn arguments(&self, purpose: Purpose<'_>) -> Vec<OsString> {
+        if let Purpose::Question = purpose {
+            return self.question();
+        }
         let mut settings: Vec<String> = FORCED.iter().copied().map(str::to_owned).collect();
         if !matches!(purpose, Purpose::Link(Attempt::First)) {
             let seconds = self.connect_timeout.as_secs().max(1);
@@ -377,10 +470,14 @@ impl SshConnect {
             settings.push(format!("ConnectTimeout={seconds}"));
             settings.push("ConnectionAttempts=1".to_owned());
         }
+        settings.extend(self.asked.overridden().iter().copied().map(str::to_owned));
+        if !matches!(purpose, Purpose::Link(Attempt::First)) || !self.asked.is_first() {
+            settings.push(ANYWAY.to_owned());
+        }
         let attempt = match purpose {
             Purpose::Link(attempt) => Some(attempt),
             Purpose::Waiting(_) => Some(Attempt::Reconnect),
-            Purpose::Configuration | Purpose::Learning(_) => None,
+            Purpose::Configuration | Purpose::Question | Purpose::Learning(_) => None,
         };
         if attempt.is_some_and(|attempt| self.details(attempt) == Details::Kept) {
             settings.push(details::SETTING.to_owned());
@@ -409,6 +506,18 @@ impl SshConnect {
             // From here on ssh looks for no options, whatever the command begins with.
             .chain(["--".into(), self.destination.clone(), run])
             .collect()
+    }
+}
+
+impl SshConnect {
+    fn question(&self) -> Vec<OsString> {
+        let (options, command) = match &self.asked.words {
+            Some((options, command)) => (options, &command[..]),
+            None => (&self.options, &[][..]),
+        };
+        let asking = ["-vvv", "-G", "--"].map(OsString::from);
+        let words = options.iter().cloned().chain(asking).chain([self.destination.clone()]);
+        words.chain(command.iter().cloned()).collect()
     }
 }
 

@@ -13,7 +13,7 @@ use std::path::Path;
 use common::{Echo, connect, in_time, parse_pid, ssh, ssh_at, sshd, until, until_gone, wild_bytes};
 use rejoin_ssh::needs;
 use rejoin_ssh::testing::{Random, Relay, Signal};
-use rejoin_ssh::{Attempt, LinkErrorKind};
+use rejoin_ssh::{Attempt, LinkErrorKind, Unresolved};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
@@ -55,16 +55,98 @@ async fn a_dropped_link_leaves_no_ssh_and_no_zombie() {
     let sshd = sshd();
     let dir = tempfile::tempdir().unwrap();
     let pid_file = dir.path().join("pid");
-    // The shell that ssh starts for this knows its parent.
-    let config = format!("Match exec \"echo $PPID > {}\"", pid_file.display());
+    // The shell that ssh starts for this knows its parent. The first attempt also asks an ssh what it would do.
+    let config = format!("Match exec \"echo $PPID >> {}\"", pid_file.display());
     let connector = ssh(&sshd, "exec cat").options(with_config(dir.path(), &config));
     for attempt in ATTEMPTS {
         let echo = Echo::start(&connector, attempt).await;
-        let pid = parse_pid(&fs::read_to_string(&pid_file).unwrap());
-        assert!(!common::is_gone(pid));
+        let pids = fs::read_to_string(&pid_file).unwrap();
+        let mut pids = pids.lines().map(parse_pid);
+        let pid = pids.rfind(|&pid| !common::is_gone(pid)).expect("an ssh has the link");
         drop(echo.guard);
         until_gone(pid).await;
     }
+}
+
+#[tokio::test]
+async fn a_configuration_that_makes_no_link_of_ssh_is_overridden() {
+    needs!("ssh", "sshd", "ps");
+    let sshd = sshd();
+    let dir = tempfile::tempdir().unwrap();
+    for lines in [
+        "StdinNull yes",
+        "ForkAfterAuthentication yes",
+        "SessionType none",
+        "SessionType subsystem",
+        "RemoteCommand echo no",
+        "PermitLocalCommand yes\nLocalCommand echo no",
+    ] {
+        let connector = ssh(&sshd, "exec cat").options(with_config(dir.path(), lines));
+        for attempt in ATTEMPTS {
+            Echo::start(&connector, attempt).await.say(lines.as_bytes()).await;
+        }
+    }
+}
+
+/// As programs call ssh, such as sftp (`-s`): the link itself is not given such an option.
+#[tokio::test]
+async fn what_the_user_has_typed_costs_no_second_connection() {
+    needs!("ssh", "sshd", "ps");
+    let sshd = sshd();
+    let relay = Relay::start(sshd.addr()).await.unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let typed = |config: &str| {
+        let mut options = with_config(dir.path(), config).to_vec();
+        let connector = ssh_at(&sshd, relay.addr().port(), "exec cat").options(options.clone());
+        options.push("-s".into());
+        connector.typed(options, ["sftp"])
+    };
+    Echo::start(&typed(""), Attempt::First).await;
+    assert_eq!(relay.connections(), 1);
+    Echo::start(&typed("SessionType subsystem"), Attempt::First).await;
+    assert!(relay.connections() <= 3);
+}
+
+#[tokio::test]
+async fn the_configuration_is_told_with_what_was_typed_and_without_what_a_link_needs() {
+    needs!("ssh", "sshd", "ps");
+    let dir = tempfile::tempdir().unwrap();
+    let config = "HostName 192.0.2.1\nRemoteCommand echo %n %h";
+    let connector = rejoin_ssh::SshConnect::new("name", "exec cat");
+    let asked = |options: &[&str], words: &[&str]| {
+        let options = options.iter().map(OsString::from).chain(with_config(dir.path(), config));
+        let connector = connector.clone().typed(options.collect::<Vec<_>>(), words);
+        async move { connector.configuration().await }
+    };
+    let resolved = asked(&["-tt"], &[]).await.unwrap();
+    assert_eq!(resolved.get("remotecommand"), Some("echo name 192.0.2.1"));
+    assert_eq!(resolved.get("requesttty"), Some("force"));
+    let expanded = connector.expand(&resolved, "echo %n %p %%").await;
+    assert_eq!(expanded.as_deref(), Ok("echo name 22 %"));
+    let refused =
+        Unresolved::Refused(vec!["Cannot execute command-line and remote command.".to_owned()]);
+    assert_eq!(asked(&[], &["true"]).await, Err(refused));
+}
+
+#[tokio::test]
+async fn a_port_in_use_ends_the_first_link_alone_where_the_user_wants_that() {
+    needs!("ssh", "sshd", "ps");
+    let sshd = sshd();
+    let busy = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = busy.local_addr().unwrap().port();
+    let forward = format!("127.0.0.1:{port}:127.0.0.1:1");
+    let options = ["-oExitOnForwardFailure=yes", "-L", &forward];
+    let connector = ssh(&sshd, "exec cat").options(options);
+    let error = common::why_it_ends(&connector, Attempt::First).await;
+    assert!(error.message.contains("Address already in use"), "{error}");
+    drop(busy);
+    let connector = ssh(&sshd, "exec cat").options(options);
+    let mut first = Echo::start(&connector, Attempt::First).await;
+    // It has the port, which later ones do without.
+    for attempt in ATTEMPTS {
+        Echo::start(&connector, attempt).await.say(b"later").await;
+    }
+    first.say(b"first").await;
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::args::{Action, Cli, Run, WhenLost, parse};
 use super::ssh_options::TerminalWish;
+use super::wishes::SessionKind;
 
 fn cli(line: &[&str]) -> Cli {
     parse(line.iter().map(OsString::from).collect()).unwrap_or_else(|error| panic!("{error}"))
@@ -134,7 +135,7 @@ fn sftp_asks_for_a_subsystem() {
     ];
     let line = [&options[..], &["-l", "me", "-s", "--", "host", "sftp"]].concat();
     let run = run(&line);
-    assert!(run.link.ssh_options.is_subsystem());
+    assert_eq!(run.link.ssh_options.session(), SessionKind::Subsystem);
     assert_eq!(run.destination, Some("host".into()));
     assert_eq!(run.command, words(&["sftp"]));
     assert_eq!(run.link.ssh_options.handed_on()[..2], words(&["-o", "ForwardX11 no"])[..]);
@@ -152,12 +153,12 @@ fn scp_copies_by_either_protocol() {
         "-oForwardAgent=no",
     ];
     let modern = run(&[&options[..], &["-l", "me", "-s", "--", "host", "sftp"]].concat());
-    assert!(modern.link.ssh_options.is_subsystem());
+    assert_eq!(modern.link.ssh_options.session(), SessionKind::Subsystem);
     assert_eq!(modern.link.ssh_options.terminal(), TerminalWish::No);
     let handed_on = modern.link.ssh_options.handed_on();
     assert!(!handed_on.contains(&"RequestTTY=no".into()), "{handed_on:?}");
     let old = run(&[&options[..], &["--", "host", "scp -t ."]].concat());
-    assert!(!old.link.ssh_options.is_subsystem());
+    assert_eq!(old.link.ssh_options.session(), SessionKind::Process);
     assert_eq!(old.command, words(&["scp -t ."]));
 }
 
@@ -184,7 +185,8 @@ fn settings_are_read_as_ssh_reads_them() {
     }
     let run = run(&["-oStdinNull=yes", "-oEscapeChar=none", "-oSessionType=none", "h"]);
     let options = &run.link.ssh_options;
-    assert!(options.is_stdin_null() && options.is_left_to_ssh());
+    assert!(options.is_stdin_null() && !options.is_left_to_ssh());
+    assert_eq!(options.session(), SessionKind::Nothing);
     assert_eq!(options.escape(), Some("none".into()));
     assert_eq!(options.handed_on(), words(&[]));
 }

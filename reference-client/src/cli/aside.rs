@@ -1,11 +1,11 @@
 //! A host that is asked something; what is said meanwhile is shown on the side.
 
 use std::convert::Infallible;
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::io::IsTerminal as _;
 use std::sync::Arc;
 
-use rejoin_ssh::{Attempt, Connect, Ineligible};
+use rejoin_ssh::{Attempt, Connect, Ineligible, Resolved, Unresolved};
 use tokio::time::Instant;
 
 use super::args::LinkOptions;
@@ -35,7 +35,12 @@ struct Shown {
 impl Aside {
     /// Nothing is connected yet.
     pub(crate) fn new(link: &LinkOptions, destination: &OsStr) -> Self {
-        let (host, chatter) = Host::new(link, destination);
+        Self::running(link, destination, &[])
+    }
+
+    /// The same for a command that the user has typed.
+    pub(crate) fn running(link: &LinkOptions, destination: &OsStr, command: &[OsString]) -> Self {
+        let (host, chatter) = Host::new(link, destination, command);
         let volume = Volume::of(&link.ssh_options, std::io::stderr().is_terminal());
         let is_live = volume >= Volume::Normal && std::io::stderr().is_terminal();
         let deploying = Deploying::new(&destination.to_string_lossy(), volume, is_live);
@@ -56,6 +61,17 @@ impl Aside {
     /// Opens links for one session.
     pub(crate) fn attach(&self) -> Arc<dyn Connect> {
         self.host.attach()
+    }
+
+    /// What ssh would do, as its options and its configuration say.
+    pub(crate) async fn configuration(&mut self) -> Result<Resolved, Unresolved> {
+        let told = self.host.configuration();
+        self.while_waiting(told).await
+    }
+
+    /// A setting with its tokens replaced that ssh tells without.
+    pub(crate) async fn expand(&self, from: &Resolved, text: &str) -> Result<String, Unresolved> {
+        self.host.expand(from, text).await
     }
 
     /// Whether the host can be come back to over the fast lane.

@@ -6,13 +6,15 @@ use std::time::Duration;
 
 use rejoin_protocol::codec::SERVER_MAGIC;
 use rejoin_ssh::{
-    Attempt, Connect, DeployConnect, DeployNews, Deployment, FastNews, Ineligible, SshConnect,
+    Attempt, Connect, DeployConnect, DeployNews, Deployment, FastNews, Ineligible, Resolved,
+    SshConnect, Unresolved,
 };
 use tokio::sync::mpsc;
 
 use super::args::LinkOptions;
 use super::quote;
 use super::servers::{Shelf, VERSION};
+use super::ssh_program;
 
 /// What is said while a link is opened.
 #[derive(Debug)]
@@ -56,15 +58,22 @@ enum Program {
 }
 
 impl Host {
-    /// Nothing is connected yet.
-    pub(crate) fn new(link: &LinkOptions, destination: &OsStr) -> (Self, Chatter) {
+    /// Nothing is connected yet. The command is what the user has typed, which may change what the configuration
+    /// says.
+    pub(crate) fn new(
+        link: &LinkOptions,
+        destination: &OsStr,
+        command: &[OsString],
+    ) -> (Self, Chatter) {
         let (sender, chatter) = mpsc::channel(MOST_LINES);
         // After the end of the session nobody listens.
         let say = move |said| drop(sender.try_send(said));
         let (tell, tell_lane) = (say.clone(), say.clone());
         let ssh = SshConnect::new(destination, "")
-            .program(&link.ssh)
+            .program(ssh_program::found(&link.ssh))
+            .environment(ssh_program::STARTED_BY, std::process::id().to_string())
             .options(link.ssh_options.handed_on())
+            .typed(link.ssh_options.asked(), command)
             .on_stderr(move |attempt, line| say(Said::Ssh(attempt, line.to_owned())));
         let ssh = match std::env::current_exe() {
             Ok(program) => ssh
@@ -88,6 +97,24 @@ impl Host {
     pub(crate) fn followed(mut self, attempts: fn(Attempt) -> bool) -> Self {
         self.ssh = self.ssh.timeline(attempts);
         self
+    }
+
+    /// What ssh would do, as its options and its configuration say.
+    pub(crate) fn configuration(
+        &self,
+    ) -> impl Future<Output = Result<Resolved, Unresolved>> + use<> {
+        let ssh = self.ssh.clone();
+        async move { ssh.configuration().await }
+    }
+
+    /// A setting with its tokens replaced that ssh tells without.
+    pub(crate) fn expand(
+        &self,
+        resolved: &Resolved,
+        text: &str,
+    ) -> impl Future<Output = Result<String, Unresolved>> + use<> {
+        let (ssh, resolved, text) = (self.ssh.clone(), resolved.clone(), text.to_owned());
+        async move { ssh.expand(&resolved, &text).await }
     }
 
     /// Whether it can be come back to over the fast lane. It is learnt for that.
@@ -132,7 +159,7 @@ mod tests {
         make_program(&ssh, "#!/bin/sh\nseq 100000 >&2\n").unwrap();
         let server = Some("rejoin-server".into());
         let link = LinkOptions { ssh: ssh.into(), server, ..LinkOptions::default() };
-        let (host, mut chatter) = Host::new(&link, "host".as_ref());
+        let (host, mut chatter) = Host::new(&link, "host".as_ref(), &[]);
         let link = host.asking("ls").connect(Attempt::First).await.unwrap();
         let (mut reader, writer, guard) = link.into_parts();
         reader.read_to_end(&mut Vec::new()).await.unwrap();

@@ -26,7 +26,7 @@ use super::signals::{Signals, Told};
 use super::status::Outage;
 use super::terminal;
 use super::timeline::{Timeline, Timelines};
-use super::words::{self, Ending};
+use super::words::{self, Ending, FAILED};
 use suspension::{Suspension, given_back};
 
 /// How long leaving may take.
@@ -216,6 +216,9 @@ impl Job {
         if !was_attached && let Err(trouble) = self.keyboard.start(&self.setting, &self.is_away) {
             self.trouble(trouble);
         }
+        if let Some(background) = self.setting.background.as_ref().filter(|_| !was_attached) {
+            background.go();
+        }
         let outage = self.outage.take();
         let is_disturbed = outage.as_ref().is_some_and(|outage| outage.is_disturbed);
         if let Some(outage) = outage.filter(|outage| outage.is_told) {
@@ -251,6 +254,9 @@ impl Job {
 
     fn told(&mut self, told: Told) {
         match told {
+            // As ssh -N ends.
+            Told::End(15) if self.setting.is_tunnel() => self.close_tunnel(0),
+            Told::Interrupt | Told::End(_) if self.setting.is_tunnel() => self.close_tunnel(FAILED),
             // It has got it, too, and ends.
             Told::Interrupt if self.keyboard.is_interrupt_of_ssh() => {}
             Told::Interrupt if self.stays_when_interrupted() => self.leave(130),
@@ -305,6 +311,12 @@ impl Job {
         if self.session.is_none() {
             self.end_soon();
         }
+    }
+
+    /// Whoever starts it again and again does not wait for a host that is away.
+    fn close_tunnel(&mut self, code: u8) {
+        self.close(Ending::silent(code));
+        self.end_soon();
     }
 
     fn end_soon(&mut self) {

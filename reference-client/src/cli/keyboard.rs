@@ -44,7 +44,7 @@ impl Keyboard {
         is_away: &Arc<AtomicBool>,
     ) -> Result<(), Trouble> {
         let Some((input, heard)) = self.input.take() else { return Ok(()) };
-        if setting.source == Source::Nothing {
+        if matches!(setting.source, Source::Nothing | Source::Forwardings) {
             tokio::spawn(input::pipe(None, input));
             return Ok(());
         }

@@ -4,12 +4,14 @@ mod args;
 #[cfg(test)]
 mod args_tests;
 mod aside;
+mod background;
 mod cause;
 #[cfg(feature = "embedded-server")]
 mod demo;
 mod deploying;
 mod digests;
 mod doctor;
+mod early;
 mod elf;
 mod escape;
 mod events;
@@ -20,6 +22,7 @@ mod job;
 mod keyboard;
 mod kill;
 mod listing;
+mod local_command;
 mod output;
 mod pages;
 mod painter;
@@ -31,6 +34,7 @@ mod servers;
 mod setting;
 mod signals;
 mod ssh_options;
+mod ssh_program;
 mod standard;
 mod status;
 mod stdin;
@@ -38,17 +42,19 @@ mod terminal;
 mod timeline;
 mod trust;
 mod values;
+mod wishes;
 mod words;
 
 use std::future::Future;
 use std::process::ExitCode;
 
 use args::{Action, Cli, Run};
+use background::Background;
 use words::{Ending, FAILED};
 
 /// Runs the program.
 pub(crate) fn main() -> ExitCode {
-    let words: Vec<_> = std::env::args_os().skip(1).collect();
+    let mut words: Vec<_> = std::env::args_os().skip(1).collect();
     if words == [host::HAND_OVER] {
         // Its ssh says that nothing came; there is nobody else to tell.
         return rejoin_ssh::hand_over().map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS);
@@ -58,8 +64,17 @@ pub(crate) fn main() -> ExitCode {
         let _ = rejoin_ssh::report_host_key(&words);
         return ExitCode::SUCCESS;
     }
+    if ssh_program::is_started_by_itself(&words) {
+        output::say(format_args!("rejoin: {}\n", ssh_program::LOOP));
+        return ExitCode::from(FAILED);
+    }
+    let mut background = None;
+    if words.first().is_some_and(|word| word == background::WORD) {
+        words.remove(0);
+        background = Background::of_stdin().ok();
+    }
     match args::parse(words) {
-        Ok(cli) => act(cli),
+        Ok(cli) => act(cli, background),
         Err(error) => {
             // To closed streams nothing can be said.
             let _ = error.print();
@@ -68,14 +83,14 @@ pub(crate) fn main() -> ExitCode {
     }
 }
 
-fn act(cli: Cli) -> ExitCode {
+fn act(cli: Cli, background: Option<Background>) -> ExitCode {
     let ending = match cli.action {
-        None => start(cli.run),
-        Some(Action::Ls(list)) => block_on(remote::ls(list)),
-        Some(Action::Attach(attach)) => block_on(remote::attach(attach)),
-        Some(Action::Kill(kill)) => block_on(kill::kill(kill)),
-        Some(Action::Prune(prune)) => block_on(remote::prune(prune)),
-        Some(Action::Doctor(doctor)) => block_on(doctor::doctor(doctor)),
+        None => start(&cli.run, background),
+        Some(Action::Ls(list)) => end_of(remote::ls(list)),
+        Some(Action::Attach(attach)) => end_of(remote::attach(attach)),
+        Some(Action::Kill(kill)) => end_of(kill::kill(kill)),
+        Some(Action::Prune(prune)) => end_of(remote::prune(prune)),
+        Some(Action::Doctor(doctor)) => end_of(doctor::doctor(doctor)),
         #[cfg(feature = "embedded-server")]
         Some(Action::Demo) => return demo::run(),
         Some(Action::Completions { shell }) => pages::completions(shell),
@@ -89,29 +104,35 @@ fn act(cli: Cli) -> ExitCode {
     ExitCode::from(ending.code)
 }
 
-fn start(run: Run) -> Ending {
+fn start(run: &Run, background: Option<Background>) -> Ending {
     let options = &run.link.ssh_options;
     if options.is_left_to_ssh() {
-        return run::leave_to_ssh(&run);
+        return run::leave_to_ssh(run);
     }
-    if options.is_forking() {
-        return Ending::failed(
-            "-f is not for processes that are kept: run rejoin -n ... & in the shell",
-        );
+    if options.is_forking() && background.is_none() {
+        return background::start(std::env::args_os().skip(1));
     }
-    block_on(run::run(run))
+    match block_on(run::run(run, background)) {
+        Ok(run::Outcome::Ended(ending)) | Err(ending) => ending,
+        Ok(run::Outcome::LeftToSsh) => run::leave_to_ssh(run),
+        Ok(run::Outcome::Background) => background::start(std::env::args_os().skip(1)),
+    }
+}
+
+fn end_of(work: impl Future<Output = Ending>) -> Ending {
+    block_on(work).unwrap_or_else(|failed| failed)
 }
 
 /// One thread is enough: what may block has threads of its own.
-fn block_on(work: impl Future<Output = Ending>) -> Ending {
+fn block_on<T>(work: impl Future<Output = T>) -> Result<T, Ending> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     match runtime {
         Ok(runtime) => {
             let ending = runtime.block_on(work);
             // Whatever still waits, as a write to a pipe that nobody reads, is not waited for.
             runtime.shutdown_background();
-            ending
+            Ok(ending)
         }
-        Err(error) => Ending::failed(format!("the runtime cannot be started: {error}")),
+        Err(error) => Err(Ending::failed(format!("the runtime cannot be started: {error}"))),
     }
 }

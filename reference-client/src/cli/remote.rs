@@ -17,6 +17,7 @@ use super::run::{self, Fallible};
 use super::setting::Setting;
 use super::status;
 use super::terminal::{self, Standard};
+use super::wishes::Wishes;
 use super::words::{self, Ending};
 
 /// No host has so many sessions.
@@ -67,7 +68,8 @@ async fn claim(attach: Attach) -> Fallible<Ending> {
     let standard = Standard::look();
     let take_over = take_over || standard.stdin;
     is_claimable(row, take_over)?;
-    let mut setting = Setting::new(&link, &destination, row.terminal, standard)?;
+    let wishes = Wishes::of(&link.ssh_options, &aside.configuration().await)?;
+    let mut setting = Setting::new(&link, &destination, &wishes, row.terminal, standard);
     setting.is_attached_to = true;
     let log = run::event_log(&session_options)?;
     let mut options = run::options(&session_options)?;

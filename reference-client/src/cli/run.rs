@@ -4,54 +4,94 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::process::Command as Program;
+use std::sync::Arc;
+use std::time::Duration;
 
 use rejoin_client::spec::{Command, Overflow, ProcessSpec, Terminal};
 use rejoin_client::{ClientName, Lane, OnLoss, Options, Session};
-use rejoin_ssh::Attempt;
+use rejoin_ssh::{Attempt, LinkErrorKind};
 
 use super::args::{LinkOptions, ProcessOptions, Run, SessionOptions, WhenLost, WhichLane};
+use super::aside::Aside;
+use super::background::Background;
+use super::early::Early;
 use super::events::EventLog;
-use super::host::Host;
 use super::job;
+use super::local_command;
 use super::output;
 use super::quote;
 use super::setting::Setting;
-use super::ssh_options::{SshOptions, TerminalWish};
+use super::ssh_program;
 use super::terminal::{self, Standard};
 use super::timeline::Timelines;
-use super::words::Ending;
+use super::wishes::{SessionKind, Wishes};
+use super::words::{Ending, FAILED};
 
 /// A failure to be told, with nothing started.
 pub(crate) type Fallible<T> = Result<T, Ending>;
 
-/// `rejoin DESTINATION [COMMAND...]`.
-pub(crate) async fn run(run: Run) -> Ending {
-    match start(run).await {
-        Ok(ending) | Err(ending) => ending,
-    }
+/// What became of a run.
+pub(crate) enum Outcome {
+    /// All there is to it.
+    Ended(Ending),
+    /// The same is to be started in the background.
+    Background,
+    /// The system's ssh has to do it.
+    LeftToSsh,
 }
 
-async fn start(run: Run) -> Fallible<Ending> {
+/// `rejoin DESTINATION [COMMAND...]`.
+pub(crate) async fn run(run: &Run, background: Option<Background>) -> Outcome {
+    start(run, background).await.unwrap_or_else(Outcome::Ended)
+}
+
+async fn start(run: &Run, background: Option<Background>) -> Fallible<Outcome> {
     let Run { link, process, session: session_options, on_loss, destination, command } = run;
-    let destination =
-        destination.ok_or_else(|| Ending::failed("no destination is given: see rejoin --help"))?;
+    let destination = destination
+        .as_ref()
+        .ok_or_else(|| Ending::failed("no destination is given: see rejoin --help"))?;
     let standard = Standard::look();
-    let command = command_of(&link.ssh_options, &command, process.exec)?;
-    let wants = has_terminal(&link.ssh_options, &command, standard);
-    let spec = spec_of(command, process, wants);
-    let setting = Setting::new(&link, &destination, spec.terminal.is_some(), standard)?;
-    let log = event_log(&session_options)?;
-    let mut options = options(&session_options)?;
+    let log = event_log(session_options)?;
+    let mut options = options(session_options)?;
+    let (timelines, followed) = timelines(session_options, link);
+    let mut aside = Aside::running(link, destination, command).followed(followed);
+    let early = Early::start(aside.attach());
+    let told = aside.configuration().await;
+    let wishes = Wishes::of(&link.ssh_options, &told)?;
+    if wishes.is_forking && background.is_none() {
+        return Ok(Outcome::Background);
+    }
+    if let (Some(command), Ok(resolved)) = (&wishes.local_command, &told) {
+        early.run_once_connected(local_command::expanded(&aside, resolved, command).await?);
+    }
+    let is_tunnel = wishes.session == SessionKind::Nothing;
+    if is_tunnel && runs_no_programs(&mut aside, &early).await {
+        return Ok(Outcome::LeftToSsh);
+    }
+    let spec = spec_of(&wishes, command, process, standard, link.ssh_options.has('q'))?;
+    let has_terminal = spec.terminal.is_some();
+    let mut setting = Setting::new(link, destination, &wishes, has_terminal, standard);
+    setting.background = background;
     options.on_loss = match on_loss {
         Some(WhenLost::Respawn) => OnLoss::Respawn,
-        None if spec.terminal.is_some() => OnLoss::Respawn,
+        None if has_terminal || is_tunnel => OnLoss::Respawn,
         Some(WhenLost::Fail) | None => OnLoss::Fail,
     };
-    let (host, chatter) = Host::new(&link, &destination);
-    let (timelines, followed) = timelines(&session_options, &link);
-    let session = Session::open(host.followed(followed).attach(), &spec, options)
+    let session = Session::open(Arc::new(early), &spec, options)
         .map_err(|error| Ending::failed(error.to_string()))?;
-    Ok(job::run(session, setting, log, (chatter, timelines)).await)
+    let chatter = aside.into_chatter();
+    Ok(Outcome::Ended(job::run(session, setting, log, (chatter, timelines)).await))
+}
+
+/// Whether the host lets this account forward ports, perhaps, and run nothing.
+async fn runs_no_programs(aside: &mut Aside, early: &Early) -> bool {
+    use LinkErrorKind::{Closed, Other, Refused, ServerMissing, Undeployable};
+    let Err(error) = aside.while_waiting(early.wait()).await else { return false };
+    let is_so = matches!(error.kind, Refused | ServerMissing | Undeployable | Closed | Other);
+    if is_so {
+        output::say(format_args!("rejoin: {error}: ssh -N takes over, which does not reconnect\n"));
+    }
+    is_so
 }
 
 /// Of what is told of a way back, and which attempts are followed for it: none that a person may see.
@@ -67,54 +107,80 @@ pub(crate) fn timelines(
 }
 
 /// What is to be run: rejoin's words, as ssh understands them.
-fn command_of(options: &SshOptions, words: &[OsString], is_direct: bool) -> Fallible<Command> {
-    let is_none = |setting: &OsString| setting.eq_ignore_ascii_case("none");
-    let configured = options.setting("RemoteCommand").filter(|setting| !is_none(setting));
-    match (words, configured) {
+fn command_of(wishes: &Wishes, words: &[OsString], is_direct: bool) -> Fallible<Command> {
+    match (words, &wishes.command) {
+        _ if wishes.session == SessionKind::Nothing => Ok(placeholder()),
+        ([_, ..], Some(_)) => {
+            output::say("Cannot execute command-line and remote command.\n");
+            Err(Ending::silent(FAILED))
+        }
         (words, _) if is_direct && !words.is_empty() => {
             Ok(Command::Exec(words.iter().map(|word| word.as_bytes().to_vec()).collect()))
         }
         _ if is_direct => Err(Ending::failed("--exec needs a command: see rejoin --help")),
-        (words, _) if options.is_subsystem() => subsystem(words),
-        ([], Some(command)) => Ok(Command::Shell(command.as_bytes().to_vec())),
         ([], None) => Ok(Command::LoginShell),
-        (words, _) => Ok(Command::Shell(quote::joined(words))),
+        (words, configured) => {
+            let words = configured.as_ref().map_or(words, std::slice::from_ref);
+            match quote::joined(words) {
+                // To ssh, no words are none.
+                joined if joined.is_empty() => Ok(Command::LoginShell),
+                joined => named(wishes.session, joined),
+            }
+        }
     }
 }
 
-fn subsystem(words: &[OsString]) -> Fallible<Command> {
-    match String::from_utf8(quote::joined(words)) {
-        Ok(name) if !name.is_empty() => Ok(Command::Subsystem(name)),
-        _ => Err(Ending::failed("-s needs the name of a subsystem, such as sftp")),
-    }
+/// Stands for a connection that is for its forwardings only, and does nothing for as long as there is it.
+fn placeholder() -> Command {
+    // The longest time that every sleep understands: 68 years.
+    Command::Exec(vec![b"sleep".to_vec(), i32::MAX.to_string().into_bytes()])
 }
 
-fn has_terminal(options: &SshOptions, command: &Command, standard: Standard) -> bool {
-    let has_stdin = standard.stdin && !options.is_stdin_null();
+fn named(session: SessionKind, words: Vec<u8>) -> Fallible<Command> {
+    if session != SessionKind::Subsystem {
+        return Ok(Command::Shell(words));
+    }
+    let name = String::from_utf8(words);
+    name.map(Command::Subsystem).map_err(|_| Ending::failed("a subsystem's name is UTF-8"))
+}
+
+fn wants_terminal(wishes: &Wishes, command: &Command, standard: Standard, is_quiet: bool) -> bool {
+    let has_stdin = standard.stdin && !wishes.is_stdin_null;
     let has_command = *command != Command::LoginShell;
-    let wish = options.terminal();
-    if wish == TerminalWish::Yes && !has_stdin && !options.has('q') {
-        output::say(
-            "rejoin: the process gets no terminal, since stdin is none: -tt gives it one\n",
-        );
+    let is_wanted = |has_stdin| terminal::is_wanted(wishes.terminal, has_command, has_stdin);
+    if is_wanted(true) && !is_wanted(has_stdin) && !is_quiet {
+        output::say("Pseudo-terminal will not be allocated because stdin is not a terminal.\n");
     }
-    terminal::is_wanted(wish, has_command, has_stdin)
+    is_wanted(has_stdin)
 }
 
-fn spec_of(command: Command, options: ProcessOptions, has_terminal: bool) -> ProcessSpec {
+/// How long the host keeps what stands for forwardings when nobody comes back to it.
+const MOST_OF_A_TUNNEL: Duration = Duration::from_hours(1);
+
+fn spec_of(
+    wishes: &Wishes,
+    words: &[OsString],
+    options: &ProcessOptions,
+    standard: Standard,
+    is_quiet: bool,
+) -> Fallible<ProcessSpec> {
+    let command = command_of(wishes, words, options.exec)?;
+    let is_tunnel = wishes.session == SessionKind::Nothing;
+    let has_terminal = !is_tunnel && wants_terminal(wishes, &command, standard, is_quiet);
     let terminal =
         has_terminal.then(|| Terminal { term: terminal::kind(), size: terminal::size() });
     let overflow = if options.drop_oldest { Overflow::DropOldest } else { Overflow::Block };
-    let environment = options.env.into_iter().map(|variable| (variable.name, variable.value));
-    ProcessSpec {
-        directory: options.directory.map(|directory| directory.as_bytes().to_vec()),
+    let environment = options.env.iter().cloned().map(|variable| (variable.name, variable.value));
+    let most = if is_tunnel { MOST_OF_A_TUNNEL } else { Duration::MAX };
+    Ok(ProcessSpec {
+        directory: options.directory.as_ref().map(|directory| directory.as_bytes().to_vec()),
         environment: environment.collect(),
         terminal,
         window: options.window,
         overflow,
-        retention: options.retention.as_secs(),
+        retention: options.retention.min(most).as_secs(),
         ..ProcessSpec::new(command)
-    }
+    })
 }
 
 pub(crate) fn event_log(options: &SessionOptions) -> Fallible<Option<EventLog>> {
@@ -152,8 +218,9 @@ pub(crate) fn own_name() -> ClientName {
 
 /// Has the system's ssh do the whole of it. Comes back only if that cannot be run.
 pub(crate) fn leave_to_ssh(run: &Run) -> Ending {
-    let program = &run.link.ssh;
-    let error = Program::new(program).args(run.ssh_words()).exec();
+    let program = &ssh_program::found(&run.link.ssh);
+    let by = std::process::id().to_string();
+    let error = Program::new(program).args(run.ssh_words()).env(ssh_program::STARTED_BY, by).exec();
     let program = program.to_string_lossy();
     Ending::failed(format!("{program}: cannot be run: {error}"))
 }
@@ -169,18 +236,21 @@ mod tests {
 
     fn command(line: &[&str]) -> Fallible<Command> {
         let run = parsed(line);
-        command_of(&run.link.ssh_options, &run.command, run.process.exec)
+        let wishes = Wishes::of_options(&run.link.ssh_options)?;
+        command_of(&wishes, &run.command, run.process.exec)
     }
 
     #[test]
     fn the_words_of_a_command_are_the_shells_or_the_programs() {
         assert_eq!(command(&["h"]), Ok(Command::LoginShell));
+        assert_eq!(command(&["h", ""]), Ok(Command::LoginShell));
         assert_eq!(command(&["h", "echo", "a  b"]), Ok(Command::Shell(b"echo a  b".to_vec())));
         let exec = Command::Exec(vec![b"echo".to_vec(), b"a  b".to_vec()]);
         assert_eq!(command(&["--exec", "h", "echo", "a  b"]), Ok(exec));
         assert_eq!(command(&["-s", "--", "h", "sftp"]), Ok(Command::Subsystem("sftp".to_owned())));
         assert!(command(&["--exec", "h"]).is_err());
-        assert!(command(&["-s", "h"]).is_err());
+        assert_eq!(command(&["-oSessionType=subsystem", "h"]), Ok(Command::LoginShell));
+        assert_eq!(command(&["-N", "h", "ignored"]), Ok(placeholder()));
     }
 
     #[test]
@@ -190,7 +260,11 @@ mod tests {
             Ok(Command::Shell(b"top -b".to_vec()))
         );
         assert_eq!(command(&["-oRemoteCommand=none", "h"]), Ok(Command::LoginShell));
-        assert_eq!(command(&["-oRemoteCommand=x", "h", "y"]), Ok(Command::Shell(b"y".to_vec())));
+        assert_eq!(
+            command(&["-oRemoteCommand=sftp", "-oSessionType=subsystem", "h"]),
+            Ok(Command::Subsystem("sftp".to_owned()))
+        );
+        assert_eq!(command(&["-oRemoteCommand=x", "h", "y"]), Err(Ending::silent(FAILED)));
     }
 
     #[test]

@@ -5,12 +5,12 @@ use std::ffi::{OsStr, OsString};
 use rejoin_ssh::FastNews;
 
 use super::args::LinkOptions;
+use super::background::Background;
 use super::painter::{Outages, Style};
-use super::run::Fallible;
+use super::quote;
 use super::ssh_options::SshOptions;
 use super::terminal::{self, Standard};
-use super::words::Ending;
-use super::{quote, values};
+use super::wishes::{SessionKind, Wishes};
 
 /// What does not change.
 #[derive(Debug)]
@@ -28,6 +28,8 @@ pub(crate) struct Setting {
     pub(crate) style: Style,
     /// Whether a line on stderr can change in its place.
     pub(crate) is_live: bool,
+    /// Who waits for the process to run.
+    pub(crate) background: Option<Background>,
 }
 
 /// Where input comes from.
@@ -39,6 +41,8 @@ pub(crate) enum Source {
     Pipe,
     /// There is none.
     Nothing,
+    /// There is none, since the connection is for its forwardings only.
+    Forwardings,
 }
 
 /// How much is said.
@@ -78,12 +82,13 @@ impl Setting {
     pub(crate) fn new(
         link: &LinkOptions,
         destination: &OsStr,
+        wishes: &Wishes,
         has_terminal: bool,
         standard: Standard,
-    ) -> Fallible<Self> {
+    ) -> Self {
         let options = &link.ssh_options;
-        let escape = values::escape(options.escape().as_deref()).map_err(Ending::failed)?;
-        let source = match (options.is_stdin_null(), has_terminal && standard.stdin) {
+        let source = match (wishes.is_stdin_null, has_terminal && standard.stdin) {
+            _ if wishes.session == SessionKind::Nothing => Source::Forwardings,
             (true, _) => Source::Nothing,
             (false, true) => Source::Keys,
             (false, false) => Source::Pipe,
@@ -96,18 +101,28 @@ impl Setting {
             (true, kind) if volume > Volume::Quiet && terminal::has_title(&kind) => Outages::Title,
             (true, _) => Outages::OnRequest,
         };
-        let style = Style { is_screen, outages, volume };
-        Ok(Self {
+        // Of forwardings nothing is lost with the process that stands for them.
+        let told = if source == Source::Forwardings { Volume::Quiet } else { volume };
+        let style = Style { is_screen, outages, volume: told };
+        Self {
             destination: destination.to_string_lossy().into_owned(),
             attach: attach_command(link, destination),
             has_terminal,
             source,
             is_attached_to: false,
             volume,
-            escape: escape.filter(|_| source == Source::Keys),
+            escape: wishes.escape.filter(|_| source == Source::Keys),
             style,
             is_live: standard.stderr && terminal::kind() != "dumb",
-        })
+            background: None,
+        }
+    }
+}
+
+impl Setting {
+    /// Whether the connection is for its forwardings only.
+    pub(crate) fn is_tunnel(&self) -> bool {
+        self.source == Source::Forwardings
     }
 }
 
@@ -135,7 +150,9 @@ mod tests {
 
     fn setting(line: &[&str], has_terminal: bool, all: bool) -> Setting {
         let standard = Standard { stdin: all, stdout: all, stderr: all };
-        Setting::new(&link(line), "h".as_ref(), has_terminal, standard).unwrap()
+        let given = link(line);
+        let wishes = Wishes::of_options(&given.ssh_options).unwrap();
+        Setting::new(&given, "h".as_ref(), &wishes, has_terminal, standard)
     }
 
     #[test]
@@ -171,7 +188,6 @@ mod tests {
         assert_eq!(setting(&["-qv", "h"], false, true).volume, Volume::Verbose);
         assert_eq!(setting(&["h"], true, true).escape, Some(b'~'));
         assert_eq!(setting(&["-enone", "h"], true, true).escape, None);
-        let standard = Standard { stdin: true, stdout: true, stderr: true };
-        assert!(Setting::new(&link(&["-eab", "h"]), "h".as_ref(), true, standard).is_err());
+        assert!(Wishes::of_options(&link(&["-eab", "h"]).ssh_options).is_err());
     }
 }

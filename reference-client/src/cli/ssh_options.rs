@@ -8,6 +8,8 @@ use std::ffi::{OsStr, OsString};
 
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, Error, FromArgMatches};
 
+use super::wishes::SessionKind;
+
 /// What an option is to rejoin.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Part {
@@ -81,8 +83,8 @@ const TABLE: &[Row] = &[
     row("2", "", Own, "Ignored, as by ssh"),
     row("M", "", Own, "Ignored: each link is a connection of its own"),
     row("S", "PATH", Own, "Ignored: each link is a connection of its own"),
-    row("f", "", Own, "Refused: use the shell's & instead"),
-    row("N", "", LeftToSsh, "No process"),
+    row("f", "", Own, "Go to the background once the process runs"),
+    row("N", "", Own, "No process: forwardings only, made again on each connection"),
     row("G", "", LeftToSsh, "Print the configuration"),
     row("Q", "QUERY", LeftToSsh, "List what ssh supports"),
     row("O", "COMMAND", LeftToSsh, "Command a master connection"),
@@ -140,22 +142,28 @@ impl SshOptions {
     /// Whether the system's ssh has to do the whole of it.
     pub(crate) fn is_left_to_ssh(&self) -> bool {
         let is_left = |word: &Word| find(word.letter).is_some_and(|row| row.part == LeftToSsh);
-        self.words.iter().any(is_left) || self.setting_is("SessionType", "none")
+        self.words.iter().any(is_left)
     }
 
-    /// Whether the command names a subsystem.
-    pub(crate) fn is_subsystem(&self) -> bool {
-        self.has('s') || self.setting_is("SessionType", "subsystem")
+    /// What is to be opened on the host.
+    pub(crate) fn session(&self) -> SessionKind {
+        if self.has('N') || self.setting_is("SessionType", &["none"]) {
+            SessionKind::Nothing
+        } else if self.has('s') || self.setting_is("SessionType", &["subsystem"]) {
+            SessionKind::Subsystem
+        } else {
+            SessionKind::Process
+        }
     }
 
     /// Whether stdin is to be left alone.
     pub(crate) fn is_stdin_null(&self) -> bool {
-        self.has('n') || self.setting_is("StdinNull", "yes")
+        self.has('n') || self.has('f') || self.setting_is("StdinNull", &["yes", "true"])
     }
 
     /// Whether ssh is asked to go to the background.
     pub(crate) fn is_forking(&self) -> bool {
-        self.has('f') || self.setting_is("ForkAfterAuthentication", "yes")
+        self.has('f') || self.setting_is("ForkAfterAuthentication", &["yes", "true"])
     }
 
     /// Of `-t` and `-T` the last one counts; `-o RequestTTY` only where none stood in front of it.
@@ -189,8 +197,21 @@ impl SshOptions {
         })
     }
 
-    fn setting_is(&self, key: &str, value: &str) -> bool {
-        self.setting(key).is_some_and(|given| given.eq_ignore_ascii_case(value))
+    fn setting_is(&self, key: &str, values: &[&str]) -> bool {
+        let is = |given: OsString| values.iter().any(|value| given.eq_ignore_ascii_case(value));
+        self.setting(key).is_some_and(is)
+    }
+
+    /// Whether an `-o` setting has a value of several lines, which ssh does not tell apart from others.
+    pub(crate) fn has_lines(&self, key: &str) -> bool {
+        use std::os::unix::ffi::OsStrExt as _;
+        self.setting(key).is_some_and(|value| value.as_bytes().contains(&b'\n'))
+    }
+
+    /// What ssh is asked with, what it would do: all but where it logs to.
+    pub(crate) fn asked(&self) -> Vec<OsString> {
+        let is_asked = |word: &&Word| !matches!(word.letter, 'E' | 'y');
+        self.words.iter().filter(is_asked).flat_map(Word::to_arguments).collect()
     }
 
     /// What the ssh that carries the link is given.

@@ -64,6 +64,23 @@ pub(crate) fn escape(text: Option<&OsStr>) -> Result<Option<u8>, &'static str> {
     }
 }
 
+/// The same as ssh tells it in its configuration, where vis(3) has made it visible: `\^]`, `\\\\`, `\040`.
+pub(crate) fn told_escape(text: &str) -> Result<Option<u8>, &'static str> {
+    let Some(code) = text.strip_prefix('\\') else { return escape(Some(text.as_ref())) };
+    let of_bits = |meta: u8, code: &[u8]| match *code {
+        [b'^', letter] => Some(meta | (letter ^ 0x40) & 0x7f),
+        _ => None,
+    };
+    let character = match code.as_bytes() {
+        [b'\\'] => Some(b'\\'),
+        [b'M', b'-', letter] => Some(0x80 | letter),
+        [b'M', code @ ..] => of_bits(0x80, code),
+        [_, _, _] => u8::from_str_radix(code, 8).ok(),
+        code => of_bits(0, code),
+    };
+    character.map(Some).ok_or("ssh's configuration has an escape character that rejoin cannot read")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -120,5 +137,23 @@ mod tests {
         assert_eq!(parsed("^"), Ok(Some(b'^')));
         assert!(parsed("").is_err());
         assert!(parsed("ab").is_err());
+    }
+
+    #[test]
+    fn escapes_are_read_as_ssh_tells_them() {
+        for (told, character) in [
+            ("~", b'~'),
+            ("%", b'%'),
+            ("\\^]", 0x1d),
+            ("\\^?", 0x7f),
+            ("\\\\", b'\\'),
+            ("\\040", b' '),
+            ("\\M-i", 0xe9),
+            ("\\M^A", 0x81),
+        ] {
+            assert_eq!(told_escape(told), Ok(Some(character)), "{told}");
+        }
+        assert_eq!(told_escape("none"), Ok(None));
+        assert!(told_escape("\\xyz").is_err());
     }
 }
