@@ -33,6 +33,8 @@ pub mod framed;
 pub mod ident;
 pub mod item;
 pub mod machine;
+#[cfg(feature = "termios")]
+mod modes;
 #[cfg(rejoin_mutants)]
 pub mod mutant;
 pub mod mux;

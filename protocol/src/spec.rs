@@ -57,8 +57,10 @@ impl ProcessSpec {
     /// The payload of an Open.
     ///
     /// # Errors
-    /// [`SpecError::TooLong`] beyond [`Self::MAX_ENCODED`].
+    /// [`SpecError::TooLong`] beyond [`Self::MAX_ENCODED`], [`SpecError::TooManyModes`] beyond
+    /// [`Terminal::MAX_MODES`].
     pub fn encode(&self) -> Result<Bytes, SpecError> {
+        self.check_modes()?;
         let encoded = postcard::to_allocvec(self).map_err(|_| SpecError::Malformed)?;
         if encoded.len() > Self::MAX_ENCODED {
             return Err(SpecError::TooLong { length: encoded.len() });
@@ -79,9 +81,18 @@ impl ProcessSpec {
         if !rest.is_empty() {
             return Err(SpecError::Malformed);
         }
+        spec.check_modes()?;
         spec.window = spec.window.clamp(Self::MIN_WINDOW, Self::MAX_WINDOW);
         spec.retention = spec.retention.min(Self::MAX_RETENTION);
         Ok(spec)
+    }
+
+    fn check_modes(&self) -> Result<(), SpecError> {
+        let count = self.terminal.as_ref().map_or(0, |terminal| terminal.modes.len());
+        if count > Terminal::MAX_MODES {
+            return Err(SpecError::TooManyModes { count });
+        }
+        Ok(())
     }
 }
 
@@ -95,6 +106,11 @@ pub enum SpecError {
         /// Their encoded length in bytes.
         length: usize,
     },
+    /// The terminal has more modes than [`Terminal::MAX_MODES`].
+    TooManyModes {
+        /// How many it has.
+        count: usize,
+    },
 }
 
 impl core::fmt::Display for SpecError {
@@ -106,6 +122,9 @@ impl core::fmt::Display for SpecError {
                 "command line and environment have {length} bytes together, {} at most are allowed",
                 ProcessSpec::MAX_ENCODED
             ),
+            Self::TooManyModes { count } => {
+                write!(f, "{count} terminal modes, {} at most are allowed", Terminal::MAX_MODES)
+            }
         }
     }
 }
@@ -132,6 +151,14 @@ pub struct Terminal {
     pub term: String,
     /// Its first size.
     pub size: WindowSize,
+    /// Its first modes: opcodes of RFC 4254 section 8, and their values. Of several with one opcode
+    /// the last counts. At most [`Self::MAX_MODES`]; what is not listed is as the host has it.
+    pub modes: Vec<(u8, u32)>,
+}
+
+impl Terminal {
+    /// The most modes: one for each opcode of RFC 4254, 0 to 159.
+    pub const MAX_MODES: usize = 160;
 }
 
 /// What happens when unacknowledged output fills the window.

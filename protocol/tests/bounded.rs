@@ -184,7 +184,17 @@ const SPEC_FACTOR: usize = 24 * 3;
 #[test]
 fn a_spec_is_held_within_a_multiple_of_its_length() {
     let announced = [0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01];
-    for prefix in [&[1][..], &[2], &[2, 1], &[3], &[0, 1], &[0, 0], &[0, 0, 1], &[0, 0, 1, 1]] {
+    for prefix in [
+        &[1][..],
+        &[2],
+        &[2, 1],
+        &[3],
+        &[0, 1],
+        &[0, 0],
+        &[0, 0, 1],
+        &[0, 0, 1, 1],
+        &[0, 0, 0, 1, 0, 24, 80, 0, 0],
+    ] {
         let spec = [prefix, &announced, &[0; 40]].concat();
         let peak = peak_of(|| ProcessSpec::decode(&spec));
         assert!(peak <= spec.len() * SPEC_FACTOR, "{prefix:?}: {peak} bytes");

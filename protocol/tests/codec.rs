@@ -13,8 +13,10 @@ use rejoin_protocol::codec::{
     encode,
 };
 use rejoin_protocol::error::FrameError;
-use rejoin_protocol::spec::{Command, ProcessSpec, SpecError};
-use rejoin_protocol::{ClientName, Frame, Item, Reason, Seq, SpawnError, SpawnErrorKind, Stream};
+use rejoin_protocol::spec::{Command, ProcessSpec, SpecError, Terminal};
+use rejoin_protocol::{
+    ClientName, Frame, Item, Reason, Seq, SpawnError, SpawnErrorKind, Stream, WindowSize,
+};
 
 /// Cuts `bytes` at the given places, each taken modulo what is left.
 fn split<'a>(mut bytes: &'a [u8], cuts: &[usize]) -> Vec<&'a [u8]> {
@@ -120,6 +122,16 @@ proptest! {
             }
         }
         prop_assert_eq!(written, expected);
+    }
+
+    #[test]
+    fn the_modes_of_a_terminal_come_back_in_their_order(
+        modes in prop::collection::vec(any::<(u8, u32)>(), 0..=Terminal::MAX_MODES)
+    ) {
+        let mut spec = ProcessSpec::new(Command::LoginShell);
+        let size = WindowSize { rows: 24, cols: 80, ..WindowSize::default() };
+        spec.terminal = Some(Terminal { term: "vt100".into(), size, modes });
+        prop_assert_eq!(ProcessSpec::decode(&spec.encode().unwrap()), Ok(spec));
     }
 
     #[test]
@@ -285,4 +297,17 @@ fn a_spec_has_its_errors_and_its_numbers_their_bounds() {
     assert_eq!(ProcessSpec::decode(&long), Err(SpecError::TooLong { length }));
     spec.command = Command::Shell(long);
     assert!(matches!(spec.encode(), Err(SpecError::TooLong { .. })));
+}
+
+#[test]
+fn a_terminal_has_at_most_160_modes() {
+    let mut spec = ProcessSpec::new(Command::LoginShell);
+    let with = |modes: Vec<(u8, u32)>| {
+        Some(Terminal { term: "vt100".into(), size: WindowSize::default(), modes })
+    };
+    let most: Vec<(u8, u32)> = (0..160).map(|opcode| (opcode, u32::MAX)).collect();
+    spec.terminal = with(most.clone());
+    assert_eq!(ProcessSpec::decode(&spec.encode().unwrap()), Ok(spec.clone()));
+    spec.terminal = with([&most[..], &[(3, 127)]].concat());
+    assert_eq!(spec.encode(), Err(SpecError::TooManyModes { count: 161 }));
 }

@@ -38,7 +38,12 @@ fn script(text: &str) -> Start {
 }
 
 fn in_terminal(start: Start) -> Start {
-    Start { terminal: Some(Terminal { term: "vt100".into(), size: SIZE }), ..start }
+    with_modes(start, &[])
+}
+
+fn with_modes(start: Start, modes: &[(u8, u32)]) -> Start {
+    let terminal = Terminal { term: "vt100".into(), size: SIZE, modes: modes.to_vec() };
+    Start { terminal: Some(terminal), ..start }
 }
 
 /// Our end, made to wait.
@@ -110,6 +115,23 @@ fn in_a_terminal_a_process_sees_its_size_its_name_and_its_type() {
     assert_eq!((lines[0], lines[3]), ("33 77", "vt100"));
     assert!(lines[1].starts_with("/dev/pts/"));
     assert_eq!(lines[1], lines[2]);
+}
+
+#[test]
+fn in_a_terminal_a_process_finds_the_modes_that_the_client_asks_for() {
+    let plain = output(&in_terminal(script("stty -a")));
+    for default in ["intr = ^C;", "erase = ^?;", " -iutf8", " icrnl", " onlcr", " echo ", " -ixany"]
+    {
+        assert!(plain.contains(default), "{default}: {plain}");
+    }
+    // No interrupt; ^H erases; also an opcode and a character that there are not.
+    let modes = [(1, 255), (3, 8), (42, 1), (72, 0), (53, 0), (39, 1), (160, 1), (4, 256)];
+    let speeds = [(129, 9600), (128, 9600)];
+    let changed = output(&with_modes(script("stty -a"), &[&modes[..], &speeds].concat()));
+    let expected = ["intr = <undef>;", "erase = ^H;", "kill = ^U;", " iutf8", " icrnl", " -onlcr"];
+    for mode in expected.into_iter().chain([" -echo ", " ixany", "speed 9600 baud;"]) {
+        assert!(changed.contains(mode), "{mode}: {changed}");
+    }
 }
 
 #[test]

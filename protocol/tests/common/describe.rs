@@ -181,7 +181,8 @@ pub fn describe_spec(spec: &ProcessSpec) -> Value {
     let pairs = spec.environment.iter();
     let environment: Vec<_> = pairs.map(|(name, value)| [to_hex(name), to_hex(value)]).collect();
     let terminal = spec.terminal.as_ref().map(|terminal| {
-        joined(&[&json!({ "TERM": terminal.term }), &describe_size(terminal.size)])
+        let modes = json!({ "modes": terminal.modes });
+        joined(&[&json!({ "TERM": terminal.term }), &describe_size(terminal.size), &modes])
     });
     json!({
         "command": describe_command(&spec.command),

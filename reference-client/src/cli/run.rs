@@ -167,8 +167,11 @@ fn spec_of(
     let command = command_of(wishes, words, options.exec)?;
     let is_tunnel = wishes.session == SessionKind::Nothing;
     let has_terminal = !is_tunnel && wants_terminal(wishes, &command, standard, is_quiet);
-    let terminal =
-        has_terminal.then(|| Terminal { term: terminal::kind(), size: terminal::size() });
+    let terminal = has_terminal.then(|| Terminal {
+        term: terminal::kind(),
+        size: terminal::size(),
+        modes: terminal::modes(),
+    });
     let overflow = if options.drop_oldest { Overflow::DropOldest } else { Overflow::Block };
     let environment = options.env.iter().cloned().map(|variable| (variable.name, variable.value));
     let most = if is_tunnel { MOST_OF_A_TUNNEL } else { Duration::MAX };

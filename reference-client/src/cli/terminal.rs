@@ -5,6 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use rejoin_client::WindowSize;
+use rejoin_client::spec::Terminal;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::stdio::{stderr, stdin, stdout};
 use rustix::termios::{
@@ -106,6 +107,12 @@ pub(crate) fn size() -> WindowSize {
         },
         _ => WindowSize { rows: 24, cols: 80, xpixel: 0, ypixel: 0 },
     }
+}
+
+/// The modes of the terminal on stdin, as ssh sends them (also with `-n`): none if stdin is no
+/// terminal. Call this before raw mode.
+pub(crate) fn modes() -> Vec<(u8, u32)> {
+    tcgetattr(stdin()).map(|termios| Terminal::modes_of(&termios)).unwrap_or_default()
 }
 
 /// What the process would be told of the terminal's kind.

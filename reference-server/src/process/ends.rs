@@ -32,7 +32,7 @@ impl Pipe {
 
 impl Ends {
     pub(super) fn terminal(terminal: &Terminal) -> io::Result<Self> {
-        Pair::open(terminal.size).map(Self::Terminal)
+        Pair::open(terminal).map(Self::Terminal)
     }
 
     pub(super) fn pipes() -> io::Result<Self> {

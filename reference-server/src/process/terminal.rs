@@ -6,14 +6,14 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
+use rejoin_protocol::spec::Terminal;
 use rejoin_protocol::{Signal, WindowSize};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::process::{Pid, kill_process_group};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{
-    InputModes, OptionalActions, Winsize, tcgetattr, tcgetpgrp, tcgetwinsize, tcsetattr,
-    tcsetwinsize,
+    OptionalActions, Winsize, tcgetattr, tcgetpgrp, tcgetwinsize, tcsetattr, tcsetwinsize,
 };
 
 /// Both ends of a new terminal.
@@ -28,18 +28,17 @@ pub(super) struct Pair {
 }
 
 impl Pair {
-    /// Makes a terminal of the given size.
-    pub(super) fn open(size: WindowSize) -> io::Result<Self> {
+    /// Makes a terminal as the client describes it.
+    pub(super) fn open(wanted: &Terminal) -> io::Result<Self> {
         let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC)?;
         grantpt(&master)?;
         unlockpt(&master)?;
         let path = PathBuf::from(OsStr::from_bytes(ptsname(&master, Vec::new())?.as_bytes()));
         let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
         let slave = rustix::fs::open(&path, flags, Mode::empty())?;
-        tcsetwinsize(&master, winsize(size))?;
-        // Erasing takes whole characters; today's terminals all speak UTF-8.
+        tcsetwinsize(&master, winsize(wanted.size))?;
         let mut modes = tcgetattr(&slave)?;
-        modes.input_modes |= InputModes::IUTF8;
+        wanted.apply_modes(&mut modes);
         tcsetattr(&slave, OptionalActions::Now, &modes)?;
         Ok(Self { master, slave, path })
     }

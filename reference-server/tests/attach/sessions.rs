@@ -94,7 +94,7 @@ fn the_end_of_input_on_a_terminal_counts_behind_an_unfinished_line_too() {
         let mut client = Client::new();
         let mut spec = ProcessSpec::new(spec::Command::Shell(b"exec cat".to_vec()));
         let size = WindowSize { rows: 24, cols: 80, ..WindowSize::default() };
-        spec.terminal = Some(Terminal { term: String::from("dumb"), size });
+        spec.terminal = Some(Terminal { term: String::from("dumb"), size, modes: Vec::new() });
         let mut link = client.open_spec(0, &spec).welcomed();
         link.send(&input(0, text));
         link.send(&Frame::Item { seq: Seq(1), item: Item::InputEnd });
