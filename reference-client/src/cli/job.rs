@@ -214,6 +214,8 @@ impl Job {
         self.wants_retry = false;
         let was_attached = self.session.replace(session.to_owned()).is_some();
         if !was_attached && let Err(trouble) = self.keyboard.start(&self.setting, &self.is_away) {
+            // Output that waits for the terminal's mode is written all the same.
+            self.paint(Paint::Raw(false));
             self.trouble(trouble);
         }
         if let Some(background) = self.setting.background.as_ref().filter(|_| !was_attached) {

@@ -23,6 +23,7 @@ mod input;
 mod lane_faults;
 mod life;
 mod login;
+mod modes;
 mod order;
 mod other_servers;
 mod output;
