@@ -82,7 +82,12 @@ const NEVER_OPEN: &[&str] = &["Connection closed by ", "Connection reset by "];
 const REMOTE_SAYS: &[(LinkErrorKind, &[&str])] = &[
     (
         ServerMissing,
-        &[": Command not found.", "is not recognized as an internal or external command"],
+        &[
+            ": Command not found.",
+            "is not recognized as an internal or external command",
+            // What `direct.sh` says.
+            "rejoin finds no ",
+        ],
     ),
     (
         Refused,
@@ -192,7 +197,10 @@ fn ended(status: Option<ExitStatus>, lines: &[String], program: &str, command: &
         );
     };
     match (status.code(), status.signal()) {
-        (Some(0), _) => LinkError::new(Closed, "the other side closed the link"),
+        // csh forgets the status of what it could not run.
+        (Some(0), _) if !matches!(remote_says(lines), Some((ServerMissing, _))) => {
+            LinkError::new(Closed, "the other side closed the link")
+        }
         (Some(code), _) => command_failed(code, lines, command),
         (None, Some(signal)) => {
             LinkError::new(Closed, format!("{program} was ended by signal {signal}"))
@@ -203,8 +211,7 @@ fn ended(status: Option<ExitStatus>, lines: &[String], program: &str, command: &
 
 fn command_failed(code: i32, lines: &[String], command: &str) -> LinkError {
     let last = lines.last().map(|line| format!(" ({line})")).unwrap_or_default();
-    let known = REMOTE_SAYS.iter().find_map(|(kind, says)| Some((*kind, find(lines, says)?)));
-    match (code, known) {
+    match (code, remote_says(lines)) {
         (NOT_FOUND, _) | (_, Some((ServerMissing, _))) => {
             LinkError::new(ServerMissing, format!("the server program was not found{last}"))
         }
@@ -216,6 +223,10 @@ fn command_failed(code: i32, lines: &[String], command: &str) -> LinkError {
         }
         (code, None) => LinkError::new(Other, format!("{command} ended with status {code}{last}")),
     }
+}
+
+fn remote_says(lines: &[String]) -> Option<(LinkErrorKind, &str)> {
+    REMOTE_SAYS.iter().find_map(|(kind, says)| Some((*kind, find(lines, says)?)))
 }
 
 /// The last line that contains one of the phrases.

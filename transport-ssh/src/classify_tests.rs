@@ -106,6 +106,10 @@ fn a_remote_command_that_cannot_run_is_known_by_its_status_or_its_shell() {
             1,
             "'rejoin-server' is not recognized as an internal or external command,\noperable program or batch file.",
         ),
+        // What csh ends with.
+        (ServerMissing, 0, "rejoin-server: Command not found."),
+        (ServerMissing, 0, "rejoin finds no rejoin-server-0.1.0"),
+        (Closed, 0, "fatal: unrecognized command 'rejoin-server attach'"),
         (Refused, 1, "This account is currently not available."),
         (Refused, 1, "This service allows sftp connections only."),
         (Refused, 128, "fatal: unrecognized command 'rejoin-server attach'"),

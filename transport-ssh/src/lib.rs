@@ -60,7 +60,7 @@ pub use handover::hand_over;
 pub use link::{Link, LinkGuard, LinkReader, LinkWriter};
 pub use memory::{MemoryConnect, MemoryListener, memory};
 pub use resolve::{Resolved, Unresolved};
-pub use ssh::SshConnect;
+pub use ssh::{AND_WAIT, SshConnect};
 pub use unix::UnixConnect;
 
 /// A future on the heap, so that [`Connect`] can be used as `dyn Connect`.

@@ -126,6 +126,11 @@ pub(crate) struct Learning {
     pub(crate) agent: Option<PathBuf>,
 }
 
+/// Stands behind a command that a login shell is to wait for. The shell would execute a lone command
+/// in its own place, and the server could no longer see with which environment the shell was started.
+/// `exit` means the same to all shells, except that csh forgets the status of what ran before.
+pub const AND_WAIT: &str = "; exit";
+
 impl SshConnect {
     /// Links to `destination` (as ssh understands it), over the streams of `command`, which the user's
     /// login shell runs there.

@@ -309,7 +309,7 @@ async fn a_host_that_stops_in_the_middle_is_given_up() {
     needs!("ssh", "sshd", "ps");
     // The script that installs is the second thing that is read.
     let host = Deployed::forced(
-        "dd() { sleep 1000; }; command=${SSH_ORIGINAL_COMMAND#*\\'}; eval \"${command%\\'}\"",
+        "dd() { sleep 1000; }; command=${SSH_ORIGINAL_COMMAND#*\\'}; eval \"${command%\\'*}\"",
     );
     let error = host.fails(&host.patient(SHORT), LinkErrorKind::Other).await;
     let told = "the installation on the host did not get on within 1 seconds";

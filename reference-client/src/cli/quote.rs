@@ -3,13 +3,15 @@
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 
-/// The command that a link runs: the server program with its words, which need no quotes.
+/// The command that a link runs: the server program with its words, which need no quotes. The login
+/// shell waits for it.
 pub(crate) fn server_command(server: &OsStr, words: &[&str]) -> OsString {
     let mut command = program(server);
     for word in words {
         command.push(" ");
         command.push(word);
     }
+    command.push(rejoin_ssh::AND_WAIT);
     command
 }
 
@@ -68,7 +70,8 @@ mod tests {
     use super::*;
 
     fn command(server: &str) -> String {
-        server_command(server.as_ref(), &["attach"]).into_string().unwrap()
+        let command = server_command(server.as_ref(), &["attach"]).into_string().unwrap();
+        command.strip_suffix("; exit").unwrap().to_owned()
     }
 
     #[test]

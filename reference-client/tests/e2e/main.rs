@@ -23,6 +23,7 @@ mod input;
 mod lane_faults;
 mod life;
 mod login;
+mod login_shells;
 mod modes;
 mod order;
 mod other_servers;

@@ -29,6 +29,9 @@ const SETTINGS: [&str; 3] = ["KillUserProcesses", "KillOnlyUsers", "KillExcludeU
 /// Starts a program in a scope of the user's own service manager.
 const SCOPE: [&str; 5] = ["systemd-run", "--user", "--scope", "--quiet", "--"];
 
+/// Where the user's service manager listens.
+const BUS: [&str; 2] = ["XDG_RUNTIME_DIR", "DBUS_SESSION_BUS_ADDRESS"];
+
 /// What becomes of processes when the login that they belong to ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Logout {
@@ -164,6 +167,11 @@ pub(super) struct Launch {
 }
 
 impl Launch {
+    /// The variables that the prefix needs.
+    pub(super) fn variables(&self) -> &'static [&'static str] {
+        if self.prefix.is_empty() { &[] } else { &BUS }
+    }
+
     /// For a server that the calling process starts.
     pub(super) fn look() -> Self {
         Self::of(Logout::look(), &has_scopes)

@@ -2,6 +2,7 @@
 
 mod child;
 mod ends;
+mod login;
 mod logout;
 mod program;
 mod server;

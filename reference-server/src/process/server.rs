@@ -15,6 +15,7 @@ use rustix::io::fcntl_dupfd_cloexec;
 use rustix::process::Signal;
 
 use super::child::{Setup, close_unowned, ignore, restore_signals};
+use super::login;
 use super::logout::Launch;
 use super::remove_marks;
 use crate::registry::Lock;
@@ -68,7 +69,8 @@ impl Program {
 /// Starts `program` with `arguments` as a server: with the opener's `stream` as its standard
 /// input and the session's `lock` as its standard output ([`become_server`] takes both), in a
 /// session of its own, without marks of an outer session. It is not waited for: a caller that
-/// stays has to, once it has ended. Where the host ends all processes at logout, it is started in
+/// stays has to, once it has ended. Below a login shell, its environment is the one that the SSH
+/// server gave to that shell. Where the host ends all processes at logout, it is started in
 /// a scope that stays, or the user is told.
 ///
 /// When this returns, the caller has neither stream nor lock any more: nothing but the server
@@ -95,6 +97,11 @@ pub fn start_server<A: AsRef<OsStr>>(
     }
     let mut command = program.command(&launch.prefix);
     command.args(arguments).stdin(OwnedFd::from(stream)).stdout(copy).stderr(Stdio::null());
+    if let Some(environment) = login::environment() {
+        let kept = launch.variables().iter();
+        let kept = kept.filter_map(|name| Some((name, std::env::var_os(name)?)));
+        command.env_clear().envs(kept).envs(environment);
+    }
     remove_marks(&mut command);
     Setup::Server.attach_to(&mut command);
     command.spawn().map_err(|error| NotStarted { error, lock })

@@ -8,5 +8,5 @@ rj_u=@UID@;
 rj_look @FIRST@;
 rj_u=$(id -u);
 rj_look @REST@;
-echo "$rj_n is not there" >&2;
+echo "rejoin finds no $rj_n" >&2;
 exit 127

@@ -6,6 +6,7 @@
 //! `install.sh` comes over the link and is read by `/bin/sh` alone.
 
 use super::server::ServerFile;
+use crate::ssh::AND_WAIT;
 
 const COMMON: &str = include_str!("common.sh");
 const DIRECT: &str = include_str!("direct.sh");
@@ -88,11 +89,11 @@ pub(super) fn install(
     format!("{}\n{script}", script.len()).into_bytes()
 }
 
-/// One command for a login shell of any kind, which `/bin/sh` takes the place of.
+/// One command for a login shell of any kind. The shell waits for it (see [`AND_WAIT`]).
 fn command(scripts: &[&str]) -> String {
     let lines = scripts.iter().flat_map(|script| script.lines()).map(str::trim);
     let lines: Vec<_> = lines.filter(|line| !line.is_empty() && !line.starts_with('#')).collect();
-    format!("exec /bin/sh -c '{}'", lines.join(" "))
+    format!("/bin/sh -c '{}'{AND_WAIT}", lines.join(" "))
 }
 
 /// A word that nobody who did not read the script can say.
@@ -148,8 +149,8 @@ mod tests {
     #[test]
     fn no_login_shell_finds_anything_of_its_own_in_a_command() {
         for command in commands() {
-            let script = command.strip_prefix("exec /bin/sh -c '").unwrap();
-            let script = script.strip_suffix('\'').unwrap();
+            let script = command.strip_prefix("/bin/sh -c '").unwrap();
+            let script = script.strip_suffix("'; exit").unwrap();
             assert!(!script.contains(['\'', '\n', '\r', '\\', '!', '@']), "{script}");
             assert!(script.is_ascii());
             // What a csh of old takes for one word.

@@ -17,7 +17,7 @@ use std::net::SocketAddr;
 pub use agent::Agent;
 pub use black_hole::BlackHole;
 pub use files::{Files, KeyKind};
-pub use other::{Other, OtherServer};
+pub use other::{Other, OtherServer, can_change_login_shells};
 pub use parts::ssh_parts;
 pub use program::make_program;
 pub use relay::{Fault, Piece, Relay, RelayBuilder, RelayCounts, Way};

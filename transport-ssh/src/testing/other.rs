@@ -104,24 +104,41 @@ fn dropbear(files: &Files, port: u16) -> io::Result<Command> {
     let folder = files.home().join(".ssh");
     fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
     fs::copy(files.path("authorized_keys"), folder.join("authorized_keys"))?;
-    let (host_key, users, groups) =
-        (files.path("dropbear_host_key"), files.path("passwd"), files.path("group"));
+    let host_key = files.path("dropbear_host_key");
     let mut convert = Command::new("dropbearconvert");
     run(convert.args(["openssh", "dropbear"]).arg(files.path("host_key")).arg(&host_key))?;
     let (name, uid, gid) = (user_name()?, geteuid().as_raw(), getegid().as_raw());
     let home = files.home();
-    fs::write(&users, format!("{name}:x:{uid}:{gid}::{}:/bin/sh\n", home.display()))?;
-    fs::write(&groups, format!("{name}:x:{gid}:\n"))?;
+    fs::write(files.path("passwd"), format!("{name}:x:{uid}:{gid}::{}:/bin/sh\n", home.display()))?;
+    fs::write(files.path("group"), format!("{name}:x:{gid}:\n"))?;
     let mut command = Command::new("dropbear");
     command.args(["-F", "-E", "-s", "-m", "-p"]);
     command.arg(format!("{}:{port}", Ipv4Addr::LOCALHOST)).arg("-r").arg(host_key);
     command.arg("-P").arg(files.path("dropbear.pid"));
-    command.env("LD_PRELOAD", NSS_WRAPPER);
-    command.env("NSS_WRAPPER_PASSWD", users).env("NSS_WRAPPER_GROUP", groups);
+    use_users(&mut command, files);
     let path = env::var_os("PATH").unwrap_or_default();
     let paths = env::split_paths(&path).chain(["/usr/sbin".into(), "/sbin".into()]);
     command.env("PATH", env::join_paths(paths).map_err(io::Error::other)?);
     Ok(command)
+}
+
+/// Has a program know the users of these files' `passwd`, and no others.
+pub(super) fn use_users(command: &mut Command, files: &Files) {
+    command.env("LD_PRELOAD", NSS_WRAPPER);
+    command.env("NSS_WRAPPER_PASSWD", files.path("passwd"));
+    command.env("NSS_WRAPPER_GROUP", files.path("group"));
+}
+
+/// Whether the test that calls this can change login shells ([`SshdBuilder::login_shell`]). Says so if
+/// it cannot, as [`needs`](crate::needs) does.
+///
+/// [`SshdBuilder::login_shell`]: super::SshdBuilder::login_shell
+pub fn can_change_login_shells() -> bool {
+    if !has_nss_wrapper() {
+        pass_over(&["libnss-wrapper"]);
+        return false;
+    }
+    true
 }
 
 /// The loader only complains of what it cannot load.

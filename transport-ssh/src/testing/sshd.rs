@@ -13,9 +13,9 @@ use std::sync::Arc;
 use rustix::process::{Pid, Signal, geteuid, kill_process};
 
 use super::SshServer;
-use super::files::{Files, KeyKind, make_key, needed};
+use super::files::{Files, KeyKind, make_key, needed, user_name};
 use super::listener::{Listener, Log, Process, processes};
-use super::other::{Other, OtherServer};
+use super::other::{Other, OtherServer, use_users};
 
 /// Names an sshd to use in the place of the system's.
 const OTHER: &str = "REJOIN_SSHD";
@@ -46,9 +46,16 @@ pub struct SshdBuilder {
     host_keys: Vec<KeyKind>,
     has_host_certificates: bool,
     has_user_certificate: bool,
+    login_shell: Option<String>,
 }
 
 impl SshdBuilder {
+    /// Gives its user another login shell. Needs [`can_change_login_shells`](super::can_change_login_shells).
+    pub fn login_shell(mut self, path: &str) -> Self {
+        self.login_shell = Some(path.to_owned());
+        self
+    }
+
     /// Adds a line to `sshd_config`, in front of the others: the first value of an option counts.
     pub fn config_line(mut self, line: impl Into<String>) -> Self {
         self.lines.push(line.into());
@@ -114,6 +121,9 @@ impl SshdBuilder {
             files.certify_user()?;
             let authority = files.path("authority.pub");
             self.lines.push(format!("TrustedUserCAKeys {}", authority.display()));
+        }
+        if let Some(shell) = &self.login_shell {
+            change_login_shell(&files, shell)?;
         }
         if knows(PATIENT, &files)? {
             self.lines.push(PATIENT.to_owned());
@@ -294,12 +304,27 @@ fn config(files: &Files, addr: SocketAddr, lines: &[String]) -> String {
     )
 }
 
+/// Writes files of users in which the user has this shell.
+fn change_login_shell(files: &Files, shell: &str) -> io::Result<()> {
+    let name = user_name()?;
+    let changed = |line: &str| match line.rsplit_once(':') {
+        Some((rest, _)) if line.split(':').next() == Some(&name) => format!("{rest}:{shell}\n"),
+        _ => format!("{line}\n"),
+    };
+    let users: String = fs::read_to_string("/etc/passwd")?.lines().map(changed).collect();
+    fs::write(files.path("passwd"), users)?;
+    fs::copy("/etc/group", files.path("group")).map(drop)
+}
+
 /// Starts the process that listens, and returns once it does.
 fn listen(files: &Files, log: &Log) -> io::Result<Listener> {
     // By its full path, since it runs itself again for every connection.
     let program = sshd_program()?;
     let mut command = Command::new(&program);
     command.args(["-D", "-e", "-f"]).arg(files.path("sshd_config")).args(parts(&program));
+    if files.path("passwd").exists() {
+        use_users(&mut command, files);
+    }
     let is_ready = |line: &str| line.starts_with("Server listening on").then_some(());
     Ok(Listener::start(&mut command, log, is_ready)?.0)
 }

@@ -194,7 +194,7 @@ pub fn assert_private(path: &Path) {
 /// Runs the command with this shell in the place of the `/bin/sh` that it names.
 pub fn through(shell: &str) -> String {
     format!(
-        "command=$(printf %s \"$SSH_ORIGINAL_COMMAND\" | sed 's|^exec /bin/sh|exec {shell}|'); \
+        "command=$(printf %s \"$SSH_ORIGINAL_COMMAND\" | sed 's|^/bin/sh|{shell}|'); \
          eval \"$command\""
     )
 }
