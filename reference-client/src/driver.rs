@@ -80,6 +80,8 @@ struct Driver {
     is_link_opened: bool,
     /// Whether the host has begun to speak on `link`.
     is_link_started: bool,
+    /// What came on `link` that the server does not begin with.
+    noise: Option<String>,
     pulse: Pulse,
     /// Whether a link is to stand by.
     standby: bool,
@@ -194,6 +196,7 @@ impl Driver {
             link: None,
             is_link_opened: false,
             is_link_started: false,
+            noise: None,
             pulse: Pulse::new(),
             standby: options.standby,
             spare: None,
@@ -269,9 +272,13 @@ impl Driver {
                 self.asking_until = Some(Instant::now() + self.timing.asking);
             }
             Report::Opened => self.link_opened(link),
-            Report::Heard => self.end_asking(),
+            Report::Heard(noise) => {
+                self.noise = Some(noise);
+                self.end_asking();
+            }
             Report::Started(noise) => {
                 self.asking_until = None;
+                self.noise = None;
                 self.is_link_started = true;
                 // How long ssh takes says more.
                 if !self.is_on_fast_lane() {
@@ -283,9 +290,9 @@ impl Driver {
                 self.timers.hasten(Timer::Handshake, self.timing.handshake);
             }
             Report::Frames(frames) => self.frames(link, frames),
-            Report::Misbehaved(error) => {
+            Report::Misbehaved(error, noise) => {
                 let what = Misbehaviour::Frame(error);
-                self.last_loss = what.to_string();
+                self.last_loss = tell::misbehaved(what, &noise);
                 self.link_ended(link, MachineEvent::LinkMisbehaved(link, what));
             }
             Report::Lost(error) => self.link_lost(link, &error),
@@ -416,7 +423,7 @@ impl Driver {
     fn timer(&mut self, timer: Timer) {
         if timer == Timer::Handshake {
             self.last_kind = "timeout";
-            self.last_loss = String::from("the host did not answer in time");
+            self.last_loss = tell::unanswered(self.noise.as_deref());
         }
         self.step(MachineEvent::Timer(timer));
         if timer == Timer::Handshake {
@@ -465,7 +472,7 @@ impl Driver {
         self.asking_until = None;
         if let Some(link) = self.link.as_ref().map(|live| live.link) {
             self.last_kind = "timeout";
-            self.last_loss = String::from("the host did not answer in time");
+            self.last_loss = tell::unanswered(self.noise.as_deref());
             self.link_ended(link, MachineEvent::LinkLost(link));
         }
     }

@@ -94,7 +94,7 @@ pub enum Event {
     },
     /// The client ended without knowing the outcome.
     GaveUp {
-        /// One word for programs: `unreachable`, `host_key`, `needs_user`, `program_missing`,
+        /// One word for programs: `unreachable`, `host_key`, `needs_user`, `program_missing`, `bad_arguments`,
         /// `server_missing`, `undeployable`, `refused`, `closed`, `timeout` or `other`; `different_host` or
         /// `unresponsive` where the host could be reached, and the session could not.
         reason: String,
@@ -229,6 +229,7 @@ pub(crate) fn link_word(kind: LinkErrorKind) -> &'static str {
         LinkErrorKind::HostKey => "host_key",
         LinkErrorKind::NeedsUser => "needs_user",
         LinkErrorKind::ProgramMissing => "program_missing",
+        LinkErrorKind::BadArguments => "bad_arguments",
         LinkErrorKind::ServerMissing => "server_missing",
         LinkErrorKind::Undeployable => "undeployable",
         LinkErrorKind::Refused => "refused",

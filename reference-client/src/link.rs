@@ -27,6 +27,8 @@ const BATCH: usize = 64;
 /// an Ack as little as leaves room for one of each item of the largest window. A server that asks
 /// and never reads loses its link there (SPEC section 10).
 const MAX_ANSWERS: u64 = 1024 * 1024;
+/// How much is quoted of what a login shell prints, in bytes.
+pub(crate) const MAX_QUOTED: usize = 80;
 /// How long a link that is closed may take to send what it still has.
 const FAREWELL: Duration = Duration::from_secs(1);
 
@@ -35,14 +37,15 @@ const FAREWELL: Duration = Duration::from_secs(1);
 pub(crate) enum Report {
     /// The transport is there. Nothing came from the server yet.
     Opened,
-    /// Something came that the server does not begin with: at most once, before it has begun.
-    Heard,
+    /// Something came that the server does not begin with: at most once, before it has begun. The start of
+    /// it, for people.
+    Heard(String),
     /// The server has begun to speak, behind this noise.
     Started(Noise),
     /// Frames came.
     Frames(Vec<Frame>),
-    /// Bytes came that are no frame. Nothing follows.
-    Misbehaved(FrameError),
+    /// Bytes came that are no frame, behind this noise. Nothing follows.
+    Misbehaved(FrameError, Noise),
     /// It has ended. Nothing follows.
     Lost(LinkError),
 }
@@ -177,7 +180,7 @@ impl Opening {
         let mut keeper = Keeper { parts: Some((guard, written, end)) };
         let _ = reports.send((link, Report::Opened)).await;
         let report = match read(link, reader, &reports, &answers).await {
-            Ending::Misbehaved(error) => Report::Misbehaved(error),
+            Ending::Misbehaved(error, noise) => Report::Misbehaved(error, noise),
             Ending::Ended => keeper.post_mortem().await,
             Ending::Unread => {
                 // It would wait for ever, and keep the link open.
@@ -221,7 +224,7 @@ enum Ending {
     Ended,
     /// The server does not read what it asks for.
     Unread,
-    Misbehaved(FrameError),
+    Misbehaved(FrameError, Noise),
 }
 
 async fn read(link: Link, mut reader: LinkReader, reports: &Reports, answers: &Answers) -> Ending {
@@ -247,13 +250,15 @@ async fn read(link: Link, mut reader: LinkReader, reports: &Reports, answers: &A
             let _ = reports.send((link, Report::Started(decoder.noise().clone()))).await;
         }
         if !decoder.is_started() && !std::mem::replace(&mut is_heard, true) {
-            let _ = reports.send((link, Report::Heard)).await;
+            let start = [&decoder.noise().start[..], &buffer].concat();
+            let start = rejoin_text::printable_bytes(&start, MAX_QUOTED);
+            let _ = reports.send((link, Report::Heard(start))).await;
         }
         if !frames.is_empty() {
             let _ = reports.send((link, Report::Frames(frames))).await;
         }
         if let Some(error) = fault {
-            return Ending::Misbehaved(error);
+            return Ending::Misbehaved(error, decoder.noise().clone());
         }
     }
 }

@@ -7,7 +7,7 @@
 mod decide;
 mod stream;
 
-use std::io;
+use std::io::{self, Write as _};
 use std::time::{Duration, Instant};
 
 use rejoin_protocol::codec::{self, CLIENT_MAGIC};
@@ -19,8 +19,9 @@ pub(crate) use decide::{Decision, Joined, Place, config, decide};
 use stream::Standard;
 pub(crate) use stream::{Fault, Hellos, bye, first_word, invalid, time_for_rest, word};
 
-use crate::handover::give_channel;
+use crate::handover::{self, give_channel};
 use crate::host;
+use crate::registry::Registry;
 
 /// How long an attach may look for its session: a client has given up long before. For what starts or
 /// ends something it is counted from the Greeting, since an Open that comes later than that must
@@ -28,17 +29,28 @@ use crate::host;
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Serves one exec channel on standard input and output. A channel that ends is no error,
-/// wherever it ends.
+/// wherever it ends. With `tells_detached`, it says on standard error how many sessions are detached.
 ///
 /// # Errors
-/// The channel did not carry the protocol, or the system failed.
-pub(crate) fn run(place: &Place) -> io::Result<()> {
-    match serve(place) {
+/// The channel is none, or did not carry the protocol; or the system failed.
+pub(crate) fn run(place: &Place, tells_detached: bool) -> io::Result<()> {
+    handover::require_channel()?;
+    host::require_descriptors()?;
+    match serve(place, tells_detached) {
         Err(Fault::Client(what)) => stream::say_bye(what).and(Err(misbehaved(what))),
         Err(Fault::Io(error)) => Err(error),
         Ok(()) => Ok(()),
     }
     .or_else(|error| if is_end(&error) { Ok(()) } else { Err(error) })
+}
+
+/// The line on standard error begins with this; a client looks for it.
+const DETACHED: &str = "rejoin-server: detached sessions: ";
+
+/// None where that cannot be found out.
+fn count_detached(place: &Place) -> Option<usize> {
+    let registry = Registry::open_existing(place.registry.as_deref()).ok()??;
+    Some(registry.list().ok()?.iter().filter(|listed| listed.is_detached()).count())
 }
 
 fn misbehaved(what: Misbehaviour) -> io::Error {
@@ -51,10 +63,15 @@ pub(crate) fn is_end(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset)
 }
 
-fn serve(place: &Place) -> Result<(), Fault> {
+fn serve(place: &Place, tells_detached: bool) -> Result<(), Fault> {
     let greeted = Instant::now();
     let mut client = Standard::new();
     stream::say(&first_word(greeting()?)?)?;
+    // It takes no time: the client's answer is a round trip away.
+    if tells_detached && let Some(count @ 1..) = count_detached(place) {
+        // A client that cannot be told does without it.
+        let _ = writeln!(io::stderr(), "{DETACHED}{count}");
+    }
     while let Some(hello) = client.next_hello()? {
         let since = if is_effect(&hello) { greeted } else { Instant::now() };
         match decide(place, &hello, since + PATIENCE) {

@@ -31,7 +31,11 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Action {
     /// Speak for one session on standard input and output: what a connection runs
-    Attach,
+    Attach {
+        /// Say on standard error how many sessions are detached, if any is
+        #[arg(long)]
+        tell_detached: bool,
+    },
     /// Speak for many sessions on standard input and output: what a connection runs that they share
     Mux,
     /// Keep one process: what `attach` starts
@@ -76,8 +80,12 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, prefix: &[&str]) -> Ex
     let arguments = match Arguments::try_parse_from(std::iter::once(name).chain(arguments)) {
         Ok(arguments) => arguments,
         Err(error) => {
+            let text = error.render().to_string();
             // To a closed stdout or stderr nothing can be said.
-            let _ = error.print();
+            let _ = match text.strip_prefix("error: ") {
+                Some(told) => write!(io::stderr(), "rejoin-server: {told}"),
+                None => error.print(),
+            };
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
         }
     };
@@ -116,7 +124,7 @@ fn act(arguments: Arguments, prefix: &[&str]) -> io::Result<ExitCode> {
         })
     };
     match action {
-        Action::Attach => attach::run(&place()?)?,
+        Action::Attach { tell_detached } => attach::run(&place()?, tell_detached)?,
         Action::Mux => mux::run(place()?)?,
         Action::Serve { session } => {
             let folder = registry.clone().ok_or_else(|| io::Error::other("no --registry given"))?;

@@ -30,11 +30,9 @@ const CHANNEL: usize = 2;
 /// and waits until either side lets go of them.
 ///
 /// # Errors
-/// They are neither pipes nor sockets, or the server has gone.
+/// The server has gone.
 pub(crate) fn give_channel(mut server: UnixStream, read: &[u8]) -> io::Result<()> {
     let (input, output) = (rustix::stdio::stdin(), rustix::stdio::stdout());
-    require_stream(input)?;
-    require_stream(output)?;
     let length = u32::try_from(read.len()).map_err(|_| io::ErrorKind::InvalidInput)?;
     let descriptors = [input, output];
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(CHANNEL))];
@@ -47,6 +45,24 @@ pub(crate) fn give_channel(mut server: UnixStream, read: &[u8]) -> io::Result<()
     server.write_all(read)?;
     // Nothing comes but the end.
     retry(|| rustix::io::read(&server, &mut [0])).map(drop)
+}
+
+/// Checks that standard input and output can be given away. Asked before anything is said: what a login
+/// shell's start-up file has redirected is told on standard error, where ssh passes it on.
+///
+/// # Errors
+/// They are neither pipes nor sockets.
+pub(crate) fn require_channel() -> io::Result<()> {
+    let streams = [("input", rustix::stdio::stdin()), ("output", rustix::stdio::stdout())];
+    for (name, stream) in streams {
+        require_stream(stream).map_err(|_| {
+            io::Error::other(format!(
+                "standard {name} is not the connection: look for a redirection, such as exec \
+                 </dev/null, in the start-up files of the login shell"
+            ))
+        })?;
+    }
+    Ok(())
 }
 
 fn require_stream(fd: impl AsFd) -> io::Result<()> {

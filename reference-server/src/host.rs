@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use rejoin_protocol::HostId;
 use rustix::io::Errno;
+use rustix::process::{Resource, getrlimit};
 use rustix::time::{ClockId, clock_gettime};
 
 use crate::fnv;
@@ -63,6 +64,24 @@ pub(crate) fn is_short(error: &io::Error) -> bool {
         Errno::from_io_error(error),
         Some(Errno::MFILE | Errno::NFILE | Errno::NOMEM | Errno::AGAIN)
     )
+}
+
+/// As many descriptors as an attach program and a session's server need at the least, with a second link.
+const MIN_DESCRIPTORS: u64 = 32;
+
+/// Checks that this program may open enough files. Without them everything fails as if the host was short
+/// of something for a moment.
+///
+/// # Errors
+/// It may not.
+pub(crate) fn require_descriptors() -> io::Result<()> {
+    match getrlimit(Resource::Nofile).current {
+        Some(limit) if limit < MIN_DESCRIPTORS => Err(io::Error::other(format!(
+            "only {limit} files may be open here, and {MIN_DESCRIPTORS} are needed: look for ulimit -n in \
+             the start-up files of the login shell"
+        ))),
+        _ => Ok(()),
+    }
 }
 
 /// The name of this machine, for people.

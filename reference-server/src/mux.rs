@@ -23,6 +23,7 @@ use tokio_util::compat::{Compat, TokioAsyncReadCompatExt};
 use yamux::{Config, Connection, Mode, Stream};
 
 use crate::attach::{self, Place};
+use crate::{handover, host};
 use channel::Channel;
 
 /// How much is read from the channel at once, and written to it.
@@ -41,6 +42,8 @@ const STACK: usize = 512 * 1024;
 /// # Errors
 /// The channel did not carry what it should, or the system failed.
 pub(crate) fn run(place: Place) -> io::Result<()> {
+    handover::require_channel()?;
+    host::require_descriptors()?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(MAX_STREAMS)

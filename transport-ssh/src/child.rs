@@ -23,6 +23,7 @@ use crate::Attempt;
 use crate::details::Details;
 use crate::error::{LinkError, LinkErrorKind, printable};
 use crate::link::Link;
+use crate::login::{Came, LoginWatch};
 use crate::stderr::{LineSink, OnStderr, Tail, drain};
 
 /// How long a child may take to end: by itself once its stream has ended, and again when asked to.
@@ -35,6 +36,7 @@ const LAST_WORDS: Duration = Duration::from_millis(200);
 pub(crate) type Judge = fn(&Evidence) -> LinkError;
 
 /// What is known about a child's end.
+#[derive(Default)]
 pub(crate) struct Evidence {
     /// None if it had to be stopped.
     pub(crate) status: Option<ExitStatus>,
@@ -44,6 +46,10 @@ pub(crate) struct Evidence {
     pub(crate) greeting: Vec<String>,
     /// Bytes have arrived, so there was somebody at the other end.
     pub(crate) was_open: bool,
+    /// What the program at the other end is called, where that has a name.
+    pub(crate) command: Option<String>,
+    /// It was stopped since nothing had come for too long behind its login.
+    pub(crate) was_unanswered: bool,
 }
 
 /// A link over a child that is about to start.
@@ -57,6 +63,10 @@ pub(crate) struct Launch {
     pub(crate) details: Details,
     pub(crate) on_open: Option<OnOpen>,
     pub(crate) judge: Judge,
+    /// What the program at the other end is called, where that has a name.
+    pub(crate) called: Option<String>,
+    /// What is to be done when the child has logged in, if that matters.
+    pub(crate) login: Option<LoginWatch>,
 }
 
 /// Called once, when the first bytes have come of the child.
@@ -78,19 +88,35 @@ pub(crate) struct Supervised {
     tail: Tail,
     heard: Arc<Heard>,
     judge: Judge,
+    called: Option<String>,
 }
 
 /// How much of the start of a child's stdout is kept.
 const MAX_GREETING: usize = 512;
 
+/// Bytes that stand nowhere in UTF-8.
+const NEVER_TEXT: [u8; 4] = [0xc0, 0xc1, 0xfe, 0xff];
+
 /// What has arrived on a child's stdout.
 #[derive(Default)]
 struct Heard {
     was_open: AtomicBool,
+    /// Whether bytes have arrived that are no text.
+    has_bytes: AtomicBool,
+    /// Whether the child was stopped since nothing had come for too long behind its login.
+    was_unanswered: AtomicBool,
     start: Mutex<Vec<u8>>,
 }
 
 impl Heard {
+    fn came(&self) -> Came {
+        match (self.was_open.load(Ordering::Relaxed), self.has_bytes.load(Ordering::Relaxed)) {
+            (false, _) => Came::Nothing,
+            (true, false) => Came::Text,
+            (true, true) => Came::Bytes,
+        }
+    }
+
     /// The lines that its start holds. None where that is no text, or not all of it.
     fn greeting(&self) -> Vec<String> {
         let start = self.start.lock().unwrap_or_else(PoisonError::into_inner);
@@ -112,6 +138,8 @@ struct NotedStdout {
     heard: Arc<Heard>,
     /// How much of the start is still to be kept.
     wanted: usize,
+    /// Whether bytes have come that are no text.
+    has_bytes: bool,
     on_open: Option<OnOpen>,
 }
 
@@ -157,8 +185,13 @@ impl Launch {
     ) -> Link {
         let Streams { stdin, stdout } = streams;
         let (heard, on_open) = (Arc::default(), self.on_open.take());
-        let stdout =
-            NotedStdout { stdout, heard: Arc::clone(&heard), wanted: MAX_GREETING, on_open };
+        let stdout = NotedStdout {
+            stdout,
+            heard: Arc::clone(&heard),
+            wanted: MAX_GREETING,
+            has_bytes: false,
+            on_open,
+        };
         Link::of_child(stdout, stdin, self.supervise(child, stderr, heard))
     }
 
@@ -174,8 +207,10 @@ impl Launch {
         let drained = tokio::spawn(drain(stderr, sink).in_current_span());
         let (abandon, abandoned) = oneshot::channel();
         let (report, ended) = oneshot::channel();
-        tokio::spawn(supervise(child, self.owns_group, drained, abandoned, report));
-        Supervised { abandon, ended, tail, heard, judge: self.judge }
+        let silence = silence(self.login, child.id(), Arc::clone(&heard));
+        let ends = (abandoned, silence);
+        tokio::spawn(supervise(child, self.owns_group, drained, ends, report));
+        Supervised { abandon, ended, tail, heard, judge: self.judge, called: self.called }
     }
 
     fn cannot_start(&self, error: &io::Error) -> LinkError {
@@ -207,7 +242,7 @@ impl Waiting {
 
 impl Supervised {
     pub(crate) async fn post_mortem(self) -> LinkError {
-        let Self { abandon, mut ended, tail, heard, judge } = self;
+        let Self { abandon, mut ended, tail, heard, judge, called } = self;
         let mut status = timeout(GRACE, &mut ended).await.ok();
         if status.is_none() {
             drop(abandon);
@@ -218,7 +253,10 @@ impl Supervised {
         let status = status.take().and_then(Result::ok);
         let was_open = heard.was_open.load(Ordering::Relaxed);
         let greeting = heard.greeting();
-        let error = judge(&Evidence { status, lines: tail.lines(), greeting, was_open });
+        let was_unanswered = heard.was_unanswered.load(Ordering::Relaxed);
+        let (lines, command) = (tail.lines(), called);
+        let evidence = Evidence { status, lines, greeting, was_open, command, was_unanswered };
+        let error = judge(&evidence);
         tracing::debug!(?status, kind = ?error.kind, "link ended");
         error
     }
@@ -233,6 +271,10 @@ impl AsyncRead for NotedStdout {
         let before = buf.filled().len();
         let polled = Pin::new(&mut self.stdout).poll_read(cx, buf);
         let arrived = &buf.filled()[before..];
+        if !self.has_bytes && arrived.iter().any(|byte| NEVER_TEXT.contains(byte)) {
+            self.has_bytes = true;
+            self.heard.has_bytes.store(true, Ordering::Relaxed);
+        }
         if !arrived.is_empty() && self.wanted > 0 {
             let kept = &arrived[..arrived.len().min(self.wanted)];
             self.heard.was_open.store(true, Ordering::Relaxed);
@@ -248,17 +290,25 @@ impl AsyncRead for NotedStdout {
     }
 }
 
+/// Completes when nothing has come for too long behind the child's login.
+async fn silence(login: Option<LoginWatch>, pid: Option<u32>, heard: Arc<Heard>) {
+    let Some(login) = login else { return std::future::pending().await };
+    login.unanswered(pid, || heard.came()).await;
+    heard.was_unanswered.store(true, Ordering::Relaxed);
+}
+
 /// Owns the child from its start until it is reaped.
 async fn supervise(
     mut child: Child,
     owns_group: bool,
     mut drained: JoinHandle<()>,
-    abandoned: oneshot::Receiver<()>,
+    (abandoned, silence): (oneshot::Receiver<()>, impl Future<Output = ()>),
     report: oneshot::Sender<ExitStatus>,
 ) {
     let ended = tokio::select! {
         status = child.wait() => status,
         _ = abandoned => stop(&mut child, owns_group).await,
+        () = silence => stop(&mut child, owns_group).await,
     };
     if timeout(LAST_WORDS, &mut drained).await.is_err() {
         drained.abort();

@@ -8,7 +8,9 @@ use std::process::ExitStatus;
 
 use crate::child::Evidence;
 use crate::error::{LinkError, LinkErrorKind};
-use LinkErrorKind::{Closed, HostKey, NeedsUser, Other, Refused, ServerMissing, Unreachable};
+use LinkErrorKind::{
+    BadArguments, Closed, HostKey, NeedsUser, Other, Refused, ServerMissing, Unreachable,
+};
 
 const SSH_FAILED: i32 = 255;
 const CANNOT_EXECUTE: i32 = 126;
@@ -112,20 +114,28 @@ impl Evidence {
 /// Judges the end of an `ssh` process.
 pub(crate) fn ssh(evidence: &Evidence) -> LinkError {
     let lines = &evidence.lines;
+    if evidence.was_unanswered {
+        let message = "the host let you in, but its login shell did not run the command in time: look at its \
+                       start-up files for what waits or takes its place, such as read or exec zsh";
+        return LinkError::new(Other, message).with_detail(lines.clone());
+    }
     match evidence.status {
         Some(status) if status.code() == Some(SSH_FAILED) && evidence.was_open => lost(lines),
         Some(status) if status.code() == Some(SSH_FAILED) => ssh_failed(lines),
         None if !evidence.was_open && find(lines, &["Confirm user presence"]).is_some() => {
             needs_user("a hardware key waits for its touch")
         }
-        status => ended(status, &evidence.words(), "ssh", "the remote command"),
+        status => {
+            let command = evidence.command.as_deref().unwrap_or("the remote command");
+            ended(status, evidence, "ssh", command)
+        }
     }
     .with_detail(lines.clone())
 }
 
 /// Judges the end of a local command that was the link.
 pub(crate) fn command(evidence: &Evidence) -> LinkError {
-    ended(evidence.status, &evidence.words(), "the command", "the command")
+    ended(evidence.status, evidence, "the command", "the command")
         .with_detail(evidence.lines.clone())
 }
 
@@ -142,6 +152,9 @@ fn lost(lines: &[String]) -> LinkError {
 }
 
 fn ssh_failed(lines: &[String]) -> LinkError {
+    if let Some(usage) = lines.iter().position(|line| line.starts_with("usage: ssh ")) {
+        return bad_arguments(&lines[..usage]);
+    }
     let known = SSH_SAYS.iter().find_map(|(kind, says)| Some((*kind, find(lines, says)?)));
     match known.or_else(|| never_open(lines)) {
         Some((HostKey, _)) => host_key(lines),
@@ -180,6 +193,14 @@ fn needs_user(why: &str) -> LinkError {
     LinkError::new(NeedsUser, format!("authentication needs you: {why}"))
 }
 
+/// ssh prints its usage, perhaps behind a line that says why.
+fn bad_arguments(before: &[String]) -> LinkError {
+    let why = before.last().map(|line| format!(" ({line})")).unwrap_or_default();
+    let message =
+        format!("ssh does not accept its arguments{why}: check the destination and the options");
+    LinkError::new(BadArguments, message)
+}
+
 fn unknown_failure(lines: &[String]) -> LinkError {
     let last =
         lines.last().map_or("ssh failed without a message; ssh -v tells more", String::as_str);
@@ -189,7 +210,12 @@ fn unknown_failure(lines: &[String]) -> LinkError {
 }
 
 /// Judges everything but ssh's own failures. `program` ran here, `command` is what the status is of.
-fn ended(status: Option<ExitStatus>, lines: &[String], program: &str, command: &str) -> LinkError {
+fn ended(
+    status: Option<ExitStatus>,
+    evidence: &Evidence,
+    program: &str,
+    command: &str,
+) -> LinkError {
     let Some(status) = status else {
         return LinkError::new(
             Closed,
@@ -198,14 +224,25 @@ fn ended(status: Option<ExitStatus>, lines: &[String], program: &str, command: &
     };
     match (status.code(), status.signal()) {
         // csh forgets the status of what it could not run.
-        (Some(0), _) if !matches!(remote_says(lines), Some((ServerMissing, _))) => {
-            LinkError::new(Closed, "the other side closed the link")
+        (Some(0), _) if !matches!(remote_says(&evidence.words()), Some((ServerMissing, _))) => {
+            LinkError::new(Closed, succeeded(evidence, command))
         }
-        (Some(code), _) => command_failed(code, lines, command),
+        (Some(code), _) => command_failed(code, &evidence.words(), command),
         (None, Some(signal)) => {
             LinkError::new(Closed, format!("{program} was ended by signal {signal}"))
         }
         (None, None) => LinkError::new(Closed, format!("{program} ended ({status})")),
+    }
+}
+
+/// What a command that succeeded was: one that said nothing, or nothing but text, is no server.
+fn succeeded(evidence: &Evidence, command: &str) -> String {
+    match evidence.greeting.last() {
+        _ if !evidence.was_open => {
+            format!("{command} ended and said nothing: it is no rejoin-server")
+        }
+        Some(line) => format!("{command} ended and said only: {line}"),
+        None => "the other side closed the link".to_owned(),
     }
 }
 
@@ -221,7 +258,12 @@ fn command_failed(code: i32, lines: &[String], command: &str) -> LinkError {
         (_, Some((kind, line))) => {
             LinkError::new(kind, format!("this account may not run the server program: {line}"))
         }
-        (code, None) => LinkError::new(Other, format!("{command} ended with status {code}{last}")),
+        (code, None) => match lines.last().and_then(|line| line.strip_prefix("rejoin-server: ")) {
+            Some(why) => {
+                LinkError::new(Other, format!("rejoin-server cannot run on the host: {why}"))
+            }
+            None => LinkError::new(Other, format!("{command} ended with status {code}{last}")),
+        },
     }
 }
 

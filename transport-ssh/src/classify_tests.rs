@@ -8,7 +8,13 @@ fn exited(code: i32) -> ExitStatus {
 
 fn judged(code: i32, stderr: &str) -> LinkError {
     let lines = stderr.lines().map(str::to_owned).collect();
-    ssh(&Evidence { status: Some(exited(code)), lines, greeting: Vec::new(), was_open: false })
+    ssh(&Evidence {
+        status: Some(exited(code)),
+        lines,
+        greeting: Vec::new(),
+        was_open: false,
+        ..Evidence::default()
+    })
 }
 
 const CHANGED_KEY: &str = "\
@@ -130,8 +136,8 @@ fn after_bytes_have_arrived_no_message_says_that_the_host_was_not_reached() {
         let evidence = Evidence {
             status: Some(exited(SSH_FAILED)),
             lines,
-            greeting: Vec::new(),
             was_open: true,
+            ..Evidence::default()
         };
         assert_eq!(ssh(&evidence).kind, Closed, "{stderr}");
     }
@@ -169,8 +175,13 @@ fn a_port_in_use_is_named_as_the_cause() {
 #[test]
 fn a_signal_and_an_ssh_that_had_to_be_stopped_are_a_closed_link() {
     for status in [Some(ExitStatus::from_raw(9)), None] {
-        let evidence =
-            Evidence { status, lines: Vec::new(), greeting: Vec::new(), was_open: false };
+        let evidence = Evidence {
+            status,
+            lines: Vec::new(),
+            greeting: Vec::new(),
+            was_open: false,
+            ..Evidence::default()
+        };
         assert_eq!(ssh(&evidence).kind, Closed);
     }
 }
@@ -179,7 +190,14 @@ fn a_signal_and_an_ssh_that_had_to_be_stopped_are_a_closed_link() {
 fn a_hardware_key_that_waits_for_a_touch_needs_the_user() {
     let lines = vec!["Confirm user presence for key ED25519-SK SHA256:abc".to_owned()];
     assert_eq!(
-        ssh(&Evidence { status: None, lines, greeting: Vec::new(), was_open: false }).kind,
+        ssh(&Evidence {
+            status: None,
+            lines,
+            greeting: Vec::new(),
+            was_open: false,
+            ..Evidence::default()
+        })
+        .kind,
         NeedsUser
     );
 }
@@ -187,8 +205,13 @@ fn a_hardware_key_that_waits_for_a_touch_needs_the_user() {
 #[test]
 fn a_local_command_has_no_failures_of_ssh() {
     let lines = vec!["Host key verification failed.".to_owned()];
-    let evidence =
-        Evidence { status: Some(exited(SSH_FAILED)), lines, greeting: Vec::new(), was_open: false };
+    let evidence = Evidence {
+        status: Some(exited(SSH_FAILED)),
+        lines,
+        greeting: Vec::new(),
+        was_open: false,
+        ..Evidence::default()
+    };
     assert_eq!(command(&evidence).kind, Other);
 }
 
@@ -197,7 +220,13 @@ fn what_serves_nobody_may_say_so_on_stdout() {
     let judged = |greeting: &str, stderr: &str| {
         let [greeting, lines] = [greeting, stderr].map(|text| text.lines().map(str::to_owned));
         let (greeting, lines) = (greeting.collect(), lines.collect());
-        ssh(&Evidence { status: Some(exited(1)), lines, greeting, was_open: true })
+        ssh(&Evidence {
+            status: Some(exited(1)),
+            lines,
+            greeting,
+            was_open: true,
+            ..Evidence::default()
+        })
     };
     for told in
         ["This account is currently not available.", "This service allows sftp connections only."]
@@ -211,4 +240,15 @@ fn what_serves_nobody_may_say_so_on_stdout() {
     assert!(message("Welcome!", "no").ends_with("status 1 (no)"));
     let restricted = "rbash: line 1: /a/b: restricted: cannot specify `/' in command names";
     assert_eq!(judged("", restricted).kind, Refused);
+}
+
+#[test]
+fn reports_arguments_that_ssh_does_not_accept_without_its_usage() {
+    let usage = "usage: ssh [-46AaCfGgKkMNnqsTtVvXxYy] [-B bind_interface]\n           [-w tun]";
+    let error = judged(255, usage);
+    assert_eq!(error.kind, BadArguments);
+    let told = "ssh does not accept its arguments: check the destination and the options";
+    assert_eq!(error.message, told);
+    let error = judged(255, &format!("unknown option -- P\n{usage}"));
+    assert!(error.message.contains("arguments (unknown option -- P):"), "{}", error.message);
 }

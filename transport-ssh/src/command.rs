@@ -64,8 +64,9 @@ impl CommandConnect {
         // What the command leaves behind may be meant to stay: a server that it has started.
         let owns_group = false;
         let (details, judge) = (Details::Plain, classify::command);
-        let on_open = None;
-        Launch { command, attempt, owns_group, on_stderr, details, on_open, judge }.start()
+        let (on_open, called, login) = (None, None, None);
+        Launch { command, attempt, owns_group, on_stderr, details, on_open, judge, called, login }
+            .start()
     }
 }
 

@@ -33,6 +33,8 @@ pub enum LinkErrorKind {
     NeedsUser,
     /// The local program that carries the link (`ssh`) is not there or cannot be run.
     ProgramMissing,
+    /// `ssh` does not accept its arguments: the destination or an option is wrong.
+    BadArguments,
     /// The host was reached, but has no such server program or cannot run it.
     ServerMissing,
     /// The host was reached, has no server program, and none could be put there.

@@ -41,7 +41,8 @@ pub fn judged(
 ) -> [LinkError; 2] {
     let status = status.map(ExitStatus::from_raw);
     let (lines, greeting) = (lines.to_vec(), greeting.to_vec());
-    let evidence = Evidence { status, lines, greeting, was_open };
+    let (command, was_unanswered) = (None, false);
+    let evidence = Evidence { status, lines, greeting, was_open, command, was_unanswered };
     [classify::ssh(&evidence), classify::command(&evidence)]
 }
 

@@ -40,6 +40,7 @@ mod fast;
 pub mod fuzz;
 mod handover;
 mod link;
+mod login;
 mod memory;
 mod parked;
 mod resolve;

@@ -1,7 +1,8 @@
 //! The system's own `ssh` as a link.
 
+mod connect;
+
 use std::ffi::OsString;
-use std::fmt;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -15,10 +16,11 @@ use crate::details::{self, Details};
 use crate::error::{LinkError, LinkErrorKind, printable};
 use crate::fast::{FastLane, FastNews, Ineligible};
 use crate::link::Link;
+use crate::login::LoginWatch;
 use crate::parked::{self, Yard};
 use crate::resolve::{self, Resolved, Unresolved};
 use crate::stderr::OnStderr;
-use crate::{Attempt, BoxFuture, Connect, classify, handover};
+use crate::{Attempt, BoxFuture, classify, handover};
 
 /// In front of the user's options: of an `-o` option, ssh takes the first value that it sees.
 const FORCED: &[&str] = &[
@@ -88,6 +90,8 @@ pub struct SshConnect {
     destination: OsString,
     options: Vec<OsString>,
     command: OsString,
+    called: Option<String>,
+    login: LoginWatch,
     connect_timeout: Duration,
     on_stderr: Option<OnStderr>,
     timeline: fn(Attempt) -> bool,
@@ -140,6 +144,8 @@ impl SshConnect {
             destination: destination.into(),
             options: Vec::new(),
             command: command.into(),
+            called: None,
+            login: LoginWatch { on_slow: None, patience: Duration::from_mins(1) },
             connect_timeout: Duration::from_secs(10),
             on_stderr: None,
             timeline: |_| false,
@@ -156,6 +162,34 @@ impl SshConnect {
     /// Another command than the one that it was made with.
     pub fn command(mut self, command: impl Into<OsString>) -> Self {
         self.command = command.into();
+        self
+    }
+
+    /// What the command is called in messages, such as the path of its program. Without a name, it is the
+    /// remote command.
+    pub fn called(mut self, name: &str) -> Self {
+        self.called = Some(printable(name));
+        self
+    }
+
+    /// Has it told, once, when a first attempt has let the user in, and nothing but text has come for so long:
+    /// whatever is to run there has not begun to speak. That the user is let in is known, on Linux, within a
+    /// second, and elsewhere once something comes of the host. The function is called on the runtime's
+    /// threads and must not block.
+    pub fn on_slow_start(
+        mut self,
+        after: Duration,
+        told: impl Fn() + Send + Sync + 'static,
+    ) -> Self {
+        self.login.on_slow = Some((after, Arc::new(told)));
+        self
+    }
+
+    /// How long a first attempt may bring nothing of the host once the user is let in, before it is given up:
+    /// a minute unless set. It counts where that is [known](Self::on_slow_start). Until then ssh may be asking its
+    /// user something, which takes as long as it takes.
+    pub fn login_patience(mut self, patience: Duration) -> Self {
+        self.login.patience = patience;
         self
     }
 
@@ -390,16 +424,28 @@ impl SshConnect {
         launch.start()
     }
 
-    /// The link, whose end may tell that ssh does not trust the host any more.
+    /// The link, whose end may tell that ssh does not trust the host any more, or does not accept the
+    /// address.
     fn judged(&self, link: Link) -> Link {
-        let Some(fast) = self.fast.as_ref().map(Arc::downgrade) else { return link };
+        let fast = self.fast.as_ref().map(Arc::downgrade);
+        let destination = self.destination.to_string_lossy().into_owned();
         let (reader, writer, guard) = link.into_parts();
         Link::explained(reader, writer, async move {
             let error = guard.post_mortem().await;
-            if let Some(fast) = fast.upgrade().filter(|_| error.kind == LinkErrorKind::HostKey) {
-                fast.distrust();
+            match error.kind {
+                LinkErrorKind::HostKey => {
+                    if let Some(fast) = fast.and_then(|fast| fast.upgrade()) {
+                        fast.distrust();
+                    }
+                    error
+                }
+                LinkErrorKind::BadArguments if destination.starts_with("ssh://") => {
+                    let form = "use ssh://[user@]host[:port]";
+                    let message = format!("ssh does not accept the address {destination}: {form}");
+                    LinkError::new(error.kind, message).with_detail(error.detail)
+                }
+                _ => error,
             }
-            error
         })
     }
 
@@ -448,7 +494,9 @@ impl SshConnect {
         }
         let (on_stderr, details) = (self.on_stderr.clone(), self.details(attempt));
         let (on_open, judge) = (None, classify::ssh);
-        Launch { command, attempt, owns_group, on_stderr, details, on_open, judge }
+        let called = self.called.clone();
+        let login = (attempt == Attempt::First).then(|| self.login.clone());
+        Launch { command, attempt, owns_group, on_stderr, details, on_open, judge, called, login }
     }
 
     fn program_with(&self, arguments: Vec<OsString>) -> Command {
@@ -523,38 +571,5 @@ impl SshConnect {
         let asking = ["-vvv", "-G", "--"].map(OsString::from);
         let words = options.iter().cloned().chain(asking).chain([self.destination.clone()]);
         words.chain(command.iter().cloned()).collect()
-    }
-}
-
-impl Connect for SshConnect {
-    fn connect(&self, attempt: Attempt) -> BoxFuture<'_, Result<Link, LinkError>> {
-        Box::pin(self.start(attempt))
-    }
-
-    fn prepare(&self) {
-        parked::prepare(&self.bare(), &self.yard);
-    }
-
-    fn fast(&self) -> Option<BoxFuture<'_, Result<Link, LinkError>>> {
-        self.fast_link()
-    }
-
-    fn learn(&self) {
-        self.learn_host();
-    }
-
-    fn destination(&self) -> String {
-        printable(&self.destination.to_string_lossy())
-    }
-}
-
-impl fmt::Debug for SshConnect {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SshConnect")
-            .field("program", &self.program)
-            .field("destination", &self.destination)
-            .field("options", &self.options)
-            .field("command", &self.command)
-            .finish_non_exhaustive()
     }
 }

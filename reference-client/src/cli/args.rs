@@ -56,7 +56,8 @@ has a terminal; without one only with --take-over.";
 
 const ABOUT_KILL: &str = "\
 Ends sessions, with everything that their processes have started, and has the host forget \
-them.\n\n\
+them. A row's number may be another session's by now: with one, kill shows the session and asks first, \
+and refuses if there is no terminal. The first digits of an id are not asked about.\n\n\
 A server that does not answer - it may be stopped, or busy - is not ended by force: it is told that \
 the outcome is unknown.";
 
@@ -262,7 +263,7 @@ pub(crate) struct Attach {
     pub(crate) take_over: bool,
     /// Where
     pub(crate) destination: OsString,
-    /// Its number in ls, or the first digits of its id; may be left out if there is only one
+    /// Its number in ls, or the first digits of its id; without it, the only session, or rejoin asks
     pub(crate) session: Option<String>,
 }
 
@@ -279,7 +280,7 @@ pub(crate) struct Kill {
     pub(crate) yes: bool,
     /// Where
     pub(crate) destination: OsString,
-    /// The first digits of their ids, as ls shows them
+    /// Their numbers in ls, or the first digits of their ids
     #[arg(value_name = "SESSION", required_unless_present = "all")]
     pub(crate) sessions: Vec<String>,
 }

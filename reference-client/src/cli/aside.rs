@@ -10,11 +10,13 @@ use tokio::time::Instant;
 
 use super::args::LinkOptions;
 use super::deploying::{Deploying, Show};
-use super::host::{Chatter, HELD_BACK, Host, MOST_LINES, Said};
+use super::host::{Chatter, HELD_BACK, Host, Said};
 use super::job::at;
+use super::login_lines::LoginLines;
 use super::output::say;
 use super::quote::shown;
-use super::setting::Volume;
+use super::setting::{Setting, Volume};
+use super::words::{self, Ending};
 use super::{status, terminal};
 
 /// A host that is asked something.
@@ -26,10 +28,15 @@ pub(crate) struct Aside {
 
 /// What is on stderr.
 struct Shown {
+    destination: String,
     volume: Volume,
     deploying: Deploying,
     /// Whether a line stands there that moves.
     is_moving: bool,
+    /// What ssh says.
+    lines: LoginLines,
+    /// How many sessions on the host are detached, once it has said so.
+    detached_there: u32,
 }
 
 impl Aside {
@@ -44,7 +51,11 @@ impl Aside {
         let volume = Volume::of(&link.ssh_options, std::io::stderr().is_terminal());
         let is_live = volume >= Volume::Normal && std::io::stderr().is_terminal();
         let deploying = Deploying::new(&destination.to_string_lossy(), volume, is_live);
-        Self { host, chatter, shown: Shown { volume, deploying, is_moving: false } }
+        let destination = destination.to_string_lossy().into_owned();
+        let lines = LoginLines::default();
+        let shown =
+            Shown { destination, volume, deploying, is_moving: false, lines, detached_there: 0 };
+        Self { host, chatter, shown }
     }
 
     /// Has the steps of these attempts of ssh's told to whoever makes timelines.
@@ -61,6 +72,12 @@ impl Aside {
     /// Opens links for one session.
     pub(crate) fn attach(&self) -> Arc<dyn Connect> {
         self.host.attach()
+    }
+
+    /// The same for a new session. Where its user reads along, the host also says how many are detached.
+    pub(crate) fn attach_and_count(&self) -> Arc<dyn Connect> {
+        let is_read = self.shown.volume >= Volume::Normal;
+        if is_read { self.host.attach_and_count() } else { self.host.attach() }
     }
 
     /// What ssh would do, as its options and its configuration say.
@@ -80,13 +97,27 @@ impl Aside {
         self.while_waiting(checked).await
     }
 
-    /// Where the chatter is read from here on.
-    pub(crate) fn into_chatter(self) -> Chatter {
+    /// Where the chatter is read from here on; what was said at the logins until now goes into the setting.
+    pub(crate) fn into_chatter(mut self, setting: &mut Setting) -> Chatter {
+        self.shown.lines.next_login();
+        setting.lines = self.shown.lines;
+        setting.detached_there = self.shown.detached_there;
         self.chatter
+    }
+
+    /// Shows what ssh has said at a login that has led to an answer.
+    pub(crate) fn release(&mut self) {
+        self.shown.release();
+    }
+
+    /// A failure that does not quote what is to be seen already.
+    pub(crate) fn said_once(&self, ending: Ending) -> Ending {
+        self.shown.lines.said_once(ending)
     }
 
     /// Shows what is said until the work is done.
     pub(crate) async fn while_waiting<T>(&mut self, work: impl Future<Output = T>) -> T {
+        self.shown.lines.next_login();
         let done = tokio::select! {
             done = work => done,
             never = self.shown.pass_on(&mut self.chatter) => match never {},
@@ -99,28 +130,35 @@ impl Aside {
 impl Shown {
     /// Shows what ssh says, unless it ends at once: then its failure says it all.
     async fn pass_on(&mut self, chatter: &mut Chatter) -> Infallible {
-        let (mut held_back, mut due) = (Vec::new(), None);
+        let mut due = None;
         loop {
             tokio::select! {
                 Some(said) = chatter.recv() => match said {
                     Said::News(news) => self.show(self.deploying.show(&news)),
+                    Said::Slow if self.volume > Volume::Quiet => {
+                        self.show(Show::Line(format!("rejoin: {}", words::slow(&self.destination))));
+                    }
                     Said::Ssh(_, line) if self.volume == Volume::Verbose => self.show(Show::Line(line)),
                     Said::Lane(news) if self.volume >= Volume::of_news(&news) => {
                         self.show(Show::Line(format!("rejoin: {news}")));
                     }
-                    Said::Lane(_) => {}
-                    Said::Ssh(_, line) => {
-                        if held_back.len() < MOST_LINES {
-                            held_back.push(line);
-                        }
+                    Said::Ssh(_, line) if self.volume > Volume::Quiet && self.lines.hold(&line) => {
                         due.get_or_insert_with(|| Instant::now() + HELD_BACK);
                     }
+                    Said::Detached(count) => self.detached_there = count,
+                    Said::Ssh(..) | Said::Lane(_) | Said::Slow => {}
                 },
                 () = at(due) => {
-                    held_back.drain(..).for_each(|line| self.show(Show::Line(line)));
                     due = None;
+                    self.release();
                 }
             }
+        }
+    }
+
+    fn release(&mut self) {
+        for line in self.lines.release() {
+            self.show(Show::Line(line));
         }
     }
 

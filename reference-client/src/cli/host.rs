@@ -2,12 +2,13 @@
 
 use std::ffi::{OsStr, OsString};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use rejoin_protocol::codec::SERVER_MAGIC;
 use rejoin_ssh::{
-    Attempt, Connect, DeployConnect, DeployNews, Deployment, FastNews, Ineligible, Resolved,
-    SshConnect, Unresolved,
+    Attempt, BoxFuture, Connect, DeployConnect, DeployNews, Deployment, FastNews, Ineligible, Link,
+    LinkError, Resolved, SshConnect, Unresolved,
 };
 use tokio::sync::mpsc;
 
@@ -25,10 +26,16 @@ pub(crate) enum Said {
     News(DeployNews),
     /// About the fast lane.
     Lane(FastNews),
+    /// The host has let the user in, and no server has begun to speak for a while.
+    Slow,
+    /// So many sessions on the host are detached.
+    Detached(u32),
 }
 
 /// How long ssh's words wait for the failure that they announce, which then says it all.
 pub(crate) const HELD_BACK: Duration = Duration::from_millis(700);
+/// How long a host that has let the user in may take to speak, until that is worth a word.
+pub(crate) const SLOW: Duration = Duration::from_secs(5);
 /// So many lines wait to be shown; what more is said meanwhile is dropped. Whoever is at the other end
 /// can say more than any terminal shows, and is not to fill this machine's memory with it.
 pub(crate) const MOST_LINES: usize = 1000;
@@ -68,13 +75,21 @@ impl Host {
         let (sender, chatter) = mpsc::channel(MOST_LINES);
         // After the end of the session nobody listens.
         let say = move |said| drop(sender.try_send(said));
-        let (tell, tell_lane) = (say.clone(), say.clone());
+        let (tell, tell_lane, tell_slow) = (say.clone(), say.clone(), say.clone());
+        // The login shell has run what it was given, and what follows takes its time.
+        let is_deploying = Arc::new(AtomicBool::new(false));
+        let told_of_deploying = Arc::clone(&is_deploying);
         let ssh = SshConnect::new(destination, "")
             .program(ssh_program::found(&link.ssh))
             .environment(ssh_program::STARTED_BY, std::process::id().to_string())
             .options(link.ssh_options.handed_on())
             .typed(link.ssh_options.asked(), command)
-            .on_stderr(move |attempt, line| say(Said::Ssh(attempt, line.to_owned())));
+            .on_slow_start(SLOW, move || {
+                if !told_of_deploying.load(Ordering::Relaxed) {
+                    tell_slow(Said::Slow);
+                }
+            })
+            .on_stderr(move |attempt, line| say(heard(attempt, line)));
         let ssh = match std::env::current_exe() {
             Ok(program) => ssh
                 .hand_over_program(&program, [HAND_OVER])
@@ -85,7 +100,10 @@ impl Host {
         let program = link.server.clone().map_or_else(
             || {
                 let deployment = Deployment::new(VERSION, Shelf::of_environment());
-                let deployment = deployment.on_news(move |news| tell(Said::News(news)));
+                let deployment = deployment.on_news(move |news| {
+                    is_deploying.store(true, Ordering::Relaxed);
+                    tell(Said::News(news));
+                });
                 Program::Deployed(Arc::new(deployment))
             },
             Program::At,
@@ -128,6 +146,13 @@ impl Host {
         self.connector("attach", &SERVER_MAGIC)
     }
 
+    /// The same for a new session. The first link also brings [`Said::Detached`], if any session is; that
+    /// costs neither a login nor a round trip.
+    pub(crate) fn attach_and_count(&self) -> Arc<dyn Connect> {
+        let first = self.connector("attach --tell-detached", &SERVER_MAGIC);
+        Arc::new(Counting { first, later: self.attach() })
+    }
+
     /// Opens links on which the server program does something else, with these words.
     pub(crate) fn asking(&self, words: &str) -> Arc<dyn Connect> {
         self.connector(words, b"")
@@ -136,12 +161,67 @@ impl Host {
     fn connector(&self, words: &str, first_words: &[u8]) -> Arc<dyn Connect> {
         let ssh = self.ssh.clone();
         match &self.program {
-            Program::At(path) => Arc::new(ssh.command(quote::server_command(path, &[words]))),
+            Program::At(path) => {
+                let command = quote::server_command(path, &[words]);
+                Arc::new(ssh.command(command).called(&path.to_string_lossy()))
+            }
             Program::Deployed(deployment) => {
                 let connect = DeployConnect::new(ssh, Arc::clone(deployment), words);
                 Arc::new(connect.first_words(first_words))
             }
         }
+    }
+}
+
+/// A line on ssh's stderr.
+fn heard(attempt: Attempt, line: &str) -> Said {
+    let count = line.strip_prefix("rejoin-server: detached sessions: ");
+    match count.and_then(|count| count.parse().ok()) {
+        Some(count) => Said::Detached(count),
+        None => Said::Ssh(attempt, line.to_owned()),
+    }
+}
+
+/// Opens the first link in another way than those that follow.
+struct Counting {
+    first: Arc<dyn Connect>,
+    later: Arc<dyn Connect>,
+}
+
+impl Connect for Counting {
+    fn connect(&self, attempt: Attempt) -> BoxFuture<'_, Result<Link, LinkError>> {
+        match attempt {
+            Attempt::First => self.first.connect(attempt),
+            Attempt::Reconnect => self.later.connect(attempt),
+        }
+    }
+
+    fn destination(&self) -> String {
+        self.later.destination()
+    }
+
+    fn hurry(&self) {
+        self.later.hurry();
+    }
+
+    fn prepare(&self) {
+        self.later.prepare();
+    }
+
+    fn fast(&self) -> Option<BoxFuture<'_, Result<Link, LinkError>>> {
+        self.later.fast()
+    }
+
+    fn learn(&self) {
+        self.later.learn();
+    }
+
+    fn is_exclusive(&self) -> bool {
+        self.later.is_exclusive()
+    }
+
+    fn revived(&self) -> BoxFuture<'static, ()> {
+        self.later.revived()
     }
 }
 

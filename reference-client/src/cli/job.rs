@@ -16,9 +16,10 @@ use tokio::time::Instant;
 use super::deploying::{Deploying, Show};
 use super::escape::{self, Request};
 use super::events::EventLog;
-use super::host::{Chatter, HELD_BACK, MOST_LINES, Said};
+use super::host::{Chatter, HELD_BACK, Said};
 use super::input::Heard;
 use super::keyboard::Keyboard;
+use super::login_lines::LoginLines;
 use super::output;
 use super::painter::{Brush, Paint, Painter, Trouble};
 use super::setting::{Setting, Source, Volume};
@@ -112,7 +113,7 @@ struct Job {
     wants_retry: bool,
     /// Once it was attached.
     session: Option<String>,
-    held_back: Vec<String>,
+    lines: LoginLines,
     /// When to look again.
     due: Option<Instant>,
     ending: Option<Ending>,
@@ -126,12 +127,13 @@ struct Job {
 
 impl Job {
     fn new(
-        setting: Setting,
+        mut setting: Setting,
         control: Control,
         brush: Brush,
         keyboard: Keyboard,
         log: Option<EventLog>,
     ) -> Self {
+        let lines = std::mem::take(&mut setting.lines);
         Self {
             setting,
             control,
@@ -143,7 +145,7 @@ impl Job {
             suspension: None,
             wants_retry: false,
             session: None,
-            held_back: Vec::new(),
+            lines,
             due: None,
             ending: None,
             left: None,
@@ -174,7 +176,7 @@ impl Job {
         }
         if matches!(event, Event::Detached { .. } | Event::Reconnecting { .. }) {
             // What ssh said last announced this, and is its reason.
-            self.held_back.clear();
+            self.lines.next_login();
         }
         match event {
             Event::Attached { session, .. } => self.attached(session),
@@ -207,12 +209,13 @@ impl Job {
     fn attached(&mut self, session: &str) {
         self.reclaim();
         self.is_away.store(false, Ordering::Relaxed);
-        if self.setting.has_terminal {
-            // Later it would stand in the middle of what the program draws.
-            self.release_lines();
-        }
+        // In front of whatever the process writes, as with ssh.
+        self.release_lines();
         self.wants_retry = false;
         let was_attached = self.session.replace(session.to_owned()).is_some();
+        if !was_attached {
+            self.begin();
+        }
         if !was_attached && let Err(trouble) = self.keyboard.start(&self.setting, &self.is_away) {
             // Output that waits for the terminal's mode is written all the same.
             self.paint(Paint::Raw(false));
@@ -226,13 +229,34 @@ impl Job {
         if let Some(outage) = outage.filter(|outage| outage.is_told) {
             self.take_back(&outage);
         }
-        let is_new_here = self.setting.is_attached_to && !was_attached;
+        let is_new_here = self.setting.attached_to.is_some() && !was_attached;
         if self.setting.has_terminal && (is_disturbed || is_new_here) {
             // The size that it has already asks the program to draw itself anew.
             self.control.resize(terminal::size());
         }
-        let held_back = (!self.held_back.is_empty()).then(|| Instant::now() + HELD_BACK);
-        self.due = [held_back, self.leave_by].into_iter().flatten().min();
+        self.due = self.leave_by;
+    }
+
+    /// The first words, and then the process's.
+    fn begin(&self) {
+        if let Some(what) = &self.setting.attached_to {
+            self.say_from(Volume::Unread, &format!("attached to {what}"));
+        }
+        if let Some(others) = self.others() {
+            self.say_from(Volume::Normal, &others);
+        }
+        self.paint(Paint::Begin);
+    }
+
+    /// What a person may have forgotten.
+    fn others(&self) -> Option<String> {
+        let Setting { destination, attach, has_terminal, .. } = &self.setting;
+        match self.setting.detached_there {
+            _ if !has_terminal => None,
+            0 => None,
+            1 => Some(format!("1 detached session on {destination}: {attach}")),
+            count => Some(format!("{count} detached sessions on {destination}: {attach}")),
+        }
     }
 
     fn reclaim(&mut self) {
@@ -304,7 +328,7 @@ impl Job {
 
     /// Ends the process, if it is this rejoin's. A second time means that nobody waits for the answer.
     fn close(&mut self, ending: Ending) {
-        if self.setting.is_attached_to {
+        if self.setting.attached_to.is_some() {
             return self.leave_because(ending);
         }
         self.is_over = self.left.is_some();
@@ -330,6 +354,8 @@ impl Job {
         match said {
             Said::Ssh(attempt, line) => self.ssh_says(attempt, line),
             Said::News(news) => self.deploys(&news),
+            Said::Slow => self.is_slow(),
+            Said::Detached(count) => self.setting.detached_there = count,
             Said::Lane(news) => self.say_from(Volume::of_news(&news), &news.to_string()),
         }
     }
@@ -340,11 +366,23 @@ impl Job {
         let is_for_user = self.session.is_none() || self.keyboard.is_lent();
         if self.setting.volume == Volume::Verbose {
             self.paint(Paint::Line(line));
-        } else if attempt == Attempt::First && is_for_user && self.setting.volume > Volume::Quiet {
-            if self.held_back.len() < MOST_LINES {
-                self.held_back.push(line);
-            }
+        } else if attempt == Attempt::First
+            && is_for_user
+            && self.setting.volume > Volume::Quiet
+            && self.lines.hold(&line)
+        {
             self.due.get_or_insert_with(|| Instant::now() + HELD_BACK);
+        }
+    }
+
+    fn is_slow(&self) {
+        if self.session.is_some() {
+            return;
+        }
+        let message = words::slow(&self.setting.destination);
+        self.say_from(Volume::Unread, &message);
+        if let Some(log) = &self.log {
+            log.write(&Event::Notice { message });
         }
     }
 
@@ -360,7 +398,7 @@ impl Job {
     }
 
     fn release_lines(&mut self) {
-        for line in std::mem::take(&mut self.held_back) {
+        for line in self.lines.release() {
             self.paint(Paint::Line(line));
         }
     }
@@ -406,7 +444,7 @@ impl Job {
 
     /// What is said where the process stays, if there is one.
     fn stays(&self) -> Option<String> {
-        let is_there = self.session.is_some() || self.setting.is_attached_to;
+        let is_there = self.session.is_some() || self.setting.attached_to.is_some();
         let is_left = self.is_left_running && is_there;
         is_left.then(|| format!("the process stays; to come back: {}", self.again()))
     }
@@ -419,7 +457,7 @@ impl Job {
     /// Has everything written, gives the terminal back, and says how it ended.
     async fn finish(self, painter: JoinHandle<()>, signals: Signals) -> Ending {
         let stays = self.stays();
-        let Self { brush, keyboard, log, ending, left, session, .. } = self;
+        let Self { brush, keyboard, log, ending, left, session, lines, .. } = self;
         let patience = left.as_ref().map(|_| LEAVING);
         let mut ended = match (left, ending) {
             (Some(left), None) if stays.is_some() => left.and(stays),
@@ -444,7 +482,7 @@ impl Job {
         if let Some(log) = log {
             log.finish();
         }
-        ended
+        lines.said_once(ended)
     }
 }
 

@@ -1,11 +1,10 @@
 //! `rejoin kill`.
 
-use std::io::IsTerminal as _;
-
 use rejoin_client::{Event, Incarnation, Session, Tenure};
 
 use super::args::{Kill, SessionOptions, WhichLane};
 use super::aside::Aside;
+use super::asking;
 use super::listing::{self, Row};
 use super::output::say;
 use super::remote::{print, rows};
@@ -21,8 +20,14 @@ pub(crate) async fn kill(kill: Kill) -> Ending {
 
 async fn end(kill: Kill) -> Fallible<Ending> {
     let Kill { link, all, yes, destination, sessions } = kill;
-    if all && !yes && !is_somebody_there() {
-        return Err(Ending::failed("--all asks first, and there is no terminal: add --yes"));
+    let has_numbers = sessions.iter().any(|name| listing::is_row_number(name));
+    let is_asked = all && !yes || has_numbers;
+    if is_asked && !asking::is_somebody_there() {
+        return Err(Ending::failed(if all {
+            "--all asks first, and there is no terminal: add --yes"
+        } else {
+            "a row number asks first, and there is no terminal: use the first digits of the id"
+        }));
     }
     let mut aside = Aside::new(&link, &destination);
     let rows = rows(&mut aside).await?;
@@ -30,7 +35,7 @@ async fn end(kill: Kill) -> Fallible<Ending> {
     if doomed.is_empty() {
         return Ok(print("no sessions\n"));
     }
-    if all && !yes && !is_wanted(&rows, &destination.to_string_lossy()) {
+    if is_asked && !is_wanted(&rows, &doomed, &destination.to_string_lossy()) {
         return Err(Ending::failed("nothing was ended"));
     }
     let mut ending = Ending::silent(0);
@@ -55,20 +60,14 @@ fn told(row: &Row, ended: &Ending, processes: u32, before: Ending) -> Ending {
     Ending::told(ended.code, format!("{id}: {line}"))
 }
 
-fn is_somebody_there() -> bool {
-    std::io::stdin().is_terminal() && std::io::stderr().is_terminal()
-}
-
-fn is_wanted(rows: &[Row], destination: &str) -> bool {
+fn is_wanted(rows: &[Row], doomed: &[&Row], destination: &str) -> bool {
     let destination = super::quote::shown(destination);
-    say(listing::table(rows, None));
-    say(format_args!(
-        "End all of this on {destination}, with everything that it has started? [y/N] "
-    ));
-    let mut answer = String::new();
-    // Without an answer, it is no.
-    let _ = std::io::stdin().read_line(&mut answer);
-    ["y", "yes"].contains(&answer.trim().to_ascii_lowercase().as_str())
+    say(listing::table_of(rows, doomed, None));
+    let what = match doomed.len() {
+        1 => "this session".to_owned(),
+        count => format!("these {count} sessions"),
+    };
+    asking::is_confirmed(&format!("End {what} on {destination}, with everything started there?"))
 }
 
 /// How one of them ended, and how many processes that were.

@@ -147,23 +147,22 @@ pub(crate) fn find<'a>(rows: &'a [Row], name: Option<&str>) -> Result<&'a Row, E
     }
 }
 
-/// The sessions that the beginnings of ids name, once each. None is named by its number: what is
-/// in a row may be another session by now, and what is ended stays ended.
+/// The sessions that rows' numbers and the beginnings of ids name, once each.
 pub(crate) fn named<'a>(rows: &'a [Row], names: &[String]) -> Result<Vec<&'a Row>, Ending> {
     let mut found: Vec<&Row> = Vec::new();
     for name in names {
-        if row_number(name).is_some() {
-            return Err(Ending::failed(format!(
-                "{name} is the number of a row, which may be another session by now: kill takes \
-                 the first digits of an id"
-            )));
-        }
-        let row = by_digits(rows, Some(name))?;
+        let row = find(rows, Some(name))?;
         if !found.contains(&row) {
             found.push(row);
         }
     }
     Ok(found)
+}
+
+/// Whether this is the number of a row. What stands there may be another session by now: nothing is ended
+/// by its number without being shown first.
+pub(crate) fn is_row_number(name: &str) -> bool {
+    row_number(name).is_some()
 }
 
 /// No host shows a thousand sessions, and no id is given with so few digits.
@@ -181,7 +180,10 @@ fn by_digits<'a>(rows: &'a [Row], prefix: Option<&str>) -> Result<&'a Row, Endin
         ([], _) => Err(Ending::failed(format!(
             "no session begins with {prefix}: rejoin ls lists those that there are"
         ))),
-        (several, "") => Err(Ending::failed(format!("which one? {}", names(several)))),
+        (several, "") => Err(Ending::failed(format!(
+            "there are {} sessions: add the number of one, or the first digits of its id",
+            several.len()
+        ))),
         (several, _) => {
             Err(Ending::failed(format!("several sessions begin with {prefix}: {}", names(several))))
         }
@@ -197,11 +199,34 @@ fn names(rows: &[&Row]) -> String {
     names.join(", ")
 }
 
+/// What tells a person which session it is.
+pub(crate) fn description(row: &Row) -> String {
+    let started = row.age_seconds.map(|age| format!(", started {} ago", roughly(age)));
+    let (id, command) = (digits(&row.session, 8), cut(&shown(&row.command), 60));
+    let command = if command.is_empty() { "login shell" } else { &command };
+    format!("session {id} ({command}{})", started.unwrap_or_default())
+}
+
+fn roughly(seconds: u64) -> String {
+    match seconds {
+        0..120 => format!("{seconds} s"),
+        120..7200 => format!("{} min", seconds / 60),
+        7200..172_800 => format!("{} h", seconds / 3600),
+        _ => format!("{} days", seconds / 86_400),
+    }
+}
+
 /// The table, with lines of this width at most.
 pub(crate) fn table(rows: &[Row], width: Option<usize>) -> String {
+    table_of(rows, &rows.iter().collect::<Vec<_>>(), width)
+}
+
+/// The table of some of the rows, with the numbers that they have among all.
+pub(crate) fn table_of(rows: &[Row], chosen: &[&Row], width: Option<usize>) -> String {
     let length = distinct(rows);
     let mut cells = vec![HEADER.map(str::to_owned)];
-    cells.extend(rows.iter().zip(1..).map(|(row, number)| cells_of(row, number, length)));
+    let numbered = rows.iter().zip(1..).filter(|(row, _)| chosen.contains(row));
+    cells.extend(numbered.map(|(row, number)| cells_of(row, number, length)));
     let widths: Vec<usize> = (0..HEADER.len() - 1)
         .map(|column| cells.iter().map(|row| row[column].width()).max().unwrap_or(0))
         .collect();

@@ -51,7 +51,8 @@ fn a_session_is_found_by_its_first_digits_or_by_being_the_only_one() {
     assert_eq!(find(&rows, Some("1a2b3")).unwrap().session, FIRST);
     assert_eq!(find(&rows, Some("1A2BF")).unwrap().session, SECOND);
     assert_eq!(find(&rows[..1], None).unwrap().session, FIRST);
-    assert_eq!(told(find(&rows, None)), "which one? 1a2b3c4d (bash), 1a2bffff (vim)");
+    let several = "there are 2 sessions: add the number of one, or the first digits of its id";
+    assert_eq!(told(find(&rows, None)), several);
     assert!(told(find(&rows, Some("1a2b"))).starts_with("several sessions begin with 1a2b"));
     assert!(told(find(&rows, Some("9999"))).contains("no session begins with 9999"));
     assert!(told(find(&[], None)).contains("no sessions"));
@@ -70,12 +71,13 @@ fn a_session_is_found_by_its_row() {
 }
 
 #[test]
-fn what_is_to_be_ended_is_named_by_digits_only_and_once() {
+fn what_is_to_be_ended_is_named_by_row_or_by_digits_and_once() {
     let rows = [row(FIRST, "attached", "bash"), row(SECOND, "detached", "vim")];
     let names = |names: &[&str]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
     let found = named(&rows, &names(&["1a2bf", "1a2b3c4d", "1a2bffff"])).unwrap();
     assert_eq!(found, [&rows[1], &rows[0]]);
-    assert!(told(named(&rows, &names(&["1a2bf", "1"]))).contains("number of a row"));
+    assert_eq!(named(&rows, &names(&["2", "1a2bf", "1"])).unwrap(), [&rows[1], &rows[0]]);
+    assert!(told(named(&rows, &names(&["1", "3"]))).contains("there is no row 3"));
     assert!(told(named(&rows, &names(&["1a2bf", "ffff"]))).contains("no session begins with"));
 }
 
@@ -94,6 +96,25 @@ fn the_table_is_aligned_and_cut_to_the_terminal() {
         "#  SESSION   STATE     AGE    IDLE   ATTACHED BY  COMMAND\n\
          1  1a2b3c4d  attached  1h01m  2m30s  me@desk:42   make -…\n"
     );
+}
+
+#[test]
+fn rows_that_are_chosen_keep_their_numbers() {
+    let rows = [row(FIRST, "attached", "make -j8"), row(SECOND, "detached", "bash")];
+    let table = table_of(&rows, &[&rows[1]], None);
+    let lines: Vec<_> = table.lines().skip(1).collect();
+    assert!(lines.len() == 1 && lines[0].starts_with("2  1a2bffff"), "{table}");
+}
+
+#[test]
+fn describes_a_session_by_its_command_and_its_age() {
+    let mut session = row(FIRST, "detached", "make -j16");
+    session.age_seconds = Some(2 * 3600 + 59);
+    assert_eq!(description(&session), "session 1a2b3c4d (make -j16, started 2 h ago)");
+    session.age_seconds = None;
+    session.command = "x\x1b[2J".to_owned();
+    assert_eq!(description(&session), "session 1a2b3c4d (x[2J)");
+    assert_eq!([90, 600, 7200, 400_000].map(roughly), ["90 s", "10 min", "2 h", "4 days"]);
 }
 
 #[test]

@@ -4,11 +4,13 @@ mod args;
 #[cfg(test)]
 mod args_tests;
 mod aside;
+mod asking;
 mod background;
 mod cause;
 #[cfg(feature = "embedded-server")]
 mod demo;
 mod deploying;
+mod descriptors;
 mod digests;
 mod doctor;
 mod early;
@@ -23,6 +25,7 @@ mod keyboard;
 mod kill;
 mod listing;
 mod local_command;
+mod login_lines;
 mod output;
 mod pages;
 mod painter;
@@ -41,6 +44,7 @@ mod stdin;
 mod terminal;
 mod timeline;
 mod trust;
+mod usage;
 mod values;
 mod wishes;
 mod words;
@@ -50,6 +54,7 @@ use std::process::ExitCode;
 
 use args::{Action, Cli, Run};
 use background::Background;
+use usage::Slip;
 use words::{Ending, FAILED};
 
 /// Runs the program.
@@ -75,10 +80,11 @@ pub(crate) fn main() -> ExitCode {
     }
     match args::parse(words) {
         Ok(cli) => act(cli, background),
-        Err(error) => {
-            // To closed streams nothing can be said.
-            let _ = error.print();
-            if error.use_stderr() { ExitCode::from(FAILED) } else { ExitCode::SUCCESS }
+        Err(error) if error.use_stderr() => told(usage::ending(&error)),
+        Err(help) => {
+            // To a closed stdout nothing can be said.
+            let _ = help.print();
+            ExitCode::SUCCESS
         }
     }
 }
@@ -98,6 +104,10 @@ fn act(cli: Cli, background: Option<Background>) -> ExitCode {
         #[cfg(feature = "embedded-server")]
         Some(Action::Server { words }) => return rejoin_server::run(words, &["__server"]),
     };
+    told(ending)
+}
+
+fn told(ending: Ending) -> ExitCode {
     if let Some(line) = ending.line {
         output::say(format_args!("rejoin: {line}\n"));
     }
@@ -112,8 +122,13 @@ fn start(run: &Run, background: Option<Background>) -> Ending {
     if options.is_forking() && background.is_none() {
         return background::start(std::env::args_os().skip(1));
     }
-    match block_on(run::run(run, background)) {
-        Ok(run::Outcome::Ended(ending)) | Err(ending) => ending,
+    let outcome = block_on(run::run(run, background));
+    let ended = |ending| match Slip::of(run) {
+        Some(slip) => slip.corrected(ending),
+        None => ending,
+    };
+    match outcome {
+        Ok(run::Outcome::Ended(ending)) | Err(ending) => ended(ending),
         Ok(run::Outcome::LeftToSsh) => run::leave_to_ssh(run),
         Ok(run::Outcome::Background) => background::start(std::env::args_os().skip(1)),
     }
@@ -125,6 +140,9 @@ fn end_of(work: impl Future<Output = Ending>) -> Ending {
 
 /// One thread is enough: what may block has threads of its own.
 fn block_on<T>(work: impl Future<Output = T>) -> Result<T, Ending> {
+    if let Err(too_few) = descriptors::make_room() {
+        return Err(Ending::failed(too_few));
+    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     match runtime {
         Ok(runtime) => {

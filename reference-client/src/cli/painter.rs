@@ -24,6 +24,8 @@ pub(crate) enum Paint {
     /// A line of rejoin's own, or of the ssh that carries the link. It may quote a peer: the painter makes
     /// it printable.
     Line(String),
+    /// Output is written from here on, and not before: it comes by another way than what is painted.
+    Begin,
     /// No more output: what is not written stays on its host.
     Stop,
     /// The terminal is the process's, or somebody else's for a while: then it is as a shell expects it,
@@ -95,6 +97,7 @@ pub(crate) struct Painter {
     is_moving: bool,
     lines: Lines,
     trouble: mpsc::UnboundedSender<Trouble>,
+    has_begun: bool,
     is_stopped: bool,
     holder: Holder,
 }
@@ -116,6 +119,7 @@ impl Painter {
             is_moving: false,
             lines: Lines::Cooked,
             trouble,
+            has_begun: false,
             is_stopped: false,
             holder: if awaits_mode { Holder::Other } else { Holder::Process },
         }
@@ -133,8 +137,9 @@ impl Painter {
         let (mut has_output, mut has_paints) = (true, true);
         while (has_output && !self.is_stopped) || has_paints {
             // If nobody is left to take it back, the terminal stays lent.
-            let takes_output =
-                has_output && !self.is_stopped && !(self.holder == Holder::Other && has_paints);
+            let takes_output = has_output
+                && self.can_write(has_paints)
+                && !(self.holder == Holder::Other && has_paints);
             tokio::select! {
                 biased;
                 paint = paints.recv(), if has_paints => match paint {
@@ -149,6 +154,11 @@ impl Painter {
             }
         }
         self.undo().await;
+    }
+
+    /// Whether output is written now. Where nobody paints any more, nobody is going to begin.
+    fn can_write(&self, has_paints: bool) -> bool {
+        !self.is_stopped && (self.has_begun || !has_paints)
     }
 
     async fn output(&mut self, output: Output) {
@@ -211,6 +221,7 @@ impl Painter {
                 let _ = self.stderr.write_all(line.into()).await;
             }
             Paint::Line(line) => self.line(&line).await,
+            Paint::Begin => self.has_begun = true,
             Paint::Stop => self.is_stopped = true,
             Paint::Raw(true) => {
                 self.lines = Lines::Raw { is_at_start: false };

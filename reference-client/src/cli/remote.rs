@@ -10,8 +10,10 @@ use tokio::io::AsyncReadExt as _;
 
 use super::args::{Attach, Question};
 use super::aside::Aside;
+use super::asking;
 use super::job;
 use super::listing::{self, Pruned, Row};
+use super::output::say;
 use super::quote::shown;
 use super::run::{self, Fallible};
 use super::setting::Setting;
@@ -64,13 +66,13 @@ async fn claim(attach: Attach) -> Fallible<Ending> {
     let Attach { link, session_options, take_over, destination, session } = attach;
     let mut aside = Aside::new(&link, &destination);
     let rows = rows(&mut aside).await?;
-    let row = listing::find(&rows, session.as_deref())?;
+    let row = which(&rows, session.as_deref())?;
     let standard = Standard::look();
     let take_over = take_over || standard.stdin;
     is_claimable(row, take_over)?;
     let wishes = Wishes::of(&link.ssh_options, &aside.configuration().await)?;
     let mut setting = Setting::new(&link, &destination, &wishes, row.terminal, standard);
-    setting.is_attached_to = true;
+    setting.attached_to = Some(listing::description(row));
     let log = run::event_log(&session_options)?;
     let mut options = run::options(&session_options)?;
     options.session = row.id()?;
@@ -80,7 +82,24 @@ async fn claim(attach: Attach) -> Fallible<Ending> {
     let aside = aside.followed(followed);
     let session = Session::claim(aside.attach(), target, None, options)
         .map_err(|error| Ending::failed(error.to_string()))?;
-    Ok(job::run(session, setting, log, (aside.into_chatter(), timelines)).await)
+    let chatter = aside.into_chatter(&mut setting);
+    Ok(job::run(session, setting, log, (chatter, timelines)).await)
+}
+
+/// The session that is named, or the only one. With several and no name, a person sees them and is asked.
+fn which<'a>(rows: &'a [Row], name: Option<&str>) -> Fallible<&'a Row> {
+    if name.is_some() || rows.len() < 2 {
+        return listing::find(rows, name);
+    }
+    let is_terminal = std::io::stderr().is_terminal();
+    say(listing::table(rows, is_terminal.then(|| usize::from(terminal::size().cols))));
+    if !asking::is_somebody_there() {
+        return listing::find(rows, None);
+    }
+    match asking::ask(&format!("Attach to which session? [1-{}] ", rows.len())).as_str() {
+        "" => Err(Ending::failed("no session was chosen")),
+        answer => listing::find(rows, Some(answer)),
+    }
 }
 
 fn is_claimable(row: &Row, take_over: bool) -> Fallible<()> {
@@ -123,7 +142,13 @@ pub(crate) async fn rows(aside: &mut Aside) -> Fallible<Vec<Row>> {
 async fn ask<T: DeserializeOwned>(aside: &mut Aside, words: &str) -> Fallible<T> {
     let connect = aside.asking(words);
     let (answer, error) = aside.while_waiting(answer(&*connect)).await?;
-    listing::parse(&answer).ok_or_else(|| no_answer(&answer, &error))
+    match listing::parse(&answer) {
+        Some(parsed) => {
+            aside.release();
+            Ok(parsed)
+        }
+        None => Err(aside.said_once(no_answer(&answer, &error))),
+    }
 }
 
 /// What the server program says to its end, and how its link ended.

@@ -55,7 +55,7 @@ async fn start(run: &Run, background: Option<Background>) -> Fallible<Outcome> {
     let mut options = options(session_options)?;
     let (timelines, followed) = timelines(session_options, link);
     let mut aside = Aside::running(link, destination, command).followed(followed);
-    let early = Early::start(aside.attach());
+    let early = Early::start(aside.attach_and_count());
     let told = aside.configuration().await;
     let wishes = Wishes::of(&link.ssh_options, &told)?;
     if wishes.is_forking && background.is_none() {
@@ -79,7 +79,7 @@ async fn start(run: &Run, background: Option<Background>) -> Fallible<Outcome> {
     };
     let session = Session::open(Arc::new(early), &spec, options)
         .map_err(|error| Ending::failed(error.to_string()))?;
-    let chatter = aside.into_chatter();
+    let chatter = aside.into_chatter(&mut setting);
     Ok(Outcome::Ended(job::run(session, setting, log, (chatter, timelines)).await))
 }
 

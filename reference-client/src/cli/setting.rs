@@ -6,6 +6,7 @@ use rejoin_ssh::FastNews;
 
 use super::args::LinkOptions;
 use super::background::Background;
+use super::login_lines::LoginLines;
 use super::painter::{Outages, Style};
 use super::quote;
 use super::ssh_options::SshOptions;
@@ -21,8 +22,12 @@ pub(crate) struct Setting {
     /// Whether the process has a terminal.
     pub(crate) has_terminal: bool,
     pub(crate) source: Source,
-    /// Whether the process was there before: then it is not this rejoin's to end.
-    pub(crate) is_attached_to: bool,
+    /// What was there before, in words: then it is not this rejoin's to end.
+    pub(crate) attached_to: Option<String>,
+    /// What ssh said before.
+    pub(crate) lines: LoginLines,
+    /// How many sessions on the host were detached, as far as it has said so.
+    pub(crate) detached_there: u32,
     pub(crate) volume: Volume,
     pub(crate) escape: Option<u8>,
     pub(crate) style: Style,
@@ -109,7 +114,9 @@ impl Setting {
             attach: attach_command(link, destination),
             has_terminal,
             source,
-            is_attached_to: false,
+            attached_to: None,
+            lines: LoginLines::default(),
+            detached_there: 0,
             volume,
             escape: wishes.escape.filter(|_| source == Source::Keys),
             style,

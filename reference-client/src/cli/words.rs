@@ -2,6 +2,7 @@
 
 use rejoin_client::{Event, How};
 
+use super::host::SLOW;
 use super::quote::shown;
 
 /// The status of rejoin's own failures, as ssh's.
@@ -43,12 +44,12 @@ impl Ending {
             Event::Closed { .. } => Self::silent(0),
             Event::Lost { reason, message, unacked_input_bytes, .. } => {
                 let input = unknown_input(*unacked_input_bytes);
-                Self::failed(format!("{message}{input}: {}", advice(reason, again)))
+                Self::failed(advised(&format!("{message}{input}"), reason, again))
             }
             Event::Refused { reason, message, status } => {
                 let line = match status {
                     Some(_) => message.clone(),
-                    None => format!("{message}: {}", advice(reason, again)),
+                    None => advised(message, reason, again),
                 };
                 Self::told(status.unwrap_or(FAILED), line)
             }
@@ -67,8 +68,16 @@ pub(crate) fn gave_up(reason: &str, message: &str) -> String {
         "server_missing" => {
             format!("{message}: install rejoin-server on the host, or name it with --server")
         }
-        "different_host" | "unresponsive" => format!("{message}: {}", advice(reason, "")),
+        "different_host" | "unresponsive" => advised(message, reason, ""),
         _ => message.to_owned(),
+    }
+}
+
+/// A refusal with what to do about it. What a host forbids, it says so itself.
+fn advised(message: &str, reason: &str, again: &str) -> String {
+    match reason {
+        "forbidden" => message.to_owned(),
+        _ => format!("{message}: {}", advice(reason, again)),
     }
 }
 
@@ -82,7 +91,6 @@ fn advice(reason: &str, again: &str) -> String {
         "held" => format!("{again} --take-over takes it"),
         "incompatible" => "upgrade the older of the two".to_owned(),
         "unresponsive" => "it may be stopped or overloaded; look at the host".to_owned(),
-        "forbidden" => "ask whoever runs the host".to_owned(),
         "replaced_too_often" => "find out on the host what ends it".to_owned(),
         "exhausted" => "start a new session".to_owned(),
         "superseded" | "stale" | "gap" | "diverged" => format!("{again} begins anew"),
@@ -129,6 +137,15 @@ pub(crate) fn progress(event: &Event, destination: &str) -> Option<String> {
         Event::Notice { message } => message.clone(),
         _ => return None,
     })
+}
+
+/// Told when a host has let the user in, and no server has begun to speak for a while.
+pub(crate) fn slow(destination: &str) -> String {
+    let seconds = SLOW.as_secs();
+    format!(
+        "{destination} has accepted the connection, but its login shell has not started rejoin's server yet \
+         ({seconds} s)"
+    )
 }
 
 /// As much of an id as tells sessions apart.

@@ -38,12 +38,17 @@ async fn keep_sending(far: &mut Far, bytes: &[u8]) -> Duration {
 }
 
 /// Waits for the session's end, before which no second link may be opened.
-async fn gave_up(mut session: Session, mut listener: MemoryListener) -> String {
+async fn gave_up(session: Session, listener: MemoryListener) -> String {
+    ending(session, listener).await.0
+}
+
+/// The same, with what is said.
+async fn ending(mut session: Session, mut listener: MemoryListener) -> (String, String) {
     loop {
         tokio::select! {
             biased;
             event = session.events.recv() => match event.unwrap() {
-                Event::GaveUp { reason, .. } => return reason,
+                Event::GaveUp { reason, message } => return (reason, message),
                 Event::Connecting | Event::Reconnecting { .. } | Event::Notice { .. } => {}
                 other => panic!("{other:?}"),
             },
@@ -71,6 +76,27 @@ async fn noise_without_end_ends_the_first_link_though_a_person_may_be_asked() {
         let kept = first_link(may_ask, b"", b"x").await;
         assert!(kept <= most, "{kept:?}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn names_the_login_shell_that_prints_and_does_not_start_the_server() {
+    let (session, mut listener) = session(options(true));
+    let mut far = Far::of(listener.accept().await.unwrap());
+    far.write(b"Welcome\x1b[2J\n").await.unwrap();
+    let (reason, message) = ending(session, listener).await;
+    assert_eq!(reason, "timeout");
+    assert!(message.contains("login shell did not start the server in time"), "{message}");
+    assert!(message.ends_with("it printed: Welcome[2J"), "{message}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn names_the_limit_of_noise() {
+    let (session, mut listener) = session(options(false));
+    let mut far = Far::of(listener.accept().await.unwrap());
+    let noise = b"x".repeat(200_000);
+    let (_, (_, message)) = tokio::join!(far.write(&noise), ending(session, listener));
+    let told = "the host's login shell printed more than 64 KiB before the server began";
+    assert!(message.starts_with(told), "{message}");
 }
 
 #[tokio::test(start_paused = true)]

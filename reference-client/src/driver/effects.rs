@@ -38,6 +38,7 @@ impl Driver {
         self.is_asking_allowed = false;
         self.is_link_opened = false;
         self.is_link_started = false;
+        self.noise = None;
         // A link that is there is sooner there than any.
         if !may_ask && !self.has_ready_spare() && self.open_fast() {
             return;

@@ -320,7 +320,7 @@ impl Driver {
         let is_fast = self.fast_spare.as_ref().is_some_and(|spare| spare.live.link == link);
         let spare = if is_fast { &mut self.fast_spare } else { &mut self.spare };
         let Some(spare) = spare.as_mut().filter(|spare| spare.live.link == link) else { return };
-        if matches!(report, Report::Heard) {
+        if matches!(report, Report::Heard(_)) {
             // Nobody is asked for a spare, and noise brings it no further.
             return;
         }
@@ -328,7 +328,7 @@ impl Driver {
         let is_welcome = match &report {
             Report::Opened | Report::Started(_) => true,
             Report::Frames(frames) => is_greeting(frames),
-            Report::Heard | Report::Misbehaved(_) | Report::Lost(_) => false,
+            Report::Heard(_) | Report::Misbehaved(..) | Report::Lost(_) => false,
         };
         if !is_welcome || spare.reports.len() >= MOST_REPORTS {
             let error = if let Report::Lost(error) = &report { Some(error) } else { None };

@@ -3,13 +3,15 @@
 use std::time::Duration;
 
 use rejoin_protocol::client::{Notice, Patience};
-use rejoin_protocol::codec::Noise;
+use rejoin_protocol::codec::{MAX_NOISE, Noise};
+use rejoin_protocol::error::{FrameError, Misbehaviour};
 use rejoin_protocol::{ClientName, Tenure};
 use rejoin_ssh::{LinkError, LinkErrorKind};
 use tokio::time::Instant;
 
 use super::Driver;
 use crate::event::{Event, Replaced};
+use crate::link::MAX_QUOTED;
 use crate::session::Output;
 
 impl Driver {
@@ -113,7 +115,7 @@ impl Driver {
     /// Noise is worth a word only where it is worth a look: it delays every connection.
     pub(super) fn tell_noise(&self, noise: &Noise) {
         if noise.skipped > 0 {
-            let start = rejoin_text::printable_bytes(&noise.start, 80);
+            let start = rejoin_text::printable_bytes(&noise.start, MAX_QUOTED);
             self.tell(Event::Notice {
                 message: format!(
                     "{} bytes that the host's login shell printed were skipped: {start}",
@@ -142,6 +144,27 @@ impl Driver {
         };
         let destination = self.connect.destination();
         self.machine.has_asked().then(|| format!("{destination} {advice} ({error})"))
+    }
+}
+
+/// What a link is closed for. Noise without end counts as none of the protocol, and is the login shell's.
+pub(super) fn misbehaved(what: Misbehaviour, noise: &Noise) -> String {
+    let Misbehaviour::Frame(FrameError::NoMagic) = what else { return what.to_string() };
+    let (limit, start) = (MAX_NOISE / 1024, rejoin_text::printable_bytes(&noise.start, MAX_QUOTED));
+    format!(
+        "the host's login shell printed more than {limit} KiB before the server began, and rejoin skips no \
+         more: look at its start-up files; it printed: {start}"
+    )
+}
+
+/// Why a link is given up that has not brought an answer, behind this noise.
+pub(super) fn unanswered(noise: Option<&str>) -> String {
+    match noise {
+        None => "the host did not answer in time".to_owned(),
+        Some(noise) => format!(
+            "the host's login shell did not start the server in time: look at its start-up files; it printed: \
+             {noise}"
+        ),
     }
 }
 

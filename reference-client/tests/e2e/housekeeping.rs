@@ -99,8 +99,11 @@ fn a_session_is_attached_to_by_its_number_its_digits_or_by_being_the_only_one() 
     let (_second, _) = left_behind(&host);
     let (status, line) = told(&host, "attach", &[], &["3"]);
     assert_eq!((status, line.as_str()), (255, "rejoin: there is no row 3: rejoin ls shows 2\n"));
-    let (status, line) = told(&host, "attach", &[], &[]);
-    assert!(status == 255 && line.starts_with("rejoin: which one?"), "{line}");
+    let (status, told) = told(&host, "attach", &[], &[]);
+    assert!(told.starts_with("#  SESSION") && told.lines().count() == 4, "{told}");
+    let last =
+        "rejoin: there are 2 sessions: add the number of one, or the first digits of its id\n";
+    assert!(status == 255 && told.ends_with(last), "{told}");
     host.end_sessions();
 }
 
@@ -110,7 +113,7 @@ fn several_sessions_are_ended_at_once_and_none_if_one_of_them_is_not_there() {
     let host = Host::start();
     let sessions: Vec<_> = (0..3).map(|_| left_behind(&host)).collect();
     let ids: Vec<_> = sessions.iter().map(|(client, _)| client.session()[..8].to_owned()).collect();
-    for (wrong, why) in [("12345678", "no session begins with"), ("1", "number of a row")] {
+    for (wrong, why) in [("12345678", "no session begins with"), ("1", "a row number asks first")] {
         let (status, line) = told(&host, "kill", &[], &[&ids[0], wrong]);
         assert!(status == 255 && line.contains(why), "{line}");
     }
@@ -122,6 +125,97 @@ fn several_sessions_are_ended_at_once_and_none_if_one_of_them_is_not_there() {
     );
     let alive: Vec<_> = sessions.iter().map(|(_, pid)| is_alive(*pid)).collect();
     assert_eq!(alive, [false, true, false]);
+    host.end_sessions();
+}
+
+#[test]
+fn a_session_is_ended_by_its_row_only_when_it_was_seen_and_confirmed() {
+    rejoin_ssh::needs!("ssh", "sshd", "ps", "tmux");
+    let host = Host::start();
+    let (first, first_pid) = left_behind(&host);
+    until("the first one is older", || host.sessions()[0]["age_seconds"].as_u64() >= Some(2));
+    let (second, second_pid) = left_behind(&host);
+    let digits = |client: &Client| client.session()[..8].to_owned();
+    for (answer, status) in [("n", 255), ("y", 0)] {
+        let asked = Tmux::subcommand_with(&host, &["kill"], &["2"]);
+        asked.until_seen("End this session on 127.0.0.1, with everything started there? [y/N]");
+        let screen = asked.screen();
+        assert!(screen.contains(&format!("2  {}", digits(&second))), "{screen}");
+        assert!(!screen.contains(&digits(&first)), "{screen}");
+        assert!(is_alive(second_pid));
+        asked.keys(&[answer, "Enter"]);
+        asked.until_ended_with(status);
+    }
+    assert!(is_alive(first_pid) && !is_alive(second_pid));
+    host.end_sessions();
+}
+
+#[test]
+fn attach_asks_which_of_several_sessions_and_says_which_it_is() {
+    rejoin_ssh::needs!("ssh", "sshd", "ps", "tmux");
+    let host = Host::start();
+    let (_first, _) = left_behind(&host);
+    until("the first one is older", || host.sessions()[0]["age_seconds"].as_u64() >= Some(2));
+    let (second, pid) = left_behind(&host);
+    let asked = Tmux::subcommand(&host, &["attach"]);
+    asked.until_seen("Attach to which session? [1-2]");
+    assert!(asked.screen().contains(&format!("2  {}", &second.session()[..8])));
+    asked.keys(&["2", "Enter"]);
+    let told = format!("rejoin: attached to session {} (echo $$;", &second.session()[..8]);
+    asked.until_seen(&told);
+    asked.text("word\n");
+    asked.keys(&["Enter"]);
+    asked.until_seen(&format!("{pid} word"));
+    drop(asked);
+    host.end_sessions();
+}
+
+#[test]
+fn a_new_session_says_how_many_others_are_detached() {
+    rejoin_ssh::needs!("ssh", "sshd", "ps", "tmux");
+    let host = Host::start();
+    let (_first, _) = left_behind(&host);
+    for told in
+        ["rejoin: 1 detached session on 127.0.0.1: rejoin attach", "rejoin: 2 detached sessions"]
+    {
+        host.until_none_is("attached");
+        let connections = host.relay().connections();
+        let fresh = Tmux::rejoin_with(&host, &["--lane", "ssh"], &["echo $((1+1)) there; cat"]);
+        fresh.until_seen("2 there");
+        let screen = fresh.screen();
+        assert!(screen.find(told) < screen.find("2 there") && screen.contains(told), "{screen}");
+        assert_eq!(host.relay().connections(), connections + 1, "it costs no login");
+        host.cut();
+        until("it is attached again", || fresh.count("attached") == 2);
+        assert_eq!(fresh.screen().matches(" detached session").count(), 1);
+        fresh.keys(&["Enter"]);
+        fresh.text("~.");
+        fresh.until_ended_with(0);
+    }
+    let quiet = Tmux::rejoin_with(&host, &["-q"], &["echo $((1+1)) there; cat"]);
+    quiet.until_seen("2 there");
+    assert!(!quiet.screen().contains("detached session"), "{}", quiet.screen());
+    drop(quiet);
+    host.end_sessions();
+}
+
+#[test]
+fn attach_is_silent_about_its_session_when_told_to_be() {
+    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    let host = Host::start();
+    let (client, _) = left_behind(&host);
+    let id = &client.session()[..8];
+    for (options, told) in [(&["-q"][..], String::new()), (&[], format!("session {id} (echo"))] {
+        let mut back = host.plan().subcommand("attach").with(options).run_words::<&str>([]);
+        back.event("attached");
+        back.write("word\n");
+        back.line(1);
+        assert_eq!(back.stderr().lines().count(), usize::from(!told.is_empty()), "{told}");
+        assert!(back.stderr().contains(&told), "{}", back.stderr());
+        back.signal(Signal::TERM);
+        assert_eq!(back.status(), 128 + 15);
+        host.until_session_is("detached");
+    }
     host.end_sessions();
 }
 

@@ -177,7 +177,8 @@ impl fmt::Display for RegistryError {
         let elsewhere = format!("remove it, or name another folder in {FOLDER_VARIABLE}");
         match self {
             Self::Io { dir, error } => {
-                write!(f, "the folder {} for sessions cannot be used: {error}", dir.display())
+                write!(f, "the folder {} for sessions cannot be used ({error}): ", dir.display())?;
+                write!(f, "name another folder in {FOLDER_VARIABLE}")
             }
             Self::NotAFolder { dir } => {
                 write!(f, "{} is to hold sessions and is no folder: {elsewhere}", dir.display())

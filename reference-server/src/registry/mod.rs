@@ -165,6 +165,14 @@ pub struct Listed {
     pub record: Option<Record>,
 }
 
+impl Listed {
+    /// Whether its process runs, or has ended, and no client is attached.
+    pub fn is_detached(&self) -> bool {
+        let is_detached = |record: &Record| record.phase != Phase::Reserved && !record.is_attached;
+        self.is_alive && self.record.as_ref().is_some_and(is_detached)
+    }
+}
+
 fn is_absent(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }

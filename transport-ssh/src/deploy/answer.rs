@@ -10,7 +10,7 @@ use super::server::Platform;
 use crate::error::printable;
 
 /// The most that is skipped before the script's first word, and between any two of them.
-const MAX_NOISE: usize = 64 * 1024;
+pub(super) const MAX_NOISE: usize = 64 * 1024;
 /// How much of it is kept, for the message where no word follows.
 const MAX_KEPT: usize = 400;
 /// The longest line of the script's that is understood.
@@ -33,6 +33,10 @@ pub(super) enum Answer {
     Broken { why: String },
     /// No folder will do.
     NoFolder,
+    /// No more files than this may be open.
+    Few(u64),
+    /// It can read nothing: its stdin is not the link.
+    Deaf,
 }
 
 /// Where a server was found.
@@ -63,7 +67,7 @@ impl<R: AsyncRead + Unpin> Answers<R> {
     /// The next answer; none at the end of the stream. Cancel-safe.
     ///
     /// # Errors
-    /// The stream failed, or there was more noise than is skipped.
+    /// The stream failed; or, as [`io::ErrorKind::InvalidData`], there was more noise than is skipped.
     pub(super) async fn next(&mut self) -> io::Result<Option<Answer>> {
         loop {
             while let Some(end) = self.buffer.iter().position(|&byte| byte == b'\n') {
@@ -93,7 +97,7 @@ impl<R: AsyncRead + Unpin> Answers<R> {
         self.noise.extend_from_slice(&line[..line.len().min(MAX_KEPT - self.noise.len())]);
         self.skipped += line.len();
         if self.skipped > MAX_NOISE {
-            return Err(io::Error::other("too much was printed that is no answer"));
+            return Err(io::ErrorKind::InvalidData.into());
         }
         Ok(())
     }
@@ -101,6 +105,11 @@ impl<R: AsyncRead + Unpin> Answers<R> {
     fn understand(&self, line: &[u8]) -> Option<Answer> {
         let words = line.strip_prefix(&self.start_of_line[..])?;
         parse(&printable_bytes(words, MAX_LINE))
+    }
+
+    /// Whether anything was printed that is no answer.
+    pub(super) fn is_noisy(&self) -> bool {
+        !self.noise.is_empty() || !self.buffer.is_empty()
     }
 
     /// What was printed that is no answer, for a message.
@@ -134,6 +143,8 @@ fn parse(text: &str) -> Option<Answer> {
         "no" => Answer::No { what: rest.to_owned() },
         "broken" => Answer::Broken { why: rest.to_owned() },
         "none" => Answer::NoFolder,
+        "few" => Answer::Few(rest.trim().parse().ok()?),
+        "deaf" => Answer::Deaf,
         _ => return None,
     })
 }

@@ -5,6 +5,14 @@ rj_say() {
   echo;
   echo "rejoin-$rj_a$rj_b $*";
 };
+# With so few files the shell itself fails, and cannot say why.
+rj_x=$(ulimit -n);
+case $rj_x in
+  [0-9] | [12][0-9] | 3[01])
+    rj_say few "$rj_x";
+    exit 1 ;;
+esac;
+@PATH@
 rj_sum() {
   rj_x=$(sha256sum <"$1" 2>/dev/null) ||
   rj_x=$(shasum -a 256 <"$1" 2>/dev/null) ||
@@ -25,6 +33,7 @@ rj_look() {
       # So that a later version can tell when this one was used last.
       touch "./$rj_n" 2>/dev/null;
       rj_say ready "$rj_c" "$rj_i";
+      PATH=$rj_g;
       exec "/proc/self/cwd/$rj_n" $rj_w @WORDS@;
     fi;
     rj_c=$((rj_c+1));
@@ -40,4 +49,8 @@ rj_t=;
 rj_sum /dev/null && rj_t="$rj_t+sum";
 command -v gzip >/dev/null 2>&1 && rj_t="$rj_t+gzip";
 rj_say need "$rj_t" "$rj_i";
-read -r rj_k && eval "$(dd bs=1 count="$rj_k" 2>/dev/null)"
+if read -r rj_k; then
+  eval "$(dd bs=1 count="$rj_k" 2>/dev/null)";
+else
+  rj_say deaf;
+fi

@@ -1,7 +1,8 @@
+@PATH@
 rj_n=@NAME@;
 rj_look() {
   for rj_d; do
-    rj_is_ours && exec "/proc/self/cwd/$rj_n" @WORDS@;
+    rj_is_ours && PATH=$rj_g && exec "/proc/self/cwd/$rj_n" @WORDS@;
   done;
 };
 rj_u=@UID@;

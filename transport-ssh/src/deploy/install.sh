@@ -97,6 +97,7 @@ rj_restore() {
   rj_t=
   trap - EXIT HUP INT TERM PIPE
   umask "$rj_m"
+  PATH=$rj_g
 }
 
 rj_c=0

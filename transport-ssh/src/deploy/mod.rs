@@ -39,6 +39,7 @@ use std::time::Duration;
 
 use tokio::io::AsyncReadExt as _;
 
+use answer::MAX_NOISE;
 pub use server::{Platform, ServerFile};
 use talk::{Fault, Ready, Talk};
 use watch::{Trial, Watched};
@@ -107,7 +108,7 @@ pub enum DeployNews {
 pub struct Patience {
     /// For the first word, where a person may be asked for a password meanwhile: 3 minutes.
     pub asking: Duration,
-    /// For the first word otherwise: a minute.
+    /// For the first word otherwise, and from the first noise of the login shell on: a minute.
     pub login: Duration,
     /// For every further word, and for any progress of an upload: a minute.
     pub quiet: Duration,
@@ -296,7 +297,10 @@ impl DeployConnect {
         Err(match fault {
             Fault::Told(error) => error,
             Fault::Ended => ended(guard.post_mortem().await, &noise),
-            Fault::Silent(waited) => silent("the host did not run the command", waited, &noise),
+            Fault::Noisy => noisy(&noise),
+            Fault::Silent(waited) => {
+                silent("the host's login shell did not run the command", waited, &noise)
+            }
             Fault::Stalled(waited) => {
                 silent("the installation on the host did not get on", waited, &noise)
             }
@@ -312,6 +316,16 @@ fn ended(error: LinkError, noise: &str) -> LinkError {
     let kind = if classify::is_refusal(noise) { LinkErrorKind::Refused } else { error.kind };
     let message = format!("{}; the host printed: {noise}", error.message);
     LinkError::new(kind, message).with_detail(error.detail)
+}
+
+fn noisy(noise: &str) -> LinkError {
+    let limit = MAX_NOISE / 1024;
+    let noise: String = noise.chars().take(80).collect();
+    let message = format!(
+        "the host's login shell printed more than {limit} KiB before it ran the command, and rejoin skips no \
+         more: look at its start-up files; it printed: {noise}"
+    );
+    LinkError::new(LinkErrorKind::Other, message)
 }
 
 fn silent(what: &str, waited: Duration, noise: &str) -> LinkError {

@@ -8,6 +8,7 @@
 use super::server::ServerFile;
 use crate::ssh::AND_WAIT;
 
+const PATH: &str = include_str!("path.sh");
 const COMMON: &str = include_str!("common.sh");
 const DIRECT: &str = include_str!("direct.sh");
 const BOOTSTRAP: &str = include_str!("bootstrap.sh");
@@ -36,6 +37,7 @@ pub(super) fn direct(server: &ServerFile, folder: usize, words: &str) -> String 
         folders.into_iter().map(|(_, folder)| *folder).collect::<Vec<_>>().join(" ")
     };
     let script = DIRECT
+        .replace("@PATH@", PATH)
         .replace("@NAME@", server.name())
         .replace("@WORDS@", server.with_prefix(words).trim())
         .replace("@UID@", if folder < FIRST_WITH_UID { "" } else { "$(id -u)" })
@@ -55,6 +57,7 @@ pub(super) fn bootstrap(servers: &[ServerFile], mark: &Mark, words: &str) -> Str
     let (first, second) = mark.halves();
     let (at_home, elsewhere) = FOLDERS.split_at(FIRST_WITH_UID);
     let script = BOOTSTRAP
+        .replace("@PATH@", PATH)
         .replace("@MARK_A@", first)
         .replace("@MARK_B@", second)
         .replace("@TABLE@", &table)

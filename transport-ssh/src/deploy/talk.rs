@@ -10,13 +10,16 @@ use tokio::time::{Instant, timeout_at};
 use super::answer::{Answer, Answers, Place};
 use super::script::{self, MOST_FOLDERS, Mark};
 use super::server::{Platform, ServerFile, Upload};
-use super::{DeployNews, Deployment, Found};
+use super::{DeployNews, Deployment, Found, Patience};
 use crate::Attempt;
 use crate::error::{LinkError, LinkErrorKind};
 use crate::link::{LinkReader, LinkWriter};
 
 /// The longest reason that is told.
 const MAX_REASON: usize = 300;
+
+/// How often it is looked whether something was printed that is no answer.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// The server speaks from here on.
 pub(super) struct Ready {
@@ -29,6 +32,8 @@ pub(super) enum Fault {
     Told(LinkError),
     /// The stream has ended.
     Ended,
+    /// More was printed than is skipped.
+    Noisy,
     /// Nothing came for so long.
     Silent(Duration),
     /// For so long, the installation did not get on.
@@ -78,11 +83,7 @@ impl<'a> Talk<'a> {
     }
 
     pub(super) async fn until_ready(&mut self, attempt: Attempt) -> Result<Ready, Fault> {
-        let patience = match attempt {
-            Attempt::First => self.deployment.patience.asking,
-            Attempt::Reconnect => self.deployment.patience.login,
-        };
-        match self.hear(patience).await? {
+        match self.first_word(attempt).await? {
             Answer::Ready { place, platform } => self.ready(place, &platform),
             Answer::Need { platform, has_sum: false, .. } => Err(undeployable(format!(
                 "the host ({platform}) has no program that could check what is put there: \
@@ -91,7 +92,28 @@ impl<'a> Talk<'a> {
             Answer::Need { platform, has_gzip, .. } => {
                 self.install(&platform, has_gzip).await.map_err(Fault::while_installing)
             }
+            Answer::Few(limit) => Err(few(limit)),
             other => Err(out_of_turn(&other)),
+        }
+    }
+
+    /// While nothing has come, ssh may be asking its user for a password.
+    async fn first_word(&mut self, attempt: Attempt) -> Result<Answer, Fault> {
+        let Patience { asking, login, .. } = self.deployment.patience;
+        let mut patience = if attempt == Attempt::First { asking } else { login };
+        let (begin, mut is_noisy) = (Instant::now(), false);
+        loop {
+            let deadline = begin + patience;
+            let look = deadline.min(Instant::now() + LOOK);
+            if let Ok(heard) = timeout_at(look, self.answers.next()).await {
+                return understood(heard);
+            }
+            if Instant::now() >= deadline {
+                return Err(Fault::Silent(patience));
+            }
+            if self.answers.is_noisy() && !std::mem::replace(&mut is_noisy, true) {
+                patience = patience.min(begin.elapsed() + login);
+            }
         }
     }
 
@@ -149,6 +171,7 @@ impl<'a> Talk<'a> {
                 }
                 Answer::Broken { why } => return Err(self.broken(platform, &why)),
                 Answer::NoFolder => return Err(self.nowhere(platform, server.is_some())),
+                Answer::Deaf => return Err(deaf()),
                 other => return Err(out_of_turn(&other)),
             };
         }
@@ -212,6 +235,7 @@ impl<'a> Talk<'a> {
 fn understood(heard: io::Result<Option<Answer>>) -> Result<Answer, Fault> {
     match heard {
         Ok(Some(answer)) => Ok(answer),
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => Err(Fault::Noisy),
         Ok(None) | Err(_) => Err(Fault::Ended),
     }
 }
@@ -221,6 +245,20 @@ async fn read(server: ServerFile, is_packed: bool) -> Result<Upload, Fault> {
     let read = tokio::task::spawn_blocking(move || server.upload(is_packed)).await;
     let read = read.map_err(io::Error::other).and_then(|read| read);
     read.map_err(|error| undeployable(format!("{path}: cannot be sent to the host: {error}")))
+}
+
+fn few(limit: u64) -> Fault {
+    let message = format!(
+        "only {limit} files may be open on the host, and rejoin-server needs 32: look for ulimit -n in the \
+         start-up files of the login shell"
+    );
+    Fault::Told(LinkError::new(LinkErrorKind::Other, message))
+}
+
+fn deaf() -> Fault {
+    let message = "the host's login shell gives its commands no input: look for a redirection, such as \
+                   exec </dev/null, in its start-up files";
+    Fault::Told(LinkError::new(LinkErrorKind::Other, message))
 }
 
 fn undeployable(message: String) -> Fault {

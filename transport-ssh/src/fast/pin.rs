@@ -344,7 +344,14 @@ impl Heard {
         }
         let (lines, greeting) = (vec![self.last.clone()], Vec::new());
         let status = Some(status);
-        let kind = classify::ssh(&Evidence { status, lines, greeting, was_open: false }).kind;
+        let kind = classify::ssh(&Evidence {
+            status,
+            lines,
+            greeting,
+            was_open: false,
+            ..Evidence::default()
+        })
+        .kind;
         let is_passing = matches!(kind, LinkErrorKind::Unreachable | LinkErrorKind::Closed);
         if is_passing { Ineligible::Learning(self.last) } else { Ineligible::Login(self.last) }
     }

@@ -246,7 +246,13 @@ impl Ended {
             Self::NotStarted(why) => why.into_error(),
             Self::Command(status) => {
                 let greeting = Vec::new();
-                let evidence = Evidence { status: Some(status), lines, greeting, was_open: true };
+                let evidence = Evidence {
+                    status: Some(status),
+                    lines,
+                    greeting,
+                    was_open: true,
+                    ..Evidence::default()
+                };
                 classify::ssh(&evidence)
             }
             Self::Lost(error) if error.kind() == io::ErrorKind::ConnectionAborted => {

@@ -173,7 +173,8 @@ async fn speaks(link: Link) -> String {
     let mut heard = Vec::new();
     in_time("the end", reader.read_to_end(&mut heard)).await.unwrap();
     drop((reader, writer));
-    assert_eq!(guard.post_mortem().await.kind, LinkErrorKind::Closed);
+    let end = guard.post_mortem().await;
+    assert_eq!(end.kind, LinkErrorKind::Closed, "{end:?}");
     let at = heard.windows(5).position(|window| window == b"HERE ").expect("the server speaks");
     let heard = heard[at + 5..].to_vec();
     let end = heard.iter().position(|&byte| byte == b'\n').unwrap();

@@ -70,6 +70,12 @@ impl<'a> Plan<'a> {
         self
     }
 
+    /// Goes to another destination, with the same options.
+    pub(crate) fn to(mut self, destination: &str) -> Self {
+        self.way.1 = destination.into();
+        self
+    }
+
     /// Another server program.
     pub(crate) fn server(mut self, path: &str) -> Self {
         self.server = Some(path.into());

@@ -196,6 +196,14 @@ impl Host {
         );
     }
 
+    /// Waits until no session is in a state.
+    #[track_caller]
+    pub(crate) fn until_none_is(&self, state: &str) {
+        until(&format!("no session is {state}"), || {
+            self.sessions().iter().all(|session| session["state"] != state)
+        });
+    }
+
     /// Ends all sessions with their processes.
     #[track_caller]
     pub(crate) fn end_sessions(&self) {

@@ -53,10 +53,16 @@ impl Tmux {
 
     /// Runs a subcommand of rejoin in the terminal, with these options in front of the host's name.
     pub(crate) fn subcommand(host: &Host, words: &[&str]) -> Self {
+        Self::subcommand_with(host, words, &[])
+    }
+
+    /// The same, with more words behind the host's name.
+    pub(crate) fn subcommand_with(host: &Host, words: &[&str], rest: &[&str]) -> Self {
         let mut line: Vec<OsString> = vec![rejoin().into()];
         line.extend(words.iter().map(OsString::from));
         line.extend(host.options());
         line.extend(["--server".into(), rejoin_server().into(), host.name().into()]);
+        line.extend(rest.iter().map(OsString::from));
         Self::start(host, host.file_for_run("none"), &line)
     }
 
