@@ -86,6 +86,6 @@ fn failures() -> Vec<Row> {
         fails("an unknown letter")
             .options(["-Z"])
             .differs("each shows a usage of its own")
-            .says("unexpected argument '-Z'"),
+            .says("unknown option -Z"),
     ]
 }
