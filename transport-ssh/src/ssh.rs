@@ -74,13 +74,13 @@ const LEARNING_FLAGS: &[&str] = &["-a", "-x"];
 ///
 /// [`Attempt::Reconnect`] never asks (`BatchMode`, no `SSH_ASKPASS`), tries once with a bounded time to
 /// reach the host and to agree on keys, and runs in a process group of its own, which the terminal's
-/// signals do not reach, and which is ended as a whole. Host key checks stay as the user has set them; `BatchMode` turns every
-/// question into a refusal. A jump host is reached by an ssh of its own, which these options do not
-/// reach: should it want to ask, the time to reach the host ends the attempt.
+/// signals do not reach, and which is ended as a whole. Host key checks stay as the user has set them;
+/// `BatchMode` turns every question into a refusal. A jump host is reached by an ssh of its own, which
+/// these options do not reach: should it want to ask, the time to reach the host ends the attempt.
 ///
 /// With a [`hand_over_program`](Self::hand_over_program), a reconnect goes to the first of the host's
 /// addresses that answers instead of trying one after the other, and can have its ssh started before it is
-/// wanted ([`Connect::prepare`]).
+/// wanted ([`Connect::prepare`](crate::Connect::prepare)).
 ///
 /// The options that make something other than an exec channel out of ssh (`-f -G -N -n -O -s -V -W`)
 /// do not belong in [`options`](Self::options).
@@ -243,14 +243,15 @@ impl SshConnect {
         self.elsewhere()
     }
 
-    /// Has links in a hurry ([`Connect::fast`]) go over an SSH client of this crate's own, which needs three
-    /// round trips where ssh needs a dozen. Off unless this is called.
+    /// Has links in a hurry ([`Connect::fast`](crate::Connect::fast)) go over an SSH client of this crate's
+    /// own, which needs three round trips where ssh needs a dozen. Off unless this is called.
     ///
-    /// Such a link needs a host that was learnt ([`Connect::learn`]), for which ssh logs in once more: it
-    /// has this program, with these arguments and some of its own behind them, told the host key that
-    /// it accepts. The program has to hand the latter to [`report_host_key`](crate::report_host_key) and
-    /// end; ssh runs it without a shell. [`Ineligible`](crate::Ineligible) says what else it takes; where
-    /// anything is missing, there are no such links.
+    /// Such a link needs a host that was learnt ([`Connect::learn`](crate::Connect::learn)), for which ssh
+    /// logs in once more: it has this program, with these arguments and some of its own behind them, told the
+    /// host key that it accepts. The program has to hand the latter to
+    /// [`report_host_key`](crate::report_host_key) and end; ssh runs it without a shell.
+    /// [`Ineligible`](crate::Ineligible) says what else it takes; where anything is missing, there are no
+    /// such links.
     pub fn fast_lane(
         mut self,
         program: impl Into<OsString>,
