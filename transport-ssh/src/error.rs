@@ -1,6 +1,7 @@
 //! Why a link could not start, or ended.
 
 use std::error::Error;
+use std::ffi::OsStr;
 use std::fmt;
 
 /// Why a link could not start, or ended.
@@ -51,6 +52,15 @@ impl LinkError {
     /// An error without detail. Its message is made [printable](rejoin_text::printable).
     pub fn new(kind: LinkErrorKind, message: impl AsRef<str>) -> Self {
         Self { kind, message: printable(message.as_ref()), detail: Vec::new() }
+    }
+
+    /// If the destination is an address: ssh then says no more than its usage of one that it cannot take
+    /// apart.
+    pub(crate) fn bad_address(destination: &OsStr, detail: &[String]) -> Option<Self> {
+        let address = destination.to_str().filter(|it| it.starts_with("ssh://"))?;
+        let message =
+            format!("ssh does not accept the address {address}: use ssh://[user@]host[:port]");
+        Some(Self::new(LinkErrorKind::BadArguments, message).with_detail(detail.to_vec()))
     }
 
     pub(crate) fn with_detail(self, detail: Vec<String>) -> Self {

@@ -135,6 +135,8 @@ pub enum Unresolved {
     /// It refuses its options or its configuration, and would not connect: its message, line by line, made
     /// [printable](rejoin_text::printable). Never empty.
     Refused(Vec<String>),
+    /// It does not accept the destination, which is an `ssh://` address.
+    BadAddress(LinkError),
     /// It did not tell, or not in time, or is another program.
     Unclear(LinkError),
 }
@@ -143,7 +145,7 @@ impl From<Unresolved> for LinkError {
     fn from(unresolved: Unresolved) -> Self {
         match unresolved {
             Unresolved::Refused(lines) => Self::unclear(&lines.join(" ")),
-            Unresolved::Unclear(error) => error,
+            Unresolved::BadAddress(error) | Unresolved::Unclear(error) => error,
         }
     }
 }

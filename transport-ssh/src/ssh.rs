@@ -320,7 +320,16 @@ impl SshConnect {
     /// ssh refuses its options or its configuration, or does not tell it within a minute.
     pub async fn configuration(&self) -> Result<Resolved, Unresolved> {
         let arguments = || self.arguments(Purpose::Question);
-        self.asked.answer(&self.program, arguments, &self.environment).await.clone()
+        let answer = self.asked.answer(&self.program, arguments, &self.environment).await.clone();
+        answer.map_err(|unresolved| match unresolved {
+            Unresolved::Refused(lines)
+                if lines.first().is_some_and(|it| it.starts_with("usage: ")) =>
+            {
+                LinkError::bad_address(&self.destination, &lines)
+                    .map_or(Unresolved::Refused(lines), Unresolved::BadAddress)
+            }
+            _ => unresolved,
+        })
     }
 
     /// Replaces the tokens of a setting that ssh does not expand when it tells its configuration, such as
@@ -429,7 +438,7 @@ impl SshConnect {
     /// address.
     fn judged(&self, link: Link) -> Link {
         let fast = self.fast.as_ref().map(Arc::downgrade);
-        let destination = self.destination.to_string_lossy().into_owned();
+        let destination = self.destination.clone();
         let (reader, writer, guard) = link.into_parts();
         Link::explained(reader, writer, async move {
             let error = guard.post_mortem().await;
@@ -440,10 +449,8 @@ impl SshConnect {
                     }
                     error
                 }
-                LinkErrorKind::BadArguments if destination.starts_with("ssh://") => {
-                    let form = "use ssh://[user@]host[:port]";
-                    let message = format!("ssh does not accept the address {destination}: {form}");
-                    LinkError::new(error.kind, message).with_detail(error.detail)
+                LinkErrorKind::BadArguments => {
+                    LinkError::bad_address(&destination, &error.detail).unwrap_or(error)
                 }
                 _ => error,
             }

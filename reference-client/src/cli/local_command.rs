@@ -21,7 +21,9 @@ pub(crate) async fn expanded(
     })?;
     aside.expand(resolved, &command).await.map_err(|error| match error {
         Unresolved::Refused(lines) => Ending::failed(format!("LocalCommand: {}", lines.join(" "))),
-        Unresolved::Unclear(error) => Ending::failed(format!("LocalCommand: {error}")),
+        Unresolved::BadAddress(error) | Unresolved::Unclear(error) => {
+            Ending::failed(format!("LocalCommand: {error}"))
+        }
     })
 }
 

@@ -52,6 +52,7 @@ impl Wishes {
                 }
                 Err(Ending::silent(FAILED))
             }
+            Err(Unresolved::BadAddress(error)) => Err(Ending::failed(&error.message)),
             Err(Unresolved::Unclear(error)) => {
                 // Where it is missing, the connection says so.
                 if !options.has('q') && error.kind != LinkErrorKind::ProgramMissing {
