@@ -68,9 +68,9 @@ fn a_reader_who_goes_away_ends_the_process_as_a_closed_pipe_does() {
     rejoin_ssh::needs!("ssh", "sshd", "ps");
     let host = Host::start();
     let mut client = host.plan().unread().run("echo $$ > ~/pid; yes");
-    until("the process runs", || host.home().join("pid").exists());
-    let pid: i32 =
-        std::fs::read_to_string(host.home().join("pid")).unwrap().trim().parse().unwrap();
+    let pid = || std::fs::read_to_string(host.home().join("pid")).ok()?.trim().parse().ok();
+    until("the process runs", || pid().is_some());
+    let pid: i32 = pid().unwrap();
     client.close_stdout();
     assert_eq!(client.status(), 128 + 13);
     until("the process is gone", || !is_alive(pid));
