@@ -38,6 +38,7 @@ mod modes;
 #[cfg(rejoin_mutants)]
 pub mod mutant;
 pub mod mux;
+pub mod paths;
 pub mod preamble;
 pub mod reason;
 pub mod receive;

@@ -1,8 +1,8 @@
 //! What a client makes of the answer to its Hello (SPEC sections 7.6 and 8.1).
 
 use super::{
-    Claim, Client, Config, Effect, Effects, Ending, MAX_REPLACEMENTS, Notice, OnLoss, Patience,
-    Phase,
+    Claim, Client, Config, Effect, Effects, Ending, Loss, MAX_REPLACEMENTS, Notice, OnLoss,
+    Patience, Phase,
 };
 use crate::error::Divergence;
 use crate::frame::{Frame, From, How, Refused, Welcome};
@@ -41,6 +41,7 @@ impl Client {
         self.claim = None;
         self.host = greeted.or(self.host);
         self.phase = Phase::Attached { link };
+        self.is_told_attached = true;
         effects.push(Effect::Disarm(Timer::Handshake));
         effects.push(Effect::Arm(Timer::Heartbeat));
         effects.push(Effect::Arm(Timer::LinkSilent));
@@ -205,7 +206,7 @@ impl Client {
 
     fn hindered(&mut self, reason: Reason, effects: &mut Effects) {
         self.be_hindered(reason, effects);
-        self.detached(effects);
+        self.detached(Loss::Cut, effects);
     }
 
     /// A deadline that runs already - of an Open, of a Close - is the shorter one.
@@ -231,7 +232,7 @@ impl Client {
         if self.exit.is_some() {
             // All of its output is here, and waits for the application to take it.
             effects.push(Effect::Close(link));
-            return self.detached(effects);
+            return self.detached(Loss::Cut, effects);
         }
         let has_tried_enough =
             self.replacements >= MAX_REPLACEMENTS && !mutated!(ReplacedWithoutBound);
@@ -248,7 +249,7 @@ impl Client {
             // the back-off.
             _ if self.replacements > 1 => {
                 effects.push(Effect::Close(link));
-                self.detached(effects);
+                self.detached(Loss::Cut, effects);
             }
             Some(host) => self.ask(config, link, Some(host), effects),
             None => self.phase = Phase::Attaching { link, greeted: None, is_asked: false },
@@ -304,6 +305,7 @@ impl Client {
     /// Input that was not acknowledged is not sent to the fresh process: whether the old one took it
     /// cannot be known.
     fn replace(&mut self, mut fresh: Self, reason: Reason, effects: &mut Effects) {
+        self.tell_detached(Loss::Cut, effects);
         let replaced = Notice::Replaced {
             old: self.incarnation,
             new: fresh.incarnation,

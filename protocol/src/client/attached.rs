@@ -18,7 +18,7 @@ impl Client {
             Frame::Ping { token } => effects.push(Effect::Send(link, Frame::Pong { token })),
             Frame::Superseded { .. } if mutated!(SupersededFightsBack) => {
                 effects.push(Effect::Close(link));
-                self.lost(Loss::Cut, effects);
+                self.detached(Loss::Cut, effects);
             }
             Frame::Superseded { by, name } => {
                 let notice = Notice::Superseded { by, name };

@@ -1,6 +1,6 @@
 //! What a client does not wait for without end, and how it ends (SPEC sections 7.5 and 7.6).
 
-use super::{Client, Effect, Effects, Ending, Notice, Patience, Phase};
+use super::{Client, Effect, Effects, Ending, Loss, Notice, Patience, Phase};
 use crate::frame::Frame;
 use crate::ident::AttachNumber;
 use crate::machine::Timer;
@@ -66,7 +66,7 @@ impl Client {
             // Its answer would be to another wish than this one.
             Phase::Attaching { link, is_asked: true, .. } => {
                 effects.push(Effect::Close(link));
-                self.detached(effects);
+                self.detached(Loss::Cut, effects);
             }
             _ => {}
         }
@@ -103,5 +103,6 @@ impl Client {
         self.output = Receive::starting_at(self.output.handed_over(), 0);
         self.patience = None;
         self.replacements = 0;
+        self.is_told_attached = false;
     }
 }

@@ -100,6 +100,8 @@ pub struct Client {
     patience: Option<Patience>,
     replacements: u8,
     exit: Option<ExitStatus>,
+    /// Whether the application was told last that it is attached.
+    is_told_attached: bool,
     input: ReplayLog,
     output: Receive,
 }
@@ -143,6 +145,10 @@ pub enum Event {
     Frame(Link, Frame),
     /// A link ended, or was cut.
     LinkLost(Link),
+    /// This link is open, and takes the place of the one at hand, which is to be closed: nothing was lost.
+    LinkReplaced(Link),
+    /// No link can be had, and the driver looks for none any more.
+    Unreachable,
     /// A link brought bytes that are no frame.
     LinkMisbehaved(Link, Misbehaviour),
     /// A timer fired.
@@ -233,6 +239,7 @@ impl Client {
             patience: None,
             replacements: 0,
             exit: None,
+            is_told_attached: false,
             input: ReplayLog::new(config.window, Overflow::Block),
             output: Receive::starting_at(Seq::ZERO, ProcessSpec::MAX_WINDOW),
         }
@@ -243,7 +250,7 @@ impl Client {
         let mut effects = Effects::new();
         if !matches!(self.phase, Phase::Ended(_)) {
             self.live(config, event, &mut effects);
-        } else if let Event::LinkOpened(link) = event {
+        } else if let Event::LinkOpened(link) | Event::LinkReplaced(link) = event {
             effects.push(Effect::Close(link));
         } else if let Event::Input(item) = event {
             effects.push(Effect::Return(item));
@@ -256,10 +263,14 @@ impl Client {
             Event::LinkOpened(link) => self.link_opened(config, link, effects),
             Event::LinkFailed if self.phase == Phase::Dialing => {
                 self.not_hindered(effects);
-                self.detached(effects);
+                self.detached(Loss::Cut, effects);
             }
             Event::Frame(link, frame) => self.frame(config, link, frame, effects),
-            Event::LinkLost(link) if self.link() == Some(link) => self.lost(Loss::Cut, effects),
+            Event::LinkLost(link) if self.link() == Some(link) => self.detached(Loss::Cut, effects),
+            Event::LinkReplaced(link) => self.link_replaced(config, link, effects),
+            Event::Unreachable => {
+                self.end(Ending::GaveUp, Some(Notice::GaveUp(Patience::Link)), effects);
+            }
             Event::LinkFailed | Event::LinkLost(_) => {}
             Event::LinkMisbehaved(link, what) => self.misbehaved(link, what, effects),
             Event::Timer(timer) => self.timer(timer, effects),
@@ -283,6 +294,24 @@ impl Client {
             effects.push(Effect::Close(link));
             return;
         }
+        self.begin(config, link, effects);
+    }
+
+    /// The session moves: for the application it stays attached, unless the new link leads nowhere.
+    fn link_replaced(&mut self, config: &Config, link: Link, effects: &mut Effects) {
+        match self.phase {
+            Phase::Attaching { link: old, .. } | Phase::Attached { link: old } => {
+                effects.push(Effect::Close(old));
+                self.stop_watching(effects);
+            }
+            Phase::Dialing => {}
+            Phase::Detached | Phase::Ended(_) => return effects.push(Effect::Close(link)),
+        }
+        self.begin(config, link, effects);
+    }
+
+    /// What is wanted is asked for on a link that is open.
+    fn begin(&mut self, config: &Config, link: Link, effects: &mut Effects) {
         effects.push(Effect::Arm(Timer::Handshake));
         // Only a Resume goes out before the Greeting: it starts nothing, and the version that it
         // speaks was agreed on before.
@@ -352,14 +381,14 @@ impl Client {
                 if greeted.is_some() {
                     self.unresponsive(effects);
                 }
-                self.detached(effects);
+                self.detached(Loss::Cut, effects);
             }
             (Timer::Heartbeat, Phase::Attached { link }) => {
                 effects.push(Effect::Send(link, Frame::Ping { token: 0 }));
             }
             (Timer::LinkSilent, Phase::Attached { link }) if !mutated!(NoReconnectAfterSilence) => {
                 effects.push(Effect::Close(link));
-                self.lost(Loss::Silent, effects);
+                self.detached(Loss::Silent, effects);
             }
             (Timer::Stable, Phase::Attached { .. }) => self.replacements = 0,
             (Timer::GiveUp, _) => self.give_up(effects),
@@ -367,24 +396,27 @@ impl Client {
         }
     }
 
-    /// Goes back to wait for the next attempt, without a word: nothing was attached.
-    fn detached(&mut self, effects: &mut Effects) {
+    /// Goes back to wait for the next attempt: without a word where the application knows of no attachment.
+    fn detached(&mut self, loss: Loss, effects: &mut Effects) {
+        self.tell_detached(loss, effects);
         self.phase = Phase::Detached;
+        self.stop_watching(effects);
+        effects.push(Effect::Arm(Timer::Reconnect));
+    }
+
+    fn tell_detached(&mut self, loss: Loss, effects: &mut Effects) {
+        if core::mem::take(&mut self.is_told_attached) && !mutated!(LossNotTold) {
+            effects.push(Effect::Tell(Notice::Detached(loss)));
+        }
+    }
+
+    fn stop_watching(&self, effects: &mut Effects) {
         effects.push(Effect::Disarm(Timer::Handshake));
         effects.push(Effect::Disarm(Timer::Heartbeat));
         effects.push(Effect::Disarm(Timer::LinkSilent));
         if self.replacements > 0 {
             effects.push(Effect::Disarm(Timer::Stable));
         }
-        effects.push(Effect::Arm(Timer::Reconnect));
-    }
-
-    /// The current link is gone.
-    fn lost(&mut self, loss: Loss, effects: &mut Effects) {
-        if matches!(self.phase, Phase::Attached { .. }) && !mutated!(LossNotTold) {
-            effects.push(Effect::Tell(Notice::Detached(loss)));
-        }
-        self.detached(effects);
     }
 
     fn misbehaved(&mut self, link: Link, what: Misbehaviour, effects: &mut Effects) {
@@ -395,7 +427,7 @@ impl Client {
             if !self.is_attached() && self.patience.is_none() {
                 self.be_patient(Patience::Hindrance, effects);
             }
-            self.lost(Loss::Misbehaved(what), effects);
+            self.detached(Loss::Misbehaved(what), effects);
         }
     }
 

@@ -11,7 +11,7 @@ use crate::seq::Seq;
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 #[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 pub enum Notice {
-    /// Attached to the process.
+    /// Attached to the process: also where the session has moved to another link.
     Attached {
         /// By which wish.
         how: How,
@@ -106,6 +106,8 @@ pub enum Patience {
     Close,
     /// An end to a refusal that is for now: `Unresponsive` or `DifferentHost`.
     Hindrance,
+    /// A link: how long, the driver decides.
+    Link,
 }
 
 /// How the session ended for this client.

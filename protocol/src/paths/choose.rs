@@ -1,0 +1,290 @@
+//! What follows from where the machine stands: which link is used, what is dialled, what is told.
+
+use super::doubt::Cause;
+use super::route::{Attempt, arm_dial};
+use super::used::{Stage, Used};
+use super::{
+    Class, Config, Effect, Effects, Mode, Path, Paths, Story, Timer, Told, Urgency, Wake, Wish,
+};
+use crate::machine::Link;
+
+impl Paths {
+    pub(super) fn wanted(&mut self, config: &Config, may_ask: bool, effects: &mut Effects) {
+        if self.used.is_some() {
+            return;
+        }
+        let could_ask = matches!(self.wish, Wish::Link { may_ask: true });
+        self.wish = Wish::Link { may_ask: may_ask || could_ask };
+        self.be_patient(config, effects);
+    }
+
+    /// A person asks. Who is there is the pace.
+    pub(super) fn retry(&mut self, may_ask: bool, effects: &mut Effects) {
+        if matches!(self.wish, Wish::Link { .. }) && !self.route(Path::Main).is_dialling() {
+            self.wish = Wish::Link { may_ask };
+        }
+        for path in Path::ALL {
+            let route = self.route_mut(path);
+            route.is_unavailable = false;
+            route.end_pause(path, effects);
+        }
+    }
+
+    pub(super) fn available(&mut self, path: Path, effects: &mut Effects) {
+        let route = self.route_mut(path);
+        route.is_unavailable = false;
+        if route.pause != Some(Class::Person) {
+            route.end_pause(path, effects);
+        }
+    }
+
+    /// A dial from before a sleep leads nowhere. One from before a change of the network may still, and
+    /// changes come in bursts.
+    pub(super) fn woken(&mut self, config: &Config, wake: Wake, effects: &mut Effects) {
+        if self.is_attached() {
+            return self.suspect(Cause::NoAnswer, Class::Suspicious, effects);
+        }
+        if wake == Wake::Slept {
+            self.drop_stale(config, effects);
+        }
+        for path in Path::ALL {
+            let route = self.route_mut(path);
+            let skipped = match wake {
+                Wake::Slept => &mut route.is_woken,
+                Wake::NetworkChanged => &mut route.is_moved,
+            };
+            let is_first = !core::mem::replace(skipped, true);
+            if is_first && route.pause != Some(Class::Person) {
+                route.end_pause(path, effects);
+            }
+        }
+    }
+
+    /// Whoever is being asked for a password still is. Not even the very first dial says anything about the
+    /// host: it is made again as it was.
+    fn drop_stale(&mut self, config: &Config, effects: &mut Effects) {
+        for path in Path::ALL {
+            if let Attempt::Dialling { mode: Mode::Alone, .. } = self.route(path).attempt {
+                self.drop_beside(config, path, effects);
+            }
+        }
+        if let Some(used) = self.used {
+            effects.push(Effect::Drop(used.link));
+            self.leave(used, effects);
+            self.close(config, used.path, used.link);
+            self.wish = Wish::Link { may_ask: used.mode == Mode::Asking };
+        }
+    }
+
+    pub(super) fn timer(&mut self, config: &Config, timer: Timer, effects: &mut Effects) {
+        match timer {
+            Timer::Pause(path) => self.pause_ended(config, path, effects),
+            Timer::Dial(path) => self.overdue(config, path, effects),
+            Timer::Calm => self.calm(),
+            Timer::Settled => self.is_settled = self.is_attached(),
+            Timer::Silence => self.suspect(Cause::Silence, Class::Usual, effects),
+            Timer::Question => self.question(effects),
+            Timer::Answer if self.is_asked => self.suspect(Cause::NoAnswer, Class::Usual, effects),
+            Timer::Doubt => self.doubted(config, effects),
+            Timer::Hold => self.let_go(config, effects),
+            Timer::Patience if self.is_waiting() && self.is_patience_running => {
+                effects.push(Effect::GiveUp(Urgency::Patience));
+                self.stop(config, effects);
+            }
+            Timer::Learn if self.is_attached() => {
+                effects.extend([Effect::Learn, Effect::Arm(Timer::Learn, Class::Usual, 1)]);
+            }
+            Timer::Answer | Timer::Patience | Timer::Learn => {}
+        }
+    }
+
+    fn pause_ended(&mut self, config: &Config, path: Path, effects: &mut Effects) {
+        let is_used =
+            self.used.is_some_and(|used| used.path == path && used.stage >= Stage::Attached);
+        let Some(class) = self.route_mut(path).pause_ended(is_used) else { return };
+        if class == Class::HeadStart
+            && self.can_dial(config, path)
+            && let Some(class) = self.reason_to_dial(config, path)
+        {
+            self.dial(config, path, class, effects);
+        }
+    }
+
+    pub(super) fn stop(&mut self, config: &Config, effects: &mut Effects) {
+        for path in Path::ALL {
+            self.drop_beside(config, path, effects);
+        }
+        effects.extend(Timer::ALL.map(Effect::Disarm));
+        *self = Self { wish: Wish::Over, ..Self::new() };
+    }
+
+    /// Makes of the state what follows from it.
+    pub(super) fn choose(&mut self, config: &Config, effects: &mut Effects) {
+        self.use_best(config, effects);
+        self.drop_superfluous(config, effects);
+        for path in Path::ALL {
+            if self.can_dial(config, path)
+                && let Some(class) = self.reason_to_dial(config, path)
+            {
+                self.dial_in_turn(config, path, class, effects);
+            }
+        }
+        self.tell_wait(effects);
+    }
+
+    fn use_best(&mut self, config: &Config, effects: &mut Effects) {
+        let ready = self.best_ready(config);
+        match (self.used, ready) {
+            (None, Some((path, link))) if self.is_waiting() => {
+                effects.push(Effect::Use(link));
+                self.use_ready(path, link, effects);
+            }
+            (None, None) if self.is_waiting() => self.use_open(config, effects),
+            (Some(used), Some((path, link))) if self.is_better(config, used, path) => {
+                effects.push(Effect::Replace { old: used.link, new: link });
+                self.leave(used, effects);
+                self.close(config, used.path, used.link);
+                self.use_ready(path, link, effects);
+            }
+            _ => {}
+        }
+    }
+
+    fn best_ready(&self, config: &Config) -> Option<(Path, Link)> {
+        let ready = Path::ALL.into_iter().filter_map(|it| Some((it, self.route(it).ready()?)));
+        ready.min_by_key(|(path, _)| config.rank(*path))
+    }
+
+    /// A link that works is left only for one that is better, or if it is doubted.
+    fn is_better(&self, config: &Config, used: Used, path: Path) -> bool {
+        self.doubt.is_doubted() || used.is_worse_than(config, path)
+    }
+
+    /// That it has greeted does not show that it still works: it has to answer in time.
+    fn use_ready(&mut self, path: Path, link: Link, effects: &mut Effects) {
+        let route = self.route_mut(path);
+        route.attempt = Attempt::None;
+        effects.push(Effect::Arm(Timer::Dial(path), Class::Answer, route.overdue));
+        self.begin_use(Used::new(link, path, Stage::Greeted, Mode::Alone));
+    }
+
+    /// Uses a link that has not greeted, unless a quicker one is under way.
+    fn use_open(&mut self, config: &Config, effects: &mut Effects) {
+        for path in Path::ALL {
+            let is_quick = config.is_quick(path);
+            let attempt = self.route(path).attempt;
+            if let Attempt::Dialling { link, mode, is_open: true } = attempt
+                && (is_quick || !self.is_quick_dialled(config))
+            {
+                self.route_mut(path).attempt = Attempt::None;
+                effects.push(Effect::Use(link));
+                return self.begin_use(Used::new(link, path, Stage::Open, mode));
+            }
+        }
+    }
+
+    fn is_quick_dialled(&self, config: &Config) -> bool {
+        let mut paths = Path::ALL.into_iter();
+        paths.any(|path| config.is_quick(path) && self.route(path).is_dialling())
+    }
+
+    /// A dial that is not needed any more ends its login: hosts count those that are given up half-way.
+    /// Then it grants the next one.
+    fn drop_superfluous(&mut self, config: &Config, effects: &mut Effects) {
+        if !self.is_attached() || self.is_asked || self.doubt != super::Doubt::None {
+            return;
+        }
+        for path in Path::ALL {
+            if self.route(path).ready().is_some() && !self.is_standby(config, path) {
+                self.drop_beside(config, path, effects);
+                self.route_mut(path).give_grant();
+            }
+        }
+    }
+
+    fn is_standby(&self, config: &Config, path: Path) -> bool {
+        let is_fit = config.properties(path).is_some_and(|properties| {
+            !properties.is_quick && !properties.is_exclusive && !properties.is_shared
+        });
+        is_fit && self.wants_standby && self.is_settled
+    }
+
+    /// Why a link over this path is wanted, as the class of the pause behind its dial.
+    fn reason_to_dial(&self, config: &Config, path: Path) -> Option<Class> {
+        let Some(used) = self.used else {
+            let is_left_to_quick = self.is_left_to_quick(config, path);
+            return (self.is_waiting() && !is_left_to_quick).then_some(Class::Retry);
+        };
+        let is_shared = config.properties(path).is_some_and(|properties| properties.is_shared);
+        let is_attached = used.stage >= Stage::Attached;
+        if self.doubt.is_doubted() && !is_shared {
+            Some(Class::Retry)
+        } else if used.is_worse_than(config, path) {
+            Some(if is_attached { Class::Aside } else { Class::Retry })
+        } else if is_attached && self.is_standby(config, path) {
+            Some(Class::Standby)
+        } else {
+            None
+        }
+    }
+
+    /// Where the session may stay on the quick path, the other is dialled when that has failed.
+    fn is_left_to_quick(&self, config: &Config, path: Path) -> bool {
+        let is_equal = config.fast.is_some_and(|fast| fast.rank <= config.rank(path));
+        is_equal && !config.is_quick(path) && self.is_quick_dialled(config)
+    }
+
+    /// Two logins at the same moment would want the same processor, and hosts admit few at a time: the
+    /// quick one goes first.
+    fn dial_in_turn(&mut self, config: &Config, path: Path, class: Class, effects: &mut Effects) {
+        let is_behind = self.used.is_none_or(|used| used.stage < Stage::Attached)
+            && !config.is_quick(path)
+            && (self.is_quick_dialled(config) || self.is_quick_opening(config));
+        if is_behind {
+            self.route_mut(path).pause = Some(Class::HeadStart);
+            effects.push(Effect::Arm(Timer::Pause(path), Class::HeadStart, 0));
+        } else {
+            self.dial(config, path, class, effects);
+        }
+    }
+
+    fn is_quick_opening(&self, config: &Config) -> bool {
+        self.used.is_some_and(|used| config.is_quick(used.path) && used.stage == Stage::Open)
+    }
+
+    /// One word for each attempt, whatever number of paths it takes.
+    fn tell_wait(&mut self, effects: &mut Effects) {
+        if !self.is_waiting() {
+            return;
+        }
+        let is_under_way = Path::ALL.into_iter().any(|path| self.route(path).is_dialling());
+        let told = if is_under_way { Told::UnderWay } else { Told::Pausing };
+        let is_news = match self.told {
+            Told::Nothing => true,
+            Told::UnderWay => !is_under_way,
+            Told::Pausing => false,
+        };
+        self.told = told;
+        if is_news {
+            effects.push(Effect::Tell(Story::Waiting));
+        }
+    }
+
+    pub(super) fn be_patient(&mut self, config: &Config, effects: &mut Effects) {
+        if config.has_patience && self.is_waiting() && !self.is_patience_running {
+            self.is_patience_running = true;
+            effects.push(Effect::Arm(Timer::Patience, Class::Usual, 0));
+        }
+    }
+
+    pub(super) fn stop_patience(&mut self, effects: &mut Effects) {
+        if core::mem::take(&mut self.is_patience_running) {
+            effects.push(Effect::Disarm(Timer::Patience));
+        }
+    }
+
+    /// The time for the login that has begun.
+    pub(super) fn arm_login(&self, config: &Config, path: Path, mode: Mode) -> Effect {
+        arm_dial(path, mode, config.is_quick(path), self.route(path).overdue)
+    }
+}

@@ -1,0 +1,238 @@
+//! The path machine: when and how a client comes back (SPEC section 7.9).
+//!
+//! The client machine decides about the session; this one decides about links: which to open, over which
+//! *path*, which one the session uses, which to drop, how long to pause, and what to tell. There is one
+//! for each connection to a host.
+//!
+//! ```text
+//!              dial             open              greeted
+//!   at rest ----------> dialling ----> (usable) ----------> ready      one of these per path
+//!      ^                   |                                  |
+//!      +---- pause <-------+---- it ended, or is dropped <----+
+//!
+//!   used: none ----> open ----> greeted ----> attached ----> calm      one for all paths
+//!   doubt: none ----> suspected ----> doubted                          about the link that is used
+//! ```
+//!
+//! # The driver's contract
+//! - Carry out the effects of a step in their order, before the next step.
+//! - Links are numbered from 0; the number of a link that was dropped, was replaced or has ended is free
+//!   again. Report nothing about such a link: its number may mean another one by then.
+//! - Answer every [`Effect::Dial`] with [`Event::Opened`], [`Event::Greeted`] and [`Event::Ended`] in that
+//!   order; any of the first two may be left out.
+//! - Timers are named, and have a [`Class`] and a doubling step: the durations are the driver's.
+//! - What ends a link for the session ends it here: report [`Event::GivenUp`] when the client machine has
+//!   closed the link that is used, and after that [`Event::Wanted`] when it wants another.
+//!
+//! There are no instants here, no durations and no randomness, and the state is finite: a model checker
+//! can visit all of it.
+
+mod choose;
+mod config;
+mod doubt;
+mod effect;
+mod event;
+mod route;
+mod used;
+
+pub use config::{Config, Path, Properties};
+pub use effect::{Class, Effect, Effects, Mode, Story, Timer, Urgency};
+pub use event::{Event, Need, Wake, Why};
+
+use doubt::Doubt;
+use route::{Attempt, Route};
+use used::{Stage, Used};
+
+use crate::machine::Link;
+
+/// How many links that greet and end in a row are told of: see [`Story::Ends`].
+pub const MANY_ENDS: u8 = 3;
+
+/// The machine's state.
+#[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
+pub struct Paths {
+    routes: [Route; Path::COUNT],
+    used: Option<Used>,
+    wish: Wish,
+    doubt: Doubt,
+    /// Whether something was sent that is not answered, and whether an answer was asked for.
+    is_owed: bool,
+    is_asked: bool,
+    /// Whether anything was ever asked of a host: before, the first failure is the end.
+    has_asked: bool,
+    /// Whether the session was ever attached: only then there is something to come back to.
+    is_known: bool,
+    /// Whether something is expected to come on the link that is used.
+    is_expecting: bool,
+    /// Whether a ready link beside the one that is used is worth its cost.
+    wants_standby: bool,
+    /// Whether the time for opening one has come.
+    is_settled: bool,
+    /// What a person is needed for; told once.
+    need: Option<Need>,
+    /// Whether the host's key is not trusted: no path leads there until a person has looked.
+    is_distrusted: bool,
+    told: Told,
+    is_patience_running: bool,
+}
+
+/// What was told of the present wait for a link.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
+enum Told {
+    Nothing,
+    /// That an attempt is under way.
+    UnderWay,
+    /// That one will be made.
+    Pausing,
+}
+
+/// What the session wants.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
+enum Wish {
+    /// Nothing: it has a link, or does not want one yet.
+    Nothing,
+    /// A link. The first dial may ask a person.
+    Link { may_ask: bool },
+    /// Nothing any more.
+    Over,
+}
+
+impl Default for Paths {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Paths {
+    /// A machine that has no link and wants none yet.
+    pub fn new() -> Self {
+        Self {
+            routes: [Route::new(); Path::COUNT],
+            used: None,
+            wish: Wish::Nothing,
+            doubt: Doubt::None,
+            is_owed: false,
+            is_asked: false,
+            has_asked: false,
+            is_known: false,
+            is_expecting: true,
+            wants_standby: false,
+            is_settled: false,
+            need: None,
+            is_distrusted: false,
+            told: Told::Nothing,
+            is_patience_running: false,
+        }
+    }
+
+    /// Takes an event, and returns every effect of it.
+    pub fn step(&mut self, config: &Config, event: Event) -> Effects {
+        let mut effects = Effects::new();
+        if self.wish != Wish::Over {
+            self.take(config, event, &mut effects);
+            self.choose(config, &mut effects);
+        }
+        effects
+    }
+
+    fn take(&mut self, config: &Config, event: Event, effects: &mut Effects) {
+        match event {
+            Event::Wanted { may_ask } => self.wanted(config, may_ask, effects),
+            Event::Opened(link) => self.opened(config, link, effects),
+            Event::Greeted(link) => self.greeted(config, link, effects),
+            Event::Ended(link, why) => self.ended(config, link, why, effects),
+            Event::Asked => self.has_asked = true,
+            Event::Attached => self.attached(config, effects),
+            Event::Progressed => self.progressed(),
+            Event::GivenUp(link) => self.given_up(config, link, effects),
+            Event::Sent => self.sent(effects),
+            Event::Pinged => self.pinged(effects),
+            Event::Heard => self.heard(effects),
+            Event::Answered => self.answered(effects),
+            Event::Timer(timer) => self.timer(config, timer, effects),
+            Event::Woken(wake) => self.woken(config, wake, effects),
+            Event::Retry { may_ask } => self.retry(may_ask, effects),
+            Event::Available(path) => self.available(path, effects),
+            Event::Outdated => self.outdated(),
+            Event::Standby(is_wanted) => self.wants_standby = is_wanted,
+            Event::Expecting(is_expecting) => self.expecting(is_expecting, effects),
+            Event::Stop => self.stop(config, effects),
+        }
+    }
+
+    /// The link that the session uses, and the path that it goes over.
+    pub fn used(&self) -> Option<(Link, Path)> {
+        self.used.map(|used| (used.link, used.path))
+    }
+
+    /// Whether the link that is used is attached.
+    pub fn is_attached(&self) -> bool {
+        self.used.is_some_and(|used| used.stage >= Stage::Attached)
+    }
+
+    /// Whether the link that is used may be dead.
+    pub fn is_doubted(&self) -> bool {
+        self.doubt.is_doubted()
+    }
+
+    /// Whether a link is wanted and there is none.
+    pub fn is_waiting(&self) -> bool {
+        matches!(self.wish, Wish::Link { .. }) && self.used.is_none()
+    }
+
+    /// What a person is needed for.
+    pub fn need(&self) -> Option<Need> {
+        self.need
+    }
+
+    /// The path of a link that is open, or is being opened.
+    pub fn path_of(&self, link: Link) -> Option<Path> {
+        let used = self.used.filter(|used| used.link == link).map(|used| used.path);
+        used.or_else(|| Path::ALL.into_iter().find(|path| self.route(*path).link() == Some(link)))
+    }
+
+    /// Each link that is open or is being opened, the one that is used first.
+    pub fn links(&self) -> impl Iterator<Item = Link> + '_ {
+        let beside = self.routes.iter().filter_map(Route::link);
+        self.used.iter().map(|used| used.link).chain(beside)
+    }
+
+    /// Whether a link is being opened over this path, or is closed before another is.
+    pub fn is_busy(&self, path: Path) -> bool {
+        !matches!(self.route(path).attempt, Attempt::None | Attempt::Ready { .. })
+    }
+
+    /// Whether nothing is wanted any more.
+    pub fn is_over(&self) -> bool {
+        self.wish == Wish::Over
+    }
+
+    fn route(&self, path: Path) -> &Route {
+        let [main, fast] = &self.routes;
+        match path {
+            Path::Main => main,
+            Path::Fast => fast,
+        }
+    }
+
+    fn route_mut(&mut self, path: Path) -> &mut Route {
+        let [main, fast] = &mut self.routes;
+        match path {
+            Path::Main => main,
+            Path::Fast => fast,
+        }
+    }
+
+    /// The lowest number that no link has.
+    fn free_link(&self) -> Link {
+        let mut link = Link(0);
+        while self.links().any(|other| other == link) {
+            link.0 += 1;
+        }
+        link
+    }
+}

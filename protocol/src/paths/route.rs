@@ -1,0 +1,380 @@
+//! One path: what is dialled over it, and its pauses.
+
+use super::used::Stage;
+use super::{
+    Class, Config, Effect, Effects, MANY_ENDS, Mode, Need, Path, Paths, Story, Timer, Told,
+    Urgency, Why, Wish,
+};
+use crate::machine::Link;
+
+/// The highest step: more than any bound of a class needs.
+const LAST_STEP: u8 = 7;
+
+/// How it stands with one path.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
+pub(super) struct Route {
+    pub(super) attempt: Attempt,
+    /// The pause that runs.
+    pub(super) pause: Option<Class>,
+    /// How many dials there were since the last success.
+    pub(super) step: u8,
+    /// How many times in a row a person was needed.
+    pub(super) needs: u8,
+    /// How many dials in a row took too long.
+    pub(super) overdue: u8,
+    /// How many links in a row greeted and ended.
+    pub(super) ends: u8,
+    pub(super) grant: Grant,
+    /// Whether a wake-up, or a change of the network, has cut a pause short since one last ran out.
+    pub(super) is_woken: bool,
+    pub(super) is_moved: bool,
+    /// Whether it is of no use during this absence.
+    pub(super) is_unavailable: bool,
+}
+
+/// Whether one dial may be made although a pause runs: one in each pause that runs out.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
+pub(super) enum Grant {
+    None,
+    Given,
+    Spent,
+}
+
+/// A link that is not used.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
+pub(super) enum Attempt {
+    None,
+    Dialling {
+        link: Link,
+        mode: Mode,
+        is_open: bool,
+    },
+    /// The host has greeted.
+    Ready {
+        link: Link,
+    },
+    /// It holds what the next one needs, and was dropped.
+    Closing {
+        link: Link,
+    },
+}
+
+impl Route {
+    pub(super) const fn new() -> Self {
+        Self {
+            attempt: Attempt::None,
+            pause: None,
+            step: 0,
+            needs: 0,
+            overdue: 0,
+            ends: 0,
+            grant: Grant::None,
+            is_woken: false,
+            is_moved: false,
+            is_unavailable: false,
+        }
+    }
+
+    pub(super) fn link(&self) -> Option<Link> {
+        match self.attempt {
+            Attempt::None => None,
+            Attempt::Dialling { link, .. }
+            | Attempt::Ready { link }
+            | Attempt::Closing { link } => Some(link),
+        }
+    }
+
+    pub(super) fn ready(&self) -> Option<Link> {
+        match self.attempt {
+            Attempt::Ready { link } => Some(link),
+            _ => None,
+        }
+    }
+
+    pub(super) fn is_dialling(&self) -> bool {
+        matches!(self.attempt, Attempt::Dialling { .. })
+    }
+
+    /// A link over it was attached for a while.
+    pub(super) fn succeeded(&mut self) {
+        (self.step, self.needs, self.overdue) = (0, 0, 0);
+        (self.is_woken, self.is_moved) = (false, false);
+    }
+
+    /// A pause that is long since nothing was in a hurry becomes one as for somebody who waits.
+    pub(super) fn hasten(&mut self, path: Path, effects: &mut Effects) {
+        if matches!(self.pause, Some(Class::Aside | Class::Standby)) {
+            self.pause = Some(Class::Retry);
+            effects.push(Effect::Arm(Timer::Pause(path), Class::Retry, self.step));
+        }
+    }
+
+    pub(super) fn end_pause(&mut self, path: Path, effects: &mut Effects) {
+        if self.pause.take().is_some() {
+            effects.push(Effect::Disarm(Timer::Pause(path)));
+        }
+    }
+
+    /// Whether a dial may begin.
+    fn can_dial(&self) -> bool {
+        self.attempt == Attempt::None
+            && !self.is_unavailable
+            && match self.pause {
+                None => true,
+                Some(Class::Person | Class::HeadStart) => false,
+                Some(_) => self.grant == Grant::Given,
+            }
+    }
+
+    pub(super) fn give_grant(&mut self) {
+        if self.grant == Grant::None {
+            self.grant = Grant::Given;
+        }
+    }
+
+    /// A pause has run out; its class. A link over this path that `is_used` by then grants a dial again.
+    pub(super) fn pause_ended(&mut self, is_used: bool) -> Option<Class> {
+        let class = self.pause.take()?;
+        if class != Class::HeadStart {
+            (self.is_woken, self.is_moved) = (false, false);
+            self.grant = if is_used { Grant::Given } else { Grant::None };
+        }
+        Some(class)
+    }
+}
+
+impl Paths {
+    /// Whether a dial over this path may begin now.
+    pub(super) fn can_dial(&self, config: &Config, path: Path) -> bool {
+        let Some(properties) = config.properties(path) else { return false };
+        let is_held = properties.is_exclusive && self.used.is_some_and(|used| used.path == path);
+        let is_barred = self.is_distrusted && !properties.judges_keys;
+        let is_first = properties.is_quick && !self.is_known;
+        !is_held && !is_barred && !is_first && self.route(path).can_dial()
+    }
+
+    /// Dials. The pause to the next one begins now: a dial that takes long is pause enough.
+    pub(super) fn dial(
+        &mut self,
+        config: &Config,
+        path: Path,
+        class: Class,
+        effects: &mut Effects,
+    ) {
+        let link = self.free_link();
+        let mode = self.mode(config, path);
+        let route = self.route_mut(path);
+        if route.pause.is_some() {
+            route.grant = Grant::Spent;
+        }
+        route.attempt = Attempt::Dialling { link, mode, is_open: false };
+        route.pause = Some(class);
+        let step = route.step;
+        route.step = step.saturating_add(1).min(LAST_STEP);
+        effects.push(Effect::Dial { path, link, mode });
+        effects.push(Effect::Arm(Timer::Pause(path), class, step));
+        self.be_patient(config, effects);
+        if self.told == Told::Pausing {
+            self.told = Told::UnderWay;
+        }
+    }
+
+    /// A person is asked once, over the user's own path, and only by a session that has nothing else.
+    fn mode(&mut self, config: &Config, path: Path) -> Mode {
+        match &mut self.wish {
+            Wish::Link { may_ask } if self.used.is_none() && !config.is_quick(path) => {
+                if core::mem::take(may_ask) {
+                    Mode::Asking
+                } else {
+                    Mode::Alone
+                }
+            }
+            _ => Mode::Alone,
+        }
+    }
+
+    /// Until then, whoever opens the link keeps the time: it may have much to send first.
+    pub(super) fn opened(&mut self, config: &Config, link: Link, effects: &mut Effects) {
+        let Some(path) = self.path_of(link) else { return };
+        let route = self.route_mut(path);
+        let Attempt::Dialling { mode, is_open, .. } = &mut route.attempt else { return };
+        if !core::mem::replace(is_open, true) {
+            let mode = *mode;
+            effects.push(self.arm_login(config, path, mode));
+        }
+    }
+
+    pub(super) fn greeted(&mut self, config: &Config, link: Link, effects: &mut Effects) {
+        let Some(path) = self.path_of(link) else { return };
+        if let Some(used) = self.used.as_mut().filter(|used| used.link == link) {
+            used.stage = used.stage.max(Stage::Greeted);
+            if !config.is_quick(path) {
+                // It does not answer to what it is asked: the server is to blame, and not the link.
+                effects.push(Effect::Disarm(Timer::Dial(path)));
+            }
+        } else if self.route(path).is_dialling() {
+            self.route_mut(path).attempt = Attempt::Ready { link };
+            effects.push(Effect::Disarm(Timer::Dial(path)));
+        }
+        self.route_mut(path).overdue = 0;
+        if path == Path::Main {
+            self.is_distrusted = false;
+            self.route_mut(path).needs = 0;
+        }
+    }
+
+    pub(super) fn ended(&mut self, config: &Config, link: Link, why: Why, effects: &mut Effects) {
+        let Some(path) = self.path_of(link) else { return };
+        if let Some(used) = self.used.filter(|used| used.link == link) {
+            self.leave(used, effects);
+            match used.stage {
+                Stage::Open => self.failed(config, path, why, effects),
+                Stage::Greeted => self.ended_early(config, path, effects),
+                Stage::Attached | Stage::Calm => {}
+            }
+            return;
+        }
+        let attempt = self.route(path).attempt;
+        self.route_mut(path).attempt = Attempt::None;
+        effects.push(Effect::Disarm(Timer::Dial(path)));
+        match attempt {
+            Attempt::Dialling { .. } => self.failed(config, path, why, effects),
+            Attempt::Ready { .. } if self.used.is_none() => self.ended_early(config, path, effects),
+            _ => {}
+        }
+    }
+
+    /// The host greets and ends the link: a failure like any other, and a puzzle for people.
+    fn ended_early(&mut self, config: &Config, path: Path, effects: &mut Effects) {
+        let route = self.route_mut(path);
+        route.ends = route.ends.saturating_add(1).min(MANY_ENDS + 1);
+        if route.ends == MANY_ENDS {
+            effects.push(Effect::Tell(Story::Ends));
+        }
+        self.end_if_first(config, path, effects);
+    }
+
+    /// A dial has led nowhere.
+    pub(super) fn failed(&mut self, config: &Config, path: Path, why: Why, effects: &mut Effects) {
+        match why {
+            Why::NeedsPerson(need) => self.needs_person(config, path, need, effects),
+            Why::Unavailable if config.is_quick(path) => {
+                let route = self.route_mut(path);
+                route.is_unavailable = true;
+                route.end_pause(path, effects);
+            }
+            // What ends in the client's own hands would end there again, and hosts count it.
+            Why::Failed if config.is_quick(path) => self.route_mut(path).is_unavailable = true,
+            Why::Failed | Why::Unreachable | Why::Closed | Why::Unavailable => {}
+        }
+        self.end_head_start(effects);
+        // What follows is another attempt, unless one is under way still.
+        if !Path::ALL.into_iter().any(|path| self.route(path).is_dialling()) {
+            self.told = if self.told == Told::UnderWay { Told::Nothing } else { self.told };
+        }
+        self.end_if_first(config, path, effects);
+    }
+
+    /// Before anything was asked of a host, a dial that fails is the end, as with ssh.
+    fn end_if_first(&mut self, config: &Config, path: Path, effects: &mut Effects) {
+        if path == Path::Main && !self.has_asked && self.wish != Wish::Over {
+            effects.push(Effect::GiveUp(Urgency::First));
+            self.stop(config, effects);
+        }
+    }
+
+    /// The path is dialled again when a person asks for it, or after a pause that a host bears.
+    fn needs_person(&mut self, config: &Config, path: Path, need: Need, effects: &mut Effects) {
+        let route = self.route_mut(path);
+        route.pause = Some(Class::Person);
+        route.grant = Grant::None;
+        let step = route.needs;
+        route.needs = step.saturating_add(1).min(LAST_STEP);
+        effects.push(Effect::Arm(Timer::Pause(path), Class::Person, step));
+        // Time in which a host only waits for a person is not counted.
+        self.stop_patience(effects);
+        if self.need != Some(need) {
+            self.need = Some(need);
+            effects.push(Effect::Tell(Story::Needs(need)));
+        }
+        let judges_keys = config.properties(path).is_some_and(|properties| properties.judges_keys);
+        if need == Need::HostKey && judges_keys {
+            self.distrust(config, effects);
+        }
+    }
+
+    /// What the user's own ssh does not trust is not used over any other path.
+    fn distrust(&mut self, config: &Config, effects: &mut Effects) {
+        self.is_distrusted = true;
+        for path in Path::ALL {
+            if config.properties(path).is_none_or(|properties| properties.judges_keys) {
+                continue;
+            }
+            self.drop_beside(config, path, effects);
+            if let Some(used) = self.used.filter(|used| used.path == path) {
+                effects.push(Effect::Drop(used.link));
+                self.leave(used, effects);
+                self.close(config, path, used.link);
+            }
+        }
+    }
+
+    /// Closes what is dialled or ready over this path.
+    pub(super) fn drop_beside(&mut self, config: &Config, path: Path, effects: &mut Effects) {
+        if let Attempt::Dialling { link, .. } | Attempt::Ready { link } = self.route(path).attempt {
+            effects.push(Effect::Drop(link));
+            effects.push(Effect::Disarm(Timer::Dial(path)));
+            self.route_mut(path).attempt = Attempt::None;
+            self.close(config, path, link);
+        }
+    }
+
+    /// A link over this path did not come as far as it should have in its time. Whoever asks a person,
+    /// and hears nothing, is not waited for either.
+    pub(super) fn overdue(&mut self, config: &Config, path: Path, effects: &mut Effects) {
+        let used = self.used.filter(|used| used.path == path && used.stage < Stage::Attached);
+        if let Some(used) = used {
+            effects.push(Effect::Drop(used.link));
+            self.leave(used, effects);
+            self.close(config, path, used.link);
+        } else if let Attempt::Dialling { link, .. } = self.route(path).attempt {
+            effects.push(Effect::Drop(link));
+            self.route_mut(path).attempt = Attempt::None;
+            self.close(config, path, link);
+        } else {
+            return;
+        }
+        let route = self.route_mut(path);
+        route.overdue = route.overdue.saturating_add(1).min(LAST_STEP);
+        self.failed(config, path, Why::Closed, effects);
+    }
+
+    /// A link that was dropped holds what it held until it has ended.
+    pub(super) fn close(&mut self, config: &Config, path: Path, link: Link) {
+        if config.properties(path).is_some_and(|properties| properties.is_exclusive) {
+            self.route_mut(path).attempt = Attempt::Closing { link };
+        }
+    }
+
+    /// What waited for a quicker link to go first waits no longer.
+    pub(super) fn end_head_start(&mut self, effects: &mut Effects) {
+        for path in Path::ALL {
+            if self.route(path).pause == Some(Class::HeadStart) {
+                self.route_mut(path).end_pause(path, effects);
+            }
+        }
+    }
+}
+
+/// The time for a login that has begun.
+pub(super) fn arm_dial(path: Path, mode: Mode, is_quick: bool, overdue: u8) -> Effect {
+    let class = match mode {
+        Mode::Asking => Class::Asking,
+        Mode::Alone if is_quick => Class::Answer,
+        Mode::Alone => Class::Login,
+    };
+    Effect::Arm(Timer::Dial(path), class, overdue)
+}

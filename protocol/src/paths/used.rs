@@ -1,0 +1,123 @@
+//! The link that the session uses.
+
+use super::{Class, Config, Effect, Effects, Mode, Path, Paths, Timer, Told, Wish};
+use crate::machine::Link;
+
+/// The link that the session uses.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
+pub(super) struct Used {
+    pub(super) link: Link,
+    pub(super) path: Path,
+    pub(super) stage: Stage,
+    /// How it was dialled.
+    pub(super) mode: Mode,
+    /// Whether a better one can be had over the same path.
+    pub(super) is_outdated: bool,
+}
+
+impl Used {
+    pub(super) fn new(link: Link, path: Path, stage: Stage, mode: Mode) -> Self {
+        Self { link, path, stage, mode, is_outdated: false }
+    }
+
+    /// Whether the session should rather use a link over this path.
+    pub(super) fn is_worse_than(self, config: &Config, path: Path) -> bool {
+        config.rank(path) < config.rank(self.path) || (self.is_outdated && path == self.path)
+    }
+}
+
+/// How far it has come.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
+pub(super) enum Stage {
+    Open,
+    Greeted,
+    Attached,
+    /// Attached for a while: only that is a success.
+    Calm,
+}
+
+impl Paths {
+    pub(super) fn attached(&mut self, config: &Config, effects: &mut Effects) {
+        let Some(used) = self.used.as_mut() else { return };
+        used.stage = used.stage.max(Stage::Attached);
+        let path = used.path;
+        self.is_known = true;
+        self.has_asked = true;
+        self.is_settled = false;
+        self.told = Told::Nothing;
+        self.stop_patience(effects);
+        let route = self.route_mut(path);
+        route.ends = 0;
+        // A link that falls silent just now is to have a second one beside it at once.
+        route.give_grant();
+        effects.push(Effect::Disarm(Timer::Dial(path)));
+        effects.push(Effect::Arm(Timer::Calm, Class::Usual, 0));
+        effects.push(Effect::Arm(Timer::Settled, Class::Usual, 0));
+        let learns = config.learns && (config.learns_anywhere || config.rank(path) == 0);
+        if learns {
+            effects.push(Effect::Arm(Timer::Learn, Class::Usual, 0));
+        }
+        self.forget_doubt(effects);
+        self.watch(effects);
+        self.end_head_start(effects);
+    }
+
+    /// The attached link has held for a while.
+    pub(super) fn calm(&mut self) {
+        let Some(used) = self.used.as_mut().filter(|used| used.stage == Stage::Attached) else {
+            return;
+        };
+        used.stage = Stage::Calm;
+        let path = used.path;
+        self.route_mut(path).succeeded();
+        if path == Path::Main {
+            self.need = None;
+        }
+        // What failed in the client's own hands may work in another absence.
+        for path in Path::ALL {
+            self.route_mut(path).is_unavailable = false;
+        }
+    }
+
+    /// It brought the session on: its next pause is the first one's again. That is no success yet.
+    pub(super) fn progressed(&mut self) {
+        if let Some(used) = self.used.filter(|used| used.stage >= Stage::Attached) {
+            self.route_mut(used.path).step = 0;
+        }
+    }
+
+    pub(super) fn given_up(&mut self, config: &Config, link: Link, effects: &mut Effects) {
+        if let Some(used) = self.used.filter(|used| used.link == link) {
+            self.leave(used, effects);
+            self.close(config, used.path, used.link);
+        }
+    }
+
+    pub(super) fn outdated(&mut self) {
+        if let Some(used) = self.used.as_mut() {
+            used.is_outdated = true;
+        }
+    }
+
+    /// The session has no link any more. Whatever paused for the sake of one that worked has no longer
+    /// a reason to pause for so long.
+    pub(super) fn leave(&mut self, used: Used, effects: &mut Effects) {
+        self.used = None;
+        self.is_settled = false;
+        self.told = Told::Nothing;
+        self.forget_doubt(effects);
+        for timer in [Timer::Dial(used.path), Timer::Calm, Timer::Settled, Timer::Learn] {
+            effects.push(Effect::Disarm(timer));
+        }
+        for path in Path::ALL {
+            self.route_mut(path).hasten(path, effects);
+        }
+    }
+
+    pub(super) fn begin_use(&mut self, used: Used) {
+        self.used = Some(used);
+        self.wish = Wish::Nothing;
+    }
+}
