@@ -1,7 +1,7 @@
 //! What follows from where the machine stands: which link is used, what is dialled, what is told.
 
 use super::doubt::Cause;
-use super::route::{Attempt, arm_dial};
+use super::route::Attempt;
 use super::used::{Stage, Used};
 use super::{
     Class, Config, Effect, Effects, Mode, Path, Paths, Story, Timer, Told, Urgency, Wake, Wish,
@@ -64,7 +64,7 @@ impl Paths {
     /// host: it is made again as it was.
     fn drop_stale(&mut self, config: &Config, effects: &mut Effects) {
         for path in Path::ALL {
-            if let Attempt::Dialling { mode: Mode::Alone, .. } = self.route(path).attempt {
+            if let Attempt::Dialling { is_asking: false, .. } = self.route(path).attempt {
                 self.drop_beside(config, path, effects);
             }
         }
@@ -173,7 +173,7 @@ impl Paths {
         for path in Path::ALL {
             let is_quick = config.is_quick(path);
             let attempt = self.route(path).attempt;
-            if let Attempt::Dialling { link, mode, is_open: true } = attempt
+            if let Attempt::Dialling { link, mode, is_open: true, is_asking: false } = attempt
                 && (is_quick || !self.is_quick_dialled(config))
             {
                 self.route_mut(path).attempt = Attempt::None;
@@ -257,7 +257,7 @@ impl Paths {
         if !self.is_waiting() {
             return;
         }
-        let is_under_way = Path::ALL.into_iter().any(|path| self.route(path).is_dialling());
+        let is_under_way = self.is_under_way();
         let told = if is_under_way { Told::UnderWay } else { Told::Pausing };
         let is_news = match self.told {
             Told::Nothing => true,
@@ -265,6 +265,9 @@ impl Paths {
             Told::Pausing => false,
         };
         self.told = told;
+        if is_news && !is_under_way {
+            effects.push(Effect::Prepare);
+        }
         if is_news {
             effects.push(Effect::Tell(Story::Waiting));
         }
@@ -281,10 +284,5 @@ impl Paths {
         if core::mem::take(&mut self.is_patience_running) {
             effects.push(Effect::Disarm(Timer::Patience));
         }
-    }
-
-    /// The time for the login that has begun.
-    pub(super) fn arm_login(&self, config: &Config, path: Path, mode: Mode) -> Effect {
-        arm_dial(path, mode, config.is_quick(path), self.route(path).overdue)
     }
 }

@@ -12,8 +12,10 @@ pub enum Event {
         /// Whether a person may be asked for a password.
         may_ask: bool,
     },
-    /// A link can be written to. Where a person is asked, only once that is over.
+    /// A link can be written to.
     Opened(Link),
+    /// The host's end of a link says something, if only noise: nobody is asked for anything any more.
+    Begun(Link),
     /// The host has greeted on a link.
     Greeted(Link),
     /// A link could not be opened, or has ended.
@@ -31,8 +33,7 @@ pub enum Event {
     Sent,
     /// A Ping was sent on it.
     Pinged,
-    /// Anything came on it. May be left out while [`Paths::is_doubted`](super::Paths::is_doubted) is false and
-    /// no [`Timer`] for silence has fired.
+    /// Anything came on it.
     Heard,
     /// What was sent on it has arrived: a Pong or an Ack came.
     Answered,

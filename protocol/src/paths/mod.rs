@@ -18,8 +18,8 @@
 //! - Carry out the effects of a step in their order, before the next step.
 //! - Links are numbered from 0; the number of a link that was dropped, was replaced or has ended is free
 //!   again. Report nothing about such a link: its number may mean another one by then.
-//! - Answer every [`Effect::Dial`] with [`Event::Opened`], [`Event::Greeted`] and [`Event::Ended`] in that
-//!   order; any of the first two may be left out.
+//! - Answer every [`Effect::Dial`] with [`Event::Opened`], [`Event::Begun`], [`Event::Greeted`] and
+//!   [`Event::Ended`] in that order; any of them but the last may be left out.
 //! - Timers are named, and have a [`Class`] and a doubling step: the durations are the driver's.
 //! - What ends a link for the session ends it here: report [`Event::GivenUp`] when the client machine has
 //!   closed the link that is used, and after that [`Event::Wanted`] when it wants another.
@@ -40,7 +40,7 @@ pub use effect::{Class, Effect, Effects, Mode, Story, Timer, Urgency};
 pub use event::{Event, Need, Wake, Why};
 
 use doubt::Doubt;
-use route::{Attempt, Route};
+use route::Route;
 use used::{Stage, Used};
 
 use crate::machine::Link;
@@ -143,6 +143,7 @@ impl Paths {
         match event {
             Event::Wanted { may_ask } => self.wanted(config, may_ask, effects),
             Event::Opened(link) => self.opened(config, link, effects),
+            Event::Begun(link) => self.begun(config, link, effects),
             Event::Greeted(link) => self.greeted(config, link, effects),
             Event::Ended(link, why) => self.ended(config, link, why, effects),
             Event::Asked => self.has_asked = true,
@@ -184,6 +185,11 @@ impl Paths {
         matches!(self.wish, Wish::Link { .. }) && self.used.is_none()
     }
 
+    /// Whether a dial is under way.
+    pub fn is_under_way(&self) -> bool {
+        Path::ALL.into_iter().any(|path| self.route(path).is_dialling())
+    }
+
     /// What a person is needed for.
     pub fn need(&self) -> Option<Need> {
         self.need
@@ -199,11 +205,6 @@ impl Paths {
     pub fn links(&self) -> impl Iterator<Item = Link> + '_ {
         let beside = self.routes.iter().filter_map(Route::link);
         self.used.iter().map(|used| used.link).chain(beside)
-    }
-
-    /// Whether a link is being opened over this path, or is closed before another is.
-    pub fn is_busy(&self, path: Path) -> bool {
-        !matches!(self.route(path).attempt, Attempt::None | Attempt::Ready { .. })
     }
 
     /// Whether nothing is wanted any more.

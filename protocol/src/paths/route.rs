@@ -51,6 +51,8 @@ pub(super) enum Attempt {
         link: Link,
         mode: Mode,
         is_open: bool,
+        /// Whether a person may still be asked.
+        is_asking: bool,
     },
     /// The host has greeted.
     Ready {
@@ -170,7 +172,8 @@ impl Paths {
         if route.pause.is_some() {
             route.grant = Grant::Spent;
         }
-        route.attempt = Attempt::Dialling { link, mode, is_open: false };
+        route.attempt =
+            Attempt::Dialling { link, mode, is_open: false, is_asking: mode == Mode::Asking };
         route.pause = Some(class);
         let step = route.step;
         route.step = step.saturating_add(1).min(LAST_STEP);
@@ -200,10 +203,20 @@ impl Paths {
     pub(super) fn opened(&mut self, config: &Config, link: Link, effects: &mut Effects) {
         let Some(path) = self.path_of(link) else { return };
         let route = self.route_mut(path);
-        let Attempt::Dialling { mode, is_open, .. } = &mut route.attempt else { return };
+        let Attempt::Dialling { is_asking, is_open, .. } = &mut route.attempt else { return };
         if !core::mem::replace(is_open, true) {
-            let mode = *mode;
-            effects.push(self.arm_login(config, path, mode));
+            let is_asking = *is_asking;
+            effects.push(self.arm_login(config, path, is_asking));
+        }
+    }
+
+    /// A login that a person was asked for has come to its end, and has as long as any other now.
+    pub(super) fn begun(&mut self, config: &Config, link: Link, effects: &mut Effects) {
+        let Some(path) = self.path_of(link) else { return };
+        if let Attempt::Dialling { is_asking, .. } = &mut self.route_mut(path).attempt
+            && core::mem::take(is_asking)
+        {
+            effects.push(self.arm_login(config, path, false));
         }
     }
 
@@ -272,7 +285,7 @@ impl Paths {
         }
         self.end_head_start(effects);
         // What follows is another attempt, unless one is under way still.
-        if !Path::ALL.into_iter().any(|path| self.route(path).is_dialling()) {
+        if !self.is_under_way() {
             self.told = if self.told == Told::UnderWay { Told::Nothing } else { self.told };
         }
         self.end_if_first(config, path, effects);
@@ -352,6 +365,16 @@ impl Paths {
         self.failed(config, path, Why::Closed, effects);
     }
 
+    /// The time for the login that has begun.
+    fn arm_login(&self, config: &Config, path: Path, is_asking: bool) -> Effect {
+        let class = match is_asking {
+            true => Class::Asking,
+            false if config.is_quick(path) => Class::Answer,
+            false => Class::Login,
+        };
+        Effect::Arm(Timer::Dial(path), class, self.route(path).overdue)
+    }
+
     /// A link that was dropped holds what it held until it has ended.
     pub(super) fn close(&mut self, config: &Config, path: Path, link: Link) {
         if config.properties(path).is_some_and(|properties| properties.is_exclusive) {
@@ -367,14 +390,4 @@ impl Paths {
             }
         }
     }
-}
-
-/// The time for a login that has begun.
-pub(super) fn arm_dial(path: Path, mode: Mode, is_quick: bool, overdue: u8) -> Effect {
-    let class = match mode {
-        Mode::Asking => Class::Asking,
-        Mode::Alone if is_quick => Class::Answer,
-        Mode::Alone => Class::Login,
-    };
-    Effect::Arm(Timer::Dial(path), class, overdue)
 }
