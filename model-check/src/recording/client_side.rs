@@ -108,6 +108,11 @@ impl<'a> Walk<'a> {
                     format!("{link:?} was the name of another link before")
                 })
             }
+            Event::LinkReplaced(link) => {
+                require(self.links.open(*link), Property::LinkWasOpen, || {
+                    format!("{link:?} was the name of another link before")
+                })
+            }
             Event::LinkFailed => self.dialled("a link failed that was not asked for"),
             Event::Frame(link, _) | Event::LinkMisbehaved(link, _) => self.heard(*link, effects),
             Event::LinkLost(link) => self.links.lose(*link),
@@ -118,7 +123,7 @@ impl<'a> Walk<'a> {
                 self.is_closing = true;
                 Ok(())
             }
-            Event::Detach => Ok(()),
+            Event::Detach | Event::Unreachable => Ok(()),
         }
     }
 

@@ -1,6 +1,6 @@
 //! The link that the session uses.
 
-use super::{Class, Config, Effect, Effects, Mode, Path, Paths, Timer, Told, Wish};
+use super::{Class, Config, Effect, Effects, Mode, Path, Paths, Timer, Told, Why, Wish};
 use crate::machine::Link;
 
 /// The link that the session uses.
@@ -62,6 +62,19 @@ impl Paths {
         self.forget_doubt(effects);
         self.watch(effects);
         self.end_head_start(effects);
+        self.put_off_falls(config, path, effects);
+    }
+
+    /// What did not hold is not moved to again at once.
+    fn put_off_falls(&mut self, config: &Config, path: Path, effects: &mut Effects) {
+        for other in Path::ALL.into_iter().filter(|other| *other != path) {
+            let is_better = config.rank(other) < config.rank(path);
+            let route = self.route_mut(other);
+            if is_better && route.falls > 0 && route.pause != Some(Class::Person) {
+                route.pause = Some(Class::Aside);
+                effects.push(Effect::Arm(Timer::Pause(other), Class::Aside, route.falls));
+            }
+        }
     }
 
     /// The attached link has held for a while.
@@ -92,6 +105,9 @@ impl Paths {
         if let Some(used) = self.used.filter(|used| used.link == link) {
             self.leave(used, effects);
             self.close(config, used.path, used.link);
+            if used.stage < Stage::Attached {
+                self.failed(config, used.path, Why::Closed, effects);
+            }
         }
     }
 
@@ -110,6 +126,9 @@ impl Paths {
         self.forget_doubt(effects);
         for timer in [Timer::Dial(used.path), Timer::Calm, Timer::Settled, Timer::Learn] {
             effects.push(Effect::Disarm(timer));
+        }
+        if used.stage == Stage::Attached {
+            self.route_mut(used.path).fell();
         }
         for path in Path::ALL {
             self.route_mut(path).hasten(path, effects);
