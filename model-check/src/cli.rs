@@ -12,6 +12,7 @@ use rejoin_model_check::files::{Kept, Script};
 use rejoin_model_check::model::Session;
 #[cfg(rejoin_mutants)]
 use rejoin_model_check::mutants::{self, Wrong};
+use rejoin_model_check::paths;
 use rejoin_model_check::profile::Profile;
 use rejoin_model_check::recording::{self, Recording};
 use rejoin_model_check::trace::Trace;
@@ -135,10 +136,17 @@ fn chosen(profile: Option<&str>, nightly: bool) -> Result<Vec<Profile>, String> 
 
 fn all_names() -> String {
     let all = profiles::CI.iter().chain(profiles::NIGHTLY).chain(profiles::HUNTS);
-    all.map(|profile| profile.name).collect::<Vec<_>>().join(", ")
+    let paths = paths::profile::all().into_iter().map(|profile| profile.name);
+    all.map(|profile| profile.name).chain(paths).collect::<Vec<_>>().join(", ")
 }
 
 fn check(profile: Option<&str>, nightly: bool, threads: usize, pin: bool) -> Outcome {
+    let of_paths = |chosen| {
+        paths::check::run(chosen, threads, pin).map_err(|error| format!("pins.txt: {error}"))
+    };
+    if let Some(profile) = profile.and_then(paths::profile::named) {
+        return of_paths(vec![profile]);
+    }
     let chosen = chosen(profile, nightly)?;
     println!(
         "{:<14} {:>11} {:>6} {:>8} {:>9} {:>14}  result",
@@ -159,7 +167,8 @@ fn check(profile: Option<&str>, nightly: bool, threads: usize, pin: bool) -> Out
         Verdict::OtherCount(_) => pin,
         Verdict::Broken(_) | Verdict::Crowded => false,
     };
-    Ok(reports.iter().all(holds) && (!is_whole || unseen.is_empty()))
+    let paths_hold = !is_whole || of_paths(paths::profile::all())?;
+    Ok(reports.iter().all(holds) && (!is_whole || unseen.is_empty()) && paths_hold)
 }
 
 /// Each thread searches a profile of its own: two that share one get in each other's way.

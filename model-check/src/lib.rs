@@ -11,6 +11,7 @@ pub mod files;
 pub mod model;
 pub mod mutants;
 pub mod names;
+pub mod paths;
 pub mod profile;
 pub mod profiles;
 pub mod recording;

@@ -4,7 +4,8 @@ use super::doubt::Cause;
 use super::route::Attempt;
 use super::used::{Stage, Used};
 use super::{
-    Class, Config, Effect, Effects, Mode, Path, Paths, Story, Timer, Told, Urgency, Wake, Wish,
+    Class, Config, Effect, Effects, Mode, Path, Paths, Patience, Story, Timer, Told, Urgency, Wake,
+    Wish,
 };
 use crate::machine::Link;
 
@@ -60,8 +61,8 @@ impl Paths {
                 Wake::Slept => &mut route.is_woken,
                 Wake::NetworkChanged => &mut route.is_moved,
             };
-            let is_first = !core::mem::replace(skipped, true);
-            if is_first && route.pause != Some(Class::Person) {
+            let can_skip = !matches!(route.pause, None | Some(Class::Person));
+            if can_skip && !core::mem::replace(skipped, true) {
                 route.end_pause(path, effects);
             }
         }
@@ -87,16 +88,15 @@ impl Paths {
         match timer {
             Timer::Pause(path) => self.pause_ended(config, path, effects),
             Timer::Dial(path) => self.overdue(config, path, effects),
-            Timer::Calm => self.calm(),
+            Timer::Calm => self.calm(config, effects),
             Timer::Settled => self.is_settled = self.is_attached(),
             Timer::Silence => self.suspect(Cause::Silence, Class::Usual, effects),
             Timer::Question => self.question(effects),
             Timer::Answer if self.is_asked => self.suspect(Cause::NoAnswer, Class::Usual, effects),
             Timer::Doubt => self.doubted(config, effects),
             Timer::Hold => self.let_go(config, effects),
-            Timer::Patience if self.is_waiting() && self.is_patience_running => {
-                effects.push(Effect::GiveUp(Urgency::Patience));
-                self.stop(config, effects);
+            Timer::Patience if self.patience == Patience::Running => {
+                self.patience = Patience::Over;
             }
             Timer::Learn if self.is_attached() => {
                 effects.extend([Effect::Learn, Effect::Arm(Timer::Learn, Class::Usual, 1)]);
@@ -128,6 +128,10 @@ impl Paths {
     /// Makes of the state what follows from it.
     pub(super) fn choose(&mut self, config: &Config, effects: &mut Effects) {
         self.use_best(config, effects);
+        if self.patience == Patience::Over && self.is_waiting() {
+            effects.push(Effect::GiveUp(Urgency::Patience));
+            return self.stop(config, effects);
+        }
         self.drop_superfluous(config, effects);
         for path in Path::ALL {
             if self.can_dial(config, path)
@@ -260,7 +264,9 @@ impl Paths {
             && !config.is_quick(path)
             && (self.is_quick_dialled(config) || self.is_quick_opening(config));
         if is_behind {
-            self.route_mut(path).pause = Some(Class::HeadStart);
+            let route = self.route_mut(path);
+            route.spend_grant();
+            route.pause = Some(Class::HeadStart);
             effects.push(Effect::Arm(Timer::Pause(path), Class::HeadStart, 0));
         } else {
             self.dial(config, path, class, effects);
@@ -293,14 +299,14 @@ impl Paths {
     }
 
     pub(super) fn be_patient(&mut self, config: &Config, effects: &mut Effects) {
-        if config.has_patience && self.is_waiting() && !self.is_patience_running {
-            self.is_patience_running = true;
+        if config.has_patience && self.is_waiting() && self.patience == Patience::Resting {
+            self.patience = Patience::Running;
             effects.push(Effect::Arm(Timer::Patience, Class::Usual, 0));
         }
     }
 
     pub(super) fn stop_patience(&mut self, effects: &mut Effects) {
-        if core::mem::take(&mut self.is_patience_running) {
+        if core::mem::replace(&mut self.patience, Patience::Resting) == Patience::Running {
             effects.push(Effect::Disarm(Timer::Patience));
         }
     }

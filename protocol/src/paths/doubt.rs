@@ -31,8 +31,11 @@ impl Doubt {
         matches!(self, Self::Doubted(_))
     }
 
-    fn is_for(self, cause: Cause) -> bool {
-        self == Self::Suspected(cause) || self == Self::Doubted(cause)
+    fn cause(self) -> Option<Cause> {
+        match self {
+            Self::None => None,
+            Self::Suspected(cause) | Self::Doubted(cause) => Some(cause),
+        }
     }
 }
 
@@ -80,7 +83,7 @@ impl Paths {
     }
 
     pub(super) fn heard(&mut self, effects: &mut Effects) {
-        if self.doubt.is_for(Cause::Silence) {
+        if self.doubt.cause() == Some(Cause::Silence) {
             self.end_doubt(effects);
         }
     }
@@ -101,7 +104,14 @@ impl Paths {
 
     /// The link has one more moment. What a new one needs is got ready meanwhile.
     pub(super) fn suspect(&mut self, cause: Cause, class: Class, effects: &mut Effects) {
-        if self.is_attached_and_expecting() && !self.doubt.is_doubted() {
+        if !self.is_attached_and_expecting() {
+            return;
+        }
+        // What only an answer ends does not become what anything ends.
+        let cause = self.doubt.cause().map_or(cause, |known| known.max(cause));
+        if self.doubt.is_doubted() {
+            self.doubt = Doubt::Doubted(cause);
+        } else {
             self.doubt = Doubt::Suspected(cause);
             if !self.is_asked {
                 effects.push(Effect::Ask);

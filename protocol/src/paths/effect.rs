@@ -85,7 +85,7 @@ pub enum Urgency {
     Patience,
 }
 
-/// The timers, by name. One that fires when it is not armed changes nothing.
+/// The timers, by name. Each fires once for each time that it was armed, and not after it was disarmed.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 #[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 pub enum Timer {

@@ -76,7 +76,7 @@ pub struct Paths {
     /// Whether the host's key is not trusted: no path leads there until a person has looked.
     is_distrusted: bool,
     told: Told,
-    is_patience_running: bool,
+    patience: Patience,
 }
 
 /// What was told of the present wait for a link.
@@ -88,6 +88,18 @@ enum Told {
     UnderWay,
     /// That one will be made.
     Pausing,
+}
+
+/// How long the application is still willing to wait.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
+enum Patience {
+    /// Nobody waits.
+    Resting,
+    /// Its timer runs.
+    Running,
+    /// No longer: a link that is used and comes to nothing is the last one.
+    Over,
 }
 
 /// What the session wants.
@@ -127,7 +139,7 @@ impl Paths {
             is_need_told: false,
             is_distrusted: false,
             told: Told::Nothing,
-            is_patience_running: false,
+            patience: Patience::Resting,
         }
     }
 

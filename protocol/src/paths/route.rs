@@ -152,6 +152,13 @@ impl Route {
         }
     }
 
+    /// A dial is made, or will be: within a pause, only since one was granted.
+    pub(super) fn spend_grant(&mut self) {
+        if self.pause.is_some() {
+            self.grant = Grant::Spent;
+        }
+    }
+
     /// A pause has run out; its class. A link over this path that `is_used` by then grants a dial again.
     pub(super) fn pause_ended(&mut self, is_used: bool) -> Option<Class> {
         let class = self.pause.take()?;
@@ -184,9 +191,7 @@ impl Paths {
         let link = self.free_link();
         let mode = self.mode(config, path);
         let route = self.route_mut(path);
-        if route.pause.is_some() {
-            route.grant = Grant::Spent;
-        }
+        route.spend_grant();
         route.attempt = Attempt::Dialling {
             link,
             mode,
@@ -306,11 +311,11 @@ impl Paths {
             Why::Failed if config.is_quick(path) => self.route_mut(path).is_unavailable = true,
             Why::Failed | Why::Unreachable | Why::Closed | Why::Unavailable => {}
         }
-        self.end_head_start(effects);
-        // What follows is another attempt, unless one is under way still.
-        if !self.is_under_way() {
-            self.told = if self.told == Told::UnderWay { Told::Nothing } else { self.told };
+        // What follows is another attempt, unless one is under way still, or is about to be.
+        if !self.is_coming() && self.told == Told::UnderWay {
+            self.told = Told::Nothing;
         }
+        self.end_head_start(effects);
         self.end_if_first(config, path, effects);
     }
 
@@ -411,6 +416,12 @@ impl Paths {
         if config.properties(path).is_some_and(|properties| properties.is_exclusive) {
             self.route_mut(path).attempt = Attempt::Closing { link };
         }
+    }
+
+    /// Whether a link is dialled, or waits for a quicker one to go first.
+    fn is_coming(&self) -> bool {
+        let mut routes = self.routes.iter();
+        routes.any(|route| route.is_dialling() || route.pause == Some(Class::HeadStart))
     }
 
     /// What waited for a quicker link to go first waits no longer.

@@ -1,5 +1,6 @@
 //! The link that the session uses.
 
+use super::doubt::Doubt;
 use super::{Class, Config, Effect, Effects, Mode, Path, Paths, Timer, Told, Why, Wish};
 use crate::machine::Link;
 
@@ -23,7 +24,8 @@ impl Used {
 
     /// Whether the session should rather use a link over this path.
     pub(super) fn is_worse_than(self, config: &Config, path: Path) -> bool {
-        config.rank(path) < config.rank(self.path) || (self.is_outdated && path == self.path)
+        let is_outdated = self.is_outdated && self.stage >= Stage::Attached;
+        config.rank(path) < config.rank(self.path) || (is_outdated && path == self.path)
     }
 }
 
@@ -41,8 +43,12 @@ pub(super) enum Stage {
 impl Paths {
     pub(super) fn attached(&mut self, config: &Config, effects: &mut Effects) {
         let Some(used) = self.used.as_mut() else { return };
-        used.stage = used.stage.max(Stage::Attached);
         let path = used.path;
+        if used.stage < Stage::Attached {
+            // Later, the timer is that of a link beside this one.
+            used.stage = Stage::Attached;
+            effects.push(Effect::Disarm(Timer::Dial(path)));
+        }
         self.is_known = true;
         self.has_asked = true;
         self.is_settled = false;
@@ -52,7 +58,6 @@ impl Paths {
         route.ends = 0;
         // A link that falls silent just now is to have a second one beside it at once.
         route.give_grant();
-        effects.push(Effect::Disarm(Timer::Dial(path)));
         effects.push(Effect::Arm(Timer::Calm, Class::Usual, 0));
         effects.push(Effect::Arm(Timer::Settled, Class::Usual, 0));
         let learns = config.learns && (config.learns_anywhere || config.rank(path) == 0);
@@ -77,15 +82,19 @@ impl Paths {
         }
     }
 
-    /// The attached link has held for a while.
-    pub(super) fn calm(&mut self) {
+    /// The attached link has held for a while. One that may be dead has still to show that.
+    pub(super) fn calm(&mut self, config: &Config, effects: &mut Effects) {
+        if self.doubt != Doubt::None {
+            return effects.push(Effect::Arm(Timer::Calm, Class::Usual, 0));
+        }
         let Some(used) = self.used.as_mut().filter(|used| used.stage == Stage::Attached) else {
             return;
         };
         used.stage = Stage::Calm;
         let path = used.path;
         self.route_mut(path).succeeded();
-        if path == Path::Main {
+        // Where the session stays, nobody is needed, and whoever is in another absence is told again.
+        if path == Path::Main || config.rank(path) == 0 {
             self.need = None;
         }
         // What failed in the client's own hands may work in another absence.
@@ -124,7 +133,10 @@ impl Paths {
         self.is_settled = false;
         self.told = Told::Nothing;
         self.forget_doubt(effects);
-        for timer in [Timer::Dial(used.path), Timer::Calm, Timer::Settled, Timer::Learn] {
+        if used.stage < Stage::Attached {
+            effects.push(Effect::Disarm(Timer::Dial(used.path)));
+        }
+        for timer in [Timer::Calm, Timer::Settled, Timer::Learn] {
             effects.push(Effect::Disarm(timer));
         }
         if used.stage == Stage::Attached {

@@ -1,0 +1,437 @@
+//! One step: an event is reported, the effects are carried out, and both are judged.
+
+use rejoin_protocol::Link;
+use rejoin_protocol::paths::{
+    Class, Effect, Event, MANY_ENDS, Mode, Need, Path, Story, Timer, Urgency, Wake, Why,
+};
+
+use super::action::Action;
+use super::profile::{Profile, UNBOUNDED};
+use super::witness::Witness;
+use super::world::{Line, Session, Stage, World};
+
+/// What a step is judged with.
+#[derive(Clone, Copy)]
+pub(super) struct Step<'a> {
+    pub(super) profile: &'a Profile,
+    pub(super) event: Event,
+    /// The link that was used before it, and whether that was attached, suspected and doubted.
+    pub(super) was_used: Option<Link>,
+    pub(super) was_attached: bool,
+    pub(super) is_doubted: bool,
+}
+
+impl World {
+    /// Something happens.
+    pub fn act(&mut self, profile: &Profile, action: Action) {
+        let event = action.0;
+        if let Some(chance) = self.chance(event)
+            && self.left.left(chance) != UNBOUNDED
+        {
+            self.left.spend(chance);
+        }
+        self.take(profile, event);
+        // What nobody sees any more is not told apart.
+        if self.session == Session::Over && self.broken.is_none() {
+            self.probe_end(profile);
+            self.ghost = super::ghost::Ghost::new();
+            self.left = super::profile::Budget::of(&[]);
+        }
+    }
+
+    pub(super) fn take(&mut self, profile: &Profile, event: Event) {
+        let is_doubted = (self.machine.is_doubted() || event == Event::Timer(Timer::Doubt))
+            && event != Event::Answered;
+        let step = Step {
+            profile,
+            event,
+            was_used: self.used(),
+            was_attached: self.is_attached(),
+            is_doubted,
+        };
+        self.note(&step);
+        let was_doubted = self.machine.is_doubted();
+        let effects = self.machine.step(&profile.config, event);
+        let answered = matches!(event, Event::Answered | Event::Heard) && was_doubted;
+        if answered && !self.machine.is_doubted() && self.beside().next().is_some() {
+            profile.see(Witness::DoubtAnswered);
+        }
+        for effect in &effects {
+            self.carry(&step, *effect);
+        }
+        self.judge(&step);
+        if effects.contains(&Effect::Ask) && self.is_attached() {
+            self.take(profile, Event::Pinged);
+        }
+    }
+
+    /// Nothing is dialled once it is over.
+    fn probe_end(&mut self, profile: &Profile) {
+        let mut machine = self.machine.clone();
+        for event in [Event::Wanted { may_ask: true }, Event::Retry { may_ask: false }] {
+            if !machine.step(&profile.config, event).is_empty() {
+                self.breaks(1, "something is done after the end");
+            }
+        }
+    }
+
+    fn carry(&mut self, step: &Step<'_>, effect: Effect) {
+        match effect {
+            Effect::Dial { path, link, mode } => self.dial(step, path, link, mode),
+            Effect::Use(link) => self.use_first(step, link),
+            Effect::Replace { old, new } => self.replace(step, old, new),
+            Effect::Drop(link) => self.drop_link(step, link),
+            Effect::Ask if !self.is_attached() => {
+                self.breaks(5, "a link that is not attached is asked")
+            }
+            Effect::Ask | Effect::Prepare => {}
+            Effect::Learn => step.profile.see(Witness::Learnt),
+            Effect::Arm(timer, class, pause) => {
+                if class == Class::HeadStart {
+                    step.profile.see(Witness::HeadStart);
+                }
+                self.arm(timer, class, pause);
+            }
+            Effect::Disarm(timer) => self.disarm(timer),
+            Effect::Tell(story) => self.tell(step, story),
+            Effect::GiveUp(urgency) => self.give_up(step, urgency),
+        }
+    }
+
+    fn dial(&mut self, step: &Step<'_>, path: Path, link: Link, mode: Mode) {
+        self.judge_dial(step, path, mode);
+        let line = Line { path, mode, stage: Stage::Dialled, is_dead: false };
+        match self.place(link) {
+            Some(place @ None) => *place = Some(line),
+            Some(Some(_)) => self.breaks(1, "a link has the number of another"),
+            None => self.breaks(1, "there are more links than one for each path and the used one"),
+        }
+    }
+
+    fn use_first(&mut self, step: &Step<'_>, link: Link) {
+        if matches!(self.session, Session::Using { .. } | Session::Over) {
+            self.breaks(1, "a session that wants no link gets one");
+        }
+        match self.line(link).map(|line| (line.stage, line.path)) {
+            Some((Stage::Greeted, _)) => {}
+            Some((Stage::Open, path)) => {
+                let is_quick = |path| step.profile.is_quick(path);
+                if !is_quick(path)
+                    && Path::ALL.into_iter().any(|it| is_quick(it) && self.is_dialling(it))
+                {
+                    self.breaks(4, "a link is used before a quicker one that is under way");
+                }
+            }
+            _ => self.breaks(1, "a link is used that is not open"),
+        }
+        self.session = Session::Using { link, is_attached: false };
+    }
+
+    fn replace(&mut self, step: &Step<'_>, old: Link, new: Link) {
+        let stages = (self.line(old).copied(), self.line(new).copied());
+        let (Some(left), Some(taken)) = stages else {
+            return self.breaks(1, "a link is replaced that is not there");
+        };
+        if self.used() != Some(old) || taken.stage != Stage::Greeted || old == new {
+            self.breaks(1, "a link is replaced that is not used, or by one that is not ready");
+        }
+        let (rank, best) = (step.profile.rank(left.path), step.profile.rank(taken.path));
+        let is_better = best < rank || (left.path == taken.path && self.ghost.is_outdated);
+        if !is_better && !(step.is_doubted && step.was_attached) {
+            self.breaks(4, "a link that works is left for one that is no better");
+        }
+        step.profile.see(match (step.is_doubted, best < rank) {
+            (true, _) => Witness::ReplacedInDoubt,
+            (false, true) => Witness::ReplacedByRank,
+            (false, false) => Witness::ReplacedOutdated,
+        });
+        self.ghost.leave();
+        self.remove(step.profile, old);
+        self.session = Session::Using { link: new, is_attached: false };
+    }
+
+    fn drop_link(&mut self, step: &Step<'_>, link: Link) {
+        let Some(line) = self.line(link).copied() else {
+            return self.breaks(1, "a link is dropped that is not there");
+        };
+        if self.used() == Some(link) {
+            self.judge_drop_of_used(step, line);
+            self.lose();
+        } else {
+            self.judge_drop_beside(step, line);
+        }
+        self.remove(step.profile, link);
+        if step.event == Event::Woken(Wake::Slept) {
+            self.ghost.may_tell = true;
+        } else {
+            self.end_attempt();
+        }
+    }
+
+    /// A link is closed; of an exclusive path, it holds what it held until it has ended.
+    fn remove(&mut self, profile: &Profile, link: Link) {
+        let Some(place) = self.place(link) else { return };
+        *place = place.map(|line| Line { stage: Stage::Closing, ..line });
+        if !place.is_some_and(|line| profile.is_exclusive(line.path)) {
+            *place = None;
+        }
+    }
+
+    /// The session has no link any more.
+    fn lose(&mut self) {
+        self.session = Session::Wanting;
+        self.ghost.leave();
+        self.ghost.begin_attempt();
+    }
+
+    /// What was tried has come to nothing; unless something else goes on, what follows is another attempt.
+    fn end_attempt(&mut self) {
+        let is_coming =
+            |path| self.is_dialling(path) || self.ghost.lane(path).pause == Some(Class::HeadStart);
+        let is_under_way = Path::ALL.into_iter().any(is_coming);
+        if self.used().is_none() && !is_under_way {
+            self.ghost.begin_attempt();
+        }
+    }
+
+    fn arm(&mut self, timer: Timer, class: Class, pause: u8) {
+        self.armed.arm(timer);
+        let Timer::Pause(path) = timer else { return };
+        let lane = self.ghost.lane_mut(path);
+        lane.pause = Some(class);
+        if lane.is_unarmed && !lane.armed(pause) {
+            self.breaks(2, "the step of a pause does not rise with each dial");
+        }
+    }
+
+    fn disarm(&mut self, timer: Timer) {
+        self.armed.disarm(timer);
+        if let Timer::Pause(path) = timer {
+            self.ghost.lane_mut(path).pause = None;
+        }
+    }
+
+    fn tell(&mut self, step: &Step<'_>, story: Story) {
+        match story {
+            Story::Waiting => {
+                if !matches!(self.session, Session::Waiting | Session::Wanting) {
+                    self.breaks(9, "a wait is told that is none");
+                }
+                if !self.ghost.may_tell {
+                    self.breaks(9, "an attempt is told twice");
+                }
+                (self.ghost.may_tell, self.ghost.must_tell) = (false, false);
+            }
+            Story::Needs(need) => {
+                if self.ghost.told.replace(need) == Some(need) {
+                    self.breaks(3, "what a person is needed for is told again");
+                }
+                step.profile.see(Witness::NeedTold);
+            }
+            Story::Ends => {
+                step.profile.see(Witness::EndsTold);
+                match self.ghost.lanes.iter_mut().find(|lane| lane.ends == MANY_ENDS) {
+                    Some(lane) => lane.ends = MANY_ENDS + 1,
+                    None => self.breaks(9, "links that greet and end are told of at another time"),
+                }
+            }
+        }
+    }
+
+    fn give_up(&mut self, step: &Step<'_>, urgency: Urgency) {
+        match urgency {
+            Urgency::First => {
+                step.profile.see(Witness::GaveUpFirst);
+                if self.ghost.has_asked {
+                    self.breaks(7, "it gives up although a host was asked");
+                }
+            }
+            Urgency::Patience => {
+                step.profile.see(Witness::GaveUpPatience);
+                if self.used().is_some() {
+                    self.breaks(7, "it gives up although there is a link");
+                }
+            }
+        }
+        self.session = Session::Over;
+    }
+
+    /// What the event itself changes, before the machine is told.
+    fn note(&mut self, step: &Step<'_>) {
+        match step.event {
+            Event::Wanted { may_ask } => {
+                self.session = Session::Waiting;
+                self.ghost.may_ask |= may_ask;
+            }
+            Event::Opened(link) => self.reach(link, Stage::Open),
+            Event::Greeted(link) => self.note_greeted(link),
+            Event::Ended(link, why) => self.note_ended(step, link, why),
+            Event::GivenUp(link) => {
+                self.remove(step.profile, link);
+                self.lose();
+            }
+            Event::Asked => self.ghost.has_asked = true,
+            Event::Attached => self.note_attached(),
+            Event::Progressed => {
+                if let Some(path) = self.used_path() {
+                    self.ghost.lane_mut(path).step = 0;
+                }
+            }
+            Event::Stop => self.note_stop(),
+            Event::Available(path) => {
+                let lane = self.ghost.lane_mut(path);
+                lane.is_unavailable = false;
+                lane.is_excused |= lane.pause != Some(Class::Person);
+            }
+            Event::Retry { may_ask } => self.note_retry(may_ask),
+            Event::Woken(wake) => self.note_woken(wake),
+            Event::Outdated => self.ghost.is_outdated = true,
+            Event::Standby(is_wanted) => self.ghost.wants_standby = is_wanted,
+            Event::Timer(timer) => self.note_timer(step, timer),
+            Event::Expecting(_) | Event::Sent | Event::Pinged | Event::Heard | Event::Answered => {
+                self.note_watch(step);
+            }
+        }
+    }
+
+    /// The session sees to the link that it uses by itself.
+    fn note_stop(&mut self) {
+        if let Some(place) = self.used().and_then(|link| self.place(link)) {
+            *place = None;
+        }
+        self.session = Session::Over;
+    }
+
+    fn reach(&mut self, link: Link, stage: Stage) {
+        if let Some(Some(line)) = self.place(link) {
+            line.stage = line.stage.max(stage);
+        }
+    }
+
+    fn note_greeted(&mut self, link: Link) {
+        self.reach(link, Stage::Greeted);
+        if self.line(link).is_some_and(|line| line.path == Path::Main) {
+            self.ghost.is_distrusted = false;
+        }
+    }
+
+    fn note_ended(&mut self, step: &Step<'_>, link: Link, why: Why) {
+        let Some(line) = self.line(link).copied() else { return };
+        let is_used = self.used() == Some(link);
+        if let Some(place) = self.place(link) {
+            *place = None;
+        }
+        let is_early = line.stage == Stage::Greeted
+            && !self.is_attached()
+            && (is_used || self.used().is_none());
+        let lane = self.ghost.lane_mut(line.path);
+        if is_early {
+            lane.ends = lane.ends.saturating_add(1).min(MANY_ENDS + 1);
+        }
+        match why {
+            Why::NeedsPerson(_) if line.stage < Stage::Greeted => {
+                (lane.is_person_due, lane.is_spent) = (true, false);
+            }
+            Why::Unavailable => (lane.is_due, lane.is_unavailable) = (false, true),
+            Why::Failed => lane.is_unavailable = true,
+            _ => {}
+        }
+        if lane.is_unavailable {
+            step.profile.see(Witness::Unavailable);
+        }
+        if why == Why::NeedsPerson(Need::HostKey) && step.profile.judges_keys(line.path) {
+            self.ghost.is_distrusted = true;
+            if self.links().any(|(_, it)| !step.profile.judges_keys(it.path)) {
+                step.profile.see(Witness::Distrusted);
+            }
+        }
+        if is_used {
+            self.lose();
+        } else if line.stage < Stage::Greeted {
+            self.end_attempt();
+        }
+    }
+
+    fn note_attached(&mut self) {
+        let Session::Using { is_attached, .. } = &mut self.session else { return };
+        *is_attached = true;
+        (self.ghost.is_known, self.ghost.has_asked) = (true, true);
+        self.ghost.forget_doubt();
+        if let Some(path) = self.used_path() {
+            let lane = self.ghost.lane_mut(path);
+            lane.ends = 0;
+            lane.is_granted = true;
+        }
+    }
+
+    fn note_retry(&mut self, may_ask: bool) {
+        if !matches!(self.session, Session::Using { .. }) {
+            self.ghost.may_ask |= may_ask;
+        }
+        for lane in &mut self.ghost.lanes {
+            (lane.is_excused, lane.is_unavailable, lane.is_person_due) = (true, false, false);
+        }
+    }
+
+    fn note_woken(&mut self, wake: Wake) {
+        if self.is_attached() {
+            self.ghost.is_unanswered = self.ghost.is_expecting;
+            return;
+        }
+        for lane in &mut self.ghost.lanes {
+            let skipped = match wake {
+                Wake::Slept => &mut lane.is_woken,
+                Wake::NetworkChanged => &mut lane.is_moved,
+            };
+            let is_skippable = lane.pause.is_some() && lane.pause != Some(Class::Person);
+            if is_skippable && !core::mem::replace(skipped, true) {
+                lane.is_excused = true;
+            }
+        }
+    }
+
+    fn note_timer(&mut self, step: &Step<'_>, timer: Timer) {
+        self.armed.disarm(timer);
+        match timer {
+            Timer::Pause(path) => {
+                let is_attached = self.is_attached() && self.used_path() == Some(path);
+                self.ghost.lane_mut(path).ran_out(is_attached);
+            }
+            Timer::Calm if self.is_attached() && !self.is_suspected() => {
+                self.note_calm(step.profile)
+            }
+            Timer::Settled => self.ghost.is_settled = true,
+            Timer::Answer => self.ghost.is_unanswered |= self.ghost.is_asked,
+            Timer::Question => self.ghost.is_owed = false,
+            _ => {}
+        }
+    }
+
+    fn note_calm(&mut self, profile: &Profile) {
+        let Some(path) = self.used_path() else { return };
+        self.ghost.is_calm = true;
+        if profile.rank(path) == 0 {
+            self.ghost.told = None;
+        }
+        let lane = self.ghost.lane_mut(path);
+        lane.step = 0;
+        (lane.is_woken, lane.is_moved) = (false, false);
+        for lane in &mut self.ghost.lanes {
+            lane.is_unavailable = false;
+        }
+    }
+
+    fn note_watch(&mut self, step: &Step<'_>) {
+        let ghost = &mut self.ghost;
+        match step.event {
+            Event::Expecting(is_expecting) => {
+                ghost.is_expecting = is_expecting;
+                ghost.forget_doubt();
+            }
+            Event::Sent => ghost.is_owed |= ghost.is_expecting && !ghost.is_asked,
+            Event::Pinged => ghost.is_asked |= ghost.is_expecting,
+            Event::Answered => ghost.forget_doubt(),
+            _ => {}
+        }
+    }
+}

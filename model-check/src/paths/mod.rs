@@ -1,0 +1,19 @@
+//! The path machine of `rejoin-protocol`, against a network and a host that do their worst.
+//!
+//! A [`world::World`] has the machine, the links that it has opened, and the session that uses one of
+//! them. Whatever a link, a timer, a person or the operating system can report comes in every order, within
+//! the bounds of a [`profile::Profile`]. The effects are carried out and judged by rules P1 to P10 of
+//! SPEC section 7.9.
+
+mod act;
+pub mod action;
+pub mod check;
+pub mod ghost;
+mod judge;
+mod offer;
+pub mod profile;
+pub mod rules;
+pub mod search;
+pub mod settle;
+pub mod witness;
+pub mod world;

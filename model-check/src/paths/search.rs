@@ -1,0 +1,152 @@
+//! The search by levels: how many worlds there are, and the shortest run that breaks a rule.
+
+use std::collections::HashSet;
+
+use stateright::{Model, Property};
+
+use super::action::Action;
+use super::profile::Profile;
+use super::rules::{Broken, NAMES};
+use super::settle::Settled;
+use super::world::World;
+use crate::shared::digest;
+
+/// The world of a profile, as a model that Stateright can search.
+#[derive(Clone, Debug)]
+pub struct Paths {
+    /// The bounds.
+    pub profile: Profile,
+}
+
+impl Model for Paths {
+    type State = World;
+    type Action = Action;
+
+    fn init_states(&self) -> Vec<World> {
+        vec![World::new(&self.profile)]
+    }
+
+    fn actions(&self, world: &World, actions: &mut Vec<Action>) {
+        world.actions(&self.profile, actions);
+    }
+
+    fn next_state(&self, world: &World, action: Action) -> Option<World> {
+        let mut next = world.clone();
+        next.act(&self.profile, action);
+        Some(next)
+    }
+
+    fn format_action(&self, action: &Action) -> String {
+        action.to_string()
+    }
+
+    fn properties(&self) -> Vec<Property<Self>> {
+        let condition = |_: &Self, world: &World| world.broken.is_none();
+        vec![Property::always("P1 to P6, P9 and P10", condition), {
+            let settles = |model: &Self, world: &World| {
+                world.broken.is_some() || Settled::default().check(&model.profile, world).is_none()
+            };
+            Property::always(NAMES[6], settles)
+        }]
+    }
+}
+
+/// A run that breaks a rule.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Run {
+    /// The rule, and how.
+    pub broken: Broken,
+    /// Everything that happens, from the beginning.
+    pub actions: Vec<Action>,
+}
+
+/// What a search came to.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Found {
+    /// How many worlds there are, as far as they were searched.
+    pub worlds: usize,
+    /// How many steps the longest way to a new one takes.
+    pub depth: usize,
+    /// After how many steps the last session was attached.
+    pub settled: u32,
+    /// The shortest run that breaks a rule.
+    pub run: Option<Run>,
+}
+
+/// Searches a profile by levels, to its end or until a rule is broken.
+pub fn search(profile: &Profile) -> Found {
+    search_within(profile, usize::MAX)
+}
+
+/// The same, until so many worlds were seen.
+pub fn search_within(profile: &Profile, limit: usize) -> Found {
+    let model = Paths { profile: profile.clone() };
+    let mut search = Search::default();
+    let mut level = Vec::new();
+    for world in model.init_states() {
+        search.seen.insert(digest(&world).get());
+        level.push((usize::MAX, world));
+    }
+    let mut found = Found { worlds: 1, depth: 0, settled: 0, run: None };
+    while !level.is_empty() && found.worlds < limit {
+        let next = search.level(&model, level);
+        found.worlds = search.seen.len();
+        found.settled = search.settled.longest;
+        match next {
+            Ok(next) => level = next,
+            Err(run) => {
+                found.run = Some(run);
+                return found;
+            }
+        }
+        found.depth += usize::from(!level.is_empty());
+    }
+    found
+}
+
+#[derive(Default)]
+struct Search {
+    seen: HashSet<u64, ahash::RandomState>,
+    steps: Vec<(usize, Action)>,
+    settled: Settled,
+}
+
+impl Search {
+    fn level(
+        &mut self,
+        model: &Paths,
+        level: Vec<(usize, World)>,
+    ) -> Result<Vec<(usize, World)>, Run> {
+        let mut next_level = Vec::new();
+        let mut actions = Vec::new();
+        for (at, world) in level {
+            actions.clear();
+            model.actions(&world, &mut actions);
+            for action in &actions {
+                let Some(next) = model.next_state(&world, *action) else { continue };
+                if !self.seen.insert(digest(&next).get()) {
+                    continue;
+                }
+                self.steps.push((at, *action));
+                let here = self.steps.len() - 1;
+                let broken = next.broken.or_else(|| self.settled.check(&model.profile, &next));
+                if let Some(broken) = broken {
+                    return Err(Run { broken, actions: self.path(here) });
+                }
+                next_level.push((here, next));
+            }
+        }
+        Ok(next_level)
+    }
+
+    fn path(&self, last: usize) -> Vec<Action> {
+        let mut actions = Vec::new();
+        let mut at = last;
+        while let Some((before, action)) = self.steps.get(at) {
+            actions.push(*action);
+            at = *before;
+        }
+        actions.reverse();
+        actions
+    }
+}
