@@ -1,6 +1,7 @@
 //! The link that the session uses.
 
 use super::doubt::Doubt;
+use super::route::Grant;
 use super::{Class, Config, Effect, Effects, Mode, Path, Paths, Timer, Told, Why, Wish};
 use crate::machine::Link;
 
@@ -54,6 +55,9 @@ impl Paths {
         self.is_settled = false;
         self.told = Told::Nothing;
         self.stop_patience(effects);
+        for route in &mut self.routes {
+            route.has_failed = false;
+        }
         let route = self.route_mut(path);
         route.ends = 0;
         // A link that falls silent just now is to have a second one beside it at once.
@@ -77,6 +81,7 @@ impl Paths {
             let route = self.route_mut(other);
             if is_better && route.falls > 0 && route.pause != Some(Class::Person) {
                 route.pause = Some(Class::Aside);
+                route.grant = Grant::Spent;
                 effects.push(Effect::Arm(Timer::Pause(other), Class::Aside, route.falls));
             }
         }
