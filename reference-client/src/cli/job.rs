@@ -134,6 +134,7 @@ impl Job {
         log: Option<EventLog>,
     ) -> Self {
         let lines = std::mem::take(&mut setting.lines);
+        let due = lines.are_held().then(|| Instant::now() + HELD_BACK);
         Self {
             setting,
             control,
@@ -146,7 +147,7 @@ impl Job {
             wants_retry: false,
             session: None,
             lines,
-            due: None,
+            due,
             ending: None,
             left: None,
             is_left_running: false,

@@ -86,7 +86,7 @@ async fn start(run: &Run, background: Option<Background>) -> Fallible<Outcome> {
 /// Whether the host lets this account forward ports, perhaps, and run nothing.
 async fn runs_no_programs(aside: &mut Aside, early: &Early) -> bool {
     use LinkErrorKind::{Closed, Other, Refused, ServerMissing, Undeployable};
-    let Err(error) = aside.while_waiting(early.wait()).await else { return false };
+    let Err(error) = aside.meanwhile(early.wait()).await else { return false };
     let is_so = matches!(error.kind, Refused | ServerMissing | Undeployable | Closed | Other);
     if is_so {
         output::say(format_args!("rejoin: {error}: ssh -N takes over, which does not reconnect\n"));
