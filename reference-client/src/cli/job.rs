@@ -366,7 +366,7 @@ impl Job {
     fn ssh_says(&mut self, attempt: Attempt, line: String) {
         let is_for_user = self.session.is_none() || self.keyboard.is_lent();
         if self.setting.volume == Volume::Verbose {
-            self.paint(Paint::Line(line));
+            self.paint(Paint::Said(line));
         } else if attempt == Attempt::First
             && is_for_user
             && self.setting.volume > Volume::Quiet
@@ -400,7 +400,7 @@ impl Job {
 
     fn release_lines(&mut self) {
         for line in self.lines.release() {
-            self.paint(Paint::Line(line));
+            self.paint(Paint::Said(line));
         }
     }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rejoin_client::spec::{Command, Overflow, ProcessSpec, Terminal};
-use rejoin_client::{ClientName, Lane, OnLoss, Options, Session};
+use rejoin_client::{ClientName, Lane, OnLoss, Options, Session, Stream};
 use rejoin_ssh::{Attempt, LinkErrorKind};
 
 use super::args::{LinkOptions, ProcessOptions, Run, SessionOptions, WhenLost, WhichLane};
@@ -72,6 +72,10 @@ async fn start(run: &Run, background: Option<Background>) -> Fallible<Outcome> {
     let has_terminal = spec.terminal.is_some();
     let mut setting = Setting::new(link, destination, &wishes, has_terminal, standard);
     setting.background = background;
+    if matches!(spec.command, Command::Shell(_) | Command::LoginShell) {
+        // The shell reads its start-up files again.
+        setting.style.repeating = repeating(has_terminal, standard);
+    }
     options.on_loss = match on_loss {
         Some(WhenLost::Respawn) => OnLoss::Respawn,
         None if has_terminal || is_tunnel => OnLoss::Respawn,
@@ -81,6 +85,14 @@ async fn start(run: &Run, background: Option<Background>) -> Fallible<Outcome> {
         .map_err(|error| Ending::failed(error.to_string()))?;
     let chatter = aside.into_chatter(&mut setting);
     Ok(Outcome::Ended(job::run(session, setting, log, (chatter, timelines)).await))
+}
+
+/// Where a process's output appears in the same place as what is said at the login.
+fn repeating(has_terminal: bool, standard: Standard) -> Option<Stream> {
+    match has_terminal {
+        false => Some(Stream::Stderr),
+        true => (standard.stdout && standard.stderr).then_some(Stream::Stdout),
+    }
 }
 
 /// Whether the host lets this account forward ports, perhaps, and run nothing.

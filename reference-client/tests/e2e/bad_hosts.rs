@@ -3,12 +3,12 @@
 use rejoin_protocol::codec::{IGNORABLE, SERVER_MAGIC};
 use std::fs;
 
-use rejoin_ssh::testing::{Signal, make_program};
+use rejoin_ssh::testing::{Signal, can_change_login_shells, make_program};
 
 use crate::deploy::Shelf;
 use crate::environment::{ECHO, assert_answers};
 use crate::life::assert_one_line;
-use crate::support::{Host, is_alive, until};
+use crate::support::{Host, Tmux, is_alive, until};
 
 /// A host whose login shell does this first, as from a start-up file.
 fn host_that_first(does: &str) -> Host {
@@ -153,6 +153,27 @@ fn shows_what_a_login_shell_writes_to_stderr_once() {
     assert_eq!(listing.status(), 255);
     assert_eq!(count(&listing.stderr()), 1, "{}", listing.stderr());
     assert!(!is_alive(pid));
+}
+
+#[test]
+fn shows_what_start_up_files_write_to_stderr_once_on_a_terminal() {
+    rejoin_ssh::needs!("ssh", "sshd", "ps", "tmux", "bash");
+    if !can_change_login_shells() {
+        return;
+    }
+    let host = Host::with(|sshd| sshd.login_shell("/bin/bash"));
+    // The shell that starts the server reads the one file, and a login shell the other.
+    for file in [".bashrc", ".bash_profile"] {
+        fs::write(host.home().join(file), "echo noise >&2\nPS1='ready> '\n").unwrap();
+    }
+    for (words, shown) in [(&["echo process; cat"][..], "process"), (&[], "ready>")] {
+        let tmux = Tmux::rejoin(&host, words);
+        tmux.until_seen(shown);
+        let screen = tmux.screen();
+        assert_eq!(screen.matches("noise").count(), 1, "{screen}");
+        drop(tmux);
+        host.end_sessions();
+    }
 }
 
 #[test]

@@ -97,11 +97,26 @@ fn rc_files() -> Vec<Row> {
         row("rc: a folder").rc("cd /tmp").command("pwd"),
         row("rc: umask").rc("umask 077").command("umask"),
         row("rc: words on stdout").rc("echo noise").command("echo hi"),
-        row("rc: words on stderr")
+        row("rc: words on stderr").rc("echo noise >&2").command("echo hi"),
+        row("rc: words on stderr that the command says as well")
+            .rc("echo a >&2; echo b >&2")
+            .command("echo a >&2; echo b >&2; echo c >&2"),
+        row("rc: blank lines on stderr")
+            .rc("printf 'a\\n\\n\\nb\\n\\n' >&2")
+            .command("echo hi; echo b >&2"),
+        row("rc: words on stderr, with a terminal there")
             .rc("echo noise >&2")
+            .options(["-tt"])
             .command("echo hi")
-            .differs("the shell that starts the server program reads the file, too")
-            .stderr("noise\nnoise\n"),
+            .differs("the shell that starts the server program has no terminal")
+            .stderr("noise\n"),
+        row("rc: words on stderr of a command, and a login shell, which reads another file")
+            .rc("echo noise >&2")
+            .stdin("echo hi")
+            .differs("the shell that starts the server program runs a command")
+            .stderr(
+                "Pseudo-terminal will not be allocated because stdin is not a terminal.\nnoise\n",
+            ),
         row("rc: an alias").rc("alias ll='echo ll'").command("type ll >/dev/null 2>&1; echo $?"),
         row("rc: a function").rc("f() { echo f; }").command("f"),
     ]
