@@ -60,6 +60,10 @@ fn failures() -> Vec<Row> {
             .options(["-p", "1"])
             .differs(OWN_WORDS)
             .says("rejoin: "),
+        fails("a port where nobody listens, quietly")
+            .options(["-q", "-p", "1"])
+            .differs("rejoin says why it failed, where ssh says nothing")
+            .says("Connection refused"),
         fails("a name that is not there")
             .config("HostName nowhere.invalid")
             .differs(OWN_WORDS)
