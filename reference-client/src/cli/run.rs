@@ -180,7 +180,7 @@ fn spec_of(
     let is_tunnel = wishes.session == SessionKind::Nothing;
     let has_terminal = !is_tunnel && wants_terminal(wishes, &command, standard, is_quiet);
     let terminal = has_terminal.then(|| Terminal {
-        term: terminal::kind(),
+        term: wishes.term.clone().unwrap_or_else(terminal::kind),
         size: terminal::size(),
         modes: terminal::modes(),
     });

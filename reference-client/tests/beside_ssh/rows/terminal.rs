@@ -57,6 +57,10 @@ fn with_one_here() -> Vec<Row> {
             .options(["-t"])
             .command("echo $TERM")
             .environment("TERM", "vt220"),
+        on("SetEnv names the terminal")
+            .config("SetEnv TERM=vt100 LANG=xx")
+            .options(["-t"])
+            .command("echo $TERM $LANG"),
         on("the exit status of a terminal's process").options(["-t"]).command("exit 7"),
         on("stderr and stdout are one").options(["-t"]).command("echo out; echo err >&2"),
     ]
