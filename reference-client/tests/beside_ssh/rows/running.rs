@@ -2,6 +2,9 @@
 
 use crate::row::{Row, row};
 
+const NEEDS_THE_SHELL: &str =
+    "the login shell has to start the server program with the connection as its streams";
+
 pub(super) fn rows() -> Vec<Row> {
     [statuses(), streams(), words(), environment(), rc_files()].concat()
 }
@@ -117,6 +120,27 @@ fn rc_files() -> Vec<Row> {
             .stderr(
                 "Pseudo-terminal will not be allocated because stdin is not a terminal.\nnoise\n",
             ),
+        row("rc: stdin is elsewhere")
+            .rc("exec </dev/null")
+            .command("echo hi")
+            .differs(NEEDS_THE_SHELL)
+            .status(255)
+            .stdout("")
+            .says("standard input is not the connection"),
+        row("rc: few files may be open")
+            .rc("ulimit -n 6")
+            .command("echo hi")
+            .differs(NEEDS_THE_SHELL)
+            .status(255)
+            .stdout("")
+            .says("only 6 files may be open here, and 32 are needed"),
+        row("rc: the shell ends")
+            .rc("exit 3")
+            .command("echo hi")
+            .differs(NEEDS_THE_SHELL)
+            .status(255)
+            .says("ended with status 3"),
+        row("rc: PATH leads nowhere").rc("PATH=/nonexistent").command("echo $PATH"),
         row("rc: an alias").rc("alias ll='echo ll'").command("type ll >/dev/null 2>&1; echo $?"),
         row("rc: a function").rc("f() { echo f; }").command("f"),
     ]
