@@ -12,22 +12,25 @@ use super::quote::shown;
 
 /// Lines that were shown before the process began, and that its own first lines may repeat.
 #[derive(Debug, Default)]
-pub(crate) struct Repeats(VecDeque<String>);
+pub(crate) struct Repeats {
+    shown: VecDeque<String>,
+    has_found: bool,
+}
 
 impl Repeats {
     /// A line was shown.
     pub(crate) fn add(&mut self, line: &str) {
-        if self.0.len() < MOST_LINES {
-            self.0.push_back(line.to_owned());
+        if self.shown.len() < MOST_LINES {
+            self.shown.push_back(line.to_owned());
         }
     }
 
     /// What is new of the process's next bytes. From its first new line on, all of it is.
     pub(crate) fn new_part(&mut self, mut data: Bytes) -> Bytes {
-        while !self.0.is_empty() && !data.is_empty() {
+        while !self.shown.is_empty() && !data.is_empty() {
             match self.repeated(&data) {
                 Some(length) => data.advance(length),
-                None => self.0.clear(),
+                None => self.shown.clear(),
             }
         }
         data
@@ -37,8 +40,13 @@ impl Repeats {
     fn repeated(&mut self, data: &[u8]) -> Option<usize> {
         let length = data.iter().position(|&byte| byte == b'\n')? + 1;
         let line = shown(&String::from_utf8_lossy(&data[..length]));
-        let place = self.0.iter().position(|shown| shown.trim() == line.trim())?;
-        self.0.drain(..=place);
+        if line.trim().is_empty() && !self.has_found {
+            // That is like any other blank line.
+            return None;
+        }
+        let place = self.shown.iter().position(|shown| shown.trim() == line.trim())?;
+        self.shown.drain(..=place);
+        self.has_found = true;
         Some(length)
     }
 }
@@ -49,7 +57,9 @@ mod tests {
 
     fn left(shown: &[&str], written: &[&'static str]) -> String {
         let mut repeats = Repeats::default();
-        shown.iter().for_each(|line| repeats.add(line));
+        for line in shown {
+            repeats.add(line);
+        }
         let parts =
             written.iter().map(|part| repeats.new_part(Bytes::from_static(part.as_bytes())));
         parts.map(|part| String::from_utf8(part.to_vec()).unwrap()).collect()
@@ -59,6 +69,7 @@ mod tests {
     fn leaves_out_first_lines_that_were_shown() {
         assert_eq!(left(&["banner", "a", "b"], &["a\n", "b\nnew\n", "a\n"]), "new\na\n");
         assert_eq!(left(&["a"], &["a\r\n$ "]), "$ ");
+        assert_eq!(left(&["a", "", "b"], &["a\n\nb\n\n"]), "\n");
         assert_eq!(left(&["a"], &["a\n", "a\n"]), "a\n", "once for each time that it was shown");
     }
 
@@ -68,5 +79,6 @@ mod tests {
         assert_eq!(left(&["a", "b"], &["b\na\n"]), "a\n");
         assert_eq!(left(&["a"], &["a", "\n"]), "a\n", "a part of a line may be a prompt");
         assert_eq!(left(&[], &["a\n"]), "a\n");
+        assert_eq!(left(&["banner", ""], &["\n", "text\n"]), "\ntext\n");
     }
 }

@@ -89,9 +89,10 @@ async fn start(run: &Run, background: Option<Background>) -> Fallible<Outcome> {
 
 /// Where a process's output appears in the same place as what is said at the login.
 fn repeating(has_terminal: bool, standard: Standard) -> Option<Stream> {
-    match has_terminal {
-        false => Some(Stream::Stderr),
-        true => (standard.stdout && standard.stderr).then_some(Stream::Stdout),
+    if has_terminal {
+        (standard.stdout && standard.stderr).then_some(Stream::Stdout)
+    } else {
+        Some(Stream::Stderr)
     }
 }
 
