@@ -29,9 +29,16 @@ pub enum Event {
         /// How long that took: since the link was lost, or since the client began.
         millis: u64,
     },
-    /// The link is gone. The process lives on; the client reconnects, or [moves](Event::is_move).
+    /// The session goes on over another link, which was ready: nothing was lost. It is attached, as before.
+    Moved {
+        /// Over what it goes now.
+        lane: LinkLane,
+        /// How long that took.
+        millis: u64,
+    },
+    /// The link is gone. The process lives on; the client reconnects.
     Detached {
-        /// What became of the link; or that the session moves from the fast lane to ssh.
+        /// What became of the link.
         reason: String,
     },
     /// The next attempt is planned.
@@ -124,6 +131,16 @@ pub struct Replaced {
     pub last_output_seq: Option<u64>,
 }
 
+/// Over what a link goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LinkLane {
+    /// The connector's usual way: ssh.
+    Ssh,
+    /// Its [fast](rejoin_ssh::Connect::fast) one.
+    Fast,
+}
+
 /// How a client came to a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -158,16 +175,7 @@ impl From<rejoin_protocol::frame::How> for How {
     }
 }
 
-/// The reason of a [`Event::Detached`] that is a move.
-pub(crate) const MOVE: &str = "ssh is there, and takes over from the fast lane";
-
 impl Event {
-    /// Whether this is the loss of a link over the fast lane that is given up for ssh's, which is there
-    /// already: [`Event::Attached`] follows after a round trip. Nothing was out of reach.
-    pub fn is_move(&self) -> bool {
-        matches!(self, Self::Detached { reason } if reason == MOVE)
-    }
-
     pub(crate) fn lost(
         reason: &Reason,
         replacements: u8,
@@ -217,6 +225,7 @@ impl Event {
                 "it is unknown whether the session was ended: the host did not answer in time"
             }
             Patience::Hindrance => "the session's server could not be reached in time",
+            Patience::Link => "no connection came about in time",
         };
         Self::GaveUp { reason: String::from("timeout"), message: message.to_owned() }
     }

@@ -1,7 +1,6 @@
 //! Many sessions over one connection.
 
 mod carrier;
-mod silence;
 mod stream;
 #[cfg(test)]
 mod tests;
@@ -15,7 +14,7 @@ use rejoin_protocol::{Incarnation, Tenure};
 use rejoin_ssh::{Attempt, BoxFuture, Connect, Link, LinkError, LinkErrorKind};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::options::{Options, Timing};
+use crate::options::{Lane, Options, Timing};
 use crate::session::{Session, Target};
 use crate::state::SessionState;
 use carrier::Carrier;
@@ -37,9 +36,12 @@ use carrier::Carrier;
 /// often for it: attempts that come too early wait for the next dial that is due. A retry of one
 /// session ([`Control::retry_now`](crate::Control::retry_now)) dials at once.
 ///
+/// The connection comes back as a session's own does: over the [fast lane](Lane) first where there is one,
+/// with a second connection where it is silent while there are sessions, and with one that stands by if
+/// that is wanted ([`HostOptions`]). The sessions move from one to the other, and lose nothing.
+///
 /// The connection is made when the first session needs it, and ends when this, its clones and the
-/// sessions have ended. While there are sessions it counts as lost when nothing came for
-/// [`Timing::silent`]; the sessions' own heartbeats, which they keep, see to it that something does.
+/// sessions have ended.
 ///
 /// ```no_run
 /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -63,6 +65,24 @@ struct Shared {
     connect: Arc<dyn Connect>,
     wishes: mpsc::UnboundedSender<Wish>,
     revivals: watch::Receiver<u64>,
+    renewals: watch::Receiver<u64>,
+}
+
+/// Where the sessions hear of a connection that is there again, and of one that takes the place of another.
+struct Told {
+    revivals: watch::Sender<u64>,
+    renewals: watch::Sender<u64>,
+}
+
+/// What an application decides about a connection that sessions share.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct HostOptions {
+    /// How long to wait for what.
+    pub timing: Timing,
+    /// Which ways back are taken, as in [`Options::lane`].
+    pub lane: Lane,
+    /// Whether a second connection is kept ready, as in [`Options::standby`].
+    pub standby: bool,
 }
 
 /// What is wanted of the connection.
@@ -88,20 +108,20 @@ impl Host {
     /// A host that `connect` leads to, whose links have to run `rejoin-server mux`. Nothing is
     /// connected yet. Must be called within a tokio runtime, which carries the connection.
     pub fn new(connect: Arc<dyn Connect>) -> Self {
-        Self::with_timing(connect, Timing::default())
+        Self::with_options(connect, HostOptions::default())
     }
 
-    /// The same with other times for the connection. Of `timing` count `login`, `asking`, `silent`,
-    /// `suspicious`, `needs_user`, `stable` and what `backoff` says.
-    pub fn with_timing(connect: Arc<dyn Connect>, timing: Timing) -> Self {
+    /// The same with other options for the connection.
+    pub fn with_options(connect: Arc<dyn Connect>, options: HostOptions) -> Self {
         let (sender, wishes) = mpsc::unbounded_channel();
-        let revivals = watch::Sender::new(0);
+        let (revivals, renewals) = (watch::Sender::new(0), watch::Sender::new(0));
         let shared = Shared {
             connect: Arc::clone(&connect),
             wishes: sender,
             revivals: revivals.subscribe(),
+            renewals: renewals.subscribe(),
         };
-        tokio::spawn(Carrier::new(connect, timing, wishes, revivals).run());
+        tokio::spawn(Carrier::new(connect, options, wishes, Told { revivals, renewals }).run());
         Self(Arc::new(shared))
     }
 
@@ -176,19 +196,27 @@ impl Connect for Host {
         let _ = self.0.wishes.send(Wish::Hurry);
     }
 
-    fn is_exclusive(&self) -> bool {
-        false
+    fn is_shared(&self) -> bool {
+        true
     }
 
     fn revived(&self) -> BoxFuture<'static, ()> {
-        let mut revivals = self.0.revivals.clone();
-        revivals.mark_unchanged();
-        Box::pin(async move {
-            if revivals.changed().await.is_err() {
-                std::future::pending::<()>().await;
-            }
-        })
+        next(self.0.revivals.clone())
     }
+
+    fn renewed(&self) -> BoxFuture<'static, ()> {
+        next(self.0.renewals.clone())
+    }
+}
+
+/// Completes when this changes from what it is now.
+fn next(mut count: watch::Receiver<u64>) -> BoxFuture<'static, ()> {
+    count.mark_unchanged();
+    Box::pin(async move {
+        if count.changed().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    })
 }
 
 fn without_carrier() -> LinkError {

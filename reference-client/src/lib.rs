@@ -45,6 +45,7 @@ mod event;
 mod host;
 mod link;
 mod options;
+mod paths;
 mod power;
 #[cfg(feature = "record")]
 mod record;
@@ -54,8 +55,8 @@ mod timers;
 mod trace;
 mod wake;
 
-pub use event::{Event, How, Replaced};
-pub use host::Host;
+pub use event::{Event, How, LinkLane, Replaced};
+pub use host::{Host, HostOptions};
 pub use options::{Lane, Options, Timing};
 pub use rejoin_protocol::client::OnLoss;
 pub use rejoin_protocol::frame::From as ClaimFrom;

@@ -76,7 +76,7 @@ impl Way {
         }
     }
 
-    async fn open(self, connect: &dyn Connect) -> Result<Stream, LinkError> {
+    pub(crate) async fn open(self, connect: &dyn Connect) -> Result<Stream, LinkError> {
         match self {
             Self::Usual(attempt) => connect.connect(attempt).await,
             Self::Fast => match connect.fast() {

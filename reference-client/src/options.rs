@@ -6,6 +6,8 @@ use rejoin_protocol::client::{Config, OnLoss};
 use rejoin_protocol::spec::{ProcessSpec, SpecError};
 use rejoin_protocol::{ClientInstance, ClientName, SessionId, VersionRange};
 
+use crate::paths::PathOptions;
+
 /// What an application decides about a session.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -79,7 +81,8 @@ pub struct Timing {
     /// that did is followed by an attempt after [`Timing::backoff_start`] at the latest. For so long a
     /// process that replaced a lost one has to be attached, too.
     pub stable: Duration,
-    /// Between two attempts while the host wants something from a person.
+    /// Between two attempts while the host wants something from a person. Doubled with each, up to an hour:
+    /// hosts ban whoever fails to log in too often.
     pub needs_user: Duration,
     /// For the answer to an Open, counted also while asleep: far below the day for which a host
     /// remembers what was started.
@@ -107,7 +110,7 @@ impl Default for Timing {
             backoff_start: Duration::from_millis(50),
             backoff_cap: Duration::from_secs(2),
             stable: Duration::from_secs(10),
-            needs_user: Duration::from_secs(30),
+            needs_user: Duration::from_mins(1),
             open: Duration::from_mins(5),
             close: Duration::from_secs(10),
             hindrance: Duration::from_mins(1),
@@ -133,6 +136,13 @@ impl Options {
             timing: Timing::default(),
             instance: ClientInstance::from_bytes(random()?),
         })
+    }
+
+    pub(crate) fn paths(&self) -> PathOptions {
+        // Ids are random.
+        let [spread, ..] = *self.session.as_bytes();
+        let Self { timing, lane, standby, .. } = *self;
+        PathOptions { timing, lane, standby, spread }
     }
 
     pub(crate) fn config(&self, spec: Option<&ProcessSpec>) -> Result<Config, SpecError> {

@@ -106,15 +106,27 @@ pub trait Connect: Send + Sync + 'static {
     /// default, nothing is done. Must be called within a tokio runtime.
     fn learn(&self) {}
 
-    /// Whether each link has a connection of its own, so that a second one may work where the first
-    /// does not. By default, it has.
+    /// Whether all links share one connection, so that a second one is no help where the first is silent. By
+    /// default, each has a connection of its own.
+    fn is_shared(&self) -> bool {
+        false
+    }
+
+    /// Whether a link of [`connect`](Self::connect) holds something that a second one cannot have beside it,
+    /// as forwarded ports are. By default, it does not.
     fn is_exclusive(&self) -> bool {
-        true
+        false
     }
 
     /// Completes when a link can be had at once that could not when this was called: where links
     /// share a connection, and it is there again. By default, never.
     fn revived(&self) -> BoxFuture<'static, ()> {
+        Box::pin(std::future::pending())
+    }
+
+    /// Completes when links that were made before this was called should be left for new ones, although they
+    /// work: where links share a connection, and a better one is there. By default, never.
+    fn renewed(&self) -> BoxFuture<'static, ()> {
         Box::pin(std::future::pending())
     }
 }

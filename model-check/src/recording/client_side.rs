@@ -108,6 +108,11 @@ impl<'a> Walk<'a> {
                     format!("{link:?} was the name of another link before")
                 })
             }
+            Event::LinkReplaced(link) => {
+                require(self.links.open(*link), Property::LinkWasOpen, || {
+                    format!("{link:?} was the name of another link before")
+                })
+            }
             Event::LinkFailed => self.dialled("a link failed that was not asked for"),
             Event::LinkReplaced(link) => {
                 require(self.links.open(*link), Property::LinkWasOpen, || {
@@ -124,7 +129,7 @@ impl<'a> Walk<'a> {
                 self.is_closing = true;
                 Ok(())
             }
-            Event::Detach => Ok(()),
+            Event::Detach | Event::Unreachable => Ok(()),
         }
     }
 

@@ -151,6 +151,11 @@ impl Client {
         matches!(self.phase, Phase::Attached { .. })
     }
 
+    /// Whether a link was asked for, and is not there yet.
+    pub fn is_dialing(&self) -> bool {
+        self.phase == Phase::Dialing
+    }
+
     /// Whether the session is over for this client.
     pub fn is_ended(&self) -> bool {
         self.ending().is_some()

@@ -19,6 +19,15 @@ impl Paths {
         self.be_patient(config, effects);
     }
 
+    /// What is dialled already ends its login, and is there for the next wish.
+    pub(super) fn unwanted(&mut self, effects: &mut Effects) {
+        if matches!(self.wish, Wish::Link { .. }) {
+            self.wish = Wish::Nothing;
+            self.told = Told::Nothing;
+            self.stop_patience(effects);
+        }
+    }
+
     /// A person asks. Who is there is the pace.
     pub(super) fn retry(&mut self, may_ask: bool, effects: &mut Effects) {
         if matches!(self.wish, Wish::Link { .. }) && !self.route(Path::Main).is_dialling() {
@@ -34,9 +43,7 @@ impl Paths {
     pub(super) fn available(&mut self, path: Path, effects: &mut Effects) {
         let route = self.route_mut(path);
         route.is_unavailable = false;
-        if route.pause != Some(Class::Person) {
-            route.end_pause(path, effects);
-        }
+        route.end_pause(path, effects);
     }
 
     /// A dial from before a sleep leads nowhere. One from before a change of the network may still, and
@@ -133,7 +140,17 @@ impl Paths {
                 self.dial_in_turn(config, path, class, effects);
             }
         }
+        self.tell_need(effects);
         self.tell_wait(effects);
+    }
+
+    /// What a person is needed for is told when it is clear whether the session goes on without.
+    fn tell_need(&mut self, effects: &mut Effects) {
+        let Some(need) = self.need.filter(|_| !self.is_need_told) else { return };
+        if self.is_attached() || (self.used.is_none() && !self.is_under_way()) {
+            self.is_need_told = true;
+            effects.push(Effect::Tell(Story::Needs(need)));
+        }
     }
 
     fn use_best(&mut self, config: &Config, effects: &mut Effects) {
@@ -177,7 +194,7 @@ impl Paths {
         for path in Path::ALL {
             let is_quick = config.is_quick(path);
             let attempt = self.route(path).attempt;
-            if let Attempt::Dialling { link, mode, is_open: true, is_asking: false } = attempt
+            if let Attempt::Dialling { link, mode, is_open: true, is_asking: false, .. } = attempt
                 && (is_quick || !self.is_quick_dialled(config))
             {
                 self.route_mut(path).attempt = Attempt::None;
@@ -189,7 +206,7 @@ impl Paths {
 
     fn is_quick_dialled(&self, config: &Config) -> bool {
         let mut paths = Path::ALL.into_iter();
-        paths.any(|path| config.is_quick(path) && self.route(path).is_dialling())
+        paths.any(|path| config.is_quick(path) && self.route(path).is_dialling_in_time())
     }
 
     /// A dial that is not needed any more ends its login: hosts count those that are given up half-way.
@@ -232,10 +249,12 @@ impl Paths {
         }
     }
 
-    /// Where the session may stay on the quick path, the other is dialled when that has failed.
+    /// Where the session may stay on the quick path, and where the other did not hold, that is dialled when the
+    /// quick one has failed.
     fn is_left_to_quick(&self, config: &Config, path: Path) -> bool {
         let is_equal = config.fast.is_some_and(|fast| fast.rank <= config.rank(path));
-        is_equal && !config.is_quick(path) && self.is_quick_dialled(config)
+        let is_second = is_equal || self.route(path).falls > 0;
+        is_second && !config.is_quick(path) && self.is_quick_dialled(config)
     }
 
     /// Two logins at the same moment would want the same processor, and hosts admit few at a time: the

@@ -12,6 +12,8 @@ pub enum Event {
         /// Whether a person may be asked for a password.
         may_ask: bool,
     },
+    /// It does not want one any more, for now.
+    Unwanted,
     /// A link can be written to.
     Opened(Link),
     /// The host's end of a link says something, if only noise: nobody is asked for anything any more.

@@ -72,6 +72,7 @@ pub struct Paths {
     is_settled: bool,
     /// What a person is needed for; told once.
     need: Option<Need>,
+    is_need_told: bool,
     /// Whether the host's key is not trusted: no path leads there until a person has looked.
     is_distrusted: bool,
     told: Told,
@@ -135,6 +136,7 @@ impl Paths {
             wants_standby: false,
             is_settled: false,
             need: None,
+            is_need_told: false,
             is_distrusted: false,
             told: Told::Nothing,
             patience: Patience::Resting,
@@ -154,6 +156,7 @@ impl Paths {
     fn take(&mut self, config: &Config, event: Event, effects: &mut Effects) {
         match event {
             Event::Wanted { may_ask } => self.wanted(config, may_ask, effects),
+            Event::Unwanted => self.unwanted(effects),
             Event::Opened(link) => self.opened(config, link, effects),
             Event::Begun(link) => self.begun(config, link, effects),
             Event::Greeted(link) => self.greeted(config, link, effects),

@@ -25,6 +25,8 @@ pub(super) struct Route {
     pub(super) overdue: u8,
     /// How many links in a row greeted and ended.
     pub(super) ends: u8,
+    /// How many links in a row were attached and did not hold.
+    pub(super) falls: u8,
     pub(super) grant: Grant,
     /// Whether a wake-up, or a change of the network, has cut a pause short since one last ran out.
     pub(super) is_woken: bool,
@@ -51,6 +53,8 @@ pub(super) enum Attempt {
         link: Link,
         mode: Mode,
         is_open: bool,
+        /// Whether it has taken too long to be waited for. It is not cut off: hosts count that.
+        is_late: bool,
         /// Whether a person may still be asked.
         is_asking: bool,
     },
@@ -73,6 +77,7 @@ impl Route {
             needs: 0,
             overdue: 0,
             ends: 0,
+            falls: 0,
             grant: Grant::None,
             is_woken: false,
             is_moved: false,
@@ -96,14 +101,24 @@ impl Route {
         }
     }
 
+    /// Whether a link is dialled that is still worth waiting for.
+    pub(super) fn is_dialling_in_time(&self) -> bool {
+        matches!(self.attempt, Attempt::Dialling { is_late: false, .. })
+    }
+
     pub(super) fn is_dialling(&self) -> bool {
         matches!(self.attempt, Attempt::Dialling { .. })
     }
 
     /// A link over it was attached for a while.
     pub(super) fn succeeded(&mut self) {
-        (self.step, self.needs, self.overdue) = (0, 0, 0);
+        (self.step, self.needs, self.overdue, self.falls) = (0, 0, 0, 0);
         (self.is_woken, self.is_moved) = (false, false);
+    }
+
+    /// A link over it was attached, and is gone before that was a success.
+    pub(super) fn fell(&mut self) {
+        self.falls = self.falls.saturating_add(1).min(LAST_STEP);
     }
 
     /// A pause that is long since nothing was in a hurry becomes one as for somebody who waits.
@@ -177,13 +192,21 @@ impl Paths {
         let mode = self.mode(config, path);
         let route = self.route_mut(path);
         route.spend_grant();
-        route.attempt =
-            Attempt::Dialling { link, mode, is_open: false, is_asking: mode == Mode::Asking };
+        route.attempt = Attempt::Dialling {
+            link,
+            mode,
+            is_open: false,
+            is_late: false,
+            is_asking: mode == Mode::Asking,
+        };
         route.pause = Some(class);
         let step = route.step;
         route.step = step.saturating_add(1).min(LAST_STEP);
         effects.push(Effect::Dial { path, link, mode });
         effects.push(Effect::Arm(Timer::Pause(path), class, step));
+        if config.is_quick(path) {
+            effects.push(self.arm_login(config, path, false));
+        }
         self.be_patient(config, effects);
         if self.told == Told::Pausing {
             self.told = Told::UnderWay;
@@ -319,7 +342,7 @@ impl Paths {
         self.stop_patience(effects);
         if self.need != Some(need) {
             self.need = Some(need);
-            effects.push(Effect::Tell(Story::Needs(need)));
+            self.is_need_told = false;
         }
         let judges_keys = config.properties(path).is_some_and(|properties| properties.judges_keys);
         if need == Need::HostKey && judges_keys {
@@ -361,6 +384,14 @@ impl Paths {
             effects.push(Effect::Drop(used.link));
             self.leave(used, effects);
             self.close(config, path, used.link);
+        } else if let Attempt::Dialling { is_late: late @ false, .. } =
+            &mut self.route_mut(path).attempt
+            && config.is_quick(path)
+        {
+            *late = true;
+            self.end_head_start(effects);
+            let overdue = self.route(path).overdue;
+            return effects.push(Effect::Arm(Timer::Dial(path), Class::Login, overdue));
         } else if let Attempt::Dialling { link, .. } = self.route(path).attempt {
             effects.push(Effect::Drop(link));
             self.route_mut(path).attempt = Attempt::None;

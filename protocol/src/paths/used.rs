@@ -1,7 +1,7 @@
 //! The link that the session uses.
 
 use super::doubt::Doubt;
-use super::{Class, Config, Effect, Effects, Mode, Path, Paths, Timer, Told, Wish};
+use super::{Class, Config, Effect, Effects, Mode, Path, Paths, Timer, Told, Why, Wish};
 use crate::machine::Link;
 
 /// The link that the session uses.
@@ -67,6 +67,19 @@ impl Paths {
         self.forget_doubt(effects);
         self.watch(effects);
         self.end_head_start(effects);
+        self.put_off_falls(config, path, effects);
+    }
+
+    /// What did not hold is not moved to again at once.
+    fn put_off_falls(&mut self, config: &Config, path: Path, effects: &mut Effects) {
+        for other in Path::ALL.into_iter().filter(|other| *other != path) {
+            let is_better = config.rank(other) < config.rank(path);
+            let route = self.route_mut(other);
+            if is_better && route.falls > 0 && route.pause != Some(Class::Person) {
+                route.pause = Some(Class::Aside);
+                effects.push(Effect::Arm(Timer::Pause(other), Class::Aside, route.falls));
+            }
+        }
     }
 
     /// The attached link has held for a while. One that may be dead has still to show that.
@@ -102,6 +115,9 @@ impl Paths {
         if let Some(used) = self.used.filter(|used| used.link == link) {
             self.leave(used, effects);
             self.close(config, used.path, used.link);
+            if used.stage < Stage::Attached {
+                self.failed(config, used.path, Why::Closed, effects);
+            }
         }
     }
 
@@ -123,6 +139,9 @@ impl Paths {
         }
         for timer in [Timer::Calm, Timer::Settled, Timer::Learn] {
             effects.push(Effect::Disarm(timer));
+        }
+        if used.stage == Stage::Attached {
+            self.route_mut(used.path).fell();
         }
         for path in Path::ALL {
             self.route_mut(path).hasten(path, effects);

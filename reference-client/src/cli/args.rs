@@ -70,8 +70,8 @@ const EVENTS: &str = "\
 Write events as lines of JSON to a file, or to a descriptor as fd:N\n\n\
 rejoin appends to a file that exists, and creates one that only you can read.\n\n\
 Each event is {\"event\": NAME, \"at\": TIME, ...}: connecting, attached, detached, reconnecting, replaced, lost, \
-superseded, exited, closed, refused, gave_up, notice (a session that moves from the fast lane to ssh is \
-detached with a reason that says so, and attached again); and timeline after each way back, with its lane \
+superseded, exited, closed, refused, gave_up, notice, moved (the session goes on over another connection, \
+and has lost nothing); and timeline after each way back, with its lane \
 (fast or ssh), its millis and its phases, of which each has its start_millis and millis: wait, start, dial, key_exchange, login, \
 channel, attach, stand_by, hello, first_byte (or connect, for all in front of stand_by and hello).";
 

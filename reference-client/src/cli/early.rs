@@ -124,6 +124,10 @@ impl Connect for Early {
         self.connect.is_exclusive()
     }
 
+    fn is_shared(&self) -> bool {
+        self.connect.is_shared()
+    }
+
     fn revived(&self) -> BoxFuture<'static, ()> {
         self.connect.revived()
     }

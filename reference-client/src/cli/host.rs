@@ -220,6 +220,10 @@ impl Connect for Counting {
         self.later.is_exclusive()
     }
 
+    fn is_shared(&self) -> bool {
+        self.later.is_shared()
+    }
+
     fn revived(&self) -> BoxFuture<'static, ()> {
         self.later.revived()
     }

@@ -180,7 +180,7 @@ impl Job {
         }
         match event {
             Event::Attached { session, .. } => self.attached(session),
-            Event::Detached { reason } => self.detached(reason, event.is_move()),
+            Event::Detached { reason } => self.detached(reason),
             Event::Reconnecting { delay_millis, reason, needs_user, .. } => {
                 self.reclaim();
                 let delay = Duration::from_millis(*delay_millis);

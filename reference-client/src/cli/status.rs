@@ -11,10 +11,6 @@ use super::quote::shown;
 
 /// An outage shorter than this is not worth a word.
 pub(crate) const QUIET: Duration = Duration::from_millis(500);
-/// The same of a move from one link to another that is there already: on a long way it takes a while, and
-/// nothing is wrong.
-const QUIET_MOVE: Duration = Duration::from_secs(2);
-
 /// What comes so soon may have come already: the session's clock is another one.
 const SOON: Duration = Duration::from_millis(200);
 
@@ -30,8 +26,6 @@ pub(crate) struct Outage {
     /// What only a person can mend.
     advice: Option<String>,
     needs_user: bool,
-    /// What it has to last for until it is worth a word.
-    pub(crate) quiet: Duration,
     /// Whether somebody was told.
     pub(crate) is_told: bool,
     /// Whether rejoin has written to the screen meanwhile, which the program is to draw anew.
@@ -54,15 +48,9 @@ impl Outage {
             next: None,
             advice: None,
             needs_user: false,
-            quiet: QUIET,
             is_told: false,
             is_disturbed: false,
         }
-    }
-
-    /// A time in which a session moves.
-    pub(crate) fn of_move(destination: &str, why: &str) -> Self {
-        Self { quiet: QUIET_MOVE, ..Self::new(destination, why) }
     }
 
     /// The next attempt, and why the last one failed.
@@ -80,7 +68,7 @@ impl Outage {
 
     /// Whether it has been going on for this long, and is worth a word. Time asleep does not count.
     pub(crate) fn is_lasting(&self, length: Duration) -> bool {
-        self.began.elapsed() >= length.max(self.quiet)
+        self.began.elapsed() >= length
     }
 
     /// Whether ssh needs a person: unlocked keys, a password, a second factor.
@@ -243,17 +231,6 @@ mod tests {
         );
         assert!(report[0].ends_with("s: no"), "{report:?}");
         assert_eq!(report[1], "me@host needs you: unlock the key, or be there to be asked (no)");
-    }
-
-    #[test]
-    fn a_session_that_moves_to_another_link_is_not_told_to_be_out_of_reach() {
-        let began = Instant::now().checked_sub(QUIET).unwrap();
-        let lost = Outage { began, ..Outage::new("host", "reset") };
-        assert!(lost.is_lasting(QUIET));
-        let moved = Outage { began, ..Outage::of_move("host", "ssh is there") };
-        assert!(!moved.is_lasting(QUIET), "a round trip may be as long");
-        let began = began.checked_sub(QUIET_MOVE).unwrap();
-        assert!(Outage { began, ..moved }.is_lasting(QUIET), "it leads nowhere");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What a person is told: of a session's changes, and of how it ended.
 
-use rejoin_client::{Event, How};
+use rejoin_client::{Event, How, LinkLane};
 
 use super::host::SLOW;
 use super::quote::shown;
@@ -129,7 +129,7 @@ pub(crate) fn progress(event: &Event, destination: &str) -> Option<String> {
             };
             format!("{how} session {} on {host} in {millis} ms", short(session))
         }
-        Event::Detached { reason } if event.is_move() => reason.clone(),
+        Event::Moved { lane, millis } => format!("moved to {} in {millis} ms", lane_name(*lane)),
         Event::Detached { reason } => format!("connection lost: {reason}"),
         Event::Reconnecting { attempt, delay_millis, reason, .. } => {
             format!("attempt {attempt} in {delay_millis} ms ({reason})")
@@ -137,6 +137,13 @@ pub(crate) fn progress(event: &Event, destination: &str) -> Option<String> {
         Event::Notice { message } => message.clone(),
         _ => return None,
     })
+}
+
+fn lane_name(lane: LinkLane) -> &'static str {
+    match lane {
+        LinkLane::Ssh => "ssh",
+        LinkLane::Fast => "the fast lane",
+    }
 }
 
 /// Told when a host has let the user in, and no server has begun to speak for a while.

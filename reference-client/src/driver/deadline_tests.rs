@@ -4,10 +4,14 @@
 
 use rejoin_protocol::codec::{IGNORABLE, SERVER_MAGIC};
 use rejoin_protocol::spec::{Command, ProcessSpec};
+use rejoin_protocol::{Frame, HostId};
 use rejoin_ssh::{MemoryListener, memory};
 
 use super::tests::Far;
+use tokio::time::Instant;
+
 use super::*;
+use crate::options::Timing;
 use crate::session::Session;
 
 /// A frame of a kind that may be ignored.

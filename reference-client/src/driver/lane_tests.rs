@@ -9,13 +9,14 @@ use bytes::BytesMut;
 use rejoin_protocol::codec::{Decoder, SERVER_MAGIC, WriteQueue};
 use rejoin_protocol::frame::{Greeting, How, Wish};
 use rejoin_protocol::spec::{Command as Line, ProcessSpec};
-use rejoin_protocol::{SessionId, VersionRange};
-use rejoin_ssh::{Attempt, Connect as _, memory};
+use rejoin_protocol::{Frame, HostId, Link, SessionId, VersionRange};
+use rejoin_ssh::{Attempt, LinkError, LinkErrorKind, memory};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::tests::welcome;
 use super::*;
+use crate::link::Report;
 use crate::options::Lane;
 
 /// What becomes of one link.
@@ -179,17 +180,17 @@ impl Stage {
         let ways = Arc::new(ways);
         let (output, _) = mpsc::unbounded_channel();
         let (event, told) = mpsc::unbounded_channel();
-        let (reports, reported) = mpsc::channel(16);
         let mut options = Options::new().unwrap();
         (options.may_ask, options.lane) = (false, lane);
         options.session = SessionId::from_bytes([0x80; 16]);
         let spec = ProcessSpec::new(Line::Shell(b"true".to_vec()));
         let config = options.config(Some(&spec)).unwrap();
         let machine = Client::open(&config);
-        let told_to = (output, event, watch::Sender::new(None));
-        let driver = Driver::new(ways.clone(), config, machine, &options, told_to, reports);
+        let told_to = Told { output, event, state: watch::Sender::new(None) };
+        let (links, reported) = Links::new(ways.clone());
+        let driver = Driver::new(ways.clone(), links, config, machine, &options, told_to);
         let mut stage = Self { driver, ways, reported, told, events: Vec::new() };
-        stage.driver.step(MachineEvent::Timer(Timer::Reconnect));
+        stage.driver.begin(false);
         stage.passes(min(1)).await;
         assert!(stage.driver.machine.is_attached());
         stage
@@ -203,14 +204,9 @@ impl Stage {
             tokio::select! {
                 Some((link, report)) = reported.recv() => driver.arrived(link, report),
                 timer = driver.timers.next() => driver.timer(timer),
-                () = until(driver.look_due) => driver.look_at_spare(),
-                () = until(driver.lanes.learning_due()) => driver.learn(),
-                () = until(Some(end)) => {}
+                happened = driver.paths.next() => driver.happened(happened),
+                () = sleep_until(end) => {}
             }
-            while let Some((link, report)) = driver.replayed.pop_front() {
-                driver.report(link, report);
-            }
-            driver.plan_look();
             let now = Instant::now();
             self.events.extend(std::iter::from_fn(|| told.try_recv().ok()).map(|told| (now, told)));
         }
@@ -220,13 +216,16 @@ impl Stage {
     fn cut(&mut self) -> Instant {
         self.events.clear();
         let link = self.driver.link.as_ref().unwrap().link;
-        self.driver.report(link, Report::Lost(LinkError::new(LinkErrorKind::Closed, "cut")));
+        self.driver.arrived(link, Report::Lost(LinkError::new(LinkErrorKind::Closed, "cut")));
         Instant::now()
     }
 
     /// How long after this the session was attached, each time.
     fn returns(&self, since: Instant) -> Vec<Duration> {
-        let attached = self.events.iter().filter(|it| matches!(it.1, Event::Attached { .. }));
+        let attached = self
+            .events
+            .iter()
+            .filter(|it| matches!(it.1, Event::Attached { .. } | Event::Moved { .. }));
         attached.map(|(at, _)| at.duration_since(since)).collect()
     }
 
@@ -244,7 +243,7 @@ impl Stage {
     }
 
     fn is_over_ssh(&self) -> bool {
-        self.driver.machine.is_attached() && !self.driver.is_on_fast_lane()
+        self.driver.machine.is_attached() && !self.driver.paths.is_on_fast_lane()
     }
 }
 
@@ -270,7 +269,9 @@ async fn a_session_is_back_over_the_fast_lane_and_then_moves_to_ssh() {
     let returns = stage.returns(cut);
     assert_eq!(returns.len(), 2, "{returns:?}");
     assert!(returns[0] < ms(200) && returns[1] < ms(700), "{returns:?}");
-    assert!(stage.events.iter().filter(|(_, told)| told.is_move()).count() == 1);
+    assert!(
+        stage.events.iter().filter(|(_, told)| matches!(told, Event::Moved { .. })).count() == 1
+    );
     assert!(stage.is_over_ssh());
     assert_eq!((stage.ways.count(true), stage.ways.count(false)), (1, 2));
 }
@@ -358,7 +359,7 @@ async fn a_fast_lane_that_leads_nowhere_does_not_hold_up_the_other_spare() {
         stage.events.clear();
         stage.passes(min(3)).await;
         assert_eq!((stage.ways.count(true), stage.returns(since).len()), (1, 1));
-        assert!(stage.is_over_ssh() && stage.driver.fast_spare.is_none());
+        assert!(stage.is_over_ssh());
         returns.extend(stage.returns(since));
     }
     let mut left = Stage::attached(Lane::Ssh, first_stalls, fast).await;
@@ -371,34 +372,11 @@ async fn a_fast_lane_that_leads_nowhere_does_not_hold_up_the_other_spare() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_suspected_and_answers_keeps_neither_spare_and_each_doubt_has_one_fast_one() {
-    let mut stage = Stage::attached(Lane::Auto, first_stalls_or_endless, |_| Fate::Endless).await;
-    for doubt in 1..3 {
-        while stage.driver.fast_spare.is_none() {
-            stage.passes(ms(100)).await;
-        }
-        stage.passes(ms(500)).await;
-        assert!(stage.driver.spare.is_some());
-        assert_eq!(stage.ways.count(true), doubt);
-        let link = stage.driver.link.as_ref().unwrap().link;
-        stage.driver.report(link, Report::Frames(vec![Frame::Pong { token: 0 }]));
-        stage.driver.look_at_spare();
-        assert!(stage.driver.spare.is_none() && stage.driver.fast_spare.is_none());
-        stage.driver.plan_look();
-    }
-    assert!(stage.driver.machine.is_attached());
-}
-
-fn first_stalls_or_endless(number: usize) -> Fate {
-    if number == 0 { first_stalls(0) } else { Fate::Endless }
-}
-
-#[tokio::test(start_paused = true)]
 async fn where_only_the_fast_lane_is_wanted_it_is_all_that_there_is_and_ssh_where_it_fails() {
     let mut stage = Stage::attached(Lane::Fast, ssh, fast).await;
     let cut = stage.cut();
     stage.passes(min(5)).await;
-    assert!(stage.driver.machine.is_attached() && stage.driver.is_on_fast_lane());
+    assert!(stage.driver.machine.is_attached() && stage.driver.paths.is_on_fast_lane());
     assert!(stage.ssh_since(cut).is_empty());
     let mut stage =
         Stage::attached(Lane::Fast, ssh, |_| Fate::Fails(LinkErrorKind::Unreachable)).await;
@@ -423,7 +401,7 @@ async fn after_an_outage_of_any_length_the_fast_lane_is_there_first() {
     let returns = stage.returns(cut);
     let expected = Duration::from_secs(40);
     assert!((expected..expected + ms(500)).contains(&returns[0]), "{returns:?}");
-    assert!(stage.driver.is_on_fast_lane());
+    assert!(stage.driver.paths.is_on_fast_lane());
 }
 
 /// ssh is there while the next attempt is waited for.
@@ -530,7 +508,11 @@ async fn an_ssh_link_that_does_not_hold_is_moved_to_less_and_less_often() {
     let logins = stage.ways.count(false) + stage.ways.count(true);
     assert!(logins <= 36, "{logins}");
     assert!(stage.ssh_since(cut).len() >= 8, "it is not given up");
-    let moves = stage.events.iter().filter(|(_, told)| told.is_move()).map(|(at, _)| *at);
+    let moves = stage
+        .events
+        .iter()
+        .filter(|(_, told)| matches!(told, Event::Moved { .. }))
+        .map(|(at, _)| *at);
     let moves: Vec<_> = moves.collect();
     let last = moves[moves.len() - 1].duration_since(moves[moves.len() - 2]);
     assert!(last >= min(1), "{last:?}");
@@ -559,14 +541,11 @@ async fn a_host_is_learnt_when_a_session_was_calm_for_a_time_of_its_own() {
         stage.ways.learnt.lock().unwrap().clear();
         let cut = stage.cut();
         stage.passes(min(1)).await;
-        assert_eq!(stage.driver.is_on_fast_lane(), is_over_fast);
+        assert_eq!(stage.driver.paths.is_on_fast_lane(), is_over_fast);
         let attached = *stage.returns(cut).last().unwrap();
         let learnt = stage.ways.learnt.lock().unwrap().clone();
         let [learnt] = learnt[..] else { panic!("{learnt:?}") };
         let calm = learnt.duration_since(cut).saturating_sub(attached);
         assert!((ms(7490)..ms(7530)).contains(&calm), "half of what sessions differ in: {calm:?}");
     }
-    let of = |part| Lanes::new(Lane::Auto, SessionId::from_bytes([part; 16]));
-    assert_eq!(of(0).calm, Duration::from_secs(5));
-    assert_eq!(of(255).calm, Duration::from_secs(10));
 }

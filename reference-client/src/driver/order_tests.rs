@@ -6,7 +6,7 @@ use rejoin_protocol::client::OnLoss;
 use rejoin_protocol::frame::{How, Refused, Welcome};
 use rejoin_protocol::reason::Counters;
 use rejoin_protocol::{
-    AttachNumber, ExitStatus, Incarnation, Reason, Seq, Stream, Tenure, Version,
+    AttachNumber, ExitStatus, Frame, Incarnation, Reason, Seq, Stream, Tenure, Version,
 };
 
 use super::tests::{Far, Stage, welcome};
@@ -26,13 +26,6 @@ fn data(incarnation: u64, seq: u64, data: &'static str) -> Output {
 }
 
 impl Stage {
-    /// Acts on reports until something is so.
-    async fn until(&mut self, is_so: impl Fn(&Driver) -> bool) {
-        while !is_so(&self.driver) {
-            self.report().await;
-        }
-    }
-
     /// Acts on reports until so much output waits for the application.
     async fn waiting(&mut self, count: usize) {
         while self.outputs.waiting() < count {
@@ -51,7 +44,6 @@ impl Stage {
     async fn replaced(&mut self, far: Far, attach: u64) -> Far {
         drop(far);
         self.until(|driver| !driver.machine.is_attached()).await;
-        self.driver.attempt_now();
         let mut far = self.far().await;
         far.greet().await;
         let counters = Counters { used: Some(Incarnation(0)), tenure: Tenure(0), epoch: None };
@@ -142,7 +134,6 @@ async fn the_end_comes_behind_unread_output_of_a_process_that_is_lost() {
     stage.waiting(1).await;
     drop(far);
     stage.until(|driver| !driver.machine.is_attached()).await;
-    stage.driver.attempt_now();
     let mut far = stage.far().await;
     far.greet().await;
     let (attach, counters) = (AttachNumber(2), Counters::default());

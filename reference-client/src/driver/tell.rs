@@ -5,12 +5,12 @@ use std::time::Duration;
 use rejoin_protocol::client::{Notice, Patience};
 use rejoin_protocol::codec::{MAX_NOISE, Noise};
 use rejoin_protocol::error::{FrameError, Misbehaviour};
+use rejoin_protocol::paths::{Need, Story, Urgency};
 use rejoin_protocol::{ClientName, Tenure};
 use rejoin_ssh::{LinkError, LinkErrorKind};
-use tokio::time::Instant;
 
 use super::Driver;
-use crate::event::{Event, Replaced};
+use crate::event::{Event, LinkLane, Replaced};
 use crate::link::MAX_QUOTED;
 use crate::session::Output;
 
@@ -18,25 +18,23 @@ impl Driver {
     /// Nobody has to listen.
     pub(super) fn tell(&self, event: Event) {
         tracing::debug!(?event);
-        let _ = self.event.send(event);
+        let _ = self.told.event.send(event);
     }
 
     pub(super) fn notice(&mut self, notice: Notice) {
         match notice {
             Notice::Attached { .. } => self.attached(&notice),
             Notice::Detached(loss) => {
-                self.lanes.detached();
-                self.detached_since = Instant::now();
-                self.unreachable_since = self.detached_since;
-                if self.last_loss.is_empty() {
-                    self.last_loss = loss.to_string();
+                self.words.detached();
+                if self.words.last_loss.is_empty() {
+                    self.words.last_loss = loss.to_string();
                 }
-                self.tell(Event::Detached { reason: self.last_loss.clone() });
+                self.tell(Event::Detached { reason: self.words.last_loss.clone() });
             }
             Notice::Replaced { old, new, reason, unacknowledged_input, next_output } => {
                 self.open_ends = None;
-                if self.has_booted {
-                    let message = format!("{} has booted since", self.connect.destination());
+                if self.words.has_booted {
+                    let message = format!("{} has booted since", self.words.destination);
                     self.tell(Event::Notice { message });
                 }
                 let numbers = (old, new);
@@ -46,7 +44,7 @@ impl Driver {
                 let mut lost =
                     Event::lost(&reason, replacements, unacknowledged_input, next_output);
                 if let Event::Lost { message, .. } = &mut lost
-                    && self.has_booted
+                    && self.words.has_booted
                 {
                     message.push_str(", which has booted since");
                 }
@@ -59,9 +57,10 @@ impl Driver {
                 self.tell(Event::exited(status, unacknowledged_input));
             }
             Notice::Closed { ended } => self.tell(Event::Closed { ended }),
-            Notice::GaveUp(Patience::Hindrance) if self.hindrance.is_some() => {
+            Notice::GaveUp(Patience::Hindrance) if self.words.hindrance.is_some() => {
                 self.hindered_for_good();
             }
+            Notice::GaveUp(Patience::Link) => self.gave_up(),
             Notice::GaveUp(patience) => self.tell(Event::gave_up(patience)),
         }
     }
@@ -71,24 +70,64 @@ impl Driver {
         if let Some(live) = &mut self.link {
             live.course.answered((*how).into());
         }
-        self.needs_user = false;
         self.open_ends = None;
-        self.hindrance = None;
-        self.session_host.clone_from(&self.host_name);
-        self.last_loss.clear();
-        self.backoff.attached();
-        self.attached_over_lane();
+        let (is_move, millis) = (self.words.is_move, millis(self.words.away()));
+        self.words.attached();
+        self.paths.attached();
         self.publish_state();
-        let host = self.host_name.clone().or_else(|| host.map(|host| host.to_string()));
+        if is_move {
+            return self.tell(Event::Moved { lane: self.lane(), millis });
+        }
+        let host = self.words.host_name.clone().or_else(|| host.map(|host| host.to_string()));
         self.tell(Event::Attached {
             session: self.config.session.to_string(),
             incarnation: incarnation.0,
             epoch: epoch.to_string(),
             host: host.unwrap_or_default(),
             how: (*how).into(),
-            millis: millis(self.detached_since.elapsed()),
+            millis,
         });
-        self.tell_wish();
+    }
+
+    fn lane(&self) -> LinkLane {
+        if self.paths.is_on_fast_lane() { LinkLane::Fast } else { LinkLane::Ssh }
+    }
+
+    /// There was no link, and nobody looks for one any more.
+    fn gave_up(&self) {
+        let (reason, message) = match self.words.given_up {
+            Some(Urgency::First) => (self.words.last_kind, self.words.last_loss.as_str()),
+            _ => ("timeout", "no connection came about in time"),
+        };
+        self.tell(Event::GaveUp { reason: reason.to_owned(), message: message.to_owned() });
+    }
+
+    pub(super) fn tell_story(&mut self, story: Story) {
+        match story {
+            Story::Waiting => self.tell_attempt(),
+            Story::Needs(_) => self.tell_need(),
+            Story::Ends => {
+                let destination = &self.words.destination;
+                let message = format!(
+                    "{destination} ends each connection as soon as the server program has started there: look \
+                     at its start-up files; the last reason: {}",
+                    self.words.last_loss
+                );
+                self.tell(Event::Notice { message });
+            }
+        }
+    }
+
+    fn tell_need(&self) {
+        let Some(message) = self.words.need.as_ref().and_then(|error| self.diagnosis(error)) else {
+            return;
+        };
+        let message = if self.machine.is_attached() {
+            format!("{message}; the session goes on without ssh")
+        } else {
+            message
+        };
+        self.tell(Event::Notice { message });
     }
 
     /// Tells it twice: at once, and behind all output of the old process.
@@ -103,12 +142,16 @@ impl Driver {
         self.tell(Event::Superseded { by });
     }
 
-    pub(super) fn tell_attempt(&self, delay: Duration) {
+    fn tell_attempt(&mut self) {
+        if std::mem::take(&mut self.words.is_beginning) {
+            return;
+        }
+        self.words.attempts += 1;
         self.tell(Event::Reconnecting {
-            attempt: self.backoff.attempt(),
-            delay_millis: millis(delay),
-            reason: self.last_loss.clone(),
-            needs_user: self.needs_user,
+            attempt: self.words.attempts,
+            delay_millis: millis(self.paths.pause()),
+            reason: self.words.last_loss.clone(),
+            needs_user: self.paths.machine().need() == Some(Need::Login),
         });
     }
 
@@ -125,15 +168,8 @@ impl Driver {
         }
     }
 
-    /// Tells what only a person can mend; the rest is the reason of the next attempt.
-    pub(super) fn tell_diagnosis(&self, error: &LinkError) {
-        if let Some(message) = self.diagnosis(error) {
-            self.tell(Event::Notice { message });
-        }
-    }
-
     /// What only a person can mend, in words.
-    pub(super) fn diagnosis(&self, error: &LinkError) -> Option<String> {
+    fn diagnosis(&self, error: &LinkError) -> Option<String> {
         let advice = match error.kind {
             LinkErrorKind::NeedsUser => "needs you: unlock the key, or be there to be asked",
             LinkErrorKind::HostKey => "needs you: look at the host's key with ssh",
@@ -142,7 +178,7 @@ impl Driver {
             LinkErrorKind::Undeployable => "needs you: no server program can be put on the host",
             _ => return None,
         };
-        let destination = self.connect.destination();
+        let destination = &self.words.destination;
         self.machine.has_asked().then(|| format!("{destination} {advice} ({error})"))
     }
 }

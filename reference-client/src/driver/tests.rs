@@ -10,7 +10,14 @@ use rejoin_protocol::{AttachNumber, Capabilities, Epoch, Incarnation, Seq, Tenur
 use rejoin_ssh::{MemoryListener, memory};
 use tokio::io::AsyncWriteExt as _;
 
+use rejoin_protocol::{Frame, HostId, Link};
+use rejoin_ssh::LinkError;
+use tokio::time::Instant;
+
 use super::*;
+use crate::event::LinkLane;
+use crate::link::Report;
+use crate::options::Timing;
 use crate::session::Outputs;
 
 /// A server's answer for a process that has said nothing and was told nothing.
@@ -44,36 +51,55 @@ pub(super) struct Stage {
 
 impl Stage {
     fn new() -> Self {
+        Self::with(|_| {})
+    }
+
+    fn with(change: impl FnOnce(&mut Options)) -> Self {
         let (connect, listener) = memory();
         let (output, outputs, taken) = Outputs::pair();
         let (event, told) = mpsc::unbounded_channel();
-        let (reports, reported) = mpsc::channel(16);
         let mut options = Options::new().unwrap();
         options.may_ask = false;
+        change(&mut options);
         let spec = ProcessSpec::new(Command::Shell(b"true".to_vec()));
         let config = options.config(Some(&spec)).unwrap();
         let machine = Client::open(&config);
-        let told_to = (output, event, watch::Sender::new(None));
-        let connect = Arc::new(connect);
-        let mut driver = Driver::new(connect, config, machine, &options, told_to, reports);
-        driver.step(MachineEvent::Timer(Timer::Reconnect));
+        let told_to = Told { output, event, state: watch::Sender::new(None) };
+        let connect: Arc<dyn Connect> = Arc::new(connect);
+        let (links, reported) = Links::new(Arc::clone(&connect));
+        let mut driver = Driver::new(connect, links, config, machine, &options, told_to);
+        driver.begin(false);
         Self { driver, reported, told, outputs, taken, listener }
     }
 
     /// Waits for the next report, and has the driver act on it.
     pub(super) async fn report(&mut self) {
         let (link, report) = self.reported.recv().await.unwrap();
-        self.driver.report(link, report);
+        self.driver.arrived(link, report);
     }
 
-    /// Acts on reports until the first link has brought a frame.
-    async fn heard_on_the_first(&mut self) {
-        loop {
-            let (link, report) = self.reported.recv().await.unwrap();
-            let is_it = link == Link(1) && matches!(report, Report::Frames(_));
-            self.driver.report(link, report);
-            if is_it {
-                return;
+    /// Has the driver do for this long what it would do.
+    pub(super) async fn passes(&mut self, time: Duration) {
+        let end = tokio::time::Instant::now() + time;
+        while tokio::time::Instant::now() < end {
+            let Self { driver, reported, .. } = self;
+            tokio::select! {
+                Some((link, report)) = reported.recv() => driver.arrived(link, report),
+                timer = driver.timers.next() => driver.timer(timer),
+                happened = driver.paths.next() => driver.happened(happened),
+                () = tokio::time::sleep_until(end) => {}
+            }
+        }
+    }
+
+    /// The same until something is so.
+    pub(super) async fn until(&mut self, is_so: impl Fn(&Driver) -> bool) {
+        while !is_so(&self.driver) {
+            let Self { driver, reported, .. } = self;
+            tokio::select! {
+                Some((link, report)) = reported.recv() => driver.arrived(link, report),
+                timer = driver.timers.next() => driver.timer(timer),
+                happened = driver.paths.next() => driver.happened(happened),
             }
         }
     }
@@ -85,6 +111,15 @@ impl Stage {
     fn has_given_up(&mut self) -> bool {
         self.told().iter().any(|event| matches!(event, Event::GaveUp { .. }))
     }
+
+    /// How many links there are beside the one that is used.
+    fn beside(&self) -> usize {
+        self.driver.paths.machine().links().count() - usize::from(self.driver.link.is_some())
+    }
+
+    fn wakes(&mut self, wake: Wake) {
+        self.driver.happened(Happened::Woken(wake));
+    }
 }
 
 #[tokio::test]
@@ -92,8 +127,8 @@ async fn a_first_attempt_from_before_a_sleep_is_made_again() {
     let mut stage = Stage::new();
     let _first = stage.listener.accept().await.unwrap();
     stage.report().await;
-    assert!(stage.driver.is_link_opened);
-    stage.driver.woken(Wake::Slept);
+    assert!(stage.driver.link.is_some());
+    stage.wakes(Wake::Slept);
     assert!(!stage.has_given_up());
     stage.listener.accept().await.unwrap();
 }
@@ -101,7 +136,7 @@ async fn a_first_attempt_from_before_a_sleep_is_made_again() {
 #[tokio::test]
 async fn a_first_attempt_that_was_not_open_before_a_sleep_is_made_again() {
     let mut stage = Stage::new();
-    stage.driver.woken(Wake::Slept);
+    stage.wakes(Wake::Slept);
     assert!(!stage.has_given_up());
     stage.listener.accept().await.unwrap();
 }
@@ -115,30 +150,11 @@ async fn a_first_attempt_that_fails_while_awake_is_the_end() {
     assert!(stage.has_given_up());
 }
 
-#[tokio::test(start_paused = true)]
-async fn time_in_which_a_host_waits_for_a_person_is_not_spent() {
-    let mut stage = Stage::new();
-    stage.driver.timing.give_up = Some(Duration::from_mins(1));
-    stage.driver.needs_user = true;
-    for _ in 0..10 {
-        tokio::time::advance(Duration::from_secs(50)).await;
-        stage.driver.plan_attempt();
-    }
-    assert!(!stage.has_given_up());
-    stage.driver.needs_user = false;
-    tokio::time::advance(Duration::from_secs(50)).await;
-    stage.driver.plan_attempt();
-    assert!(!stage.has_given_up());
-    tokio::time::advance(Duration::from_secs(50)).await;
-    stage.driver.plan_attempt();
-    assert!(stage.has_given_up());
-}
-
 #[tokio::test]
 async fn another_host_is_told_with_both_names_and_at_last_with_how_often_it_answered() {
     use rejoin_protocol::Reason;
     let mut stage = Stage::new();
-    stage.driver.session_host = Some("mine".to_owned());
+    stage.driver.words.session_host = Some("mine".to_owned());
     let host = HostId { machine: [0xab; 16], boot: [0; 16] };
     let evil = "\u{1b}\u{9b}\u{61c}\u{200b}\u{2066}\u{ad}\u{180e}\u{e0041}\u{fff9}";
     stage.driver.greeted(&format!("ot{evil}her[2J"), host);
@@ -221,6 +237,12 @@ impl Far {
         self.say(&SERVER_MAGIC, Frame::Greeting(greeting)).await;
     }
 
+    /// Answers to the Resume of this number.
+    async fn resume(&mut self, attach: u64) {
+        let welcome = welcome(AttachNumber(attach), Version::CURRENT, How::Resumed);
+        self.say(b"", Frame::Welcome(welcome)).await;
+    }
+
     pub(super) async fn welcome(&mut self) {
         let welcome = welcome(AttachNumber(1), Version::CURRENT, How::Opened);
         self.say(b"", Frame::Welcome(welcome)).await;
@@ -234,7 +256,11 @@ impl Stage {
     }
 
     pub(super) async fn attached() -> (Self, Far) {
-        let mut stage = Self::new();
+        Self::attached_with(|_| {}).await
+    }
+
+    async fn attached_with(change: impl FnOnce(&mut Options)) -> (Self, Far) {
+        let mut stage = Self::with(change);
         let mut far = stage.far().await;
         far.greet().await;
         while !stage.driver.machine.has_asked() {
@@ -246,117 +272,102 @@ impl Stage {
         }
         (stage, far)
     }
+}
 
-    /// Time passes, in which the host says something; then the driver looks whether it needs a spare.
-    async fn after(&mut self, time: Duration) {
-        tokio::time::advance(time).await;
-        self.driver.pulse.heard();
-        self.driver.look_at_spare();
+/// Answers what it is asked for this long, as a server does.
+async fn answers(stage: &mut Stage, far: &mut Far, time: Duration) {
+    let end = tokio::time::Instant::now() + time;
+    while tokio::time::Instant::now() < end {
+        stage.passes(Duration::from_millis(400)).await;
+        far.say(b"", Frame::Pong { token: 0 }).await;
+        stage.report().await;
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_second_link_stands_by_only_if_it_is_wanted_and_only_while_the_session_is_used() {
-    let (mut stage, _far) = Stage::attached().await;
-    stage.after(Duration::from_secs(10)).await;
-    assert!(stage.driver.spare.is_none(), "nobody asked for one");
-    stage.driver.standby = true;
-    stage.after(Duration::from_secs(1)).await;
-    let mut standby = stage.far().await;
-    standby.greet().await;
-    while !stage.driver.has_ready_spare() {
-        stage.report().await;
-    }
-    stage.after(Duration::from_mins(14)).await;
-    assert!(stage.driver.has_ready_spare());
-    stage.after(Duration::from_mins(2)).await;
-    assert!(stage.driver.spare.is_none(), "the session was idle");
-    stage.driver.pulse.busy();
-    stage.after(Duration::from_secs(1)).await;
-    assert!(stage.driver.spare.is_some(), "it is used again");
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_link_that_is_heard_again_in_time_costs_nothing_but_a_second_one() {
-    let (mut stage, _far) = Stage::attached().await;
-    tokio::time::advance(stage.driver.timing.doubt).await;
-    stage.driver.look_at_spare();
-    let _second = stage.far().await;
-    assert!(stage.driver.spare.is_some());
-    stage.after(Duration::from_millis(100)).await;
-    assert!(stage.driver.spare.is_none() && stage.driver.machine.is_attached());
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_second_link_that_is_greeted_first_takes_the_place_of_a_silent_one() {
-    let (mut stage, _far) = Stage::attached().await;
-    tokio::time::advance(stage.driver.timing.doubt).await;
-    stage.driver.look_at_spare();
+    let (mut stage, mut far) = Stage::attached().await;
+    answers(&mut stage, &mut far, Duration::from_secs(60)).await;
+    assert_eq!(stage.beside(), 0, "nobody asked for one");
+    let (mut stage, mut far) = Stage::attached_with(|options| options.standby = true).await;
+    answers(&mut stage, &mut far, Duration::from_secs(10)).await;
     stage.far().await.greet().await;
-    while stage.driver.machine.is_attached() {
-        stage.report().await;
-    }
-    assert!(stage.driver.timers.is_armed(Timer::Reconnect));
-    stage.driver.attempt_now();
-    assert!(matches!(stage.driver.replayed.front(), Some((Link(2), Report::Opened))));
-    while let Some((link, report)) = stage.driver.replayed.pop_front() {
-        stage.driver.report(link, report);
-    }
-    assert_eq!(stage.driver.machine.name(), "Attaching");
-    // Its host has just greeted: if no answer follows, that is not the link's fault.
-    tokio::time::advance(stage.driver.timing.handshake / 2).await;
-    stage.driver.look_at_spare();
-    assert!(stage.driver.spare.is_none(), "a stopped server makes nobody dial in circles");
+    answers(&mut stage, &mut far, Duration::from_mins(14)).await;
+    assert_eq!(stage.beside(), 1);
+    answers(&mut stage, &mut far, Duration::from_mins(2)).await;
+    assert_eq!(stage.beside(), 0, "the session was idle");
+    stage.driver.step(MachineEvent::Input(Item::Input(Bytes::from_static(b"x"))));
+    answers(&mut stage, &mut far, Duration::from_secs(70)).await;
+    assert_eq!(stage.beside(), 1, "it is used again");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_link_that_is_heard_again_in_time_costs_nothing_but_a_login() {
+    let (mut stage, mut far) = Stage::attached().await;
+    stage.passes(Timing::default().doubt + Duration::from_millis(100)).await;
+    let mut second = stage.far().await;
+    assert_eq!(stage.beside(), 1);
+    far.say(b"", Frame::Pong { token: 0 }).await;
+    stage.passes(Duration::from_millis(10)).await;
+    assert_eq!(stage.beside(), 1, "a login that is under way is not cut off");
+    second.greet().await;
+    stage.passes(Duration::from_millis(10)).await;
+    assert!(stage.beside() == 0 && stage.driver.machine.is_attached());
+    assert_eq!(stage.driver.link.as_ref().map(|live| live.link), Some(Link(1)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_second_link_that_is_greeted_first_takes_the_place_of_a_silent_one_and_nothing_is_lost() {
+    let (mut stage, _far) = Stage::attached().await;
+    stage.told();
+    stage.passes(Timing::default().doubt + Duration::from_millis(100)).await;
+    let mut second = stage.far().await;
+    second.greet().await;
+    stage.until(|driver| driver.machine.name() == "Attaching").await;
+    assert_eq!(stage.driver.link.as_ref().map(|live| live.link), Some(Link(2)));
+    second.resume(2).await;
+    stage.until(|driver| driver.machine.is_attached()).await;
+    let told = stage.told();
+    assert!(matches!(told[..], [Event::Moved { lane: LinkLane::Ssh, .. }]), "{told:?}");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_second_link_that_is_greeted_just_after_the_first_was_lost_is_the_next() {
     let (mut stage, far) = Stage::attached().await;
-    stage.driver.standby = true;
-    stage.after(Duration::from_secs(10)).await;
-    let mut standby = stage.far().await;
+    stage.passes(Timing::default().doubt + Duration::from_millis(100)).await;
+    let mut second = stage.far().await;
     drop(far);
-    while stage.driver.machine.is_attached() {
-        stage.report().await;
-    }
-    stage.driver.is_asking_allowed = true;
-    standby.greet().await;
-    while stage.driver.link.is_none() {
-        stage.report().await;
-    }
-    assert_eq!(stage.driver.link.as_ref().map(|live| live.link), Some(Link(2)));
-    assert!(!stage.driver.is_asking_allowed, "nobody is asked on it");
+    stage.until(|driver| driver.link.as_ref().is_none_or(|live| live.link != Link(1))).await;
+    second.greet().await;
+    stage.until(|driver| driver.link.as_ref().is_some_and(|live| live.link == Link(2))).await;
+    let told = stage.told();
+    let is_loss = |event: &Event| matches!(event, Event::Detached { .. });
+    assert_eq!(told.iter().filter(|event| is_loss(event)).count(), 1, "{told:?}");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_change_of_the_network_leaves_a_silent_link_less_time() {
     let (mut stage, _far) = Stage::attached().await;
-    stage.driver.woken(Wake::NetworkChanged);
-    stage.driver.look_at_spare();
-    assert!(stage.driver.spare.is_none(), "it has some time to answer");
-    tokio::time::advance(Duration::from_millis(500)).await;
-    stage.driver.look_at_spare();
-    assert!(stage.driver.spare.is_some());
+    stage.wakes(Wake::NetworkChanged);
+    assert_eq!(stage.beside(), 0, "it has some time to answer");
+    stage.passes(Duration::from_millis(510)).await;
+    assert_eq!(stage.beside(), 1);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_link_on_which_nothing_typed_is_answered_is_asked_and_then_doubted() {
     let (mut stage, mut far) = Stage::attached().await;
     stage.driver.step(MachineEvent::Input(Item::Input(Bytes::from_static(b"x"))));
-    assert!(!stage.driver.pulse.has_asked());
-    tokio::time::advance(Duration::from_millis(500)).await;
-    stage.driver.look_at_spare();
-    assert!(stage.driver.pulse.has_asked() && stage.driver.spare.is_none());
-    tokio::time::advance(stage.driver.timing.unanswered).await;
-    stage.driver.look_at_spare();
-    assert!(stage.driver.spare.is_some());
+    stage.passes(Duration::from_millis(510)).await;
+    assert_eq!(stage.beside(), 0);
+    stage.passes(Timing::default().unanswered).await;
+    assert_eq!(stage.beside(), 1);
     // Each direction of a way heals in its own time.
     far.say(b"", Frame::Ping { token: 1 }).await;
-    stage.heard_on_the_first().await;
-    stage.driver.look_at_spare();
-    assert!(stage.driver.spare.is_some(), "what was said is not answered yet");
+    stage.report().await;
+    stage.passes(Duration::from_millis(10)).await;
+    assert!(stage.driver.paths.machine().is_doubted(), "what was said is not answered yet");
     far.say(b"", Frame::Pong { token: 1 }).await;
-    stage.heard_on_the_first().await;
-    stage.driver.look_at_spare();
-    assert!(stage.driver.spare.is_none() && stage.driver.machine.is_attached());
+    stage.passes(Duration::from_millis(10)).await;
+    assert!(!stage.driver.paths.machine().is_doubted() && stage.driver.machine.is_attached());
 }

@@ -37,7 +37,11 @@ fn stage_with(timing: Timing) -> (Host, MemoryListener, Arc<Mutex<Vec<Attempt>>>
     let (connect, listener) = memory();
     let attempts: Arc<Mutex<Vec<Attempt>>> = Arc::default();
     let noted = Noted { connect, attempts: Arc::clone(&attempts) };
-    (Host::with_timing(Arc::new(noted), timing), listener, attempts)
+    (
+        Host::with_options(Arc::new(noted), HostOptions { timing, ..HostOptions::default() }),
+        listener,
+        attempts,
+    )
 }
 
 /// A host that answers, for as long as what comes back is kept.

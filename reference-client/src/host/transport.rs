@@ -3,28 +3,41 @@
 use std::io::{self, Cursor};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use rejoin_protocol::mux::{CLIENT_MAGIC, HOST_MAGIC, MAX_FRAME, MAX_STREAMS, WINDOW};
 use rejoin_protocol::preamble::{Noise, Preamble};
-use rejoin_ssh::{Attempt, Connect, LinkError, LinkErrorKind, LinkGuard, LinkReader, LinkWriter};
+use rejoin_ssh::{Connect, Link, LinkError, LinkErrorKind, LinkGuard, LinkReader, LinkWriter};
 use rejoin_text::printable_bytes;
 use tokio::io::ReadBuf;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, BufStream, Chain};
 use tokio::sync::watch;
-use tokio::time::{Instant, timeout_at};
 use tokio_util::compat::{Compat, TokioAsyncReadCompatExt as _};
 use yamux::{Config, Connection, Mode};
 
-use super::silence::Heard;
 use super::stream::Life;
-use crate::options::Timing;
+use crate::link::Way;
 
 /// How much is read from the link at once, and written to it.
 const READ: usize = 64 * 1024;
 const WRITE: usize = 16 * 1024;
+
+/// Whether anything came since it was looked last. Shared with what reads.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Heard(Arc<AtomicBool>);
+
+impl Heard {
+    fn note(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether something did, which counts once.
+    pub(super) fn take(&self) -> bool {
+        self.0.swap(false, Ordering::Relaxed)
+    }
+}
 
 /// A connection that is there.
 pub(super) struct Carried {
@@ -34,19 +47,34 @@ pub(super) struct Carried {
     pub(super) heard: Heard,
 }
 
-/// Opens a link, and returns once the host has said that it carries streams. The time for that starts
-/// when the link is open: before that, a server program may be put on the host.
-pub(super) async fn open(
-    connect: Arc<dyn Connect>,
-    attempt: Attempt,
-    timing: Timing,
-) -> Result<Carried, LinkError> {
-    let (mut reader, mut writer, guard) = connect.connect(attempt).await?.into_parts();
-    let first = match attempt {
-        Attempt::First => timing.asking,
-        Attempt::Reconnect => timing.login,
+/// What becomes of a dial.
+pub(super) enum Report {
+    /// The link is open.
+    Opened,
+    /// The host's end says something.
+    Begun,
+    /// The host carries streams.
+    Ready(Box<Carried>),
+    /// It does not, or the link has ended.
+    Failed(LinkError),
+}
+
+/// Opens a link, and reports how far it has come. Whoever asked for it keeps the time.
+pub(super) async fn open(connect: &dyn Connect, way: Way, report: impl Fn(Report)) {
+    let opened = match way.open(connect).await {
+        Ok(link) => meet(link, &report).await,
+        Err(error) => Err(error),
     };
-    let unread = match meet(&mut reader, &mut writer, (first, timing.login)).await {
+    report(match opened {
+        Ok(carried) => Report::Ready(Box::new(carried)),
+        Err(error) => Report::Failed(error),
+    });
+}
+
+async fn meet(link: Link, report: &impl Fn(Report)) -> Result<Carried, LinkError> {
+    report(Report::Opened);
+    let (mut reader, mut writer, guard) = link.into_parts();
+    let unread = match greet(&mut reader, &mut writer, report).await {
         Ok(unread) => unread,
         Err(Some(error)) => return Err(error),
         Err(None) => {
@@ -54,7 +82,7 @@ pub(super) async fn open(
             return Err(guard.post_mortem().await);
         }
     };
-    let (life, heard) = (watch::Sender::new(Life::Alive), Heard::now());
+    let (life, heard) = (watch::Sender::new(Life::Alive), Heard::default());
     let transport = Transport {
         reader: Cursor::new(unread).chain(reader),
         writer,
@@ -68,26 +96,21 @@ pub(super) async fn open(
 }
 
 /// What came behind the host's magic. Without an error of its own, the link has ended.
-///
-/// The host has the `first` time to say anything, and then `login` at most: `ssh` has logged in, and asks
-/// its user nothing more.
-async fn meet(
+async fn greet(
     reader: &mut LinkReader,
     writer: &mut LinkWriter,
-    (first, login): (Duration, Duration),
+    report: &impl Fn(Report),
 ) -> Result<Bytes, Option<LinkError>> {
-    let mut deadline = Instant::now() + first;
     // A link that has ended says so when it is read.
-    let _ = timeout_at(deadline, say_magic(writer)).await;
+    let _ = say_magic(writer).await;
     let (mut preamble, mut buffer) = (Preamble::of_host(HOST_MAGIC), BytesMut::new());
-    let mut is_heard = false;
+    let mut is_begun = false;
     loop {
-        let read = timeout_at(deadline, reader.read_buf(&mut buffer)).await;
-        if !read.map_err(|_| Some(no_answer()))?.is_ok_and(|count| count > 0) {
+        if !reader.read_buf(&mut buffer).await.is_ok_and(|count| count > 0) {
             return Err(None);
         }
-        if !std::mem::replace(&mut is_heard, true) {
-            deadline = deadline.min(Instant::now() + login);
+        if !std::mem::replace(&mut is_begun, true) {
+            report(Report::Begun);
         }
         match preamble.find(&mut buffer) {
             Ok(true) => {
@@ -104,10 +127,6 @@ async fn meet(
 async fn say_magic(writer: &mut LinkWriter) -> io::Result<()> {
     writer.write_all(&CLIENT_MAGIC).await?;
     writer.flush().await
-}
-
-fn no_answer() -> LinkError {
-    LinkError::new(LinkErrorKind::Unreachable, "the host did not answer in time")
 }
 
 fn not_a_mux(noise: &Noise) -> LinkError {

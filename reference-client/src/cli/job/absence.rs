@@ -27,9 +27,8 @@ impl Job {
         }
     }
 
-    pub(super) fn detached(&mut self, reason: &str, is_move: bool) {
-        let outage = if is_move { Outage::of_move } else { Outage::new };
-        let mut outage = outage(&self.setting.destination, reason);
+    pub(super) fn detached(&mut self, reason: &str) {
+        let mut outage = Outage::new(&self.setting.destination, reason);
         // What is told then stands on the screen.
         outage.is_disturbed = self.setting.volume == Volume::Verbose;
         self.outage = Some(outage);
@@ -102,7 +101,7 @@ impl Job {
     /// Every second of an outage that is told, and when leaving has taken long enough.
     pub(super) fn look_again(&mut self) {
         let next = self.outage.as_ref().map(|outage| {
-            let wait = if outage.is_told { Duration::from_secs(1) } else { outage.quiet };
+            let wait = if outage.is_told { Duration::from_secs(1) } else { status::QUIET };
             Instant::now() + wait
         });
         self.due = [next, self.leave_by].into_iter().flatten().min();
