@@ -173,6 +173,29 @@ fn a_need_is_told_again_in_another_absence_of_a_session_that_stays_on_the_quick_
 }
 
 #[test]
+fn a_login_that_fails_over_the_quick_path_is_not_tried_there_again_in_this_absence() {
+    let need = Event::Ended(FIRST, Why::NeedsPerson(Need::Login));
+    let pause = Event::Timer(Timer::Pause(Path::Fast));
+    let absence = [ended(FIRST), WANTED, need, PAUSE, need];
+    assert_eq!(dials(&after(&BRIDGE, &[&absence[..], &[pause]].concat())), []);
+    let asked = after(&BRIDGE, &[&absence[..], &[Event::Retry { may_ask: false }]].concat());
+    assert_eq!(dials(&asked)[0], Path::Fast);
+}
+
+#[test]
+fn pauses_for_a_person_begin_anew_after_a_calm_time_on_the_quick_path() {
+    let need = Event::Ended(FIRST, Why::NeedsPerson(Need::Login));
+    let first = [ended(FIRST), WANTED, ended(FIRST), need];
+    let retry = Event::Retry { may_ask: false };
+    let back = [retry, Event::Greeted(FIRST), Event::Attached, Event::Timer(Timer::Calm)];
+    let effects = after(&STAY, &[&first[..], &back, &first].concat());
+    assert!(
+        effects.contains(&Effect::Arm(Timer::Pause(Path::Main), Class::Person, 0)),
+        "{effects:?}"
+    );
+}
+
+#[test]
 fn a_wake_up_that_cuts_no_pause_leaves_the_next_one_to_another() {
     let slept = Event::Woken(Wake::Slept);
     let effects = after(&Config::PLAIN, &[PAUSE, ended(FIRST), slept, WANTED, ended(FIRST), slept]);

@@ -100,7 +100,7 @@ impl World {
 
     fn dial(&mut self, step: &Step<'_>, path: Path, link: Link, mode: Mode) {
         self.judge_dial(step, path, mode);
-        let line = Line { path, mode, stage: Stage::Dialled, is_dead: false };
+        let line = Line { path, mode, has_begun: false, stage: Stage::Dialled, is_dead: false };
         match self.place(link) {
             Some(place @ None) => *place = Some(line),
             Some(Some(_)) => self.breaks(1, "a link has the number of another"),
@@ -115,6 +115,9 @@ impl World {
         match self.line(link).map(|line| (line.stage, line.path)) {
             Some((Stage::Greeted, _)) => {}
             Some((Stage::Open, path)) => {
+                if self.is_asking(link) {
+                    self.breaks(3, "a link is used while a person is asked");
+                }
                 let is_quick = |path| step.profile.is_quick(path);
                 if !is_quick(path)
                     && Path::ALL.into_iter().any(|it| is_quick(it) && self.is_dialling(it))
@@ -186,12 +189,15 @@ impl World {
 
     /// What was tried has come to nothing; unless something else goes on, what follows is another attempt.
     fn end_attempt(&mut self) {
-        let is_coming =
-            |path| self.is_dialling(path) || self.ghost.lane(path).pause == Some(Class::HeadStart);
-        let is_under_way = Path::ALL.into_iter().any(is_coming);
-        if self.used().is_none() && !is_under_way {
+        if self.used().is_none() && !self.is_coming() {
             self.ghost.begin_attempt();
         }
+    }
+
+    /// Whether a link is dialled, or waits for a quicker one to go first.
+    pub(super) fn is_coming(&self) -> bool {
+        let is_behind = |path| self.ghost.lane(path).pause == Some(Class::HeadStart);
+        Path::ALL.into_iter().any(|path| self.is_dialling(path) || is_behind(path))
     }
 
     fn arm(&mut self, timer: Timer, class: Class, pause: u8) {
@@ -226,6 +232,7 @@ impl World {
                 if self.ghost.told.replace(need) == Some(need) {
                     self.breaks(3, "what a person is needed for is told again");
                 }
+                self.ghost.untold = None;
                 step.profile.see(Witness::NeedTold);
             }
             Story::Ends => {
@@ -264,6 +271,11 @@ impl World {
                 self.ghost.may_ask |= may_ask;
             }
             Event::Opened(link) => self.reach(link, Stage::Open),
+            Event::Begun(link) => {
+                if let Some(Some(line)) = self.place(link) {
+                    line.has_begun = true;
+                }
+            }
             Event::Greeted(link) => self.note_greeted(link),
             Event::Ended(link, why) => self.note_ended(step, link, why),
             Event::GivenUp(link) => {
@@ -281,7 +293,7 @@ impl World {
             Event::Available(path) => {
                 let lane = self.ghost.lane_mut(path);
                 lane.is_unavailable = false;
-                lane.is_excused |= lane.pause != Some(Class::Person);
+                (lane.is_excused, lane.is_person_due) = (true, false);
             }
             Event::Retry { may_ask } => self.note_retry(may_ask),
             Event::Woken(wake) => self.note_woken(wake),
@@ -325,6 +337,11 @@ impl World {
         let is_early = line.stage == Stage::Greeted
             && !self.is_attached()
             && (is_used || self.used().is_none());
+        if let Why::NeedsPerson(need) = why
+            && self.ghost.told != Some(need)
+        {
+            self.ghost.untold = Some(need);
+        }
         let lane = self.ghost.lane_mut(line.path);
         if is_early {
             lane.ends = lane.ends.saturating_add(1).min(MANY_ENDS + 1);
@@ -332,6 +349,7 @@ impl World {
         match why {
             Why::NeedsPerson(_) if line.stage < Stage::Greeted => {
                 (lane.is_person_due, lane.is_spent) = (true, false);
+                lane.is_unavailable |= step.profile.is_quick(line.path);
             }
             Why::Unavailable => (lane.is_due, lane.is_unavailable) = (false, true),
             Why::Failed => lane.is_unavailable = true,
@@ -412,7 +430,7 @@ impl World {
         let Some(path) = self.used_path() else { return };
         self.ghost.is_calm = true;
         if profile.rank(path) == 0 {
-            self.ghost.told = None;
+            (self.ghost.told, self.ghost.untold) = (None, None);
         }
         let lane = self.ghost.lane_mut(path);
         lane.step = 0;

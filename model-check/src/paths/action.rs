@@ -35,7 +35,8 @@ pub(super) fn all() -> Vec<Event> {
     events.extend(Path::ALL.map(Event::Available));
     events.extend(Timer::ALL.map(Event::Timer));
     for link in (0..super::world::PLACES as u64).map(Link) {
-        events.extend([Event::Opened(link), Event::Greeted(link), Event::GivenUp(link)]);
+        events.extend([Event::Opened(link), Event::Begun(link), Event::Greeted(link)]);
+        events.push(Event::GivenUp(link));
         events.extend(whys().map(|why| Event::Ended(link, why)));
     }
     events

@@ -17,6 +17,8 @@ pub struct Ghost {
     pub must_tell: bool,
     /// What was told that a person is needed for, since the last success where the session stays.
     pub told: Option<Need>,
+    /// What a person is needed for that is not told yet.
+    pub untold: Option<Need>,
     /// Whether a person may be asked in the next dial.
     pub may_ask: bool,
     /// Whether the host's key was not trusted, and the user's own ssh has not been greeted since.
@@ -125,6 +127,7 @@ impl Ghost {
             may_tell: true,
             must_tell: true,
             told: None,
+            untold: None,
             may_ask: false,
             is_distrusted: false,
             is_asked: false,

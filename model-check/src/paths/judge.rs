@@ -99,7 +99,9 @@ impl World {
         }
         let may = match step.event {
             Event::Timer(Timer::Dial(path)) => path == line.path && line.stage == Stage::Open,
-            Event::Woken(Wake::Slept) => line.mode == Mode::Alone && !step.was_attached,
+            Event::Woken(Wake::Slept) => {
+                (line.mode == Mode::Alone || line.has_begun) && !step.was_attached
+            }
             _ => is_end || is_distrusted,
         };
         if !may {
@@ -127,7 +129,7 @@ impl World {
         self.judge_watch(step);
         self.judge_waits(step.profile);
         self.judge_beside(step.profile);
-        self.judge_stories(step);
+        self.judge_stories();
     }
 
     fn judge_links(&mut self, profile: &Profile) {
@@ -274,21 +276,21 @@ impl World {
         }
     }
 
-    fn judge_stories(&mut self, step: &Step<'_>) {
+    fn judge_stories(&mut self) {
         if self.session == Session::Waiting && self.ghost.must_tell {
             self.breaks(9, "an attempt is not told");
         }
         if self.ghost.lanes.iter().any(|lane| lane.ends == MANY_ENDS) {
             self.breaks(9, "links that greet and end are not told of");
         }
-        let Event::Ended(_, Why::NeedsPerson(need)) = step.event else { return };
+        let is_clear = self.is_attached() || (self.used().is_none() && !self.is_coming());
+        if is_clear && self.ghost.untold.is_some() {
+            self.breaks(3, "what a person is needed for is not told");
+        }
         let is_person = |lane: &Lane| lane.pause == Some(Class::Person);
         let lanes = self.ghost.lanes;
         if lanes.iter().any(|lane| lane.is_person_due && !is_person(lane)) {
             self.breaks(3, "a path that needs a person has another pause");
-        }
-        if lanes.iter().any(is_person) && self.ghost.told != Some(need) {
-            self.breaks(3, "what a person is needed for is not told");
         }
     }
 }

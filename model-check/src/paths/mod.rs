@@ -8,6 +8,7 @@
 mod act;
 pub mod action;
 pub mod check;
+pub mod day;
 pub mod ghost;
 mod judge;
 mod offer;

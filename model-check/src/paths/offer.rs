@@ -61,6 +61,7 @@ impl World {
         match event {
             Event::Wanted { .. } => self.session == Session::Wanting,
             Event::Opened(link) => stage(link) == Some(Stage::Dialled),
+            Event::Begun(link) => stage(link) == Some(Stage::Open) && self.is_asking(link),
             Event::Greeted(link) => {
                 matches!(stage(link), Some(Stage::Dialled | Stage::Open))
             }
@@ -104,8 +105,8 @@ impl World {
         }
     }
 
-    /// Whether a dial may ask a person.
+    /// Whether a person may be asked on this link, now.
     pub(super) fn is_asking(&self, link: Link) -> bool {
-        self.line(link).is_some_and(|line| line.mode == Mode::Asking)
+        self.line(link).is_some_and(|line| line.mode == Mode::Asking && !line.has_begun)
     }
 }

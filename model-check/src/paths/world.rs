@@ -36,6 +36,8 @@ pub struct Line {
     pub path: Path,
     /// Whether a person may be asked.
     pub mode: Mode,
+    /// Whether that is over.
+    pub has_begun: bool,
     /// How far it has come.
     pub stage: Stage,
     /// Whether nothing will come of it any more; only while the world settles.

@@ -333,11 +333,14 @@ impl Paths {
 
     /// The path is dialled again when a person asks for it, or after a pause that a host bears.
     fn needs_person(&mut self, config: &Config, path: Path, need: Need, effects: &mut Effects) {
+        let is_quick = config.is_quick(path);
         let route = self.route_mut(path);
         route.pause = Some(Class::Person);
         route.grant = Grant::None;
         let step = route.needs;
         route.needs = step.saturating_add(1).min(LAST_STEP);
+        // Logins that fail over two paths are twice as many as a host bears: the usual one is enough.
+        route.is_unavailable |= is_quick;
         effects.push(Effect::Arm(Timer::Pause(path), Class::Person, step));
         // Time in which a host only waits for a person is not counted.
         self.stop_patience(effects);

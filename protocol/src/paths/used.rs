@@ -101,6 +101,7 @@ impl Paths {
         // Where the session stays, nobody is needed, and whoever is in another absence is told again.
         if path == Path::Main || config.rank(path) == 0 {
             self.need = None;
+            self.routes.iter_mut().for_each(|route| route.needs = 0);
         }
         // What failed in the client's own hands may work in another absence.
         for path in Path::ALL {

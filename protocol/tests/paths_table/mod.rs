@@ -37,7 +37,8 @@ pub fn events() -> Vec<Event> {
     ];
     events.extend(Timer::ALL.map(Event::Timer));
     for link in [FIRST, SECOND, Link(2)] {
-        events.extend([Event::Opened(link), Event::Greeted(link), Event::GivenUp(link)]);
+        events.extend([Event::Opened(link), Event::Begun(link), Event::Greeted(link)]);
+        events.push(Event::GivenUp(link));
         let needs = [Need::Login, Need::HostKey, Need::Server].map(Why::NeedsPerson);
         let whys = [Why::Unreachable, Why::Closed, Why::Unavailable, Why::Failed];
         events.extend(whys.into_iter().chain(needs).map(|why| Event::Ended(link, why)));
