@@ -300,7 +300,7 @@ impl World {
             Event::Outdated => self.ghost.is_outdated = true,
             Event::Standby(is_wanted) => self.ghost.wants_standby = is_wanted,
             Event::Timer(timer) => self.note_timer(step, timer),
-            Event::Begun(_) | Event::Unwanted => {}
+            Event::Unwanted => {}
             Event::Expecting(_) | Event::Sent | Event::Pinged | Event::Heard | Event::Answered => {
                 self.note_watch(step);
             }

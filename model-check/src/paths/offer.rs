@@ -86,7 +86,7 @@ impl World {
             Event::Available(path) => profile.config.properties(path).is_some(),
             Event::Outdated => self.is_attached() && !self.ghost.is_outdated,
             Event::Woken(_) | Event::Retry { .. } | Event::Stop => true,
-            Event::Begun(_) | Event::Unwanted => false,
+            Event::Unwanted => false,
         }
     }
 
