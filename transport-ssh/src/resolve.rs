@@ -97,6 +97,12 @@ impl Resolved {
         self.get(key).is_some_and(|value| !matches!(value, "" | "no" | "none" | "false"))
     }
 
+    /// Whether ssh listens for somebody, here or on the host.
+    pub fn forwards_ports(&self) -> bool {
+        let kinds = ["localforward", "remoteforward", "dynamicforward"];
+        kinds.iter().any(|kind| self.get(kind).is_some()) || self.is_set("tunnel")
+    }
+
     /// Whether it may be another one at another time or place: the user's configuration runs a program
     /// (`Match exec`) or looks at the network (`Match localnetwork`) to decide. Also where ssh does not
     /// tell.

@@ -2,10 +2,11 @@
 
 mod connect;
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::process::Command;
@@ -59,6 +60,18 @@ const LEARNING: &[&str] = &[
 /// The same against flags of the user's, of which ssh takes the last.
 const LEARNING_FLAGS: &[&str] = &["-a", "-x"];
 
+/// Whether this option of ssh's has it listen somewhere: on its own, or as the last one of several flags.
+fn is_forwarding(option: &OsStr) -> bool {
+    let option = option.to_string_lossy();
+    match option.strip_prefix('-') {
+        Some(flags) => flags.starts_with(['L', 'R', 'D', 'w']),
+        None => {
+            let name = option.split(['=', ' ']).next().unwrap_or_default().to_ascii_lowercase();
+            matches!(name.as_str(), "localforward" | "remoteforward" | "dynamicforward" | "tunnel")
+        }
+    }
+}
+
 /// Starts links over the exec channel of an `ssh` child process (OpenSSH 7.6 or newer).
 ///
 /// The user's own configuration, agents, hardware keys, jump hosts and forwardings apply. What a link
@@ -101,6 +114,8 @@ pub struct SshConnect {
     fast: Option<Arc<FastLane>>,
     asked: Arc<Asked>,
     environment: Vec<(OsString, OsString)>,
+    /// Whether the configuration forwards ports, as far as it was asked for.
+    forwards: Arc<AtomicBool>,
     #[cfg(feature = "testing")]
     pub(crate) fixed: Vec<std::net::SocketAddr>,
 }
@@ -154,6 +169,7 @@ impl SshConnect {
             fast: None,
             asked: Arc::default(),
             environment: Vec::new(),
+            forwards: Arc::default(),
             #[cfg(feature = "testing")]
             fixed: Vec::new(),
         }
@@ -321,6 +337,9 @@ impl SshConnect {
     pub async fn configuration(&self) -> Result<Resolved, Unresolved> {
         let arguments = || self.arguments(Purpose::Question);
         let answer = self.asked.answer(&self.program, arguments, &self.environment).await.clone();
+        if let Ok(resolved) = &answer {
+            self.forwards.store(resolved.forwards_ports(), Ordering::Relaxed);
+        }
         answer.map_err(|unresolved| match unresolved {
             Unresolved::Refused(lines)
                 if lines.first().is_some_and(|it| it.starts_with("usage: ")) =>
@@ -330,6 +349,12 @@ impl SshConnect {
             }
             _ => unresolved,
         })
+    }
+
+    /// Whether its links forward ports, which a second one beside them could not: as its options say, and its
+    /// configuration once that [is known](Self::configuration).
+    pub(crate) fn forwards_ports(&self) -> bool {
+        self.forwards.load(Ordering::Relaxed) || self.options.iter().any(|it| is_forwarding(it))
     }
 
     /// Replaces the tokens of a setting that ssh does not expand when it tells its configuration, such as

@@ -18,6 +18,8 @@ const LONGEST_PERSON: Duration = Duration::from_hours(1);
 const HEAD_START: Duration = Duration::from_millis(40);
 /// A login that takes longer than this many of the last one's time leads nowhere.
 const PATIENCE: u32 = 3;
+/// How long one may take in any case: a host may be busy.
+const LEAST_LOGIN: Duration = Duration::from_secs(20);
 /// What a login is taken to last before one was made.
 const FIRST_LOGIN: Duration = Duration::from_secs(1);
 /// The longest time that a link has to answer.
@@ -119,7 +121,7 @@ impl Times {
         match self.login {
             None => most,
             Some(login) => {
-                let usual = (login * PATIENCE).max(self.timing.doubt);
+                let usual = (login * PATIENCE).max(LEAST_LOGIN.min(most));
                 doubled(usual, step, most.max(usual))
             }
         }

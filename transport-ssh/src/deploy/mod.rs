@@ -362,4 +362,8 @@ impl Connect for DeployConnect {
     fn learn(&self) {
         self.ssh.learn_host();
     }
+
+    fn is_exclusive(&self) -> bool {
+        self.ssh.forwards_ports()
+    }
 }

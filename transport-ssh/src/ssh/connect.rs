@@ -24,6 +24,10 @@ impl Connect for SshConnect {
         self.learn_host();
     }
 
+    fn is_exclusive(&self) -> bool {
+        self.forwards_ports()
+    }
+
     fn destination(&self) -> String {
         printable(&self.destination.to_string_lossy())
     }
