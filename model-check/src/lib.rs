@@ -13,6 +13,7 @@ pub mod mutants;
 pub mod names;
 pub mod profile;
 pub mod profiles;
+pub mod properties;
 pub mod recording;
 pub mod rules;
 pub mod search;

@@ -4,9 +4,8 @@
 
 mod story;
 
-use rejoin_model_check::recording::{
-    Property, ReadError, Recording, Run, Violation, check, replay,
-};
+use rejoin_model_check::properties::Property;
+use rejoin_model_check::recording::{ReadError, Recording, Run, Violation, check, replay};
 use rejoin_protocol::client::{Effect, Event, Notice};
 use rejoin_protocol::frame::How;
 use rejoin_protocol::record::{ClientStep, ServerStep};

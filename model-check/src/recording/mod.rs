@@ -26,11 +26,12 @@ use rejoin_protocol::client::{self, Client};
 use rejoin_protocol::record::{ClientStep, ServerStep};
 use rejoin_protocol::server::{self, Server};
 
+use crate::properties::shown;
 pub use read::ReadError;
 pub use replay::{Difference, replay};
 pub use report::Report;
 pub use session::check;
-pub use violation::{Property, Violation};
+pub use violation::Violation;
 
 /// What one program wrote down.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -78,15 +79,5 @@ impl Run {
     /// Whether nothing happened.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
-    }
-}
-
-/// A value as a person may want to see it: payloads of many kilobytes are cut.
-fn shown(value: &impl std::fmt::Debug) -> String {
-    const MOST: usize = 240;
-    let whole = format!("{value:?}");
-    match whole.char_indices().nth(MOST) {
-        None => whole,
-        Some((at, _)) => format!("{}... ({} characters)", &whole[..at], whole.chars().count()),
     }
 }
