@@ -8,11 +8,11 @@ mod common;
 use bytes::{Bytes, BytesMut};
 use common::catalogue::frames;
 use common::{decode_split, wire};
-use rejoin_protocol::Frame;
-use rejoin_protocol::WindowSize;
 use rejoin_protocol::codec::{CLIENT_MAGIC, Decoder, encode};
 use rejoin_protocol::error::FrameError;
+use rejoin_protocol::frame::Wish;
 use rejoin_protocol::spec::{Command, ProcessSpec, Terminal};
+use rejoin_protocol::{Frame, Item, WindowSize};
 
 /// The kinds that there are (SPEC section 4.1), one that may be skipped, and one that may not.
 const KINDS: [u8; 15] =
@@ -39,6 +39,9 @@ impl Reader {
         self.buffer.clear();
         self.buffer.extend_from_slice(bytes);
         let decoded = self.decoder.decode(&mut self.buffer);
+        if let Ok(Some(Frame::Item { item: Item::Output { data, .. }, .. })) = &decoded {
+            assert!(!data.is_empty(), "{bytes:?}");
+        }
         if let Ok(Some(frame)) = &decoded
             && !is_of_another_version(frame)
         {
@@ -66,7 +69,6 @@ impl Reader {
 
 /// The wish of a later version cannot be read, and is not sent on.
 fn is_of_another_version(frame: &Frame) -> bool {
-    use rejoin_protocol::frame::Wish;
     matches!(frame, Frame::Hello(hello) if hello.wish == Wish::Unreadable)
 }
 
@@ -158,6 +160,31 @@ fn every_example_that_ends_early_is_an_error_or_has_a_shorter_payload() {
                 Err(_) => {}
             }
         }
+    }
+}
+
+#[test]
+fn every_example_with_a_byte_behind_it_is_an_error_or_has_a_longer_payload() {
+    let mut reader = Reader::new();
+    for (name, frame) in frames() {
+        let mut longer = wire(&frame);
+        longer.push(0);
+        let length = u32::try_from(longer.len() - 4).unwrap();
+        longer[..4].copy_from_slice(&length.to_be_bytes());
+        let read = reader.read(&longer);
+        if has_payload(&frame) {
+            assert!(matches!(read, Ok(Some(read)) if read != frame), "{name}");
+        } else {
+            assert_eq!(read, Err(FrameError::UnexpectedPayload(longer[4])), "{name}");
+        }
+    }
+}
+
+fn has_payload(frame: &Frame) -> bool {
+    match frame {
+        Frame::Item { item, .. } => matches!(item, Item::Input(_) | Item::Output { .. }),
+        Frame::Hello(hello) => matches!(hello.wish, Wish::Open { .. }),
+        _ => false,
     }
 }
 
