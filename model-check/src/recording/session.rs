@@ -10,7 +10,7 @@ use super::{Recording, Report, Run, Violation};
 use crate::properties::{Broken, Held, client, server};
 
 /// Checks recordings, each by itself and all of one session against each other. What a program
-/// did whose recording is not among them is not known and not missed.
+/// did whose recording is not among them, or was cut before, is not known and not missed.
 ///
 /// # Errors
 /// The first [`Violation`].
@@ -69,7 +69,11 @@ fn delivered_was_written(
     for (epoch, items) in &client.delivered {
         let Some(server) = servers.get(epoch) else { continue };
         for (seq, (step, item)) in items {
-            let held = client::arrived(*seq, item, at(&server.written, *seq));
+            let written = at(&server.written, *seq);
+            if written.is_none() && server.recording.is_cut {
+                continue;
+            }
+            let held = client::arrived(*seq, item, written);
             judged(held, client.recording, *step, &server.recording.name)?;
         }
     }
@@ -84,7 +88,11 @@ fn handed_over_was_put_in(
     for (index, (step, instance, item)) in server.handed_over.iter().enumerate() {
         let Some(client) = instance.and_then(|instance| clients.get(&instance)) else { continue };
         let seq = Seq(index as u64);
-        let held = client::arrived(seq, item, client.put_in.find(epoch, seq));
+        let put_in = client.put_in.find(epoch, seq);
+        if put_in.is_none() && client.recording.is_cut {
+            continue;
+        }
+        let held = client::arrived(seq, item, put_in);
         judged(held, server.recording, *step, &client.recording.name)?;
     }
     Ok(())

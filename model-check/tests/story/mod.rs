@@ -91,7 +91,10 @@ impl Story {
     }
 
     pub(crate) fn recordings(self) -> Vec<Recording> {
-        let recording = |name: &str, run| Recording { name: name.to_owned(), run, torn: None };
+        let recording = |name: &str, run| {
+            let name = name.to_owned();
+            Recording { name, run, torn: None, is_cut: false }
+        };
         let mut all = vec![recording("client", Run::Client(self.client_track))];
         all.extend(self.servers.into_iter().map(|track| recording("server", Run::Server(track))));
         all
