@@ -448,6 +448,20 @@ fn an_unfinished_last_line_is_told_and_the_rest_is_read() {
 }
 
 #[test]
+fn what_a_recording_that_was_cut_does_not_hold_is_not_missed() {
+    let mut recordings = whole();
+    let steps = server(&mut recordings);
+    let is_output = |step: &ServerStep| matches!(step.event, server::Event::Output(..));
+    steps.truncate(steps.iter().position(is_output).unwrap());
+    assert_broken(&recordings, Property::SameItems);
+    let text = story::text_of(&recordings[1]) + "\"cut\"\n";
+    recordings[1] = Recording::parse(String::from("server"), text.as_bytes()).unwrap();
+    assert!(recordings[1].is_cut);
+    let report = check(&recordings).unwrap_or_else(|found| panic!("{found}"));
+    assert_eq!((report.cut, report.torn), (1, 0));
+}
+
+#[test]
 fn what_is_no_recording_is_refused_and_the_line_is_named() {
     let parse = |text: &str| Recording::parse(String::new(), text.as_bytes());
     assert!(matches!(parse(""), Err(ReadError::NoHeader)));

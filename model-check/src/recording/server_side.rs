@@ -289,11 +289,11 @@ impl<'a> Walk<'a> {
         require(!self.has_exited, Property::ExitIsLast, || {
             format!("{length} bytes were written behind the exit")
         })?;
+        self.view.written.push(item);
+        self.check_kept()?;
         require(length <= room, Property::RoomWasAsked, || {
             format!("{length} bytes were read where there was room for {room}")
-        })?;
-        self.view.written.push(item);
-        self.check_kept()
+        })
     }
 
     /// Where output waits, what is not acknowledged fits into the window.

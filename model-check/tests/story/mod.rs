@@ -1,4 +1,6 @@
 //! Both machines, driven against each other as their contracts say, and recorded.
+// Each test uses a part of it.
+#![allow(dead_code)]
 
 use std::collections::VecDeque;
 
