@@ -74,6 +74,11 @@ impl Host {
         Self::new(Some(Recorded::Wholly), |sshd| sshd)
     }
 
+    /// The same, with recordings that are cut at [`LONGEST_RECORDING`].
+    pub(crate) fn recording_in_part() -> Self {
+        Self::new(Some(Recorded::Partly), |sshd| sshd)
+    }
+
     /// One with another server than OpenSSH's.
     pub(crate) fn of(other: Other) -> Self {
         let dir = folder();
