@@ -8,7 +8,6 @@
 
 mod common;
 
-use std::collections::HashSet;
 use std::fmt::Debug;
 use std::hash::Hash;
 
@@ -29,7 +28,9 @@ where
     S: Clone + Eq + Hash + Debug,
     O: Debug,
 {
-    let mut seen = HashSet::from([start.clone()]);
+    // Only its members count, in no order.
+    #[allow(clippy::disallowed_types)]
+    let mut seen = std::collections::HashSet::from([start.clone()]);
     let mut layer = vec![start];
     for _ in 0..longest {
         let mut reached = Vec::new();

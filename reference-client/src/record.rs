@@ -66,16 +66,13 @@ impl Recorder {
     fn try_line(&mut self, value: &impl Serialize) -> io::Result<()> {
         let Some(file) = &mut self.file else { return Ok(()) };
         let line = line_of(value)?;
-        match self.left.checked_sub(line.len()) {
-            Some(left) => {
-                self.left = left;
-                file.write_all(&line)
-            }
-            None => {
-                file.write_all(&[CUT, b"\n"].concat())?;
-                self.file = None;
-                Ok(())
-            }
+        if let Some(left) = self.left.checked_sub(line.len()) {
+            self.left = left;
+            file.write_all(&line)
+        } else {
+            file.write_all(&[CUT, b"\n"].concat())?;
+            self.file = None;
+            Ok(())
         }
     }
 }

@@ -246,6 +246,8 @@ impl World {
     }
 
     /// A property was judged: one that is broken breaks its rule.
+    // It is what a property's function returns.
+    #[allow(clippy::needless_pass_by_value)]
     fn require(&mut self, held: Held) {
         if let Err(Broken { property, .. }) = held {
             // What a driver owes its machine has no rule, and is not judged here.
