@@ -18,6 +18,8 @@ pub enum Told {
     Detached,
     /// That it is attached.
     Attached,
+    /// The same, and the session has moved to another link since.
+    Moving,
     /// How it ended.
     Ended,
 }

@@ -145,6 +145,9 @@ impl<'a> Walk<'a> {
                 })
             }
             Event::LinkReplaced(link) => {
+                if self.told == Told::Attached {
+                    self.told = Told::Moving;
+                }
                 require(self.links.open(*link), Property::LinkWasOpen, || {
                     format!("{link:?} was the name of another link before")
                 })
