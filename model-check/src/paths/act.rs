@@ -19,6 +19,8 @@ pub(super) struct Step<'a> {
     pub(super) was_used: Option<Link>,
     pub(super) was_attached: bool,
     pub(super) is_doubted: bool,
+    /// Whether the link that is dialled over the quick path was late before.
+    pub(super) was_late: bool,
 }
 
 impl World {
@@ -48,6 +50,7 @@ impl World {
             was_used: self.used(),
             was_attached: self.is_attached(),
             is_doubted,
+            was_late: self.beside().any(|(_, line)| line.is_late),
         };
         self.note(&step);
         let was_doubted = self.machine.is_doubted();
@@ -100,7 +103,14 @@ impl World {
 
     fn dial(&mut self, step: &Step<'_>, path: Path, link: Link, mode: Mode) {
         self.judge_dial(step, path, mode);
-        let line = Line { path, mode, has_begun: false, stage: Stage::Dialled, is_dead: false };
+        let line = Line {
+            path,
+            mode,
+            has_begun: false,
+            is_late: false,
+            stage: Stage::Dialled,
+            is_dead: false,
+        };
         match self.place(link) {
             Some(place @ None) => *place = Some(line),
             Some(Some(_)) => self.breaks(1, "a link has the number of another"),
@@ -120,7 +130,7 @@ impl World {
                 }
                 let is_quick = |path| step.profile.is_quick(path);
                 if !is_quick(path)
-                    && Path::ALL.into_iter().any(|it| is_quick(it) && self.is_dialling(it))
+                    && Path::ALL.into_iter().any(|it| is_quick(it) && self.is_awaited(it))
                 {
                     self.breaks(4, "a link is used before a quicker one that is under way");
                 }
@@ -148,7 +158,7 @@ impl World {
             (false, true) => Witness::ReplacedByRank,
             (false, false) => Witness::ReplacedOutdated,
         });
-        self.ghost.leave();
+        self.leave();
         self.remove(step.profile, old);
         self.session = Session::Using { link: new, is_attached: false };
     }
@@ -182,9 +192,20 @@ impl World {
 
     /// The session has no link any more.
     fn lose(&mut self) {
+        self.leave();
         self.session = Session::Wanting;
-        self.ghost.leave();
         self.ghost.begin_attempt();
+    }
+
+    /// The link that was used is not any more.
+    fn leave(&mut self) {
+        let has_fallen = self.is_attached() && !self.ghost.is_calm;
+        let path = self.used_path().or_else(|| self.machine.used().map(|(_, path)| path));
+        if let Some(path) = path.filter(|_| has_fallen) {
+            self.ghost.lane_mut(path).has_fallen = true;
+        }
+        self.ghost.leave();
+        self.ghost.lanes.iter_mut().for_each(|lane| lane.is_put_off = false);
     }
 
     /// What was tried has come to nothing; unless something else goes on, what follows is another attempt.
@@ -270,6 +291,10 @@ impl World {
                 self.session = Session::Waiting;
                 self.ghost.may_ask |= may_ask;
             }
+            Event::Unwanted => {
+                self.session = Session::Wanting;
+                self.ghost.begin_attempt();
+            }
             Event::Opened(link) => self.reach(link, Stage::Open),
             Event::Begun(link) => {
                 if let Some(Some(line)) = self.place(link) {
@@ -283,7 +308,7 @@ impl World {
                 self.lose();
             }
             Event::Asked => self.ghost.has_asked = true,
-            Event::Attached => self.note_attached(),
+            Event::Attached => self.note_attached(step.profile),
             Event::Progressed => {
                 if let Some(path) = self.used_path() {
                     self.ghost.lane_mut(path).step = 0;
@@ -293,7 +318,7 @@ impl World {
             Event::Available(path) => {
                 let lane = self.ghost.lane_mut(path);
                 lane.is_unavailable = false;
-                (lane.is_excused, lane.is_person_due) = (true, false);
+                (lane.is_excused, lane.is_person_due, lane.is_put_off) = (true, false, false);
             }
             Event::Retry { may_ask } => self.note_retry(may_ask),
             Event::Woken(wake) => self.note_woken(wake),
@@ -336,10 +361,8 @@ impl World {
         let is_early = line.stage == Stage::Greeted
             && !self.is_attached()
             && (is_used || self.used().is_none());
-        if let Why::NeedsPerson(need) = why
-            && self.ghost.told != Some(need)
-        {
-            self.ghost.untold = Some(need);
+        if let Why::NeedsPerson(need) = why {
+            self.ghost.untold = Some(need).filter(|need| self.ghost.told != Some(*need));
         }
         let lane = self.ghost.lane_mut(line.path);
         if is_early {
@@ -370,15 +393,21 @@ impl World {
         }
     }
 
-    fn note_attached(&mut self) {
+    fn note_attached(&mut self, profile: &Profile) {
         let Session::Using { is_attached, .. } = &mut self.session else { return };
         *is_attached = true;
         (self.ghost.is_known, self.ghost.has_asked) = (true, true);
         self.ghost.forget_doubt();
-        if let Some(path) = self.used_path() {
+        let Some(used) = self.used_path() else { return };
+        let lane = self.ghost.lane_mut(used);
+        lane.ends = 0;
+        lane.is_granted = true;
+        for path in Path::ALL.into_iter().filter(|path| profile.rank(*path) < profile.rank(used)) {
             let lane = self.ghost.lane_mut(path);
-            lane.ends = 0;
-            lane.is_granted = true;
+            lane.is_put_off = lane.has_fallen && !lane.is_person_due;
+            if lane.is_put_off {
+                profile.see(Witness::PutOff);
+            }
         }
     }
 
@@ -387,7 +416,8 @@ impl World {
             self.ghost.may_ask |= may_ask;
         }
         for lane in &mut self.ghost.lanes {
-            (lane.is_excused, lane.is_unavailable, lane.is_person_due) = (true, false, false);
+            (lane.is_excused, lane.is_put_off) = (true, false);
+            (lane.is_unavailable, lane.is_person_due) = (false, false);
         }
     }
 
@@ -421,7 +451,18 @@ impl World {
             Timer::Settled => self.ghost.is_settled = true,
             Timer::Answer => self.ghost.is_unanswered |= self.ghost.is_asked,
             Timer::Question => self.ghost.is_owed = false,
+            Timer::Dial(path) => self.note_late(step.profile, path),
             _ => {}
+        }
+    }
+
+    /// A quick link that takes too long is not waited for, and not cut off either.
+    fn note_late(&mut self, profile: &Profile, path: Path) {
+        let late = self.beside().find(|(_, it)| it.path == path && it.stage < Stage::Greeted);
+        let Some((link, _)) = late.filter(|_| profile.is_quick(path)) else { return };
+        if let Some(Some(line)) = self.place(link) {
+            line.is_late = true;
+            profile.see(Witness::Late);
         }
     }
 
@@ -432,7 +473,7 @@ impl World {
             (self.ghost.told, self.ghost.untold) = (None, None);
         }
         let lane = self.ghost.lane_mut(path);
-        lane.step = 0;
+        (lane.step, lane.has_fallen) = (0, false);
         (lane.is_woken, lane.is_moved) = (false, false);
         for lane in &mut self.ghost.lanes {
             lane.is_unavailable = false;

@@ -51,7 +51,7 @@ impl World {
             Event::Available(_) => Some(Chance::Available),
             Event::Outdated => Some(Chance::Outdated),
             Event::Standby(_) => Some(Chance::Standby),
-            Event::Expecting(_) => Some(Chance::Expecting),
+            Event::Expecting(_) | Event::Unwanted => Some(Chance::Expecting),
             _ => None,
         }
     }
@@ -60,6 +60,7 @@ impl World {
         let stage = |link: Link| self.line(link).map(|line| line.stage);
         match event {
             Event::Wanted { .. } => self.session == Session::Wanting,
+            Event::Unwanted => self.session == Session::Waiting,
             Event::Opened(link) => stage(link) == Some(Stage::Dialled),
             Event::Begun(link) => stage(link) == Some(Stage::Open) && self.is_asking(link),
             Event::Greeted(link) => {

@@ -108,18 +108,12 @@ impl<'a> Walk<'a> {
                     format!("{link:?} was the name of another link before")
                 })
             }
-            Event::LinkReplaced(link) => {
-                require(self.links.open(*link), Property::LinkWasOpen, || {
-                    format!("{link:?} was the name of another link before")
-                })
-            }
             Event::LinkFailed => self.dialled("a link failed that was not asked for"),
             Event::LinkReplaced(link) => {
                 require(self.links.open(*link), Property::LinkWasOpen, || {
                     format!("{link:?} was the name of another link before")
                 })
             }
-            Event::Unreachable => Ok(()),
             Event::Frame(link, _) | Event::LinkMisbehaved(link, _) => self.heard(*link, effects),
             Event::LinkLost(link) => self.links.lose(*link),
             Event::Timer(timer) => self.timers.fire(*timer),

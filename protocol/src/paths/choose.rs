@@ -146,9 +146,9 @@ impl Paths {
 
     /// What a person is needed for is told when it is clear whether the session goes on without.
     fn tell_need(&mut self, effects: &mut Effects) {
-        let Some(need) = self.need.filter(|_| !self.is_need_told) else { return };
+        let Some(need) = self.need.filter(|need| self.told_need != Some(*need)) else { return };
         if self.is_attached() || (self.used.is_none() && !self.is_under_way()) {
-            self.is_need_told = true;
+            self.told_need = Some(need);
             effects.push(Effect::Tell(Story::Needs(need)));
         }
     }

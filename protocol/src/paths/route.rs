@@ -340,10 +340,7 @@ impl Paths {
         effects.push(Effect::Arm(Timer::Pause(path), Class::Person, step));
         // Time in which a host only waits for a person is not counted.
         self.stop_patience(effects);
-        if self.need != Some(need) {
-            self.need = Some(need);
-            self.is_need_told = false;
-        }
+        self.need = Some(need);
         let judges_keys = config.properties(path).is_some_and(|properties| properties.judges_keys);
         if need == Need::HostKey && judges_keys {
             self.distrust(config, effects);
