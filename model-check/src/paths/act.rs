@@ -15,8 +15,7 @@ use super::world::{Line, Session, Stage, World};
 pub(super) struct Step<'a> {
     pub(super) profile: &'a Profile,
     pub(super) event: Event,
-    /// The link that was used before it, and whether that was attached, suspected and doubted.
-    pub(super) was_used: Option<Link>,
+    /// Whether the link that was used before it was attached, and whether it is doubted by then.
     pub(super) was_attached: bool,
     pub(super) is_doubted: bool,
     /// Whether the link that is dialled over the quick path was late before.
@@ -47,7 +46,6 @@ impl World {
         let step = Step {
             profile,
             event,
-            was_used: self.used(),
             was_attached: self.is_attached(),
             is_doubted,
             was_late: self.beside().any(|(_, line)| line.is_late),
@@ -85,7 +83,7 @@ impl World {
             Effect::Replace { old, new } => self.replace(step, old, new),
             Effect::Drop(link) => self.drop_link(step, link),
             Effect::Ask if !self.is_attached() => {
-                self.breaks(5, "a link that is not attached is asked")
+                self.breaks(5, "a link that is not attached is asked");
             }
             Effect::Ask | Effect::Prepare => {}
             Effect::Learn => step.profile.see(Witness::Learnt),
@@ -150,7 +148,8 @@ impl World {
         }
         let (rank, best) = (step.profile.rank(left.path), step.profile.rank(taken.path));
         let is_better = best < rank || (left.path == taken.path && self.ghost.is_outdated);
-        if !is_better && !(step.is_doubted && step.was_attached) {
+        let was_doubted = step.is_doubted && step.was_attached;
+        if !is_better && !was_doubted {
             self.breaks(4, "a link that works is left for one that is no better");
         }
         step.profile.see(match (step.is_doubted, best < rank) {
@@ -446,7 +445,7 @@ impl World {
                 self.ghost.lane_mut(path).ran_out(is_attached);
             }
             Timer::Calm if self.is_attached() && !self.is_suspected() => {
-                self.note_calm(step.profile)
+                self.note_calm(step.profile);
             }
             Timer::Settled => self.ghost.is_settled = true,
             Timer::Answer => self.ghost.is_unanswered |= self.ghost.is_asked,

@@ -29,17 +29,7 @@ impl World {
         let is_used = |link: Link| self.used() == Some(link);
         match event {
             Event::Wanted { may_ask: true } => Some(Chance::Person),
-            Event::Ended(link, _)
-                if self.line(link).is_some_and(|it| it.stage == Stage::Closing) =>
-            {
-                None
-            }
-            Event::Ended(_, why) => Some(match why {
-                Why::NeedsPerson(Need::HostKey) => Chance::HostKey,
-                Why::NeedsPerson(_) => Chance::Need,
-                Why::Unavailable | Why::Failed => Chance::Unavailable,
-                Why::Closed | Why::Unreachable => Chance::End,
-            }),
+            Event::Ended(link, why) => self.chance_of_end(link, why),
             Event::GivenUp(link) if is_used(link) => Some(Chance::GivenUp),
             Event::Timer(Timer::Dial(_)) => Some(Chance::Overdue),
             Event::Timer(Timer::Doubt) => Some(Chance::Doubt),
@@ -54,6 +44,17 @@ impl World {
             Event::Expecting(_) | Event::Unwanted => Some(Chance::Expecting),
             _ => None,
         }
+    }
+
+    /// That a link ends which was closed is no fault.
+    fn chance_of_end(&self, link: Link, why: Why) -> Option<Chance> {
+        let is_fault = self.line(link).is_some_and(|line| line.stage != Stage::Closing);
+        is_fault.then_some(match why {
+            Why::NeedsPerson(Need::HostKey) => Chance::HostKey,
+            Why::NeedsPerson(_) => Chance::Need,
+            Why::Unavailable | Why::Failed => Chance::Unavailable,
+            Why::Closed | Why::Unreachable => Chance::End,
+        })
     }
 
     fn is_possible(&self, profile: &Profile, event: Event) -> bool {
