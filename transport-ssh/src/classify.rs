@@ -239,7 +239,10 @@ fn ended(
 fn succeeded(evidence: &Evidence, command: &str) -> String {
     match evidence.greeting.last() {
         _ if !evidence.was_open => {
-            format!("{command} ended and said nothing: it is no rejoin-server")
+            format!(
+                "{command} ended and said nothing: it is no rejoin-server, or a start-up file of the host's \
+                 login shell ended the shell before"
+            )
         }
         Some(line) => format!("{command} ended and said only: {line}"),
         None => "the other side closed the link".to_owned(),

@@ -27,7 +27,7 @@ pub fn stderr_lines<'a>(pieces: impl IntoIterator<Item = &'a [u8]>, details: u8)
     };
     let mut sink = LineSink::new(Attempt::First, tail.clone(), None).details(details);
     pieces.into_iter().for_each(|piece| sink.feed(piece));
-    sink.finish_line();
+    sink.finish();
     tail.lines()
 }
 

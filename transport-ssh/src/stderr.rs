@@ -49,7 +49,7 @@ pub(crate) async fn drain(mut from: impl AsyncRead + Unpin, mut lines: LineSink)
     while let Ok(length @ 1..) = from.read(&mut chunk).await {
         lines.feed(&chunk[..length]);
     }
-    lines.finish_line();
+    lines.finish();
 }
 
 /// Cuts bytes into lines and hands them on.
@@ -81,18 +81,26 @@ impl LineSink {
         }
     }
 
-    pub(crate) fn finish_line(&mut self) {
+    /// The last line may have no end.
+    pub(crate) fn finish(&mut self) {
+        if !self.line.is_empty() {
+            self.finish_line();
+        }
+    }
+
+    fn finish_line(&mut self) {
         let line = printable_bytes(&self.line, MAX_LINE);
         let is_kept = self.follower.keeps(&line, &self.line);
+        let is_blank = matches!(self.line[..], [b'\n'] | [b'\r', b'\n']);
         self.line.clear();
-        if line.is_empty() || is_kept {
+        if is_kept || (line.is_empty() && !is_blank) {
             return;
         }
         if let Some(on_stderr) = &self.on_stderr {
             on_stderr(self.attempt, &line);
         }
         // With -v there are hundreds of these: they would push out what matters.
-        if !is_detail(&line) {
+        if !is_blank && !is_detail(&line) {
             self.tail.push(line);
         }
     }
@@ -113,13 +121,28 @@ mod tests {
         for chunk in chunks {
             sink.feed(chunk);
         }
-        sink.finish_line();
+        sink.finish();
         tail.lines()
     }
 
     #[test]
     fn lines_are_joined_over_chunks_and_the_last_needs_no_newline() {
         assert_eq!(fed(&[b"one\r\ntw", b"o\n\nthree"]), ["one", "two", "three"]);
+    }
+
+    #[test]
+    fn tells_blank_lines_and_does_not_keep_them() {
+        let told = Arc::new(Mutex::new(Vec::new()));
+        let (tail, all) = (Tail::default(), Arc::clone(&told));
+        let tell: OnStderr =
+            Arc::new(move |_, line: &str| all.lock().unwrap().push(line.to_owned()));
+        let mut sink = LineSink::new(Attempt::First, tail.clone(), Some(tell));
+        for chunk in [&b"one\n"[..], b"\n", b"\r\ntwo\n", b"\x1b\n"] {
+            sink.feed(chunk);
+        }
+        sink.finish();
+        assert_eq!(*told.lock().unwrap(), ["one", "", "", "two"]);
+        assert_eq!(tail.lines(), ["one", "two"]);
     }
 
     #[test]
@@ -168,7 +191,7 @@ mod tests {
         for byte in said {
             sink.feed(&[*byte]);
         }
-        sink.finish_line();
+        sink.finish();
         let told = told.lock().unwrap();
         told.clone()
     }

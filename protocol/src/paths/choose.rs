@@ -178,7 +178,12 @@ impl Paths {
 
     /// A link that works is left only for one that is better, or if it is doubted.
     fn is_better(&self, config: &Config, used: Used, path: Path) -> bool {
-        self.doubt.is_doubted() || used.is_worse_than(config, path)
+        self.doubt.is_doubted() || used.is_worse_than(config, path) || self.is_hopeless(used)
+    }
+
+    /// Whether it is not attached, and one like it has led nowhere during this absence.
+    fn is_hopeless(&self, used: Used) -> bool {
+        used.stage < Stage::Attached && self.route(used.path).has_failed
     }
 
     /// That it has greeted does not show that it still works: it has to answer in time.
@@ -202,6 +207,14 @@ impl Paths {
                 return self.begin_use(Used::new(link, path, Stage::Open, mode));
             }
         }
+    }
+
+    fn is_quick_promising(&self, config: &Config) -> bool {
+        let mut paths = Path::ALL.into_iter().filter(|path| config.is_quick(*path));
+        paths.any(|path| {
+            let route = self.route(path);
+            route.is_dialling_in_time() && !route.has_failed
+        })
     }
 
     fn is_quick_dialled(&self, config: &Config) -> bool {
@@ -238,10 +251,15 @@ impl Paths {
         };
         let is_shared = config.properties(path).is_some_and(|properties| properties.is_shared);
         let is_attached = used.stage >= Stage::Attached;
-        if self.doubt.is_doubted() && !is_shared {
+        if (self.doubt.is_doubted() && !is_shared) || (self.is_hopeless(used) && path != used.path)
+        {
             Some(Class::Retry)
         } else if used.is_worse_than(config, path) {
-            Some(if is_attached { Class::Aside } else { Class::Retry })
+            match is_attached {
+                true => Some(Class::Aside),
+                // What did not hold waits until the quick one has failed, or has been attached for a while.
+                false => (self.route(path).falls == 0).then_some(Class::Retry),
+            }
         } else if is_attached && self.is_standby(config, path) {
             Some(Class::Standby)
         } else {
@@ -254,7 +272,7 @@ impl Paths {
     fn is_left_to_quick(&self, config: &Config, path: Path) -> bool {
         let is_equal = config.fast.is_some_and(|fast| fast.rank <= config.rank(path));
         let is_second = is_equal || self.route(path).falls > 0;
-        is_second && !config.is_quick(path) && self.is_quick_dialled(config)
+        is_second && !config.is_quick(path) && self.is_quick_promising(config)
     }
 
     /// Two logins at the same moment would want the same processor, and hosts admit few at a time: the

@@ -27,6 +27,8 @@ pub(super) struct Route {
     pub(super) ends: u8,
     /// How many links in a row were attached and did not hold.
     pub(super) falls: u8,
+    /// Whether a dial over it has led nowhere since the session was attached.
+    pub(super) has_failed: bool,
     pub(super) grant: Grant,
     /// Whether a wake-up, or a change of the network, has cut a pause short since one last ran out.
     pub(super) is_woken: bool,
@@ -78,6 +80,7 @@ impl Route {
             overdue: 0,
             ends: 0,
             falls: 0,
+            has_failed: false,
             grant: Grant::None,
             is_woken: false,
             is_moved: false,
@@ -205,7 +208,7 @@ impl Paths {
         effects.push(Effect::Dial { path, link, mode });
         effects.push(Effect::Arm(Timer::Pause(path), class, step));
         if config.is_quick(path) {
-            effects.push(self.arm_login(config, path, false));
+            effects.push(self.arm_login(config, path));
         }
         self.be_patient(config, effects);
         if self.told == Told::Pausing {
@@ -231,10 +234,9 @@ impl Paths {
     pub(super) fn opened(&mut self, config: &Config, link: Link, effects: &mut Effects) {
         let Some(path) = self.path_of(link) else { return };
         let route = self.route_mut(path);
-        let Attempt::Dialling { is_asking, is_open, .. } = &mut route.attempt else { return };
+        let Attempt::Dialling { is_open, .. } = &mut route.attempt else { return };
         if !core::mem::replace(is_open, true) {
-            let is_asking = *is_asking;
-            effects.push(self.arm_login(config, path, is_asking));
+            effects.push(self.arm_login(config, path));
         }
     }
 
@@ -244,7 +246,7 @@ impl Paths {
         if let Attempt::Dialling { is_asking, .. } = &mut self.route_mut(path).attempt
             && core::mem::take(is_asking)
         {
-            effects.push(self.arm_login(config, path, false));
+            effects.push(self.arm_login(config, path));
         }
     }
 
@@ -291,6 +293,7 @@ impl Paths {
     /// The host greets and ends the link: a failure like any other, and a puzzle for people.
     fn ended_early(&mut self, config: &Config, path: Path, effects: &mut Effects) {
         let route = self.route_mut(path);
+        route.has_failed = true;
         route.ends = route.ends.saturating_add(1).min(MANY_ENDS + 1);
         if route.ends == MANY_ENDS {
             effects.push(Effect::Tell(Story::Ends));
@@ -300,6 +303,7 @@ impl Paths {
 
     /// A dial has led nowhere.
     pub(super) fn failed(&mut self, config: &Config, path: Path, why: Why, effects: &mut Effects) {
+        self.route_mut(path).has_failed = true;
         match why {
             Why::NeedsPerson(need) => self.needs_person(config, path, need, effects),
             Why::Unavailable if config.is_quick(path) => {
@@ -381,14 +385,17 @@ impl Paths {
             effects.push(Effect::Drop(used.link));
             self.leave(used, effects);
             self.close(config, path, used.link);
-        } else if let Attempt::Dialling { is_late: late @ false, .. } =
+        } else if let Attempt::Dialling { is_late: late @ false, is_open, .. } =
             &mut self.route_mut(path).attempt
             && config.is_quick(path)
         {
             *late = true;
+            let is_open = *is_open;
             self.end_head_start(effects);
-            let overdue = self.route(path).overdue;
-            return effects.push(Effect::Arm(Timer::Dial(path), Class::Login, overdue));
+            if is_open {
+                effects.push(self.arm_login(config, path));
+            }
+            return;
         } else if let Attempt::Dialling { link, .. } = self.route(path).attempt {
             effects.push(Effect::Drop(link));
             self.route_mut(path).attempt = Attempt::None;
@@ -401,14 +408,15 @@ impl Paths {
         self.failed(config, path, Why::Closed, effects);
     }
 
-    /// The time for the login that has begun.
-    fn arm_login(&self, config: &Config, path: Path, is_asking: bool) -> Effect {
-        let class = match is_asking {
-            true => Class::Asking,
-            false if config.is_quick(path) => Class::Answer,
-            false => Class::Login,
+    /// The time for the login that is under way.
+    fn arm_login(&self, config: &Config, path: Path) -> Effect {
+        let route = self.route(path);
+        let class = match route.attempt {
+            Attempt::Dialling { is_asking: true, .. } => Class::Asking,
+            Attempt::Dialling { is_late: false, .. } if config.is_quick(path) => Class::Answer,
+            _ => Class::Login,
         };
-        Effect::Arm(Timer::Dial(path), class, self.route(path).overdue)
+        Effect::Arm(Timer::Dial(path), class, route.overdue)
     }
 
     /// A link that was dropped holds what it held until it has ended.

@@ -55,6 +55,9 @@ impl Paths {
         self.is_settled = false;
         self.told = Told::Nothing;
         self.stop_patience(effects);
+        for route in &mut self.routes {
+            route.has_failed = false;
+        }
         let route = self.route_mut(path);
         route.ends = 0;
         // A link that falls silent just now is to have a second one beside it at once.

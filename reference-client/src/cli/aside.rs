@@ -83,7 +83,7 @@ impl Aside {
     /// What ssh would do, as its options and its configuration say.
     pub(crate) async fn configuration(&mut self) -> Result<Resolved, Unresolved> {
         let told = self.host.configuration();
-        self.while_waiting(told).await
+        self.meanwhile(told).await
     }
 
     /// A setting with its tokens replaced that ssh tells without.
@@ -97,9 +97,14 @@ impl Aside {
         self.while_waiting(checked).await
     }
 
-    /// Where the chatter is read from here on; what was said at the logins until now goes into the setting.
-    pub(crate) fn into_chatter(mut self, setting: &mut Setting) -> Chatter {
+    /// From here on, another login says what was said before.
+    pub(crate) fn next_login(&mut self) {
         self.shown.lines.next_login();
+    }
+
+    /// Where the chatter is read from here on. What was said until now goes into the setting, and with it
+    /// what was not shown yet.
+    pub(crate) fn into_chatter(self, setting: &mut Setting) -> Chatter {
         setting.lines = self.shown.lines;
         setting.detached_there = self.shown.detached_there;
         self.chatter
@@ -115,9 +120,14 @@ impl Aside {
         self.shown.lines.said_once(ending)
     }
 
-    /// Shows what is said until the work is done.
+    /// Shows what is said until the work is done, which takes a login of its own.
     pub(crate) async fn while_waiting<T>(&mut self, work: impl Future<Output = T>) -> T {
-        self.shown.lines.next_login();
+        self.next_login();
+        self.meanwhile(work).await
+    }
+
+    /// Shows what is said until the work is done. A login that has begun before may last longer.
+    pub(crate) async fn meanwhile<T>(&mut self, work: impl Future<Output = T>) -> T {
         let done = tokio::select! {
             done = work => done,
             never = self.shown.pass_on(&mut self.chatter) => match never {},

@@ -134,6 +134,7 @@ impl Job {
         log: Option<EventLog>,
     ) -> Self {
         let lines = std::mem::take(&mut setting.lines);
+        let due = lines.are_held().then(|| Instant::now() + HELD_BACK);
         Self {
             setting,
             control,
@@ -146,7 +147,7 @@ impl Job {
             wants_retry: false,
             session: None,
             lines,
-            due: None,
+            due,
             ending: None,
             left: None,
             is_left_running: false,
@@ -365,7 +366,7 @@ impl Job {
     fn ssh_says(&mut self, attempt: Attempt, line: String) {
         let is_for_user = self.session.is_none() || self.keyboard.is_lent();
         if self.setting.volume == Volume::Verbose {
-            self.paint(Paint::Line(line));
+            self.paint(Paint::Said(line));
         } else if attempt == Attempt::First
             && is_for_user
             && self.setting.volume > Volume::Quiet
@@ -399,7 +400,7 @@ impl Job {
 
     fn release_lines(&mut self) {
         for line in self.lines.release() {
-            self.paint(Paint::Line(line));
+            self.paint(Paint::Said(line));
         }
     }
 

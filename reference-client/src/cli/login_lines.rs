@@ -38,6 +38,11 @@ impl LoginLines {
         true
     }
 
+    /// Whether lines wait to be shown.
+    pub(crate) fn are_held(&self) -> bool {
+        !self.held.is_empty()
+    }
+
     /// The lines that are to be shown now.
     pub(crate) fn release(&mut self) -> Vec<String> {
         let released = std::mem::take(&mut self.held);

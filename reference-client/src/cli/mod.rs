@@ -31,6 +31,7 @@ mod pages;
 mod painter;
 mod quote;
 mod remote;
+mod repeats;
 mod run;
 mod screen;
 mod servers;

@@ -9,6 +9,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::output::Sink;
 use super::quote::shown;
+use super::repeats::Repeats;
 use super::screen::Screen;
 use super::setting::Volume;
 use super::status;
@@ -24,6 +25,8 @@ pub(crate) enum Paint {
     /// A line of rejoin's own, or of the ssh that carries the link. It may quote a peer: the painter makes
     /// it printable.
     Line(String),
+    /// A line that ssh, or the host's login shell, has said.
+    Said(String),
     /// Output is written from here on, and not before: it comes by another way than what is painted.
     Begin,
     /// No more output: what is not written stays on its host.
@@ -47,6 +50,8 @@ pub(crate) struct Style {
     pub(crate) outages: Outages,
     /// How much is said.
     pub(crate) volume: Volume,
+    /// The process's stream on which it may say again what its host has said at the login, if any.
+    pub(crate) repeating: Option<Stream>,
 }
 
 /// How an outage shows. On a screen, nobody but the program knows where a line may stand.
@@ -100,6 +105,7 @@ pub(crate) struct Painter {
     has_begun: bool,
     is_stopped: bool,
     holder: Holder,
+    repeats: Repeats,
 }
 
 impl Painter {
@@ -122,6 +128,7 @@ impl Painter {
             has_begun: false,
             is_stopped: false,
             holder: if awaits_mode { Holder::Other } else { Holder::Process },
+            repeats: Repeats::default(),
         }
     }
 
@@ -163,6 +170,12 @@ impl Painter {
 
     async fn output(&mut self, output: Output) {
         match output {
+            Output::Data { stream, data, .. } if self.style.repeating == Some(stream) => {
+                let data = self.repeats.new_part(data);
+                if !data.is_empty() {
+                    self.data(stream, data).await;
+                }
+            }
             Output::Data { stream, data, .. } => self.data(stream, data).await,
             Output::Gap { from, next, .. } => {
                 let items = next.0.saturating_sub(from.0);
@@ -175,6 +188,7 @@ impl Painter {
 
     /// Everything of the old program is written, and nothing of the fresh one.
     async fn replaced(&mut self, Replaced { reason, unacked_input_bytes, .. }: &Replaced) {
+        self.repeats = Repeats::default();
         self.undo().await;
         if self.style.volume >= Volume::Unread {
             let words = words::replaced(reason, *unacked_input_bytes);
@@ -221,6 +235,12 @@ impl Painter {
                 let _ = self.stderr.write_all(line.into()).await;
             }
             Paint::Line(line) => self.line(&line).await,
+            Paint::Said(line) => {
+                if !self.has_begun {
+                    self.repeats.add(&line);
+                }
+                self.line(&line).await;
+            }
             Paint::Begin => self.has_begun = true,
             Paint::Stop => self.is_stopped = true,
             Paint::Raw(true) => {

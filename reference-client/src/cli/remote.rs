@@ -79,9 +79,10 @@ async fn claim(attach: Attach) -> Fallible<Ending> {
     options.take_over = take_over;
     let target = Target { expected: row.holder(), from: ClaimFrom::FirstHeld };
     let (timelines, followed) = run::timelines(&session_options, &link);
-    let aside = aside.followed(followed);
+    let mut aside = aside.followed(followed);
     let session = Session::claim(aside.attach(), target, None, options)
         .map_err(|error| Ending::failed(error.to_string()))?;
+    aside.next_login();
     let chatter = aside.into_chatter(&mut setting);
     Ok(job::run(session, setting, log, (chatter, timelines)).await)
 }

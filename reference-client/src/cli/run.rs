@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rejoin_client::spec::{Command, Overflow, ProcessSpec, Terminal};
-use rejoin_client::{ClientName, Lane, OnLoss, Options, Session};
+use rejoin_client::{ClientName, Lane, OnLoss, Options, Session, Stream};
 use rejoin_ssh::{Attempt, LinkErrorKind};
 
 use super::args::{LinkOptions, ProcessOptions, Run, SessionOptions, WhenLost, WhichLane};
@@ -72,6 +72,10 @@ async fn start(run: &Run, background: Option<Background>) -> Fallible<Outcome> {
     let has_terminal = spec.terminal.is_some();
     let mut setting = Setting::new(link, destination, &wishes, has_terminal, standard);
     setting.background = background;
+    if matches!(spec.command, Command::Shell(_) | Command::LoginShell) {
+        // The shell reads its start-up files again.
+        setting.style.repeating = repeating(has_terminal, standard);
+    }
     options.on_loss = match on_loss {
         Some(WhenLost::Respawn) => OnLoss::Respawn,
         None if has_terminal || is_tunnel => OnLoss::Respawn,
@@ -83,10 +87,19 @@ async fn start(run: &Run, background: Option<Background>) -> Fallible<Outcome> {
     Ok(Outcome::Ended(job::run(session, setting, log, (chatter, timelines)).await))
 }
 
+/// Where a process's output appears in the same place as what is said at the login.
+fn repeating(has_terminal: bool, standard: Standard) -> Option<Stream> {
+    if has_terminal {
+        (standard.stdout && standard.stderr).then_some(Stream::Stdout)
+    } else {
+        Some(Stream::Stderr)
+    }
+}
+
 /// Whether the host lets this account forward ports, perhaps, and run nothing.
 async fn runs_no_programs(aside: &mut Aside, early: &Early) -> bool {
     use LinkErrorKind::{Closed, Other, Refused, ServerMissing, Undeployable};
-    let Err(error) = aside.while_waiting(early.wait()).await else { return false };
+    let Err(error) = aside.meanwhile(early.wait()).await else { return false };
     let is_so = matches!(error.kind, Refused | ServerMissing | Undeployable | Closed | Other);
     if is_so {
         output::say(format_args!("rejoin: {error}: ssh -N takes over, which does not reconnect\n"));
@@ -168,7 +181,7 @@ fn spec_of(
     let is_tunnel = wishes.session == SessionKind::Nothing;
     let has_terminal = !is_tunnel && wants_terminal(wishes, &command, standard, is_quiet);
     let terminal = has_terminal.then(|| Terminal {
-        term: terminal::kind(),
+        term: wishes.term.clone().unwrap_or_else(terminal::kind),
         size: terminal::size(),
         modes: terminal::modes(),
     });

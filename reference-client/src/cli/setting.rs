@@ -108,7 +108,7 @@ impl Setting {
         };
         // Of forwardings nothing is lost with the process that stands for them.
         let told = if source == Source::Forwardings { Volume::Quiet } else { volume };
-        let style = Style { is_screen, outages, volume: told };
+        let style = Style { is_screen, outages, volume: told, repeating: None };
         Self {
             destination: destination.to_string_lossy().into_owned(),
             attach: attach_command(link, destination),

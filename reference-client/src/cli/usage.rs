@@ -9,7 +9,7 @@ use super::args::{Cli, Run};
 use super::quote;
 use super::words::{Ending, FAILED};
 
-/// So many letters may be wrong in the name of a subcommand.
+/// So many letters may be wrong in the name of a subcommand or an option.
 const MOST_SLIPS: usize = 2;
 
 /// What is said of a command line that cannot be understood: one line, as all others of rejoin's.
@@ -24,7 +24,8 @@ fn message(error: &clap::Error) -> String {
     };
     match (error.kind(), text(ContextKind::InvalidArg)) {
         (ErrorKind::UnknownArgument, Some(word)) if word.starts_with('-') => {
-            let meant = text(ContextKind::SuggestedArg);
+            let is_slip = |meant: &&str| strsim::damerau_levenshtein(word, meant) <= MOST_SLIPS;
+            let meant = text(ContextKind::SuggestedArg).filter(is_slip);
             let meant = meant.map(|meant| format!(" (did you mean {meant}?)")).unwrap_or_default();
             format!("unknown option {word}{meant}")
         }
@@ -99,6 +100,8 @@ mod tests {
         let help = "see rejoin --help";
         assert_eq!(told(&["--nonsense", "h"]), format!("unknown option --nonsense: {help}"));
         assert_eq!(told(&["-Z", "h"]), format!("unknown option -Z: {help}"));
+        // clap suggests --version.
+        assert_eq!(told(&["--verbose", "h"]), format!("unknown option --verbose: {help}"));
         let meant = "(did you mean --server?)";
         assert_eq!(told(&["--sever", "x", "h"]), format!("unknown option --sever {meant}: {help}"));
         assert_eq!(told(&["ls", "h", "more"]), format!("unexpected argument more: {help}"));

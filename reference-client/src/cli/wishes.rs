@@ -17,6 +17,8 @@ pub(crate) struct Wishes {
     /// The configured command; its tokens are replaced.
     pub(crate) command: Option<OsString>,
     pub(crate) terminal: TerminalWish,
+    /// The terminal's kind, in the place of `TERM`.
+    pub(crate) term: Option<String>,
     pub(crate) is_stdin_null: bool,
     pub(crate) is_forking: bool,
     pub(crate) escape: Option<u8>,
@@ -84,10 +86,12 @@ impl Wishes {
             None => escape_of(options)?,
         };
         let local_command = resolved.get("localcommand").filter(|_| is_on("permitlocalcommand"));
+        let term = resolved.get_all("setenv").find_map(|variable| variable.strip_prefix("TERM="));
         Ok(Self {
             session,
             command: resolved.get("remotecommand").map(OsString::from),
             terminal,
+            term: term.map(str::to_owned),
             is_stdin_null: is_on("stdinnull") || options.is_stdin_null(),
             is_forking: is_on("forkafterauthentication") || options.is_forking(),
             escape,
@@ -102,6 +106,7 @@ impl Wishes {
             session: options.session(),
             command: options.setting("RemoteCommand").filter(|setting| !is_none(setting)),
             terminal: options.terminal(),
+            term: None,
             is_stdin_null: options.is_stdin_null(),
             is_forking: options.is_forking(),
             escape: escape_of(options)?,

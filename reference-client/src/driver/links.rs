@@ -152,8 +152,9 @@ impl Driver {
     }
 
     pub(super) fn use_link(&mut self, beside: Beside) {
-        let link = self.take_up(beside, MachineEvent::LinkOpened);
-        tracing::trace!(?link, "used");
+        // It may have been dialled before it was wanted.
+        self.want_link();
+        self.take_up(beside, MachineEvent::LinkOpened);
     }
 
     /// The session moves: the machine closes the old link only when it knows of the new one.
@@ -162,10 +163,11 @@ impl Driver {
             self.paths.closing(old, Box::pin(live.end()));
         }
         self.words.is_move = true;
+        self.words.detached();
         self.take_up(beside, MachineEvent::LinkReplaced);
     }
 
-    fn take_up(&mut self, beside: Beside, event: fn(Link) -> MachineEvent) -> Link {
+    fn take_up(&mut self, beside: Beside, event: fn(Link) -> MachineEvent) {
         let Beside { live, reports } = beside;
         let link = live.link;
         live.course.used(self.words.away());
@@ -176,7 +178,6 @@ impl Driver {
                 self.reported(link, report);
             }
         }
-        link
     }
 
     /// It was not attached in time, or is not to be used any more.

@@ -290,14 +290,15 @@ async fn a_second_link_stands_by_only_if_it_is_wanted_and_only_while_the_session
     answers(&mut stage, &mut far, Duration::from_secs(60)).await;
     assert_eq!(stage.beside(), 0, "nobody asked for one");
     let (mut stage, mut far) = Stage::attached_with(|options| options.standby = true).await;
-    answers(&mut stage, &mut far, Duration::from_secs(10)).await;
-    stage.far().await.greet().await;
+    answers(&mut stage, &mut far, Duration::from_secs(5)).await;
+    let mut standby = stage.far().await;
+    standby.greet().await;
     answers(&mut stage, &mut far, Duration::from_mins(14)).await;
     assert_eq!(stage.beside(), 1);
     answers(&mut stage, &mut far, Duration::from_mins(2)).await;
     assert_eq!(stage.beside(), 0, "the session was idle");
     stage.driver.step(MachineEvent::Input(Item::Input(Bytes::from_static(b"x"))));
-    answers(&mut stage, &mut far, Duration::from_secs(70)).await;
+    answers(&mut stage, &mut far, Duration::from_secs(1)).await;
     assert_eq!(stage.beside(), 1, "it is used again");
 }
 

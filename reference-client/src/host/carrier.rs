@@ -266,9 +266,11 @@ impl Carrier {
 
     fn lose(&mut self, old: Old) {
         let Some(dial) = self.used.take() else { return };
+        let was_asking = dial.is_asking;
         self.paths.closing(old, Box::pin(dial.end(Some(silent()))));
         if !self.waiting.is_empty() {
-            self.refuse(&silent(), false);
+            self.paths.wanted(false);
+            self.refuse(&silent(), was_asking);
         }
     }
 

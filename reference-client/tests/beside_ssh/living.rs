@@ -59,6 +59,8 @@ impl Forwarded {
     fn add_to(&self, command: &mut Command, stage: &Stage) {
         let (from, to) = (self.0, stage.sshd.addr().port());
         command.args(["-N", "-L", &format!("127.0.0.1:{from}:127.0.0.1:{to}")]);
+        // ssh warns of it.
+        command.args(["-i", "/nonexistent/key"]);
     }
 
     #[track_caller]

@@ -33,6 +33,7 @@ pub(crate) enum Stdin {
 pub(crate) struct Differs {
     pub(crate) because: &'static str,
     pub(crate) status: Option<i32>,
+    pub(crate) stdout: Option<&'static str>,
     pub(crate) stderr: Option<Words>,
 }
 
@@ -116,12 +117,16 @@ impl Row {
     }
 
     pub(crate) fn differs(self, because: &'static str) -> Self {
-        let differs = Differs { because, status: None, stderr: None };
+        let differs = Differs { because, status: None, stdout: None, stderr: None };
         Self { differs: Some(differs), ..self }
     }
 
     pub(crate) fn status(self, status: i32) -> Self {
         self.changed(|differs| differs.status = Some(status))
+    }
+
+    pub(crate) fn stdout(self, stdout: &'static str) -> Self {
+        self.changed(|differs| differs.stdout = Some(stdout))
     }
 
     pub(crate) fn stderr(self, stderr: &'static str) -> Self {

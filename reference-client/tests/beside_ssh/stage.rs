@@ -191,7 +191,8 @@ fn is_as_expected(differs: &Differs, ssh: &Outcome, rejoin: &Outcome) -> bool {
         Some(Words::Exactly(words)) => rejoin.stderr == *words,
         Some(Words::With(part)) => rejoin.stderr.contains(part),
     };
-    status == rejoin.status && ssh.stdout == rejoin.stdout && says
+    let stdout = differs.stdout.unwrap_or(&ssh.stdout);
+    status == rejoin.status && stdout == rejoin.stdout && says
 }
 
 impl Drop for Stage {

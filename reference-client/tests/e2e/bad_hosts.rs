@@ -3,12 +3,12 @@
 use rejoin_protocol::codec::{IGNORABLE, SERVER_MAGIC};
 use std::fs;
 
-use rejoin_ssh::testing::{Signal, make_program};
+use rejoin_ssh::testing::{Signal, can_change_login_shells, make_program};
 
 use crate::deploy::Shelf;
 use crate::environment::{ECHO, assert_answers};
 use crate::life::assert_one_line;
-use crate::support::{Host, is_alive, until};
+use crate::support::{Host, Tmux, is_alive, until};
 
 /// A host whose login shell does this first, as from a start-up file.
 fn host_that_first(does: &str) -> Host {
@@ -45,6 +45,7 @@ fn reports_a_start_up_file_that_redirects_or_limits_without_a_second_login() {
         ("exec </dev/null", "standard input is not the connection: look for a redirection"),
         ("exec <&-", "standard input is not the connection: look for a redirection"),
         ("exec >/dev/null", "standard output is not the connection: look for a redirection"),
+        ("exit 0", "or a start-up file of the host's login shell ended the shell before"),
         ("ulimit -n 6", "only 6 files may be open here, and 32 are needed: look for ulimit -n"),
         (
             "head -c 200000 /dev/zero | tr '\\0' x",
@@ -57,6 +58,17 @@ fn reports_a_start_up_file_that_redirects_or_limits_without_a_second_login() {
         assert_one_line(&client, told);
         assert_eq!(host.relay().connections(), 1, "{start_up}");
     }
+}
+
+#[test]
+fn quotes_a_start_up_file_that_ends_the_login_shell_once() {
+    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    let host = host_that_first("echo bye; exit 0");
+    let shelf = Shelf::new(&host);
+    let mut client = host.plan().deploying(&shelf.0).run("true");
+    assert_eq!(client.status(), 255);
+    assert_one_line(&client, "ended and said only: bye");
+    assert_eq!(client.stderr().matches("bye").count(), 1, "{}", client.stderr());
 }
 
 #[test]
@@ -153,6 +165,27 @@ fn shows_what_a_login_shell_writes_to_stderr_once() {
     assert_eq!(listing.status(), 255);
     assert_eq!(count(&listing.stderr()), 1, "{}", listing.stderr());
     assert!(!is_alive(pid));
+}
+
+#[test]
+fn shows_what_start_up_files_write_to_stderr_once_on_a_terminal() {
+    rejoin_ssh::needs!("ssh", "sshd", "ps", "tmux", "bash");
+    if !can_change_login_shells() {
+        return;
+    }
+    let host = Host::with(|sshd| sshd.login_shell("/bin/bash"));
+    // The shell that starts the server reads the one file, and a login shell the other.
+    for file in [".bashrc", ".bash_profile"] {
+        fs::write(host.home().join(file), "echo noise >&2\nPS1='ready> '\n").unwrap();
+    }
+    for (words, shown) in [(&["echo process; cat"][..], "process"), (&[], "ready>")] {
+        let tmux = Tmux::rejoin(&host, words);
+        tmux.until_seen(shown);
+        let screen = tmux.screen();
+        assert_eq!(screen.matches("noise").count(), 1, "{screen}");
+        drop(tmux);
+        host.end_sessions();
+    }
 }
 
 #[test]

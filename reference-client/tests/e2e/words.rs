@@ -26,7 +26,8 @@ fn reports_an_address_that_ssh_does_not_accept() {
 fn shows_a_banner_in_front_of_output_as_ssh_does() {
     rejoin_ssh::needs!("ssh", "sshd", "ps");
     let banner = tempfile::NamedTempFile::new().unwrap();
-    fs::write(&banner, "Authorised use only.\nBe kind.\n").unwrap();
+    let text = "Authorised use only.\n\n  Be kind.\n";
+    fs::write(&banner, text).unwrap();
     let line = format!("Banner {}", banner.path().display());
     let host = Host::with(|sshd| sshd.config_line(line));
     let command = "echo out; echo err >&2; echo more";
@@ -39,11 +40,11 @@ fn shows_a_banner_in_front_of_output_as_ssh_does() {
     assert!(ssh.status().unwrap().success());
     let read = || fs::read_to_string(&path).unwrap().replace('\r', "");
     let sshs = read();
-    assert!(sshs.starts_with("Authorised use only.\nBe kind.\n"), "{sshs}");
+    assert!(sshs.starts_with(text), "{sshs}");
     let mut client = host.plan().change(both).run(command);
     assert_eq!(client.status(), 0);
     let all = read();
-    assert!(all[sshs.len()..].starts_with("Authorised use only.\nBe kind.\n"), "{all}");
+    assert!(all[sshs.len()..].starts_with(text), "{all}");
     assert_eq!(all.len(), 2 * sshs.len(), "{all}");
 }
 

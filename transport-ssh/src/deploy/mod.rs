@@ -310,7 +310,7 @@ impl DeployConnect {
 
 /// The script did not run to its end, and ssh may know why.
 fn ended(error: LinkError, noise: &str) -> LinkError {
-    if noise.is_empty() {
+    if noise.is_empty() || error.message.ends_with(noise) {
         return error;
     }
     let kind = if classify::is_refusal(noise) { LinkErrorKind::Refused } else { error.kind };

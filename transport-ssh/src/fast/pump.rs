@@ -220,7 +220,7 @@ impl Pump {
     }
 
     async fn finish(mut self, writer: &mut WriteHalf<'_>) -> io::Result<()> {
-        self.sink.finish_line();
+        self.sink.finish();
         if let Some(to_link) = &mut self.to_link {
             to_link.write_all(&self.output).await?;
         }

@@ -46,6 +46,7 @@ fn options() -> Vec<Row> {
         hi("-o with quotes").options(["-oRemoteCommand=\"none\""]),
         hi("several letters in one word").options(["-4aTx"]),
         hi("a value behind its letter").options(["-p{port}"]),
+        hi("a key file that is not there").options(["-i", "/nonexistent/key"]),
         hi("LogLevel ERROR").config("LogLevel ERROR\nRequestTTY yes")
             .differs("rejoin does not know of a log level in the file, and says that there is no terminal")
             .stderr("Pseudo-terminal will not be allocated because stdin is not a terminal.\n"),
@@ -59,6 +60,10 @@ fn failures() -> Vec<Row> {
             .options(["-p", "1"])
             .differs(OWN_WORDS)
             .says("rejoin: "),
+        fails("a port where nobody listens, quietly")
+            .options(["-q", "-p", "1"])
+            .differs("rejoin says why it failed, where ssh says nothing")
+            .says("Connection refused"),
         fails("a name that is not there")
             .config("HostName nowhere.invalid")
             .differs(OWN_WORDS)

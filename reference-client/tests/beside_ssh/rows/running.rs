@@ -2,6 +2,9 @@
 
 use crate::row::{Row, row};
 
+const NEEDS_THE_SHELL: &str =
+    "the login shell has to start the server program with the connection as its streams";
+
 pub(super) fn rows() -> Vec<Row> {
     [statuses(), streams(), words(), environment(), rc_files()].concat()
 }
@@ -97,11 +100,47 @@ fn rc_files() -> Vec<Row> {
         row("rc: a folder").rc("cd /tmp").command("pwd"),
         row("rc: umask").rc("umask 077").command("umask"),
         row("rc: words on stdout").rc("echo noise").command("echo hi"),
-        row("rc: words on stderr")
+        row("rc: words on stderr").rc("echo noise >&2").command("echo hi"),
+        row("rc: words on stderr that the command says as well")
+            .rc("echo a >&2; echo b >&2")
+            .command("echo a >&2; echo b >&2; echo c >&2"),
+        row("rc: blank lines on stderr")
+            .rc("printf 'a\\n\\n\\nb\\n\\n' >&2")
+            .command("echo hi; echo b >&2"),
+        row("rc: words on stderr, with a terminal there")
             .rc("echo noise >&2")
+            .options(["-tt"])
             .command("echo hi")
-            .differs("the shell that starts the server program reads the file, too")
-            .stderr("noise\nnoise\n"),
+            .differs("the shell that starts the server program has no terminal")
+            .stderr("noise\n"),
+        row("rc: words on stderr of a command, and a login shell, which reads another file")
+            .rc("echo noise >&2")
+            .stdin("echo hi")
+            .differs("the shell that starts the server program runs a command")
+            .stderr(
+                "Pseudo-terminal will not be allocated because stdin is not a terminal.\nnoise\n",
+            ),
+        row("rc: stdin is elsewhere")
+            .rc("exec </dev/null")
+            .command("echo hi")
+            .differs(NEEDS_THE_SHELL)
+            .status(255)
+            .stdout("")
+            .says("standard input is not the connection"),
+        row("rc: few files may be open")
+            .rc("ulimit -n 6")
+            .command("echo hi")
+            .differs(NEEDS_THE_SHELL)
+            .status(255)
+            .stdout("")
+            .says("only 6 files may be open here, and 32 are needed"),
+        row("rc: the shell ends")
+            .rc("exit 3")
+            .command("echo hi")
+            .differs(NEEDS_THE_SHELL)
+            .status(255)
+            .says("ended with status 3"),
+        row("rc: PATH leads nowhere").rc("PATH=/nonexistent").command("echo $PATH"),
         row("rc: an alias").rc("alias ll='echo ll'").command("type ll >/dev/null 2>&1; echo $?"),
         row("rc: a function").rc("f() { echo f; }").command("f"),
     ]

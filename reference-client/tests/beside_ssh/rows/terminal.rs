@@ -24,6 +24,11 @@ fn without_one_here() -> Vec<Row> {
         row("-t without one").options(["-t"]).command(IS_ONE),
         row("-t without one, quietly").options(["-q", "-t"]).command(IS_ONE),
         row("-tt").options(["-tt"]).command(IS_ONE),
+        row("the size of a terminal, without one here")
+            .options(["-tt"])
+            .command("stty size")
+            .differs("a terminal has a size, where ssh has none to tell")
+            .stdout("24 80\n"),
         row("-tt over RequestTTY no").config("RequestTTY no").options(["-tt"]).command(IS_ONE),
         row("RequestTTY force and StdinNull")
             .config("RequestTTY force\nStdinNull yes")
@@ -52,6 +57,10 @@ fn with_one_here() -> Vec<Row> {
             .options(["-t"])
             .command("echo $TERM")
             .environment("TERM", "vt220"),
+        on("SetEnv names the terminal")
+            .config("SetEnv TERM=vt100 LANG=xx")
+            .options(["-t"])
+            .command("echo $TERM $LANG"),
         on("the exit status of a terminal's process").options(["-t"]).command("exit 7"),
         on("stderr and stdout are one").options(["-t"]).command("echo out; echo err >&2"),
     ]
