@@ -149,7 +149,9 @@ impl World {
         let (rank, best) = (step.profile.rank(left.path), step.profile.rank(taken.path));
         let is_better = best < rank || (left.path == taken.path && self.ghost.is_outdated);
         let was_doubted = step.is_doubted && step.was_attached;
-        if !is_better && !was_doubted {
+        // One that is not attached has shown nothing yet, and the last one like it led nowhere.
+        let is_hopeless = !step.was_attached && self.ghost.lane(left.path).has_failed;
+        if !is_better && !was_doubted && !is_hopeless {
             self.breaks(4, "a link that works is left for one that is no better");
         }
         step.profile.see(match (step.is_doubted, best < rank) {
@@ -166,6 +168,9 @@ impl World {
         let Some(line) = self.line(link).copied() else {
             return self.breaks(1, "a link is dropped that is not there");
         };
+        if matches!(step.event, Event::Timer(Timer::Dial(_))) {
+            self.ghost.lane_mut(line.path).has_failed = true;
+        }
         if self.used() == Some(link) {
             self.judge_drop_of_used(step, line);
             self.lose();
@@ -303,6 +308,9 @@ impl World {
             Event::Greeted(link) => self.note_greeted(link),
             Event::Ended(link, why) => self.note_ended(step, link, why),
             Event::GivenUp(link) => {
+                if let Some(path) = self.used_path().filter(|_| !self.is_attached()) {
+                    self.ghost.lane_mut(path).has_failed = true;
+                }
                 self.remove(step.profile, link);
                 self.lose();
             }
@@ -363,7 +371,9 @@ impl World {
         if let Why::NeedsPerson(need) = why {
             self.ghost.untold = Some(need).filter(|need| self.ghost.told != Some(*need));
         }
+        let is_attached = is_used && self.is_attached();
         let lane = self.ghost.lane_mut(line.path);
+        lane.has_failed |= is_early || (line.stage < Stage::Greeted && !is_attached);
         if is_early {
             lane.ends = lane.ends.saturating_add(1).min(MANY_ENDS + 1);
         }
@@ -397,6 +407,7 @@ impl World {
         *is_attached = true;
         (self.ghost.is_known, self.ghost.has_asked) = (true, true);
         self.ghost.forget_doubt();
+        self.ghost.lanes.iter_mut().for_each(|lane| lane.has_failed = false);
         let Some(used) = self.used_path() else { return };
         let lane = self.ghost.lane_mut(used);
         lane.ends = 0;

@@ -71,6 +71,8 @@ pub struct Lane {
     pub is_unarmed: bool,
     /// How many links in a row have greeted and ended.
     pub ends: u8,
+    /// Whether a link over it has led nowhere since the session was attached.
+    pub has_failed: bool,
     /// Whether the last link that was attached over it did not hold.
     pub has_fallen: bool,
     /// Whether it is left alone for a while for that.
@@ -92,6 +94,7 @@ impl Lane {
         step: 0,
         is_unarmed: false,
         ends: 0,
+        has_failed: false,
         has_fallen: false,
         is_put_off: false,
         is_unavailable: false,

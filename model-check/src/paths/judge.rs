@@ -152,7 +152,9 @@ impl World {
             self.breaks(5, "the machine takes the session for attached, or not");
         }
         for (link, line) in self.beside().collect::<Vec<_>>() {
-            let is_timed = line.stage == Stage::Open || profile.is_quick(line.path);
+            // Whoever opens a late one sees to its end.
+            let is_awaited = profile.is_quick(line.path) && !line.is_late;
+            let is_timed = line.stage == Stage::Open || is_awaited;
             if is_timed && line.stage < Stage::Greeted && !self.armed.has(Timer::Dial(line.path)) {
                 self.breaks(7, "a link that was dialled has no deadline");
             }

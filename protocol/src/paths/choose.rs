@@ -255,10 +255,11 @@ impl Paths {
         {
             Some(Class::Retry)
         } else if used.is_worse_than(config, path) {
-            match is_attached {
-                true => Some(Class::Aside),
+            if is_attached {
+                Some(Class::Aside)
+            } else {
                 // What did not hold waits until the quick one has failed, or has been attached for a while.
-                false => (self.route(path).falls == 0).then_some(Class::Retry),
+                (self.route(path).falls == 0).then_some(Class::Retry)
             }
         } else if is_attached && self.is_standby(config, path) {
             Some(Class::Standby)

@@ -11,6 +11,7 @@ use crate::machine::Link;
 const LAST_STEP: u8 = 7;
 
 /// How it stands with one path.
+#[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 pub(super) struct Route {
