@@ -167,7 +167,8 @@ fn check(profile: Option<&str>, nightly: bool, threads: usize, pin: bool) -> Out
         Verdict::OtherCount(_) => pin,
         Verdict::Broken(_) | Verdict::Crowded => false,
     };
-    let paths_hold = !is_whole || (of_paths(paths::profile::all())? & paths::day::run());
+    let paths_hold =
+        !is_whole || (of_paths(paths::profile::all())? & paths::duo::run() & paths::day::run());
     Ok(reports.iter().all(holds) && (!is_whole || unseen.is_empty()) && paths_hold)
 }
 

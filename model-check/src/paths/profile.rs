@@ -176,6 +176,7 @@ fn stay() -> Config {
 }
 
 /// All of them.
+#[allow(clippy::too_many_lines, reason = "it is a table")]
 pub fn all() -> Vec<Profile> {
     use Chance::{
         Available, Doubt, End, Expecting, GivenUp, HostKey, Move, Need, Outdated, Overdue, Person,

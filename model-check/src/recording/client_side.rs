@@ -144,15 +144,17 @@ impl<'a> Walk<'a> {
                     format!("{link:?} was the name of another link before")
                 })
             }
+            Event::LinkFailed => self.dialled("a link failed that was not asked for"),
             Event::LinkReplaced(link) => {
                 if self.told == Told::Attached {
                     self.told = Told::Moving;
                 }
+                self.greeted = None;
+                self.input.is_sent = false;
                 require(self.links.open(*link), Property::LinkWasOpen, || {
                     format!("{link:?} was the name of another link before")
                 })
             }
-            Event::LinkFailed => self.dialled("a link failed that was not asked for"),
             Event::Frame(link, frame) => {
                 self.heard(*link, effects)?;
                 if self.links.standing(*link) == Some(Standing::Open) {
