@@ -61,7 +61,7 @@ pub(crate) fn find(
 }
 
 pub(crate) fn unfit(edit: &Edit, how: &str) -> Flaw {
-    let function = edit.function.iter().map(|name| format!(" fn {name}")).collect::<String>();
+    let function = edit.function.as_ref().map(|name| format!(" fn {name}")).unwrap_or_default();
     Flaw(format!("{}{function}: this text {how}:\n{}", edit.file, edit.before.join("\n")))
 }
 
