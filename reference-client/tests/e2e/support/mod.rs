@@ -3,6 +3,7 @@
 mod client;
 mod host;
 mod judge;
+mod next_version;
 mod processes;
 mod programs;
 mod raw;
@@ -15,8 +16,9 @@ mod wait;
 pub(crate) use client::{Client, Plan};
 pub(crate) use host::Host;
 pub(crate) use judge::judge;
+pub(crate) use next_version::next_version;
 pub(crate) use processes::{command_lines, is_alive, kill, memory, processes};
-pub(crate) use programs::{needed, next_version, rejoin, rejoin_server, stripped};
+pub(crate) use programs::{needed, rejoin, rejoin_server, stripped};
 pub(crate) use raw::{Raw, Wishes, frame_bytes};
 pub(crate) use sharing::{Sharing, Talk};
 pub(crate) use steering::{EVIL, is_steering};
