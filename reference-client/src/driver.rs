@@ -294,7 +294,9 @@ impl Driver {
     }
 
     fn want_link(&mut self) {
-        self.step_machine(MachineEvent::Timer(Timer::Reconnect));
+        if self.machine.is_detached() {
+            self.step_machine(MachineEvent::Timer(Timer::Reconnect));
+        }
     }
 
     fn publish_state(&self) {
