@@ -115,6 +115,39 @@ fn a_second_link_keeps_its_deadline_when_the_first_is_lost() {
     assert!(!effects.contains(&deadline), "{effects:?}");
 }
 
+/// Where the usual path did not hold, it has no dial of its own until the quick one has failed.
+#[test]
+fn a_path_that_waits_for_the_quick_one_to_fail_makes_no_attempt_of_its_own() {
+    for why in [Why::Unavailable, Why::Unreachable] {
+        let fails = [PAUSE, ended(FIRST), WANTED, Event::Ended(FIRST, why)];
+        let effects = after(&BRIDGE, &fails);
+        assert_eq!(dials(&effects), [Path::Main]);
+        assert!(!effects.contains(&Effect::Tell(Story::Waiting)), "{effects:?}");
+    }
+}
+
+#[test]
+fn patience_does_not_count_while_a_person_is_asked() {
+    let last = |effects: &Effects| {
+        let is_meant = |effect: &&Effect| {
+            matches!(effect, Effect::Arm(Timer::Patience, ..) | Effect::Disarm(Timer::Patience))
+        };
+        effects.iter().rfind(is_meant).copied()
+    };
+    let disarmed = Some(Effect::Disarm(Timer::Patience));
+    let asked = [Event::Wanted { may_ask: true }, Event::Opened(FIRST), Event::Begun(FIRST)];
+    assert_eq!(last(&run(&PATIENT, &asked[..1]).1), disarmed);
+    assert!(run(&PATIENT, &asked).1.contains(&Effect::Use(FIRST)));
+    let refused = Event::Ended(FIRST, Why::NeedsPerson(Need::Login));
+    let retried = [ended(FIRST), WANTED, refused, Event::Retry { may_ask: true }];
+    assert_eq!(last(&after(&PATIENT, &retried)), None);
+    let unreachable = [ended(FIRST), WANTED, ended(FIRST), Event::Retry { may_ask: true }];
+    assert_eq!(last(&after(&PATIENT, &unreachable)), disarmed);
+    let again = [&unreachable[..], &[ended(FIRST), PAUSE]].concat();
+    let armed = Some(Effect::Arm(Timer::Patience, Class::Usual, 0));
+    assert_eq!(last(&after(&PATIENT, &again)), armed);
+}
+
 #[test]
 fn an_outdated_link_that_is_not_attached_is_not_replaced() {
     let events = [WANTED, Event::Asked, Event::Opened(FIRST), Event::Outdated, PAUSE];

@@ -244,7 +244,7 @@ impl Paths {
     }
 
     /// Why a link over this path is wanted, as the class of the pause behind its dial.
-    fn reason_to_dial(&self, config: &Config, path: Path) -> Option<Class> {
+    pub(super) fn reason_to_dial(&self, config: &Config, path: Path) -> Option<Class> {
         let Some(used) = self.used else {
             let is_left_to_quick = self.is_left_to_quick(config, path);
             return (self.is_waiting() && !is_left_to_quick).then_some(Class::Retry);
@@ -316,11 +316,19 @@ impl Paths {
         }
     }
 
+    /// The time that a person takes to answer is none in which the host could not be reached.
     pub(super) fn be_patient(&mut self, config: &Config, effects: &mut Effects) {
-        if config.has_patience && self.is_waiting() && self.patience == Patience::Resting {
+        if self.is_asking() {
+            self.stop_patience(effects);
+        } else if config.has_patience && self.is_waiting() && self.patience == Patience::Resting {
             self.patience = Patience::Running;
             effects.push(Effect::Arm(Timer::Patience, Class::Usual, 0));
         }
+    }
+
+    fn is_asking(&self) -> bool {
+        let mut routes = self.routes.iter();
+        routes.any(|route| matches!(route.attempt, Attempt::Dialling { is_asking: true, .. }))
     }
 
     pub(super) fn stop_patience(&mut self, effects: &mut Effects) {

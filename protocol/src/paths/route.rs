@@ -316,7 +316,7 @@ impl Paths {
             Why::Failed | Why::Unreachable | Why::Closed | Why::Unavailable => {}
         }
         // What follows is another attempt, unless one is under way still, or is about to be.
-        if !self.is_coming() && self.told == Told::UnderWay {
+        if !self.is_coming(config, path) && self.told == Told::UnderWay {
             self.told = Told::Nothing;
         }
         self.end_head_start(effects);
@@ -429,10 +429,16 @@ impl Paths {
         }
     }
 
-    /// Whether a link is dialled, or waits for a quicker one to go first.
-    fn is_coming(&self) -> bool {
-        let mut routes = self.routes.iter();
-        routes.any(|route| route.is_dialling() || route.pause == Some(Class::HeadStart))
+    /// Whether a link is dialled, or waited for a quicker one to go first, which has failed.
+    fn is_coming(&self, config: &Config, failed: Path) -> bool {
+        let is_next = |path| {
+            let is_left = config.is_quick(failed) && !config.is_quick(path);
+            is_left && self.can_dial(config, path) && self.reason_to_dial(config, path).is_some()
+        };
+        Path::ALL.into_iter().any(|path| {
+            let route = self.route(path);
+            route.is_dialling() || route.pause == Some(Class::HeadStart) || is_next(path)
+        })
     }
 
     /// What waited for a quicker link to go first waits no longer.
