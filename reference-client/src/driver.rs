@@ -293,8 +293,11 @@ impl Driver {
         }
     }
 
+    /// Unless the client machine waits for one already.
     fn want_link(&mut self) {
-        self.step_machine(MachineEvent::Timer(Timer::Reconnect));
+        if !self.machine.is_dialing() {
+            self.step_machine(MachineEvent::Timer(Timer::Reconnect));
+        }
     }
 
     fn publish_state(&self) {
