@@ -10,8 +10,6 @@ use clap::{Parser, Subcommand};
 use rejoin_model_check::check::{self, Report, Verdict};
 use rejoin_model_check::files::{Kept, Script};
 use rejoin_model_check::model::Session;
-#[cfg(rejoin_mutants)]
-use rejoin_model_check::mutants::{self, Wrong};
 use rejoin_model_check::paths;
 use rejoin_model_check::profile::Profile;
 use rejoin_model_check::recording::{self, Recording};
@@ -19,6 +17,8 @@ use rejoin_model_check::trace::Trace;
 use rejoin_model_check::world::Cx;
 use rejoin_model_check::{profiles, simulate};
 use stateright::Model;
+
+use crate::hunt;
 
 /// Checks the state machines of rejoin-protocol, as they ship, in a world that does its worst.
 #[derive(Parser)]
@@ -93,7 +93,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Check { profile, nightly, threads, pin } => {
             check(profile.as_deref(), nightly, threads, pin)
         }
-        Command::Mutants { names, pin } => hunt(&names, pin),
+        Command::Mutants { names, pin } => hunt::hunt(&names, pin),
         Command::Explore { profile, address } => explore(&profile, &address),
         Command::Simulate { seed, seconds, steps } => Ok(simulate(seed, seconds, steps)),
         Command::Replay { file, mermaid } => replay(&file, mermaid),
@@ -108,7 +108,8 @@ pub(crate) fn run() -> ExitCode {
     }
 }
 
-type Outcome = Result<bool, String>;
+/// Whether all went as it has to.
+pub(crate) type Outcome = Result<bool, String>;
 
 fn progress(name: &str, unique: usize, took: Duration) {
     if std::io::stderr().is_terminal() {
@@ -167,7 +168,8 @@ fn check(profile: Option<&str>, nightly: bool, threads: usize, pin: bool) -> Out
         Verdict::OtherCount(_) => pin,
         Verdict::Broken(_) | Verdict::Crowded => false,
     };
-    let paths_hold = !is_whole || (of_paths(paths::profile::all())? & paths::day::run());
+    let paths_hold =
+        !is_whole || (of_paths(paths::profile::all())? & paths::duo::run() & paths::day::run());
     Ok(reports.iter().all(holds) && (!is_whole || unseen.is_empty()) && paths_hold)
 }
 
@@ -230,7 +232,7 @@ fn summarise(reports: &[Report], took: Duration) {
 }
 
 /// The most memory that this process had, as the kernel counts it.
-fn memory() -> String {
+pub(crate) fn memory() -> String {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
     peak.map_or_else(
@@ -248,11 +250,11 @@ fn show_counterexample(
     print!("\n{}\n{kept}\n", Trace::of(session, &found.actions).text());
 }
 
-fn own_file(name: &str) -> PathBuf {
+pub(crate) fn own_file(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(name)
 }
 
-fn write(path: &std::path::Path, text: &str) -> Result<(), String> {
+pub(crate) fn write(path: &std::path::Path, text: &str) -> Result<(), String> {
     std::fs::write(path, text).map_err(|error| format!("{}: {error}", path.display()))
 }
 
@@ -264,109 +266,6 @@ fn write_pin(report: &Report) -> Result<(), String> {
     lines.push(format!("{} {}", report.name, report.unique));
     lines.sort();
     write(&path, &(lines.join("\n") + "\n"))
-}
-
-/// Half of the mutants are in the machines, and only another build has those.
-#[cfg(not(rejoin_mutants))]
-fn hunt(names: &[String], pin: bool) -> Outcome {
-    use std::process::Command;
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    println!("building the wrong machines (--cfg rejoin_mutants)");
-    let mut command = Command::new(cargo);
-    command.current_dir(env!("CARGO_MANIFEST_DIR"));
-    command.env("RUSTFLAGS", "--cfg rejoin_mutants");
-    command.args(["run", "--quiet", "--release", "--target-dir", "../target/mutants"]);
-    command.args(["--bin", "rejoin-model-check", "--", "mutants"]);
-    command.args(names);
-    command.args(pin.then_some("--pin"));
-    command.status().map(|status| status.success()).map_err(|error| error.to_string())
-}
-
-#[cfg(rejoin_mutants)]
-fn hunt(names: &[String], pin: bool) -> Outcome {
-    let named =
-        |name: &String| Wrong::named(name).ok_or_else(|| format!("there is no mutant \"{name}\""));
-    let chosen = if names.is_empty() {
-        Wrong::all()
-    } else {
-        names.iter().map(named).collect::<Result<_, _>>()?
-    };
-    let began = Instant::now();
-    println!("{:<34} {:<14} {:>4} {:>6}  how", "mutant", "profile", "rule", "steps");
-    let mut survivors = 0;
-    for wrong in &chosen {
-        let found = if pin { mutants::hunt_everywhere(*wrong) } else { at_its_pin(*wrong) };
-        match found {
-            Some(found) => {
-                show_kept(wrong, &found);
-                if pin {
-                    keep(&found)?;
-                } else {
-                    survivors += usize::from(!is_as_pinned(wrong, &found));
-                }
-            }
-            None => {
-                println!("{:<34} SURVIVES", wrong.name());
-                survivors += 1;
-            }
-        }
-    }
-    println!(
-        "{} mutants, {survivors} not caught as they have to be, {} s; {}",
-        chosen.len(),
-        began.elapsed().as_secs(),
-        memory()
-    );
-    Ok(survivors == 0)
-}
-
-#[cfg(rejoin_mutants)]
-fn at_its_pin(wrong: Wrong) -> Option<Kept> {
-    let profile = profiles::named(&wrong.pin()?.profile)?;
-    mutants::hunt(wrong, &profile).map(|counterexample| Kept {
-        profile: profile.name.to_owned(),
-        wrong: Some(wrong.name()),
-        counterexample,
-    })
-}
-
-#[cfg(rejoin_mutants)]
-fn show_kept(wrong: &Wrong, kept: &Kept) {
-    let found = &kept.counterexample;
-    println!(
-        "{:<34} {:<14} {:>4} {:>6}  {}",
-        wrong.name(),
-        kept.profile,
-        found.violation.rule,
-        found.actions.len(),
-        found.violation.what
-    );
-}
-
-#[cfg(rejoin_mutants)]
-fn is_as_pinned(wrong: &Wrong, kept: &Kept) -> bool {
-    let Some(pin) = wrong.pin() else { return false };
-    let found = &kept.counterexample;
-    let is_same = pin.rule == found.violation.rule && pin.depth == found.actions.len();
-    if !is_same {
-        println!("    has to break rule {} after {} steps", pin.rule, pin.depth);
-    }
-    is_same
-}
-
-/// Writes where it was caught, and its counterexample to a file of its own.
-#[cfg(rejoin_mutants)]
-fn keep(kept: &Kept) -> Result<(), String> {
-    let path = own_file("mutants.txt");
-    let old = std::fs::read_to_string(&path).unwrap_or_default();
-    let name = kept.wrong.clone().unwrap_or_default();
-    let is_other = |line: &&str| line.split(' ').next() != Some(&name);
-    let mut lines: Vec<String> = old.lines().filter(is_other).map(str::to_owned).collect();
-    let (rule, depth) = (kept.counterexample.violation.rule, kept.counterexample.actions.len());
-    lines.push(format!("{name} {} {rule} {depth}", kept.profile));
-    lines.sort();
-    write(&path, &(lines.join("\n") + "\n"))?;
-    write(&own_file("counterexamples").join(&name).with_extension("txt"), &kept.to_string())
 }
 
 fn explore(profile: &str, address: &str) -> Outcome {
@@ -414,18 +313,13 @@ fn replay(file: &std::path::Path, mermaid: bool) -> Outcome {
     }
     let script = Script::parse(&text).map_err(|error| format!("{}: {error}", file.display()))?;
     let profile = script.profile().ok_or(format!("there is no profile \"{}\"", script.profile))?;
-    let session = match script.wrong() {
-        Some(wrong) => wrong.session(&profile),
-        None => Session::new(Cx::new(profile, None)),
-    };
-    if let Some(wrong) = script.wrong.as_ref().filter(|_| script.wrong().is_none()) {
-        println!(
-            "without the mutant \"{wrong}\", which only a build with --cfg rejoin_mutants has"
-        );
+    if let Some(name) = &script.wrong {
+        return hunt::replay(&text, name, mermaid);
     }
+    let session = Session::new(Cx::new(profile, None));
     let trace = Trace::of(&session, &script.actions);
     print!("{}", if mermaid { trace.mermaid() } else { trace.text() });
-    Ok(trace.violation.is_none() || script.wrong.is_some())
+    Ok(trace.violation.is_none())
 }
 
 /// A recording of a real run: stepped again, and judged.

@@ -10,7 +10,6 @@
 
 use std::fmt;
 
-use crate::mutants::Wrong;
 use crate::profile::Profile;
 use crate::profiles;
 use crate::rules::Violation;
@@ -93,11 +92,6 @@ impl Script {
             return seed.parse().ok().map(simulate::profile);
         }
         profiles::named(&self.profile)
-    }
-
-    /// What is wrong in it, if this build has that.
-    pub fn wrong(&self) -> Option<Wrong> {
-        self.wrong.as_deref().and_then(Wrong::named)
     }
 }
 

@@ -14,6 +14,7 @@ pub mod names;
 pub mod paths;
 pub mod profile;
 pub mod profiles;
+pub mod properties;
 pub mod recording;
 pub mod rules;
 pub mod search;

@@ -58,6 +58,14 @@ pub fn output_item(epoch: u8, seq: Seq) -> Item {
     Item::Output { stream: Stream::Stdout, data: output(epoch, seq) }
 }
 
+/// What a process wrote where this item arrives; of an exit, there is only one.
+pub fn written(epoch: u8, seq: Seq, arrived: &Item) -> Item {
+    match arrived {
+        Item::Exit(_) => arrived.clone(),
+        _ => output_item(epoch, seq),
+    }
+}
+
 /// What a party's generation types as its item `number`.
 pub fn input(party: u8, generation: u8, number: u8) -> Item {
     Item::Input(one_byte(party << 6 | generation << 4 | number))

@@ -4,9 +4,8 @@
 
 mod story;
 
-use rejoin_model_check::recording::{
-    Property, ReadError, Recording, Run, Violation, check, replay,
-};
+use rejoin_model_check::properties::Property;
+use rejoin_model_check::recording::{ReadError, Recording, Run, Violation, check, replay};
 use rejoin_protocol::client::{Effect, Event, Notice};
 use rejoin_protocol::frame::How;
 use rejoin_protocol::record::{ClientStep, ServerStep};
@@ -446,6 +445,20 @@ fn an_unfinished_last_line_is_told_and_the_rest_is_read() {
     assert_eq!(read.run.len(), recordings[1].run.len() - 1);
     assert!(read.torn.is_some());
     assert_eq!(replay(&read).unwrap().torn, 1);
+}
+
+#[test]
+fn what_a_recording_that_was_cut_does_not_hold_is_not_missed() {
+    let mut recordings = whole();
+    let steps = server(&mut recordings);
+    let is_output = |step: &ServerStep| matches!(step.event, server::Event::Output(..));
+    steps.truncate(steps.iter().position(is_output).unwrap());
+    assert_broken(&recordings, Property::SameItems);
+    let text = story::text_of(&recordings[1]) + "\"cut\"\n";
+    recordings[1] = Recording::parse(String::from("server"), text.as_bytes()).unwrap();
+    assert!(recordings[1].is_cut);
+    let report = check(&recordings).unwrap_or_else(|found| panic!("{found}"));
+    assert_eq!((report.cut, report.torn), (1, 0));
 }
 
 #[test]

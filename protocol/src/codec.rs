@@ -6,8 +6,6 @@
 
 mod acks;
 mod hello;
-#[cfg(rejoin_next)]
-mod next;
 
 use alloc::collections::VecDeque;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
@@ -114,10 +112,6 @@ fn encode_with(frame: &Frame, heads: &mut BytesMut) -> Result<Encoded, FrameErro
     match frame {
         Frame::Greeting(greeting) => finish(kind::GREETING, greeting, none(), heads),
         Frame::Hello(hello) => hello::encode(hello, heads),
-        #[cfg(rejoin_next)]
-        Frame::Welcome(welcome) if next::is_spoken(welcome.version) => {
-            next::encode_welcome(welcome, heads)
-        }
         Frame::Welcome(welcome) => finish(kind::WELCOME, welcome, none(), heads),
         Frame::Refused(refused) => finish(kind::REFUSED, refused, none(), heads),
         Frame::Item { seq, item } => encode_item(*seq, item, heads),
@@ -266,9 +260,6 @@ fn decode_body(kind: u8, body: &Bytes) -> Result<Option<Frame>, FrameError> {
     Ok(Some(match kind {
         kind::GREETING => Frame::Greeting(whole(kind, body)?),
         kind::HELLO => hello::decode(body)?,
-        #[cfg(rejoin_next)]
-        kind::WELCOME => next::decode_welcome(body)?,
-        #[cfg(not(rejoin_next))]
         kind::WELCOME => Frame::Welcome(whole(kind, body)?),
         kind::REFUSED => Frame::Refused(whole(kind, body)?),
         kind::ITEM => decode_item(body)?,

@@ -10,20 +10,6 @@
 
 extern crate alloc;
 
-/// Whether the machine is to be wrong in the way that is named: never, in any ordinary build.
-#[cfg(not(rejoin_mutants))]
-macro_rules! mutated {
-    ($mutant:ident) => {
-        false
-    };
-}
-#[cfg(rejoin_mutants)]
-macro_rules! mutated {
-    ($mutant:ident) => {
-        crate::mutant::is(crate::mutant::Mutant::$mutant)
-    };
-}
-
 pub mod client;
 pub mod codec;
 pub mod error;
@@ -35,8 +21,6 @@ pub mod item;
 pub mod machine;
 #[cfg(feature = "termios")]
 mod modes;
-#[cfg(rejoin_mutants)]
-pub mod mutant;
 pub mod mux;
 pub mod paths;
 pub mod preamble;

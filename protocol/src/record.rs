@@ -5,7 +5,7 @@
 //! whoever reads a recording can compare. No I/O is done here: the driver writes, in a format of
 //! its choice that serde has. The drivers of this workspace write lines of JSON: one [`Header`],
 //! then a [`Step`] a line, each before its effects are carried out. A driver that is killed leaves
-//! every step of which anything can have been seen.
+//! every step of which anything can have been seen. A driver that records no further ends with [`CUT`].
 //!
 //! A recording contains everything that was typed and printed.
 
@@ -17,6 +17,10 @@ use crate::{client, server};
 
 /// How recordings are written. It rises when an older one cannot be read any more.
 pub const FORMAT: u32 = 1;
+
+/// The last line of a recording that was ended before its run, since it had reached the length that
+/// somebody allowed. What happened later is not known.
+pub const CUT: &[u8] = b"\"cut\"";
 
 /// What stands in front of the steps.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]

@@ -204,8 +204,7 @@ impl ReplayLog {
             self.next = self.next.next();
         }
         let is_left = handed_over < accepted;
-        let cost = if mutated!(PredecessorNotCounted) { 0 } else { buffered };
-        self.predecessor = is_left.then_some(Predecessor { end: accepted, cost });
+        self.predecessor = is_left.then_some(Predecessor { end: accepted, cost: buffered });
     }
 
     fn total_cost(&self) -> u64 {

@@ -10,13 +10,7 @@ pub struct Version(pub u16);
 
 impl Version {
     /// The version that this crate writes.
-    #[cfg(not(rejoin_next))]
     pub const CURRENT: Self = Self(1);
-
-    /// The version that this crate writes: the next one, in a build that proves that two versions
-    /// live side by side.
-    #[cfg(rejoin_next)]
-    pub const CURRENT: Self = Self(2);
 }
 
 impl fmt::Display for Version {

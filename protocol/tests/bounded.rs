@@ -85,6 +85,22 @@ fn an_announced_length_reserves_no_more_than_the_limit_of_its_kind() {
 }
 
 #[test]
+fn a_flipped_bit_of_an_example_reserves_no_more_than_the_limit_of_its_kind() {
+    for (name, frame) in common::catalogue::frames() {
+        let bytes = common::wire(&frame);
+        for bit in 0..bytes.len() * 8 {
+            let mut flipped = bytes.clone();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            let length = u32::from_be_bytes(*flipped.first_chunk().unwrap());
+            let is_refused = length > limit(flipped[4]);
+            let allowed = if is_refused { SLACK } else { length as usize + SLACK };
+            let peak = peak_of_decoding(&flipped);
+            assert!(peak <= allowed, "{name}, bit {bit}: {peak} bytes");
+        }
+    }
+}
+
+#[test]
 fn an_announced_text_reserves_no_more_than_what_is_there() {
     // Hosts, names and messages that announce up to 2^64 - 1 bytes behind every prefix.
     let announced = [0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01];

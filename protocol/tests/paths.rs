@@ -35,6 +35,8 @@ const PAUSE: Event = Event::Timer(Timer::Pause(Path::Main));
 const FIRST: Link = Link(0);
 const SECOND: Link = Link(1);
 
+const CALM: Event = Event::Timer(Timer::Calm);
+
 /// A session that is attached over the usual path.
 const ATTACHED: [Event; 4] = [WANTED, Event::Asked, Event::Greeted(FIRST), Event::Attached];
 
@@ -74,12 +76,11 @@ fn step_of_dial(effects: &Effects) -> Option<u8> {
 #[test]
 fn a_doubted_link_that_lasts_is_no_success() {
     let doubted = [Event::Timer(Timer::Silence), Event::Timer(Timer::Doubt)];
-    let calm = Event::Timer(Timer::Calm);
     assert_eq!(
-        after(&Config::PLAIN, &[doubted[0], calm]),
+        after(&Config::PLAIN, &[doubted[0], CALM]),
         [Effect::Arm(Timer::Calm, Class::Usual, 0)]
     );
-    let lost = [ended(SECOND), calm, Event::GivenUp(FIRST), WANTED, PAUSE];
+    let lost = [ended(SECOND), CALM, Event::GivenUp(FIRST), WANTED, PAUSE];
     let effects = after(&Config::PLAIN, &[&doubted[..], &lost[..]].concat());
     assert_eq!(step_of_dial(&effects), Some(2));
 }
@@ -157,12 +158,12 @@ fn an_outdated_link_that_is_not_attached_is_not_replaced() {
 
 #[test]
 fn one_attempt_over_two_paths_is_told_once() {
-    let (_, effects) = run(&BRIDGE, &[&ATTACHED[..], &[ended(FIRST), PAUSE, WANTED]].concat());
     let tell = Effect::Tell(Story::Waiting);
-    assert!(effects.contains(&tell), "{effects:?}");
-    assert!(effects.contains(&Effect::Arm(Timer::Pause(Path::Main), Class::HeadStart, 0)));
-    let fails = [ended(FIRST), PAUSE, WANTED, ended(FIRST)];
-    let effects = after(&BRIDGE, &fails);
+    let head_start = Effect::Arm(Timer::Pause(Path::Main), Class::HeadStart, 0);
+    let lost = [PAUSE, CALM, ended(FIRST), WANTED];
+    let effects = after(&BRIDGE, &lost);
+    assert!(effects.contains(&tell) && effects.contains(&head_start), "{effects:?}");
+    let effects = after(&BRIDGE, &[&lost[..], &[ended(FIRST)]].concat());
     assert_eq!(dials(&effects), [Path::Main]);
     assert!(!effects.contains(&tell), "{effects:?}");
 }
@@ -170,7 +171,7 @@ fn one_attempt_over_two_paths_is_told_once() {
 #[test]
 fn a_head_start_uses_up_what_was_granted() {
     // The pause of the first dial runs; the attachment grants one within it.
-    let lost = [ended(FIRST), WANTED];
+    let lost = [CALM, ended(FIRST), WANTED];
     let effects = after(&BRIDGE, &lost);
     assert!(effects.contains(&Effect::Arm(Timer::Pause(Path::Main), Class::HeadStart, 0)));
     let effects = after(&BRIDGE, &[&lost[..], &[PAUSE]].concat());
@@ -193,16 +194,39 @@ fn patience_that_ends_beside_an_open_link_ends_the_session_with_it() {
 
 #[test]
 fn a_need_is_told_again_in_another_absence_of_a_session_that_stays_on_the_quick_path() {
-    let need = Why::NeedsPerson(Need::Login);
+    let need = Event::Ended(FIRST, Why::NeedsPerson(Need::Login));
     let tell = Effect::Tell(Story::Needs(Need::Login));
-    let pause = Event::Timer(Timer::Pause(Path::Fast));
-    // The quick path fails, then the usual one needs a person, then the quick one works.
-    let first = [ended(FIRST), WANTED, PAUSE, ended(FIRST), Event::Ended(FIRST, need)];
-    assert!(after(&STAY, &first).contains(&tell));
-    let back = [pause, Event::Greeted(FIRST), Event::Attached, Event::Timer(Timer::Calm), pause];
-    let second = [ended(FIRST), WANTED, PAUSE, ended(FIRST), Event::Ended(FIRST, need)];
-    let effects = after(&STAY, &[&first[..], &back, &second].concat());
-    assert!(effects.contains(&tell), "{effects:?}");
+    let retry = Event::Retry { may_ask: false };
+    // Whichever path is dialled, it needs a person, and then the quick one works.
+    let absence = [CALM, ended(FIRST), WANTED, need, need];
+    let back = [retry, Event::Greeted(FIRST), Event::Attached];
+    assert!(after(&STAY, &absence).contains(&tell));
+    let again = [&absence[..], &back, &absence].concat();
+    assert!(after(&STAY, &again).contains(&tell));
+    let soon = [&absence[..], &back, &absence[1..]].concat();
+    assert!(!after(&STAY, &soon).contains(&tell));
+}
+
+#[test]
+fn what_did_not_hold_is_not_moved_to_again_at_once() {
+    let back = [PAUSE, ended(FIRST), WANTED, Event::Greeted(FIRST), Event::Attached];
+    let effects = after(&BRIDGE, &back);
+    assert!(effects.contains(&Effect::Arm(Timer::Pause(Path::Main), Class::Aside, 1)));
+    assert_eq!(dials(&effects), []);
+}
+
+#[test]
+fn a_need_that_comes_back_before_another_was_told_is_not_told_again() {
+    let need = |need| Event::Ended(FIRST, Why::NeedsPerson(need));
+    let retry = Event::Retry { may_ask: false };
+    let told = [ended(FIRST), WANTED, ended(FIRST), need(Need::Login)];
+    let tell = Effect::Tell(Story::Needs(Need::Login));
+    assert!(after(&BRIDGE, &told).contains(&tell));
+    // The quick path fails for another reason while the usual one is dialled, and that for the same as before.
+    let second = Event::Ended(SECOND, Why::NeedsPerson(Need::Login));
+    let again = [retry, PAUSE, need(Need::HostKey), second];
+    let effects = after(&BRIDGE, &[&told[..], &again].concat());
+    assert!(!effects.contains(&tell), "{effects:?}");
 }
 
 #[test]
@@ -252,7 +276,7 @@ fn a_changed_host_key_is_not_tried_again_before_a_person_has_looked() {
     let effects = after(&Config::PLAIN, &events);
     assert!(effects.contains(&Effect::Arm(Timer::Pause(Path::Main), Class::Person, 0)));
     assert_eq!(dials(&effects), []);
-    for event in [Event::Woken(Wake::Slept), Event::Available(Path::Main), WANTED] {
+    for event in [Event::Woken(Wake::Slept), Event::Woken(Wake::NetworkChanged), WANTED] {
         assert_eq!(dials(&after(&Config::PLAIN, &[&events[..], &[event]].concat())), []);
     }
     let asked = after(&Config::PLAIN, &[&events[..], &[Event::Retry { may_ask: true }]].concat());

@@ -9,17 +9,22 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
-use rejoin_protocol::record::{Header, Start, Step};
+use rejoin_protocol::record::{CUT, Header, Start, Step};
 use rejoin_protocol::server::{Config, Effects, Event, Server};
 use serde::Serialize;
 
 /// Names the folder that recordings are written to.
 const FOLDER: &str = "REJOIN_RECORD";
 
+/// The most bytes that a recording may have, if it is set.
+const LIMIT: &str = "REJOIN_RECORD_LIMIT";
+
 /// Writes one recording, if one is asked for and for as long as it can be written.
 #[derive(Debug)]
 pub(crate) struct Recorder {
     file: Option<File>,
+    /// How many bytes it may still have.
+    left: usize,
 }
 
 impl Recorder {
@@ -38,7 +43,7 @@ impl Recorder {
     fn begin(role: &str, start: impl FnOnce() -> Start) -> Self {
         let folder = std::env::var_os(FOLDER).filter(|folder| !folder.is_empty());
         let file = folder.and_then(|folder| create(folder.as_ref(), role).ok());
-        let mut recorder = Self { file };
+        let mut recorder = Self { file, left: limit() };
         if recorder.file.is_some() {
             recorder.line(&Header::new(start()));
         }
@@ -59,9 +64,21 @@ impl Recorder {
     /// After a line that could not be written whole, nothing follows: a recording may end early,
     /// but nothing is missing in its middle.
     fn line(&mut self, value: &impl Serialize) {
-        let written = self.file.as_mut().map(|file| write_line(file, value));
-        if written.is_some_and(|written| written.is_err()) {
+        if self.try_line(value).is_err() {
             self.file = None;
+        }
+    }
+
+    fn try_line(&mut self, value: &impl Serialize) -> io::Result<()> {
+        let Some(file) = &mut self.file else { return Ok(()) };
+        let line = line_of(value)?;
+        if let Some(left) = self.left.checked_sub(line.len()) {
+            self.left = left;
+            file.write_all(&line)
+        } else {
+            file.write_all(&[CUT, b"\n"].concat())?;
+            self.file = None;
+            Ok(())
         }
     }
 }
@@ -72,8 +89,13 @@ fn create(folder: &Path, role: &str) -> io::Result<File> {
     OpenOptions::new().write(true).create_new(true).mode(0o600).open(folder.join(name))
 }
 
-fn write_line(file: &mut File, value: &impl Serialize) -> io::Result<()> {
+fn limit() -> usize {
+    let limit = std::env::var(LIMIT).ok().and_then(|limit| limit.parse().ok());
+    limit.unwrap_or(usize::MAX)
+}
+
+fn line_of(value: &impl Serialize) -> io::Result<Vec<u8>> {
     let mut line = serde_json::to_vec(value)?;
     line.push(b'\n');
-    file.write_all(&line)
+    Ok(line)
 }

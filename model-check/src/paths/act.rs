@@ -15,10 +15,11 @@ use super::world::{Line, Session, Stage, World};
 pub(super) struct Step<'a> {
     pub(super) profile: &'a Profile,
     pub(super) event: Event,
-    /// The link that was used before it, and whether that was attached, suspected and doubted.
-    pub(super) was_used: Option<Link>,
+    /// Whether the link that was used before it was attached, and whether it is doubted by then.
     pub(super) was_attached: bool,
     pub(super) is_doubted: bool,
+    /// Whether the link that is dialled over the quick path was late before.
+    pub(super) was_late: bool,
 }
 
 impl World {
@@ -45,9 +46,9 @@ impl World {
         let step = Step {
             profile,
             event,
-            was_used: self.used(),
             was_attached: self.is_attached(),
             is_doubted,
+            was_late: self.beside().any(|(_, line)| line.is_late),
         };
         self.note(&step);
         let was_doubted = self.machine.is_doubted();
@@ -82,7 +83,7 @@ impl World {
             Effect::Replace { old, new } => self.replace(step, old, new),
             Effect::Drop(link) => self.drop_link(step, link),
             Effect::Ask if !self.is_attached() => {
-                self.breaks(5, "a link that is not attached is asked")
+                self.breaks(5, "a link that is not attached is asked");
             }
             Effect::Ask | Effect::Prepare => {}
             Effect::Learn => step.profile.see(Witness::Learnt),
@@ -100,7 +101,14 @@ impl World {
 
     fn dial(&mut self, step: &Step<'_>, path: Path, link: Link, mode: Mode) {
         self.judge_dial(step, path, mode);
-        let line = Line { path, mode, has_begun: false, stage: Stage::Dialled, is_dead: false };
+        let line = Line {
+            path,
+            mode,
+            has_begun: false,
+            is_late: false,
+            stage: Stage::Dialled,
+            is_dead: false,
+        };
         match self.place(link) {
             Some(place @ None) => *place = Some(line),
             Some(Some(_)) => self.breaks(1, "a link has the number of another"),
@@ -120,7 +128,7 @@ impl World {
                 }
                 let is_quick = |path| step.profile.is_quick(path);
                 if !is_quick(path)
-                    && Path::ALL.into_iter().any(|it| is_quick(it) && self.is_dialling(it))
+                    && Path::ALL.into_iter().any(|it| is_quick(it) && self.is_awaited(it))
                 {
                     self.breaks(4, "a link is used before a quicker one that is under way");
                 }
@@ -140,7 +148,10 @@ impl World {
         }
         let (rank, best) = (step.profile.rank(left.path), step.profile.rank(taken.path));
         let is_better = best < rank || (left.path == taken.path && self.ghost.is_outdated);
-        if !is_better && !(step.is_doubted && step.was_attached) {
+        let was_doubted = step.is_doubted && step.was_attached;
+        // One that is not attached has shown nothing yet, and the last one like it led nowhere.
+        let is_hopeless = !step.was_attached && self.ghost.lane(left.path).has_failed;
+        if !is_better && !was_doubted && !is_hopeless {
             self.breaks(4, "a link that works is left for one that is no better");
         }
         step.profile.see(match (step.is_doubted, best < rank) {
@@ -148,7 +159,7 @@ impl World {
             (false, true) => Witness::ReplacedByRank,
             (false, false) => Witness::ReplacedOutdated,
         });
-        self.ghost.leave();
+        self.leave();
         self.remove(step.profile, old);
         self.session = Session::Using { link: new, is_attached: false };
     }
@@ -157,6 +168,9 @@ impl World {
         let Some(line) = self.line(link).copied() else {
             return self.breaks(1, "a link is dropped that is not there");
         };
+        if matches!(step.event, Event::Timer(Timer::Dial(_))) {
+            self.ghost.lane_mut(line.path).has_failed = true;
+        }
         if self.used() == Some(link) {
             self.judge_drop_of_used(step, line);
             self.lose();
@@ -182,9 +196,20 @@ impl World {
 
     /// The session has no link any more.
     fn lose(&mut self) {
+        self.leave();
         self.session = Session::Wanting;
-        self.ghost.leave();
         self.ghost.begin_attempt();
+    }
+
+    /// The link that was used is not any more.
+    fn leave(&mut self) {
+        let has_fallen = self.is_attached() && !self.ghost.is_calm;
+        let path = self.used_path().or_else(|| self.machine.used().map(|(_, path)| path));
+        if let Some(path) = path.filter(|_| has_fallen) {
+            self.ghost.lane_mut(path).has_fallen = true;
+        }
+        self.ghost.leave();
+        self.ghost.lanes.iter_mut().for_each(|lane| lane.is_put_off = false);
     }
 
     /// What was tried has come to nothing; unless something else goes on, what follows is another attempt.
@@ -270,6 +295,10 @@ impl World {
                 self.session = Session::Waiting;
                 self.ghost.may_ask |= may_ask;
             }
+            Event::Unwanted => {
+                self.session = Session::Wanting;
+                self.ghost.begin_attempt();
+            }
             Event::Opened(link) => self.reach(link, Stage::Open),
             Event::Begun(link) => {
                 if let Some(Some(line)) = self.place(link) {
@@ -279,11 +308,14 @@ impl World {
             Event::Greeted(link) => self.note_greeted(link),
             Event::Ended(link, why) => self.note_ended(step, link, why),
             Event::GivenUp(link) => {
+                if let Some(path) = self.used_path().filter(|_| !self.is_attached()) {
+                    self.ghost.lane_mut(path).has_failed = true;
+                }
                 self.remove(step.profile, link);
                 self.lose();
             }
             Event::Asked => self.ghost.has_asked = true,
-            Event::Attached => self.note_attached(),
+            Event::Attached => self.note_attached(step.profile),
             Event::Progressed => {
                 if let Some(path) = self.used_path() {
                     self.ghost.lane_mut(path).step = 0;
@@ -293,14 +325,13 @@ impl World {
             Event::Available(path) => {
                 let lane = self.ghost.lane_mut(path);
                 lane.is_unavailable = false;
-                (lane.is_excused, lane.is_person_due) = (true, false);
+                (lane.is_excused, lane.is_person_due, lane.is_put_off) = (true, false, false);
             }
             Event::Retry { may_ask } => self.note_retry(may_ask),
             Event::Woken(wake) => self.note_woken(wake),
             Event::Outdated => self.ghost.is_outdated = true,
             Event::Standby(is_wanted) => self.ghost.wants_standby = is_wanted,
             Event::Timer(timer) => self.note_timer(step, timer),
-            Event::Unwanted => {}
             Event::Expecting(_) | Event::Sent | Event::Pinged | Event::Heard | Event::Answered => {
                 self.note_watch(step);
             }
@@ -337,12 +368,12 @@ impl World {
         let is_early = line.stage == Stage::Greeted
             && !self.is_attached()
             && (is_used || self.used().is_none());
-        if let Why::NeedsPerson(need) = why
-            && self.ghost.told != Some(need)
-        {
-            self.ghost.untold = Some(need);
+        if let Why::NeedsPerson(need) = why {
+            self.ghost.untold = Some(need).filter(|need| self.ghost.told != Some(*need));
         }
+        let is_attached = is_used && self.is_attached();
         let lane = self.ghost.lane_mut(line.path);
+        lane.has_failed |= is_early || (line.stage < Stage::Greeted && !is_attached);
         if is_early {
             lane.ends = lane.ends.saturating_add(1).min(MANY_ENDS + 1);
         }
@@ -371,15 +402,22 @@ impl World {
         }
     }
 
-    fn note_attached(&mut self) {
+    fn note_attached(&mut self, profile: &Profile) {
         let Session::Using { is_attached, .. } = &mut self.session else { return };
         *is_attached = true;
         (self.ghost.is_known, self.ghost.has_asked) = (true, true);
         self.ghost.forget_doubt();
-        if let Some(path) = self.used_path() {
+        self.ghost.lanes.iter_mut().for_each(|lane| lane.has_failed = false);
+        let Some(used) = self.used_path() else { return };
+        let lane = self.ghost.lane_mut(used);
+        lane.ends = 0;
+        lane.is_granted = true;
+        for path in Path::ALL.into_iter().filter(|path| profile.rank(*path) < profile.rank(used)) {
             let lane = self.ghost.lane_mut(path);
-            lane.ends = 0;
-            lane.is_granted = true;
+            lane.is_put_off = lane.has_fallen && !lane.is_person_due;
+            if lane.is_put_off {
+                profile.see(Witness::PutOff);
+            }
         }
     }
 
@@ -388,7 +426,8 @@ impl World {
             self.ghost.may_ask |= may_ask;
         }
         for lane in &mut self.ghost.lanes {
-            (lane.is_excused, lane.is_unavailable, lane.is_person_due) = (true, false, false);
+            (lane.is_excused, lane.is_put_off) = (true, false);
+            (lane.is_unavailable, lane.is_person_due) = (false, false);
         }
     }
 
@@ -417,12 +456,23 @@ impl World {
                 self.ghost.lane_mut(path).ran_out(is_attached);
             }
             Timer::Calm if self.is_attached() && !self.is_suspected() => {
-                self.note_calm(step.profile)
+                self.note_calm(step.profile);
             }
             Timer::Settled => self.ghost.is_settled = true,
             Timer::Answer => self.ghost.is_unanswered |= self.ghost.is_asked,
             Timer::Question => self.ghost.is_owed = false,
+            Timer::Dial(path) => self.note_late(step.profile, path),
             _ => {}
+        }
+    }
+
+    /// A quick link that takes too long is not waited for, and not cut off either.
+    fn note_late(&mut self, profile: &Profile, path: Path) {
+        let late = self.beside().find(|(_, it)| it.path == path && it.stage < Stage::Greeted);
+        let Some((link, _)) = late.filter(|_| profile.is_quick(path)) else { return };
+        if let Some(Some(line)) = self.place(link) {
+            line.is_late = true;
+            profile.see(Witness::Late);
         }
     }
 
@@ -433,7 +483,7 @@ impl World {
             (self.ghost.told, self.ghost.untold) = (None, None);
         }
         let lane = self.ghost.lane_mut(path);
-        lane.step = 0;
+        (lane.step, lane.has_fallen) = (0, false);
         (lane.is_woken, lane.is_moved) = (false, false);
         for lane in &mut self.ghost.lanes {
             lane.is_unavailable = false;

@@ -14,6 +14,7 @@ pub(super) fn all() -> Vec<Event> {
     let mut events = vec![
         Event::Wanted { may_ask: false },
         Event::Wanted { may_ask: true },
+        Event::Unwanted,
         Event::Asked,
         Event::Attached,
         Event::Progressed,

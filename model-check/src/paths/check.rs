@@ -1,5 +1,6 @@
 //! `check` for the path machine: every profile to its end, with as many worlds as there have to be.
 
+use std::fmt::Write as _;
 use std::io;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -56,9 +57,9 @@ pub fn story(profile: &Profile, run: &search::Run) -> String {
     let mut text = String::new();
     for (number, action) in (1..).zip(&run.actions) {
         let effects = world.machine.clone().step(&profile.config, action.0);
-        text += &format!("{number:>4} {action}\n");
+        let _ = writeln!(text, "{number:>4} {action}");
         for effect in effects {
-            text += &format!("       {effect:?}\n");
+            let _ = writeln!(text, "       {effect:?}");
         }
         world.act(profile, *action);
     }

@@ -71,6 +71,12 @@ pub struct Lane {
     pub is_unarmed: bool,
     /// How many links in a row have greeted and ended.
     pub ends: u8,
+    /// Whether a link over it has led nowhere since the session was attached.
+    pub has_failed: bool,
+    /// Whether the last link that was attached over it did not hold.
+    pub has_fallen: bool,
+    /// Whether it is left alone for a while for that.
+    pub is_put_off: bool,
     /// Whether it is known to be of no use.
     pub is_unavailable: bool,
 }
@@ -88,6 +94,9 @@ impl Lane {
         step: 0,
         is_unarmed: false,
         ends: 0,
+        has_failed: false,
+        has_fallen: false,
+        is_put_off: false,
         is_unavailable: false,
     };
 
@@ -114,6 +123,7 @@ impl Lane {
             return;
         }
         (self.is_due, self.is_excused, self.is_person_due) = (false, false, false);
+        self.is_put_off = false;
         (self.is_woken, self.is_moved, self.is_spent) = (false, false, false);
         self.is_granted = is_attached;
     }

@@ -24,6 +24,9 @@ impl World {
         self.judge_people(profile, path, mode);
         let lane = *self.ghost.lane(path);
         self.see_pace(profile, path);
+        if lane.is_put_off && self.is_attached() && !self.machine.is_doubted() {
+            self.breaks(2, "a path that did not hold is dialled again at once");
+        }
         if lane.is_person_due {
             self.breaks(3, "a path that needs a person is dialled at once");
         }
@@ -98,6 +101,9 @@ impl World {
             return;
         }
         let may = match step.event {
+            Event::Timer(Timer::Dial(path)) if step.profile.is_quick(path) => {
+                path == line.path && step.was_late
+            }
             Event::Timer(Timer::Dial(path)) => path == line.path && line.stage == Stage::Open,
             Event::Woken(Wake::Slept) => {
                 (line.mode == Mode::Alone || line.has_begun) && !step.was_attached
@@ -146,7 +152,10 @@ impl World {
             self.breaks(5, "the machine takes the session for attached, or not");
         }
         for (link, line) in self.beside().collect::<Vec<_>>() {
-            if line.stage == Stage::Open && !self.armed.has(Timer::Dial(line.path)) {
+            // Whoever opens a late one sees to its end.
+            let is_awaited = profile.is_quick(line.path) && !line.is_late;
+            let is_timed = line.stage == Stage::Open || is_awaited;
+            if is_timed && line.stage < Stage::Greeted && !self.armed.has(Timer::Dial(line.path)) {
                 self.breaks(7, "a link that was dialled has no deadline");
             }
             if self.is_asking(link) {

@@ -4,11 +4,13 @@
 //! them. Whatever a link, a timer, a person or the operating system can report comes in every order, within
 //! the bounds of a [`profile::Profile`]. The effects are carried out and judged by rules P1 to P10 of
 //! SPEC section 7.9.
+#![allow(clippy::similar_names, reason = "a line is the driver's side of a link")]
 
 mod act;
 pub mod action;
 pub mod check;
 pub mod day;
+pub mod duo;
 pub mod ghost;
 mod judge;
 mod offer;

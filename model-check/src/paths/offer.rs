@@ -29,17 +29,7 @@ impl World {
         let is_used = |link: Link| self.used() == Some(link);
         match event {
             Event::Wanted { may_ask: true } => Some(Chance::Person),
-            Event::Ended(link, _)
-                if self.line(link).is_some_and(|it| it.stage == Stage::Closing) =>
-            {
-                None
-            }
-            Event::Ended(_, why) => Some(match why {
-                Why::NeedsPerson(Need::HostKey) => Chance::HostKey,
-                Why::NeedsPerson(_) => Chance::Need,
-                Why::Unavailable | Why::Failed => Chance::Unavailable,
-                Why::Closed | Why::Unreachable => Chance::End,
-            }),
+            Event::Ended(link, why) => self.chance_of_end(link, why),
             Event::GivenUp(link) if is_used(link) => Some(Chance::GivenUp),
             Event::Timer(Timer::Dial(_)) => Some(Chance::Overdue),
             Event::Timer(Timer::Doubt) => Some(Chance::Doubt),
@@ -51,15 +41,27 @@ impl World {
             Event::Available(_) => Some(Chance::Available),
             Event::Outdated => Some(Chance::Outdated),
             Event::Standby(_) => Some(Chance::Standby),
-            Event::Expecting(_) => Some(Chance::Expecting),
+            Event::Expecting(_) | Event::Unwanted => Some(Chance::Expecting),
             _ => None,
         }
+    }
+
+    /// That a link ends which was closed is no fault.
+    fn chance_of_end(&self, link: Link, why: Why) -> Option<Chance> {
+        let is_fault = self.line(link).is_some_and(|line| line.stage != Stage::Closing);
+        is_fault.then_some(match why {
+            Why::NeedsPerson(Need::HostKey) => Chance::HostKey,
+            Why::NeedsPerson(_) => Chance::Need,
+            Why::Unavailable | Why::Failed => Chance::Unavailable,
+            Why::Closed | Why::Unreachable => Chance::End,
+        })
     }
 
     fn is_possible(&self, profile: &Profile, event: Event) -> bool {
         let stage = |link: Link| self.line(link).map(|line| line.stage);
         match event {
             Event::Wanted { .. } => self.session == Session::Wanting,
+            Event::Unwanted => self.session == Session::Waiting,
             Event::Opened(link) => stage(link) == Some(Stage::Dialled),
             Event::Begun(link) => stage(link) == Some(Stage::Open) && self.is_asking(link),
             Event::Greeted(link) => {
@@ -86,7 +88,6 @@ impl World {
             Event::Available(path) => profile.config.properties(path).is_some(),
             Event::Outdated => self.is_attached() && !self.ghost.is_outdated,
             Event::Woken(_) | Event::Retry { .. } | Event::Stop => true,
-            Event::Unwanted => false,
         }
     }
 

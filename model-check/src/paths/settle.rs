@@ -49,7 +49,7 @@ impl Settled {
     }
 
     fn settle(&mut self, profile: &Profile, world: &World, ending: Ending) -> Result<(), Broken> {
-        let mut run = Run::new(profile, world, ending);
+        let mut run = Run::new(world, ending);
         let mut passed = Vec::new();
         let mut known = 0;
         while let Some(action) = run.next() {
@@ -86,22 +86,21 @@ fn can_work(profile: &Profile, world: &World, path: Path) -> bool {
         && !world.ghost.lane(path).is_unavailable
 }
 
-struct Run<'a> {
-    profile: &'a Profile,
+struct Run {
     world: World,
     ending: Ending,
     /// The timer that was fired last.
     turn: usize,
 }
 
-impl<'a> Run<'a> {
-    fn new(profile: &'a Profile, world: &World, ending: Ending) -> Self {
+impl Run {
+    fn new(world: &World, ending: Ending) -> Self {
         let mut world = world.clone();
         world.left = Budget::of(&[]);
         for line in world.lines.iter_mut().flatten() {
             line.is_dead = !ending.is_whole || line.path != ending.path;
         }
-        Self { profile, world, ending, turn: 0 }
+        Self { world, ending, turn: 0 }
     }
 
     fn digest(&self) -> u64 {
@@ -120,17 +119,17 @@ impl<'a> Run<'a> {
                 if is_attached && self.works(link) && !self.world.is_suspected() {
                     return None;
                 }
-                self.from_used(link, is_attached)
+                self.report_used(link, is_attached)
             }
         };
-        event.or_else(|| self.from_links()).or_else(|| self.timer()).map(Action)
+        event.or_else(|| self.report_links()).or_else(|| self.timer()).map(Action)
     }
 
     fn works(&self, link: Link) -> bool {
         self.world.line(link).is_some_and(|it| !it.is_dead && it.path == self.ending.path)
     }
 
-    fn from_used(&self, link: Link, is_attached: bool) -> Option<Event> {
+    fn report_used(&self, link: Link, is_attached: bool) -> Option<Event> {
         let stage = self.world.line(link)?.stage;
         if !self.works(link) {
             return None;
@@ -143,14 +142,13 @@ impl<'a> Run<'a> {
     }
 
     /// A dial comes to its end by itself as long as the link cannot be written to: whoever opens it sees to that.
-    fn from_links(&self) -> Option<Event> {
+    fn report_links(&self) -> Option<Event> {
         let used = self.world.used();
         self.world.links().filter(|(link, _)| Some(*link) != used).find_map(|(link, line)| {
             let works = self.works(link);
             match line.stage {
-                Stage::Closing => Some(Event::Ended(link, Why::Closed)),
                 Stage::Dialled if works => Some(Event::Opened(link)),
-                Stage::Dialled => Some(Event::Ended(link, Why::Closed)),
+                Stage::Dialled | Stage::Closing => Some(Event::Ended(link, Why::Closed)),
                 Stage::Open if works => Some(Event::Greeted(link)),
                 Stage::Greeted | Stage::Open => None,
             }

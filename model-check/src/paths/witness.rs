@@ -29,6 +29,8 @@ witnesses! {
     AskedBeside => "a link that may ask a person waits for a quicker one",
     UsedOverdue => "a link that is used and not attached is given up",
     DialOverdue => "a link that is opened and does not greet is given up",
+    Late => "a quick link takes too long to be waited for",
+    PutOff => "a path that did not hold is left alone for a while",
     LetGo => "a doubted link is dropped, since its path has no room for another",
     SuperfluousDropped => "a link that became superfluous is dropped once it is ready",
     StandsBy => "a link stands by",

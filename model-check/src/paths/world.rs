@@ -38,6 +38,8 @@ pub struct Line {
     pub mode: Mode,
     /// Whether that is over.
     pub has_begun: bool,
+    /// Whether it has taken too long to be waited for.
+    pub is_late: bool,
     /// How far it has come.
     pub stage: Stage,
     /// Whether nothing will come of it any more; only while the world settles.
@@ -167,6 +169,12 @@ impl World {
     /// Whether a link is being opened over this path, and not used.
     pub fn is_dialling(&self, path: Path) -> bool {
         self.beside().any(|(_, line)| line.path == path && line.stage < Stage::Greeted)
+    }
+
+    /// Whether a link is being opened over this path that is still worth waiting for.
+    pub fn is_awaited(&self, path: Path) -> bool {
+        let mut beside = self.beside();
+        beside.any(|(_, it)| it.path == path && it.stage < Stage::Greeted && !it.is_late)
     }
 
     /// Whether the link that is used is suspected or doubted.

@@ -3,16 +3,17 @@
 use std::collections::BTreeMap;
 
 use rejoin_protocol::client::{Client, Config, Effect, Event, Notice};
-use rejoin_protocol::frame::How;
+use rejoin_protocol::frame::{How, Welcome};
 use rejoin_protocol::record::ClientStep;
 use rejoin_protocol::{
-    AttachNumber, ClientInstance, Epoch, Frame, Incarnation, Item, Link, Seq, Timer,
+    AttachNumber, ClientInstance, Epoch, Frame, HostId, Incarnation, Item, Link, Seq, Tenure, Timer,
 };
 
 use super::links::{Links, Standing, Timers};
 use super::put_in::PutIn;
-use super::violation::{Broken, Held, Property, require};
-use super::{Recording, Track, Violation, shown};
+use super::{Recording, Track, Violation};
+use crate::properties::client::{self as properties, Asking, Losses, Told};
+use crate::properties::{Broken, Held, Property, require, shown};
 
 /// What a client did, as far as other recordings can tell of it, too.
 #[derive(Debug)]
@@ -32,6 +33,8 @@ struct Output {
     has_exit: bool,
 }
 
+// Each of them is a fact of its own.
+#[allow(clippy::struct_excessive_bools)]
 struct Walk<'a> {
     view: ClientView<'a>,
     step: usize,
@@ -39,11 +42,33 @@ struct Walk<'a> {
     timers: Timers,
     /// A link was asked for, and nothing was reported of it.
     is_dialing: bool,
-    process: Option<(Epoch, Incarnation)>,
+    process: Option<Epoch>,
+    /// The process that it opens, or was told of last.
+    incarnation: Incarnation,
     output: BTreeMap<Epoch, Output>,
+    input: Input,
+    told: Told,
     attach: AttachNumber,
+    tenure: Tenure,
+    /// The host whose Greeting was read on the latest link.
+    greeted: Option<HostId>,
+    /// What the frame of this step is, if it is one.
+    welcome: Option<&'a Welcome>,
+    has_exit: bool,
     is_closing: bool,
+    wants_out: bool,
     has_ended: bool,
+}
+
+/// How far the input of the current process has come.
+#[derive(Clone, Copy, Default, Debug)]
+struct Input {
+    /// Everything before it is known to be taken.
+    acked: Seq,
+    /// Everything before it, the last Welcome said to have arrived.
+    accepted: Seq,
+    /// Whether some was sent on the latest link.
+    is_sent: bool,
 }
 
 /// Looks at a client's recording by itself.
@@ -64,9 +89,17 @@ pub(super) fn walk<'a>(
         timers: Timers::default(),
         is_dialing: false,
         process: None,
+        incarnation: track.state.incarnation(),
         output: BTreeMap::new(),
+        input: Input::default(),
+        told: Told::Detached,
         attach: AttachNumber(0),
+        tenure: Tenure(0),
+        greeted: None,
+        welcome: None,
+        has_exit: false,
         is_closing: false,
+        wants_out: false,
         has_ended: false,
     };
     // A driver may begin when it likes.
@@ -91,10 +124,11 @@ impl<'a> Walk<'a> {
     fn step(&mut self, step: &'a ClientStep, room: usize) -> Held {
         let ClientStep { event, effects } = step;
         let had_ended = self.has_ended;
+        self.welcome = None;
         self.event(event, effects, room)?;
         for effect in effects {
-            let is_allowed = !had_ended || matches!(effect, Effect::Close(_) | Effect::Return(_));
-            require(is_allowed, Property::EndIsFinal, || shown(effect))?;
+            let is_act = !matches!(effect, Effect::Close(_) | Effect::Return(_));
+            properties::acted(had_ended && is_act, || shown(effect))?;
             self.effect(effect)?;
         }
         self.check_told(step, had_ended)
@@ -104,17 +138,31 @@ impl<'a> Walk<'a> {
         match event {
             Event::LinkOpened(link) => {
                 self.dialled("a link is open that was not asked for")?;
-                require(self.links.open(*link), Property::LinkWasOpen, || {
-                    format!("{link:?} was the name of another link before")
-                })
-            }
-            Event::LinkReplaced(link) => {
+                self.greeted = None;
+                self.input.is_sent = false;
                 require(self.links.open(*link), Property::LinkWasOpen, || {
                     format!("{link:?} was the name of another link before")
                 })
             }
             Event::LinkFailed => self.dialled("a link failed that was not asked for"),
-            Event::Frame(link, _) | Event::LinkMisbehaved(link, _) => self.heard(*link, effects),
+            Event::LinkReplaced(link) => {
+                if self.told == Told::Attached {
+                    self.told = Told::Moving;
+                }
+                self.greeted = None;
+                self.input.is_sent = false;
+                require(self.links.open(*link), Property::LinkWasOpen, || {
+                    format!("{link:?} was the name of another link before")
+                })
+            }
+            Event::Frame(link, frame) => {
+                self.heard(*link, effects)?;
+                if self.links.standing(*link) == Some(Standing::Open) {
+                    self.read(frame);
+                }
+                Ok(())
+            }
+            Event::LinkMisbehaved(link, _) => self.heard(*link, effects),
             Event::LinkLost(link) => self.links.lose(*link),
             Event::Timer(timer) => self.timers.fire(*timer),
             Event::Input(item) => self.input(item, effects, room),
@@ -123,7 +171,11 @@ impl<'a> Walk<'a> {
                 self.is_closing = true;
                 Ok(())
             }
-            Event::Detach | Event::Unreachable => Ok(()),
+            Event::Detach => {
+                self.wants_out = true;
+                Ok(())
+            }
+            Event::Unreachable => Ok(()),
         }
     }
 
@@ -135,9 +187,21 @@ impl<'a> Walk<'a> {
     fn heard(&self, link: Link, effects: &[Effect]) -> Held {
         self.links.named(link)?;
         let is_open = self.links.standing(link) == Some(Standing::Open);
-        require(is_open || effects.is_empty(), Property::ClosedLinkIgnored, || {
+        properties::heeded(is_open || effects.is_empty(), || {
             format!("{link:?} was closed, and leads to {}", shown(&effects))
         })
+    }
+
+    /// What a frame of an open link says.
+    fn read(&mut self, frame: &'a Frame) {
+        match frame {
+            Frame::Greeting(greeting) => self.greeted = self.greeted.or(Some(greeting.host)),
+            Frame::Welcome(welcome) => self.welcome = Some(welcome),
+            Frame::Ack { next } if self.told == Told::Attached => {
+                self.input.acked = self.input.acked.max(*next);
+            }
+            _ => {}
+        }
     }
 
     /// Whoever asks for room first is never handed back the bytes of a process that lives.
@@ -158,7 +222,7 @@ impl<'a> Walk<'a> {
     }
 
     fn is_over(&self) -> bool {
-        let output = self.process.and_then(|(epoch, _)| self.output.get(&epoch));
+        let output = self.process.and_then(|epoch| self.output.get(&epoch));
         self.has_ended || self.is_closing || output.is_some_and(|output| output.has_exit)
     }
 
@@ -166,7 +230,7 @@ impl<'a> Walk<'a> {
         if self.has_ended {
             return Ok(());
         }
-        let output = self.process.and_then(|(epoch, _)| self.output.get_mut(&epoch));
+        let output = self.process.and_then(|epoch| self.output.get_mut(&epoch));
         let offered = output.as_ref().map(|output| output.next);
         require(offered.is_some_and(|offered| next <= offered), Property::TakenWasOffered, || {
             format!("the output before {next} was taken; offered is that before {offered:?}")
@@ -198,7 +262,8 @@ impl<'a> Walk<'a> {
             Effect::Return(_) => Ok(()),
             Effect::Arm(timer) => {
                 self.timers.arm(*timer);
-                Ok(())
+                let is_retry = *timer == Timer::Reconnect;
+                if is_retry { properties::retries(self.told) } else { Ok(()) }
             }
             Effect::Disarm(timer) => {
                 self.timers.disarm(*timer);
@@ -211,49 +276,40 @@ impl<'a> Walk<'a> {
         match frame {
             Frame::Hello(hello) => {
                 let last = std::mem::replace(&mut self.attach, hello.attach);
-                require(hello.attach > last, Property::AttachRises, || {
-                    format!("attach {} comes after {last}", hello.attach)
-                })
+                let Self { tenure, has_exit, incarnation, greeted, .. } = *self;
+                properties::numbered(hello.attach, last)?;
+                properties::asked(hello, &Asking { tenure, has_exit, incarnation, greeted })
             }
-            Frame::Item { seq, item } => {
-                let is_current = self.view.put_in.is_current(*seq, item);
-                let current = self.process.map(|(epoch, _)| epoch);
-                let is_old = self.output.keys().any(|epoch| {
-                    current != Some(*epoch) && self.view.put_in.find(*epoch, *seq) == Some(item)
-                });
-                let property =
-                    if is_old { Property::InputStaysBehind } else { Property::SentInOrder };
-                require(is_current, property, || {
-                    format!("under number {seq} something else was put in than {}", shown(item))
-                })
-            }
+            Frame::Item { seq, item } => self.sent_item(*seq, item),
             Frame::Ack { next } => {
-                let output = self.process.and_then(|(epoch, _)| self.output.get(&epoch));
-                let taken = output.map(|output| output.taken);
-                require(
-                    taken.is_some_and(|taken| *next <= taken),
-                    Property::AcknowledgedIsTaken,
-                    || format!("acknowledged before {next}, taken before {taken:?}"),
-                )
+                let output = self.process.and_then(|epoch| self.output.get(&epoch));
+                properties::acknowledged(*next, output.map(|output| output.taken))
             }
             _ => Ok(()),
         }
     }
 
+    fn sent_item(&mut self, seq: Seq, item: &Item) -> Held {
+        let is_current = self.view.put_in.is_current(seq, item);
+        let is_old = self.output.keys().any(|epoch| {
+            self.process != Some(*epoch) && self.view.put_in.find(*epoch, seq) == Some(item)
+        });
+        let property = if is_old { Property::InputStaysBehind } else { Property::SentInOrder };
+        require(is_current, property, || {
+            format!("under number {seq} something else was put in than {}", shown(item))
+        })?;
+        let Input { acked, accepted, .. } = self.input;
+        let is_first = !std::mem::replace(&mut self.input.is_sent, true);
+        if is_first { properties::went_on(seq, acked.max(accepted)) } else { Ok(()) }
+    }
+
     fn deliver(&mut self, seq: Seq, item: &'a Item) -> Held {
-        let process = self.process.map(|(epoch, _)| epoch);
-        let known = process.and_then(|epoch| Some((epoch, self.output.get_mut(&epoch)?)));
-        let Some((epoch, output)) = known else {
-            return require(false, Property::DeliveredOnce, || {
-                format!("number {seq} is delivered, and no process is attached")
-            });
-        };
+        let known = self.process.and_then(|epoch| Some((epoch, self.output.get_mut(&epoch)?)));
+        let Some((epoch, output)) = known else { return properties::delivered(seq, None) };
         require(!output.has_exit, Property::ExitIsLast, || {
             format!("number {seq} is delivered behind the exit status")
         })?;
-        require(seq == output.next, Property::DeliveredOnce, || {
-            format!("number {seq} is delivered where {} comes next", output.next)
-        })?;
+        properties::delivered(seq, Some(output.next))?;
         output.next = item.end(seq);
         output.has_exit = matches!(item, Item::Exit(_));
         self.view.delivered.entry(epoch).or_default().insert(seq, (self.step, item));
@@ -263,44 +319,83 @@ impl<'a> Walk<'a> {
     fn notice(&mut self, notice: &Notice) -> Held {
         match notice {
             Notice::Attached { how, epoch, incarnation, next_output, next_input, .. } => {
-                self.process = Some((*epoch, *incarnation));
+                properties::attached(self.welcome, self.told, self.attach)?;
                 self.attached(*how, *epoch, *next_output)?;
+                self.process = Some(*epoch);
+                self.incarnation = *incarnation;
+                self.told = Told::Attached;
                 let is_next = self.view.put_in.attached(*epoch, *next_input);
                 require(is_next, Property::SentInOrder, || {
                     format!("the next input is to get number {next_input}")
                 })
             }
-            Notice::Replaced { .. } => {
+            Notice::Detached(_) => {
+                self.told = Told::Detached;
+                Ok(())
+            }
+            Notice::Replaced { old, new, unacknowledged_input, next_output, .. } => {
+                properties::replaced(*old, *new)?;
+                self.lost(*unacknowledged_input, *next_output)?;
                 self.process = None;
+                self.incarnation = *new;
+                self.input = Input::default();
                 self.view.put_in.replaced();
                 Ok(())
+            }
+            Notice::Lost { unacknowledged_input, next_output, .. } => {
+                self.told = Told::Ended;
+                self.lost(*unacknowledged_input, *next_output)
             }
             // From here on, input is for nobody.
             Notice::Exited { .. } => {
                 self.is_closing = true;
+                self.has_exit = true;
+                let output = self.process.and_then(|epoch| self.output.get(&epoch));
+                output.map_or(Ok(()), |output| properties::exited(output.taken, output.next))
+            }
+            Notice::Hindered(_) => Ok(()),
+            Notice::Refused(_)
+            | Notice::Superseded { .. }
+            | Notice::Closed { .. }
+            | Notice::GaveUp(_) => {
+                self.told = Told::Ended;
                 Ok(())
             }
-            _ => Ok(()),
         }
+    }
+
+    fn lost(&self, unacknowledged_input: u64, next_output: Seq) -> Held {
+        let output = self.process.and_then(|epoch| self.output.get(&epoch));
+        let known = Losses {
+            unacknowledged_input: self.view.put_in.bytes_from(self.input.acked),
+            next_output: output.map_or(Seq::ZERO, |output| output.next),
+        };
+        properties::lost(Losses { unacknowledged_input, next_output }, known)
     }
 
     /// A process is gone on with where it was left; another is begun.
     fn attached(&mut self, how: How, epoch: Epoch, next: Seq) -> Held {
-        let fresh = Output { next, taken: next, has_exit: false };
-        let expected = match (how, self.output.get(&epoch)) {
-            (_, Some(known)) => known.next,
-            (How::Opened, None) => Seq::ZERO,
-            (How::Claimed, None) => next,
-            (How::Resumed, None) => {
-                return require(false, Property::DeliveredOnce, || {
-                    String::from("a process is resumed that was never attached")
-                });
-            }
+        let known = self.output.get(&epoch).map(|output| output.next);
+        let is_right = match how {
+            How::Opened => known.is_some() || next == Seq::ZERO,
+            How::Resumed => known.is_some(),
+            How::Claimed => true,
         };
-        require(next == expected, Property::DeliveredOnce, || {
-            format!("output goes on at {next} where {expected} comes next")
+        require(is_right, Property::DeliveredOnce, || {
+            format!("{how:?}, output goes on at {next} where {known:?} comes next")
         })?;
-        self.output.entry(epoch).or_insert(fresh);
+        properties::delivered(next, Some(known.unwrap_or(next)))?;
+        // That there is one was looked at before.
+        let Some(welcome) = self.welcome else { return Ok(()) };
+        if let Some(next) = known.filter(|_| self.process == Some(epoch)) {
+            properties::resumed(welcome, self.input.acked, next)?;
+        } else {
+            self.input.acked = Seq::ZERO;
+        }
+        self.input.acked = self.input.acked.max(welcome.handed_over);
+        self.input.accepted = welcome.accepted;
+        self.tenure = self.tenure.max(welcome.tenure);
+        self.output.entry(epoch).or_insert(Output { next, taken: next, has_exit: false });
         Ok(())
     }
 
@@ -311,23 +406,6 @@ impl<'a> Walk<'a> {
             return Ok(());
         }
         self.has_ended = true;
-        let told = step.effects.iter().any(|effect| match effect {
-            Effect::Tell(notice) => is_ending(notice),
-            _ => false,
-        });
-        require(told || step.event == Event::Detach, Property::EndingIsTold, || {
-            String::from("the client ends without a word")
-        })
+        properties::ended(self.told, self.wants_out)
     }
-}
-
-fn is_ending(notice: &Notice) -> bool {
-    matches!(
-        notice,
-        Notice::Lost { .. }
-            | Notice::Refused(_)
-            | Notice::Superseded { .. }
-            | Notice::Closed { .. }
-            | Notice::GaveUp(_)
-    )
 }

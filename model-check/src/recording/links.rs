@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rejoin_protocol::{Link, Timer};
 
-use super::violation::{Held, Property, require};
+use crate::properties::{Held, Property, require};
 
 /// Where a link stands.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

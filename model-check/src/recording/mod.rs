@@ -8,8 +8,9 @@
 //!   requires the very same effects;
 //! - [`check`] looks at the events and effects of one run, or of all programs that had a part in a
 //!   session, and requires what the protocol's rules promise and what a driver owes its machine.
-//!   It has an account of its own of what was delivered, taken and acknowledged: of the machines
-//!   it asks for nothing but how much room there was.
+//!   They are the model's [`properties`](crate::properties). The facts come from an account of its own of
+//!   what was delivered, taken and acknowledged: of the machines it asks for nothing but how much
+//!   room there was, and which process a client begins with.
 
 mod client_side;
 mod links;
@@ -26,11 +27,12 @@ use rejoin_protocol::client::{self, Client};
 use rejoin_protocol::record::{ClientStep, ServerStep};
 use rejoin_protocol::server::{self, Server};
 
+use crate::properties::shown;
 pub use read::ReadError;
 pub use replay::{Difference, replay};
 pub use report::Report;
 pub use session::check;
-pub use violation::{Property, Violation};
+pub use violation::Violation;
 
 /// What one program wrote down.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -42,6 +44,8 @@ pub struct Recording {
     /// How many bytes of an unfinished last line were left out. A program that is killed while it
     /// writes leaves one; nothing of that step was carried out.
     pub torn: Option<usize>,
+    /// Whether it was cut at the length that was allowed: what happened later is not known.
+    pub is_cut: bool,
 }
 
 /// Who was stepped.
@@ -78,15 +82,5 @@ impl Run {
     /// Whether nothing happened.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
-    }
-}
-
-/// A value as a person may want to see it: payloads of many kilobytes are cut.
-fn shown(value: &impl std::fmt::Debug) -> String {
-    const MOST: usize = 240;
-    let whole = format!("{value:?}");
-    match whole.char_indices().nth(MOST) {
-        None => whole,
-        Some((at, _)) => format!("{}... ({} characters)", &whole[..at], whole.chars().count()),
     }
 }

@@ -43,6 +43,15 @@ impl<'a> PutIn<'a> {
         true
     }
 
+    /// Payload bytes of what the current process is not known to have taken, everything before
+    /// `acked` being known.
+    pub(super) fn bytes_from(&self, acked: Seq) -> u64 {
+        let numbered = self.current.and_then(|(epoch, _)| self.numbered.get(&epoch));
+        let numbered = numbered.into_iter().flat_map(|items| items.range(acked..));
+        let items = numbered.map(|(_, item)| *item).chain(self.waiting.iter().copied());
+        items.map(|item| item.payload().len() as u64).sum()
+    }
+
     /// Whether it is this that has this number at the current process.
     pub(super) fn is_current(&self, seq: Seq, item: &Item) -> bool {
         self.current.is_some_and(|(epoch, _)| self.find(epoch, seq) == Some(item))

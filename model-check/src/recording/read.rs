@@ -5,7 +5,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use rejoin_protocol::record::{FORMAT, Header, Start};
+use rejoin_protocol::record::{CUT, FORMAT, Header, Start};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
@@ -108,6 +108,7 @@ impl Recording {
         // What stands behind the last line's end: nothing, if the last line was finished.
         let rest = lines.pop().unwrap_or_default();
         let torn = (!rest.is_empty()).then_some(rest.len());
+        let is_cut = lines.pop_if(|last| *last == CUT).is_some();
         let (first, steps) = lines.split_first().ok_or(ReadError::NoHeader)?;
         let AnyHeader { format } = line(1, first)?;
         if format != u64::from(FORMAT) {
@@ -124,7 +125,7 @@ impl Recording {
                 Run::Attach(Track { config, state, steps: all(steps)? })
             }
         };
-        Ok(Self { name, run, torn })
+        Ok(Self { name, run, torn, is_cut })
     }
 }
 

@@ -43,6 +43,8 @@ report! {
     attach_programs: "attach programs",
     /// Recordings whose last line is unfinished.
     torn: "torn recordings",
+    /// Recordings that were cut at the length that was allowed.
+    cut: "recordings that were cut",
     /// Steps of all machines.
     steps: "steps",
     /// Links that a client asked for.
@@ -128,6 +130,7 @@ impl Report {
     pub fn of(recording: &Recording) -> Self {
         let mut report = Self {
             torn: u64::from(recording.torn.is_some()),
+            cut: u64::from(recording.is_cut),
             steps: recording.run.len() as u64,
             ..Self::default()
         };

@@ -1,12 +1,13 @@
 //! What must hold of a server's effects.
 
-use rejoin_protocol::frame::{How, Welcome};
+use rejoin_protocol::frame::{How, Welcome, Wish};
 use rejoin_protocol::server::Effect;
+use rejoin_protocol::spec::Overflow;
 use rejoin_protocol::{AttachNumber, Frame, Incarnation, Item, Link, Seq};
 
 use super::server_side::Walk;
-use super::shown;
-use super::violation::{Held, Property, require};
+use crate::properties::server::{self as properties, Holding, Welcoming};
+use crate::properties::{Held, Property, client, require};
 
 impl<'a> Walk<'a> {
     pub(super) fn effect(&mut self, effect: &'a Effect) -> Held {
@@ -21,16 +22,23 @@ impl<'a> Walk<'a> {
                     self.attached = None;
                 }
             }
-            Effect::Start { incarnation, .. } => self.start(*incarnation)?,
-            Effect::RecordTenure(..) => self.waits_for.tenure += 1,
+            Effect::Start { incarnation, tenure, .. } => {
+                self.recorded = *tenure;
+                self.start(*incarnation)?;
+            }
+            Effect::RecordTenure(tenure, _) => self.waits_for.tenures.push_back(*tenure),
             Effect::HandOver(seq, item) => self.hand_over(*seq, item)?,
             Effect::EndProcess(_) => {
                 self.waits_for.end = true;
                 self.is_ending = true;
             }
-            Effect::Bury(_) => self.is_buried = true,
+            Effect::Bury(_) => {
+                self.is_buried = true;
+                properties::buried(self.has_exited && !self.may_end, self.is_alive())?;
+            }
             Effect::Stop => {
                 self.is_stopped = true;
+                properties::stopped(self.is_alive())?;
                 let is_buried = self.is_buried || self.is_displaced;
                 require(is_buried, Property::TombstoneFirst, || {
                     String::from("the server ends without a tombstone")
@@ -49,16 +57,12 @@ impl<'a> Walk<'a> {
         }
         self.waits_for.start = true;
         let before = self.view.start.replace((self.step, incarnation));
-        require(before.is_none(), Property::StartedOnce, || {
-            String::from("one server starts a second process")
-        })
+        properties::started(incarnation, before.is_none())
     }
 
     fn hand_over(&mut self, seq: Seq, item: &'a Item) -> Held {
         let next = Seq(self.view.handed_over.len() as u64);
-        require(seq == next, Property::HandedOverOnce, || {
-            format!("number {seq} is handed over where {next} comes next")
-        })?;
+        properties::handed_over(seq, next)?;
         require(!self.has_exited && !self.is_ending, Property::HandedOverOnce, || {
             format!("number {seq} is handed over to a process that has ended")
         })?;
@@ -69,37 +73,27 @@ impl<'a> Walk<'a> {
     fn sent(&mut self, link: Link, frame: &Frame) -> Held {
         match frame {
             Frame::Welcome(welcome) => self.welcome(link, welcome),
-            Frame::Refused(refused) => self.answers(link, refused.attach),
+            Frame::Refused(refused) => {
+                properties::refused(&refused.reason, self.is_alive())?;
+                self.answers(link, refused.attach)
+            }
             Frame::Closed { attach, .. } => self.answers(link, *attach),
             Frame::Item { seq, item } => self.item(link, *seq, item),
             Frame::Ack { next } => {
-                self.served(link)?;
-                require(*next <= self.taken, Property::AcknowledgedIsTaken, || {
-                    format!("acknowledged before {next}, taken before {}", self.taken)
-                })
+                properties::served(link, self.attached)?;
+                client::acknowledged(*next, Some(self.taken))
             }
             _ => Ok(()),
         }
     }
 
     fn answers(&self, link: Link, attach: AttachNumber) -> Held {
-        let asked = self.hello.get(&link).map(|(attach, _)| *attach);
-        require(asked == Some(attach), Property::AnswerNamesAttach, || {
-            format!("attach {attach} is answered where {asked:?} was asked")
-        })
-    }
-
-    fn served(&self, link: Link) -> Held {
-        require(self.attached == Some(link), Property::OneLinkServed, || {
-            format!("{link:?} is served, and {:?} is attached", self.attached)
-        })
+        properties::answered(self.hello.get(&link).map(|hello| hello.attach), attach)
     }
 
     fn welcome(&mut self, link: Link, welcome: &Welcome) -> Held {
         self.answers(link, welcome.attach)?;
-        require(self.attached.is_none_or(|other| other == link), Property::OneLinkServed, || {
-            format!("{link:?} is attached beside {:?}", self.attached)
-        })?;
+        properties::replaces(link, self.attached)?;
         require(
             welcome.how != How::Claimed || self.is_takeover || !self.is_first_claim(),
             Property::TenureFirst,
@@ -109,46 +103,57 @@ impl<'a> Walk<'a> {
             format!("{} is not this server's epoch", welcome.epoch)
         })?;
         self.check_counters(welcome)?;
+        self.check_owner(link, welcome)?;
         self.attached = Some(link);
-        self.owner = self.hello.get(&link).map(|(_, instance)| *instance);
         self.next_output = welcome.next_output;
+        Ok(())
+    }
+
+    /// Whoever is welcomed is the owner, and the owner before it is superseded.
+    fn check_owner(&mut self, link: Link, welcome: &Welcome) -> Held {
+        let Some(hello) = self.hello.get(&link) else { return Ok(()) };
+        let who = hello.instance;
+        let expected = match hello.wish {
+            Wish::Claim { expected, .. } => expected.map(|holder| holder.tenure),
+            _ => None,
+        };
+        let is_superseded = self.superseded.contains(&who);
+        let Self { owner: before, recorded, .. } = *self;
+        let by = Welcoming { who, is_superseded, before, expected, recorded };
+        properties::welcomed(welcome, &by)?;
+        self.superseded.extend(before.map(|before| before.who).filter(|before| *before != who));
+        self.owner = Some(Holding { who, attach: welcome.attach, tenure: welcome.tenure });
         Ok(())
     }
 
     /// Its owner may claim what it holds already.
     fn is_first_claim(&self) -> bool {
-        self.speaker.is_none() || self.speaker != self.owner
+        self.speaker.is_none() || self.speaker != self.owner.map(|owner| owner.who)
     }
 
     /// Accepted and handed over are two counters; a process that has ended is handed nothing.
     fn check_counters(&self, welcome: &Welcome) -> Held {
-        let Welcome { accepted, handed_over, next_output, .. } = welcome;
-        require(*handed_over <= self.taken, Property::AcknowledgedIsTaken, || {
-            format!("told before {handed_over}, taken before {}", self.taken)
-        })?;
+        let Welcome { accepted, next_output, .. } = welcome;
+        let blocks = self.limits.is_some_and(|limits| limits.overflow == Overflow::Block);
+        properties::told(welcome, self.taken, self.acked, blocks)?;
         let known = Seq(self.view.handed_over.len() as u64);
         require(*accepted == known || self.has_exited, Property::HandedOverOnce, || {
             format!("accepted before {accepted}, handed over before {known}")
         })?;
-        let written = Seq(self.view.written.len() as u64);
-        require(*next_output <= written, Property::SentInOrder, || {
-            format!("output goes on at {next_output}, and was written before {written}")
-        })
+        properties::sent(*next_output, self.written())
     }
 
     fn item(&mut self, link: Link, seq: Seq, item: &Item) -> Held {
-        self.served(link)?;
+        properties::served(link, self.attached)?;
         let next = self.next_output;
         require(seq == next, Property::SentInOrder, || {
             format!("number {seq} is sent where {next} comes next")
         })?;
         self.next_output = item.end(seq);
+        properties::sent(self.next_output, self.written())?;
         let written = usize::try_from(seq.0).ok().and_then(|at| self.view.written.get(at));
-        let is_same = matches!(item, Item::Gap { .. }) || written == Some(item);
-        require(is_same, Property::SameItems, || {
-            format!("under number {seq} the process did not write {}", shown(item))
-        })?;
-        let is_last = self.next_output.0 == self.view.written.len() as u64;
+        client::arrived(seq, item, written)?;
+        let is_last = self.next_output == self.written();
         require(is_last || !matches!(item, Item::Exit(_)), Property::ExitIsLast, || {
             format!("the exit is sent under number {seq}, and more follows")
         })

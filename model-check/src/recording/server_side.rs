@@ -1,16 +1,19 @@
 //! What must hold of the recording of a server, or of an attach program.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use rejoin_protocol::frame::{Hello, Wish};
 use rejoin_protocol::record::ServerStep;
-use rejoin_protocol::server::{Config, Effect, Event, Server};
+use rejoin_protocol::server::{Config, Effect, Event, Limits, Server};
+use rejoin_protocol::spec::Overflow;
 use rejoin_protocol::{
-    AttachNumber, ClientInstance, Epoch, Frame, Incarnation, Item, Link, Seq, SessionId,
+    ClientInstance, Epoch, Frame, Incarnation, Item, Link, Seq, SessionId, Tenure, Timer,
 };
 
 use super::links::{Links, Standing, Timers};
-use super::violation::{Broken, Held, Property, require};
-use super::{Recording, Track, Violation, shown};
+use super::{Recording, Track, Violation};
+use crate::properties::server::{self as properties, Holding};
+use crate::properties::{Broken, Held, Property, client, require, shown};
 
 /// What a server did, as far as other recordings can tell of it, too.
 #[derive(Debug)]
@@ -37,16 +40,27 @@ pub(super) struct Walk<'a> {
     pub(super) links: Links,
     pub(super) timers: Timers,
     /// The last Hello of each link.
-    pub(super) hello: BTreeMap<Link, (AttachNumber, ClientInstance)>,
+    pub(super) hello: BTreeMap<Link, &'a Hello>,
     pub(super) waits_for: WaitsFor,
     pub(super) attached: Option<Link>,
     /// Whose the session is, once a Welcome said so.
-    pub(super) owner: Option<ClientInstance>,
+    pub(super) owner: Option<Holding<ClientInstance>>,
+    /// Those from whom it was taken over.
+    pub(super) superseded: BTreeSet<ClientInstance>,
+    /// The highest tenure that was recorded, or started with.
+    pub(super) recorded: Tenure,
+    pub(super) limits: Option<Limits>,
+    /// Everything before it, the client has acknowledged.
+    pub(super) acked: Seq,
     /// The next item to be sent on the attached link.
     pub(super) next_output: Seq,
     /// Everything before it, the process is reported to have taken.
     pub(super) taken: Seq,
     pub(super) has_exited: bool,
+    /// Whether the process was ended.
+    pub(super) has_ended: bool,
+    /// Whether the entry may go: the exit was acknowledged, or is for nobody.
+    pub(super) may_end: bool,
     pub(super) is_displaced: bool,
     pub(super) is_ending: bool,
     pub(super) is_buried: bool,
@@ -61,7 +75,7 @@ pub(super) struct Walk<'a> {
 #[derive(Debug, Default)]
 pub(super) struct WaitsFor {
     pub(super) start: bool,
-    pub(super) tenure: u32,
+    pub(super) tenures: VecDeque<Tenure>,
     pub(super) end: bool,
 }
 
@@ -108,9 +122,15 @@ impl<'a> Walk<'a> {
             waits_for: WaitsFor::default(),
             attached: None,
             owner: None,
+            superseded: BTreeSet::new(),
+            recorded: Tenure(0),
+            limits: None,
+            acked: Seq::ZERO,
             next_output: Seq::ZERO,
             taken: Seq::ZERO,
             has_exited: false,
+            has_ended: false,
+            may_end: false,
             is_displaced: false,
             is_ending: false,
             is_buried: false,
@@ -128,8 +148,8 @@ impl<'a> Walk<'a> {
         self.event(event, effects, room)?;
         let last_bury = effects.iter().rposition(|effect| matches!(effect, Effect::Bury(_)));
         for (index, effect) in effects.iter().enumerate() {
-            let is_allowed = !had_stopped || matches!(effect, Effect::Close(_));
-            require(is_allowed, Property::EndIsFinal, || shown(effect))?;
+            let is_act = !matches!(effect, Effect::Close(_));
+            client::acted(had_stopped && is_act, || shown(effect))?;
             let is_answer =
                 matches!(effect, Effect::Send(_, Frame::Refused(_) | Frame::Closed { .. }));
             let is_early = is_answer && last_bury.is_some_and(|bury| index < bury);
@@ -145,23 +165,31 @@ impl<'a> Walk<'a> {
         match event {
             Event::Frame(link, frame) => self.heard(*link, Some(frame), effects),
             Event::LinkMisbehaved(link, _) => self.heard(*link, None, effects),
-            Event::LinkLost(link) => self.lost(*link),
-            Event::Timer(timer) => self.timers.fire(*timer),
-            Event::Started(epoch, _) => {
+            Event::LinkLost(link) => self.lost(*link, effects),
+            Event::Timer(timer) => {
+                self.may_end |= *timer == Timer::Retention;
+                self.timers.fire(*timer)
+            }
+            Event::Started(epoch, limits) => {
                 self.view.epoch = Some(*epoch);
+                self.limits = Some(*limits);
                 let was_asked = std::mem::take(&mut self.waits_for.start);
                 asked(was_asked, "a process runs that was not to be started")
             }
             Event::StartFailed(_) => {
+                self.may_end = true;
                 let was_asked = std::mem::take(&mut self.waits_for.start);
                 asked(was_asked, "a start failed that was not asked for")
             }
             Event::TenureRecorded | Event::TenureNotRecorded => {
-                let was_asked = self.waits_for.tenure > 0;
-                self.waits_for.tenure = self.waits_for.tenure.saturating_sub(1);
-                asked(was_asked, "a tenure was recorded that nobody asked for")
+                let tenure = self.waits_for.tenures.pop_front();
+                if let Some(tenure) = tenure.filter(|_| self.is_takeover) {
+                    self.recorded = self.recorded.max(tenure);
+                }
+                asked(tenure.is_some(), "a tenure was recorded that nobody asked for")
             }
             Event::Ended(_) => {
+                self.has_ended = true;
                 let was_asked = std::mem::take(&mut self.waits_for.end);
                 asked(was_asked, "a process was ended that was not to be ended")
             }
@@ -179,13 +207,14 @@ impl<'a> Walk<'a> {
             }
             Event::Displaced => {
                 self.is_displaced = true;
+                self.may_end = true;
                 Ok(())
             }
         }
     }
 
     /// The attach program hands a stream over with its first frame: that is how a link appears.
-    fn heard(&mut self, link: Link, frame: Option<&Frame>, effects: &[Effect]) -> Held {
+    fn heard(&mut self, link: Link, frame: Option<&'a Frame>, effects: &[Effect]) -> Held {
         if self.links.standing(link).is_none() {
             self.links.open(link);
         }
@@ -195,20 +224,49 @@ impl<'a> Walk<'a> {
         require(is_open || is_ignored, Property::ClosedLinkIgnored, || {
             format!("{link:?} was closed, and leads to {}", shown(&effects))
         })?;
-        if let Some(Frame::Hello(hello)) = frame {
-            self.hello.insert(link, (hello.attach, hello.instance));
+        if effects.iter().any(|effect| matches!(effect, Effect::HandOver(..))) {
+            properties::took(link, self.attached)?;
         }
-        self.speaker = self.hello.get(&link).map(|(_, instance)| *instance);
+        self.read(link, frame);
+        self.speaker = self.hello.get(&link).map(|hello| hello.instance);
         Ok(())
     }
 
+    fn read(&mut self, link: Link, frame: Option<&'a Frame>) {
+        let is_attached = self.attached == Some(link);
+        match frame {
+            Some(Frame::Hello(hello)) => {
+                self.hello.insert(link, hello);
+                self.may_end |= matches!(hello.wish, Wish::Close { .. });
+            }
+            Some(Frame::Close) => self.may_end |= is_attached,
+            Some(Frame::Ack { next }) if is_attached => {
+                self.acked = self.acked.max(*next);
+                self.may_end |= self.has_exited && *next == self.written();
+            }
+            _ => {}
+        }
+    }
+
+    /// The number behind what the process wrote.
+    pub(super) fn written(&self) -> Seq {
+        Seq(self.view.written.len() as u64)
+    }
+
+    /// Whether the process lives, as far as the machine was told.
+    pub(super) fn is_alive(&self) -> bool {
+        self.view.epoch.is_some() && !self.has_exited && !self.has_ended
+    }
+
     /// A link may be lost before it brought anything.
-    fn lost(&mut self, link: Link) -> Held {
+    fn lost(&mut self, link: Link, effects: &[Effect]) -> Held {
         if self.links.standing(link).is_none() {
             self.links.open(link);
         }
         if self.attached == Some(link) {
             self.attached = None;
+        } else {
+            properties::lost_late(effects.contains(&Effect::Arm(Timer::Retention)))?;
         }
         self.links.lose(link)
     }
@@ -231,11 +289,21 @@ impl<'a> Walk<'a> {
         require(!self.has_exited, Property::ExitIsLast, || {
             format!("{length} bytes were written behind the exit")
         })?;
+        self.view.written.push(item);
+        self.check_kept()?;
         require(length <= room, Property::RoomWasAsked, || {
             format!("{length} bytes were read where there was room for {room}")
-        })?;
-        self.view.written.push(item);
-        Ok(())
+        })
+    }
+
+    /// Where output waits, what is not acknowledged fits into the window.
+    fn check_kept(&self) -> Held {
+        let Some(limits) = self.limits.filter(|limits| limits.overflow == Overflow::Block) else {
+            return Ok(());
+        };
+        let kept = usize::try_from(self.acked.0).ok().and_then(|at| self.view.written.get(at..));
+        let cost = kept.into_iter().flatten().map(Item::cost).sum();
+        properties::kept(cost, limits.window)
     }
 }
 

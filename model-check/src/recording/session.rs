@@ -6,11 +6,11 @@ use rejoin_protocol::{ClientInstance, Epoch, Item, Seq};
 
 use super::client_side::{self, ClientView};
 use super::server_side::{self, ServerView};
-use super::violation::{Property, Violation};
-use super::{Recording, Report, Run, shown};
+use super::{Recording, Report, Run, Violation};
+use crate::properties::{Broken, Held, client, server};
 
 /// Checks recordings, each by itself and all of one session against each other. What a program
-/// did whose recording is not among them is not known and not missed.
+/// did whose recording is not among them, or was cut before, is not known and not missed.
 ///
 /// # Errors
 /// The first [`Violation`].
@@ -38,9 +38,15 @@ pub fn check(recordings: &[Recording]) -> Result<Report, Violation> {
     Ok(report)
 }
 
-fn violation(recording: &Recording, step: usize, property: Property, what: String) -> Violation {
-    let recording = recording.name.clone();
-    Violation { recording, step: Some(step), event: None, property, what }
+/// What was found about a step of this recording, compared with another's.
+fn judged(held: Held, recording: &Recording, step: usize, other: &str) -> Result<(), Violation> {
+    held.map_err(|Broken { property, what }| Violation {
+        recording: recording.name.clone(),
+        step: Some(step),
+        event: None,
+        property,
+        what: format!("{what} ({other})"),
+    })
 }
 
 fn started_once(servers: &[ServerView<'_>]) -> Result<(), Violation> {
@@ -48,10 +54,9 @@ fn started_once(servers: &[ServerView<'_>]) -> Result<(), Violation> {
     for server in servers {
         let Some((step, incarnation)) = server.start else { continue };
         let name = &server.recording.name;
-        if let Some(before) = started.insert((server.session, incarnation), name) {
-            let what = format!("incarnation {incarnation} was started in {before} already");
-            return Err(violation(server.recording, step, Property::StartedOnce, what));
-        }
+        let before = started.insert((server.session, incarnation), name);
+        let held = server::started(incarnation, before.is_none());
+        judged(held, server.recording, step, before.unwrap_or(name))?;
     }
     Ok(())
 }
@@ -65,15 +70,11 @@ fn delivered_was_written(
         let Some(server) = servers.get(epoch) else { continue };
         for (seq, (step, item)) in items {
             let written = at(&server.written, *seq);
-            if written != Some(*item) && !matches!(item, Item::Gap { .. }) {
-                let what = format!(
-                    "delivered under number {seq}: {}; in {} the process wrote {}",
-                    shown(item),
-                    server.recording.name,
-                    written.map_or_else(|| String::from("nothing"), shown),
-                );
-                return Err(violation(client.recording, *step, Property::SameItems, what));
+            if written.is_none() && server.recording.is_cut {
+                continue;
             }
+            let held = client::arrived(*seq, item, written);
+            judged(held, client.recording, *step, &server.recording.name)?;
         }
     }
     Ok(())
@@ -88,15 +89,11 @@ fn handed_over_was_put_in(
         let Some(client) = instance.and_then(|instance| clients.get(&instance)) else { continue };
         let seq = Seq(index as u64);
         let put_in = client.put_in.find(epoch, seq);
-        if put_in != Some(*item) {
-            let what = format!(
-                "handed over under number {seq}: {}; in {} was put in {}",
-                shown(item),
-                client.recording.name,
-                put_in.map_or_else(|| String::from("nothing"), |item| shown(&item)),
-            );
-            return Err(violation(server.recording, *step, Property::SameItems, what));
+        if put_in.is_none() && client.recording.is_cut {
+            continue;
         }
+        let held = client::arrived(seq, item, put_in);
+        judged(held, server.recording, *step, &client.recording.name)?;
     }
     Ok(())
 }

@@ -1,11 +1,12 @@
 //! What a server does, judged by history.
 
 use rejoin_protocol::frame::{How, Welcome};
-use rejoin_protocol::{Incarnation, Item, Reason, Seq, Tenure};
+use rejoin_protocol::{AttachNumber, Incarnation, Item, Link, Reason, Seq, Tenure};
 
 use super::serve::Serve;
 use super::{Cx, World};
 use crate::names;
+use crate::properties::server::{self, Holding, Welcoming};
 use crate::witness::Witness;
 
 impl World {
@@ -27,7 +28,7 @@ impl World {
         let is_present = self.party(party).generation == generation;
         let owner = self.ghost.owner;
         let Some(process) = &mut self.server_mut(s).process else { return };
-        let is_next = seq == process.handed;
+        let held = server::handed_over(seq, process.handed);
         let place = process.last.iter_mut().find(|(p, g, _)| (*p, *g) == (party, generation));
         let expected = if let Some((_, _, last)) = place {
             // What was told to be of unknown fate is not sent again.
@@ -40,9 +41,8 @@ impl World {
         };
         // What an earlier process is still handed was meant for it.
         let is_present = is_present && incarnation == process.incarnation;
-        if !is_next {
-            self.violate(1, "input is handed over twice, or not in order");
-        } else if is_present && number < first {
+        self.require(held);
+        if is_present && number < first {
             self.violate(16, "input for an earlier process reaches its replacement");
         } else if is_present && number != expected {
             self.violate(1, "input is lost or repeated");
@@ -62,46 +62,38 @@ impl World {
         let host = self.server(s).host;
         let acked = self.ghost.acknowledged(names::epoch_index(welcome.epoch));
         let Some(process) = &mut self.server_mut(s).process else { return };
-        let before = process.welcomed.replace((party, generation, welcome.attach.0));
+        let attach = welcome.attach;
+        let before = process.welcomed.replace((party, generation, attach.0));
         let tenure = std::mem::replace(&mut process.tenure, welcome.tenure);
         let taken = process.taken;
-        let is_joined = welcome.how == How::Opened && before.is_some();
-        let is_stale = before.is_some_and(|(p, g, attach)| {
-            (p, g) == (party, generation) && attach >= welcome.attach.0
+        let before = before.map(|(p, g, attach)| {
+            let attach = AttachNumber(attach);
+            Holding { who: (p, g), attach, tenure }
         });
-        let changes = before.is_some_and(|(p, g, _)| (p, g) != (party, generation));
-        let was = self.server_mut(s).current.replace(link);
-        if was.is_some_and(|was| was != link) {
-            self.violate(10, "an older link is left open");
-        }
+        let changes = before.is_some_and(|before| before.who != (party, generation));
+        let attached = self.server_mut(s).current.replace(link);
+        self.require(server::replaces(Link(link), attached.map(Link)));
         let is_taken_silently = before.is_none()
             && self.ghost.last.is_some_and(|(p, g, tenure)| {
                 // Two that claimed what nobody knew any more are equals; the opener's tenure is 0.
                 (p, g) != (party, generation) && tenure == welcome.tenure && tenure == Tenure(0)
             });
         self.ghost.edit().last = Some((party, generation, welcome.tenure));
-        if is_joined {
+        if welcome.how == How::Opened && before.is_some() {
             cx.seen.mark(Witness::Joined);
         }
-        if is_superseded {
-            self.violate(12, "one who was superseded is welcomed again");
-        } else if is_stale {
-            self.violate(11, "an attach that is not newer is welcomed");
-        } else if changes && welcome.how != How::Claimed {
-            self.violate(11, "the session changes hands without a claim");
-        } else if changes && heard.expected != Some(tenure) {
-            self.violate(11, "a claim that names another holder is granted");
-        } else if changes && welcome.tenure <= tenure {
-            self.violate(11, "a takeover does not raise the tenure");
-        } else if changes && welcome.tenure > self.ghost.tenure[usize::from(host)] {
-            self.violate(11, "a takeover is answered before it is recorded");
-        } else if welcome.handed_over > taken {
-            self.violate(2, "input is said to be taken that the process has not taken");
-        } else if is_taken_silently {
+        let by = Welcoming {
+            who: (party, generation),
+            is_superseded,
+            before,
+            expected: heard.expected,
+            recorded: self.ghost.tenure[usize::from(host)],
+        };
+        self.require(server::welcomed(welcome, &by));
+        if is_taken_silently {
             self.violate(12, "a session is opened by another without taking it over");
-        } else if welcome.first_output > acked && cx.blocks() {
-            self.violate(2, "output was forgotten before it was acknowledged");
         }
+        self.require(server::told(welcome, taken, acked, cx.blocks()));
         if changes && let Some((p, g)) = owner {
             self.supersede(p, g);
         }
@@ -127,9 +119,8 @@ impl World {
 
     pub(super) fn check_answered(&mut self, s: u8, link: u64, attach: u64) {
         let heard = self.wire_at_server(s, link).and_then(|wire| wire.heard);
-        if heard.is_some_and(|heard| heard.attach.0 < attach) {
-            self.violate(13, "an answer names an attach that was never asked for");
-        }
+        let Some(heard) = heard else { return };
+        self.require(server::answered(Some(heard.attach), AttachNumber(attach)));
     }
 
     pub(super) fn mark_lost_takeover(&mut self, cx: &Cx, link: u64, reason: &Reason) {
@@ -143,9 +134,9 @@ impl World {
     pub(super) fn count_start(&mut self, host: u8, incarnation: Incarnation, tenure: Tenure) {
         let ghost = self.ghost.edit();
         let has_fallen = tenure < ghost.tenure[usize::from(host)];
-        if !ghost.start(host, incarnation) {
-            self.violate(5, "an incarnation is started twice");
-        } else if has_fallen {
+        let is_first = ghost.start(host, incarnation);
+        self.require(server::started(incarnation, is_first));
+        if has_fallen {
             self.violate(11, "a session is opened by one who had lost it");
         }
     }

@@ -43,6 +43,7 @@ use wire::{Far, Wire};
 use crate::budget::{Budget, Chance};
 use crate::names;
 use crate::profile::{Profile, Role};
+use crate::properties::{Broken, Held};
 use crate::rules::Violation;
 use crate::settle::Settled;
 use crate::shared::{Shared, digest};
@@ -242,6 +243,16 @@ impl World {
     /// A rule is broken. Only the first violation counts: what follows may follow from it.
     pub fn violate(&mut self, rule: u8, what: &'static str) {
         self.violation.get_or_insert(Violation { rule, what });
+    }
+
+    /// A property was judged: one that is broken breaks its rule.
+    // It is what a property's function returns.
+    #[allow(clippy::needless_pass_by_value)]
+    fn require(&mut self, held: Held) {
+        if let Err(Broken { property, .. }) = held {
+            // What a driver owes its machine has no rule, and is not judged here.
+            self.violate(property.rule().unwrap_or_default(), property.statement());
+        }
     }
 
     /// Makes the world fit to be compared and hashed.

@@ -3,13 +3,15 @@
 use std::collections::VecDeque;
 
 use rejoin_protocol::client::{Client, Effect, Event, MAX_REPLACEMENTS, Notice};
-use rejoin_protocol::frame::{From, Hello, How, Scope, Welcome, Wish};
-use rejoin_protocol::{Frame, Incarnation, Item, Link, Reason, Seq, Tenure, Timer};
+use rejoin_protocol::frame::{From, Hello, How, Welcome};
+use rejoin_protocol::{AttachNumber, Frame, Incarnation, Item, Link, Reason, Seq, Tenure, Timer};
 
 use super::timers::Timers;
 use super::{Cx, World};
 use crate::names;
 use crate::profile::Role;
+pub use crate::properties::client::Told;
+use crate::properties::client::{self, Asking, Losses};
 use crate::witness::Witness;
 use crate::{show, trace};
 
@@ -65,18 +67,6 @@ pub struct History {
     pub wants_out: bool,
     /// Whether it was told how the process ended.
     pub has_exit: bool,
-}
-
-/// What an application was told last of its attachment.
-#[derive(Clone, Copy, Default, PartialEq, Eq, Hash, Debug)]
-pub enum Told {
-    /// Nothing yet, or that the link is gone.
-    #[default]
-    Detached,
-    /// That it is attached.
-    Attached,
-    /// How it ended.
-    Ended,
 }
 
 impl Party {
@@ -138,16 +128,16 @@ impl World {
             let generation = party.generation;
             let effects = party.machine.step(cx.config(p, generation), event);
             let acts = effects.iter().any(is_act);
-            if was_ended && acts {
-                self.violate(12, "a client acts after its end");
+            if acts {
+                self.require(client::acted(was_ended, String::new));
             }
             for effect in effects {
                 trace::note(|| (format!("client {p}"), effect_text(&effect)));
                 self.carry_out_for_client(cx, p, effect, welcome.as_ref(), &mut events);
             }
             self.check_end(cx, p, was_ended);
-            if acts && is_late {
-                self.violate(10, "a client acts on a frame of a link that it has closed");
+            if acts {
+                self.require(client::heeded(!is_late, String::new));
             }
         }
     }
@@ -191,10 +181,10 @@ impl World {
             }
             Effect::Arm(timer) => {
                 let party = self.party_mut(p);
-                let is_untold = timer == Timer::Reconnect && party.past.told == Told::Attached;
+                let told = party.past.told;
                 party.timers.arm(timer);
-                if is_untold {
-                    self.violate(16, "a lost link is not told");
+                if timer == Timer::Reconnect {
+                    self.require(client::retries(told));
                 }
             }
             Effect::Disarm(timer) => self.party_mut(p).timers.disarm(timer),
@@ -217,31 +207,14 @@ impl World {
         let greeted = self.wire_of(link).and_then(|wire| wire.greeted);
         let party = self.party_mut(p);
         party.past.attach = hello.attach.0;
-        let opened = party.past.incarnation;
-        let is_lower =
-            hello.tenure < party.past.tenure && !matches!(hello.wish, Wish::Claim { .. });
-        if is_lower {
-            self.violate(11, "a client does not carry its tenure");
-        }
-        let has_exit = self.party(p).past.has_exit;
-        if has_exit && matches!(hello.wish, Wish::Close { scope: Scope::Session, .. }) {
-            self.violate(9, "a client that has the exit asks to end what has left the process");
-        }
-        if let Wish::Open { incarnation, host, .. } = hello.wish {
-            if incarnation != opened {
-                self.violate(16, "a process is replaced without a word");
-            } else if greeted != Some(host) {
-                self.violate(8, "an Open is sent before the Greeting of its host");
-            }
-        }
+        let History { tenure, has_exit, incarnation, .. } = party.past;
+        self.require(client::asked(hello, &Asking { tenure, has_exit, incarnation, greeted }));
     }
 
     fn check_client_ack(&mut self, p: u8, next: Seq) {
         let past = &self.party(p).past;
         let (taken, epoch) = (past.taken, past.epoch);
-        if next > taken {
-            self.violate(2, "output is acknowledged that the application has not taken");
-        }
+        self.require(client::acknowledged(next, Some(taken)));
         if let Some(epoch) = epoch {
             self.ghost.edit().acked(epoch, next);
         }
@@ -252,8 +225,8 @@ impl World {
         let past = &self.party(p).past;
         let known = past.acked.max(past.accepted);
         let Some(wire) = self.wire_of(link) else { return };
-        if !std::mem::replace(&mut wire.has_input, true) && seq > known {
-            self.violate(2, "input was forgotten before it was acknowledged");
+        if !std::mem::replace(&mut wire.has_input, true) {
+            self.require(client::went_on(seq, known));
         }
     }
 
@@ -261,22 +234,14 @@ impl World {
     fn check_delivery(&mut self, cx: &Cx, p: u8, seq: Seq, item: &Item) {
         let party = self.party_mut(p);
         let Some(epoch) = party.past.epoch else {
-            return self.violate(1, "output is delivered before anything was attached");
+            return self.require(client::delivered(seq, None));
         };
         let expected = std::mem::replace(&mut party.past.expected, item.end(seq));
-        let is_right = match item {
-            Item::Exit(_) => true,
-            Item::Gap { next } => {
-                cx.seen.mark(Witness::GapDelivered);
-                *next > seq
-            }
-            item => *item == names::output_item(epoch, seq),
-        };
-        if seq != expected {
-            self.violate(1, "output is delivered twice, or not in order");
-        } else if !is_right {
-            self.violate(1, "output of another process is delivered");
+        self.require(client::delivered(seq, Some(expected)));
+        if matches!(item, Item::Gap { .. }) {
+            cx.seen.mark(Witness::GapDelivered);
         }
+        self.require(client::arrived(seq, item, Some(&names::written(epoch, seq, item))));
     }
 
     fn told(&mut self, cx: &Cx, p: u8, notice: &Notice, welcome: Option<&Welcome>) {
@@ -290,9 +255,7 @@ impl World {
             Notice::Detached(_) => self.party_mut(p).past.told = Told::Detached,
             Notice::Replaced { old, new, unacknowledged_input, next_output, .. } => {
                 cx.seen.mark(Witness::Replaced);
-                if new <= old {
-                    self.violate(5, "a replacement does not get a new incarnation");
-                }
+                self.require(client::replaced(*old, *new));
                 self.check_losses(p, *unacknowledged_input, *next_output);
                 let party = self.party_mut(p);
                 party.untaken.clear();
@@ -321,9 +284,8 @@ impl World {
             Notice::Exited { .. } => {
                 let past = &mut self.party_mut(p).past;
                 past.has_exit = true;
-                if past.taken != past.expected {
-                    self.violate(4, "the exit is told before all output was taken");
-                }
+                let held = client::exited(past.taken, past.expected);
+                self.require(held);
             }
             Notice::Hindered(reason) => cx.mark_reason(reason),
             Notice::Refused(reason) => {
@@ -343,31 +305,12 @@ impl World {
     }
 
     fn check_welcome(&mut self, p: u8, welcome: Option<&Welcome>) {
-        let past = &self.party(p).past;
-        let Some(welcome) = welcome else {
-            return self.violate(13, "attached without a Welcome");
-        };
-        if past.told == Told::Attached {
-            self.violate(16, "attached twice without a loss in between");
-        } else if welcome.attach.0 != past.attach {
-            self.violate(13, "a Welcome to another attach is taken as an answer");
-        } else if past.epoch == Some(names::epoch_index(welcome.epoch)) {
-            self.check_resume(p, welcome);
-        }
-    }
-
-    /// Rule 14: what both sides know must fit together.
-    fn check_resume(&mut self, p: u8, welcome: &Welcome) {
-        let party = self.party(p);
-        let behind = welcome.handed_over < party.past.acked;
-        let forgotten = welcome.first_output > party.past.expected;
-        let ahead = welcome.next_output != party.past.expected;
-        if behind {
-            self.violate(14, "a server that forgot input which it had acknowledged is believed");
-        } else if forgotten {
-            self.violate(14, "a server that no longer holds the next output is believed");
-        } else if ahead {
-            self.violate(1, "output goes on elsewhere than the client stands");
+        let History { told, attach, acked, expected, epoch, .. } = self.party(p).past;
+        self.require(client::attached(welcome, told, AttachNumber(attach)));
+        if let Some(welcome) = welcome
+            && epoch == Some(names::epoch_index(welcome.epoch))
+        {
+            self.require(client::resumed(welcome, acked, expected));
         }
     }
 
@@ -396,12 +339,14 @@ impl World {
     /// Rule 16: what is told of a loss is exact.
     fn check_losses(&mut self, p: u8, unacknowledged: u64, next_output: Seq) {
         let past = &self.party(p).past;
+        // An item of the model has one byte.
         let typed = u64::from(past.typed - past.first);
-        if unacknowledged != typed.saturating_sub(past.acked.since(past.base)) {
-            self.violate(16, "the input of unknown fate is counted wrongly");
-        } else if next_output != past.expected {
-            self.violate(16, "the last output is told wrongly");
-        }
+        let known = Losses {
+            unacknowledged_input: typed.saturating_sub(past.acked.since(past.base)),
+            next_output: past.expected,
+        };
+        let told = Losses { unacknowledged_input: unacknowledged, next_output };
+        self.require(client::lost(told, known));
     }
 
     fn check_end(&mut self, cx: &Cx, p: u8, was_ended: bool) {
@@ -411,9 +356,8 @@ impl World {
             return;
         }
         cx.mark_ending(ending);
-        if party.past.told != Told::Ended && !party.past.wants_out {
-            self.violate(16, "a client ends without a word");
-        }
+        let held = client::ended(party.past.told, party.past.wants_out);
+        self.require(held);
         self.party_mut(p).untaken.clear();
     }
 }

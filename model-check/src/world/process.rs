@@ -6,6 +6,7 @@ use rejoin_protocol::{ExitStatus, Item, Seq, Stream};
 use super::serve::Todo;
 use super::{Cx, World};
 use crate::names;
+use crate::properties::server;
 use crate::witness::Witness;
 
 impl World {
@@ -24,8 +25,8 @@ impl World {
         let data = names::output(process.epoch, seq);
         let epoch = process.epoch;
         let held = seq.next().since(self.ghost.acknowledged(epoch)) * (Item::OVERHEAD + 1);
-        if held > cx.profile.window && cx.blocks() {
-            self.violate(3, "a log grows beyond its window");
+        if cx.blocks() {
+            self.require(server::kept(held, cx.profile.window));
         }
         self.step_server(cx, s, Event::Output(Stream::Stdout, data));
         self.unblock(cx, s);

@@ -9,7 +9,7 @@ use rejoin_protocol::error::Misbehaviour;
 use rejoin_protocol::frame::{Scope, Wish};
 use rejoin_protocol::reason::{SpawnError, SpawnErrorKind};
 use rejoin_protocol::server::{Effect, Event, Extent, Limits, Past, Server};
-use rejoin_protocol::{Epoch, Frame, Incarnation, Item, Link, Reason, Seq, Tenure, Timer};
+use rejoin_protocol::{Epoch, Frame, Incarnation, Item, Link, Seq, Tenure, Timer};
 
 use super::host::{Entry, Leftover, Record};
 use super::timers::Timers;
@@ -18,6 +18,7 @@ use super::wire::Far;
 use super::{Cx, World};
 use crate::budget::Chance;
 use crate::names;
+use crate::properties::{client, server as properties};
 use crate::trace;
 use crate::twist::Twist;
 use crate::witness::Witness;
@@ -240,7 +241,8 @@ impl World {
         let config = cx.server_config(self, self.server(s).host);
         let server = self.server_mut(s);
         let current = server.current;
-        let is_late_loss = matches!(event, Event::LinkLost(Link(link)) if current != Some(link));
+        let current_link = current.map(Link);
+        let is_late_loss = matches!(event, Event::LinkLost(link) if current_link != Some(link));
         if let Event::Frame(Link(link), frame) = &event {
             if current == Some(*link) {
                 server.may_end_all |= matches!(frame, Frame::Close);
@@ -259,16 +261,17 @@ impl World {
         server.may_end |= matches!(event, Event::Timer(Timer::Retention) | Event::Displaced);
         server.may_end_all |= matches!(event, Event::Timer(Timer::Retention));
         let from = match &event {
-            Event::Frame(Link(link), _) => Some(*link),
+            Event::Frame(link, _) => Some(*link),
             _ => None,
         };
         let effects = server.machine.step(&config, event);
-        if is_late_loss && effects.contains(&Effect::Arm(Timer::Retention)) {
-            self.violate(10, "the late loss of an older link detaches the newer one");
+        if is_late_loss {
+            let begins_retention = effects.contains(&Effect::Arm(Timer::Retention));
+            self.require(properties::lost_late(begins_retention));
         }
         let hands_over = effects.iter().any(|effect| matches!(effect, Effect::HandOver(..)));
-        if hands_over && from.is_some() && from != current {
-            self.violate(10, "input of a link that is not attached is handed over");
+        if let Some(link) = from.filter(|_| hands_over) {
+            self.require(properties::took(link, current_link));
         }
         let server = self.server_mut(s);
         for effect in effects.into_iter().rev() {
@@ -461,11 +464,7 @@ impl World {
         for step in steps.into_iter().rev() {
             server.todo.push_front(step);
         }
-        if is_exited && !may_end {
-            self.violate(4, "the entry goes before the exit is acknowledged");
-        } else if has_children {
-            self.violate(7, "the entry goes while the process lives");
-        }
+        self.require(properties::buried(is_exited && !may_end, has_children));
     }
 
     fn fold_of_server(&mut self, cx: &Cx, s: u8, past: &Past) {
@@ -503,24 +502,20 @@ impl World {
                 cx.mark_reason(&refused.reason);
                 self.check_answered(s, link, refused.attach.0);
                 self.mark_lost_takeover(cx, link, &refused.reason);
-                if refused.reason == Reason::ProcessGone && self.server(s).has_living_process() {
-                    self.violate(6, "a living process is said to be gone");
-                }
+                let is_alive = self.server(s).has_living_process();
+                self.require(properties::refused(&refused.reason, is_alive));
             }
             Frame::Closed { .. } => self.check_closed(s, link),
             Frame::Ack { next } => {
                 let taken = self.server(s).process.as_ref().map(|process| process.taken);
-                if Some(*next) > taken {
-                    self.violate(2, "input is acknowledged that the process has not taken");
-                }
+                self.require(client::acknowledged(*next, taken));
             }
-            Frame::Item { seq, .. } => {
-                let server = self.server(s);
-                if server.current != Some(link) {
-                    self.violate(10, "output is sent on a link that is not attached");
-                } else if server.process.as_ref().is_none_or(|it| *seq >= it.written) {
-                    self.violate(1, "output is sent that the process has not written");
-                }
+            Frame::Item { seq, item } => {
+                let Serve { current, process, .. } = self.server(s);
+                let attached = current.map(Link);
+                let written = process.as_ref().map_or(Seq::ZERO, |it| it.written);
+                self.require(properties::served(Link(link), attached));
+                self.require(properties::sent(item.end(*seq), written));
             }
             _ => {}
         }
@@ -553,9 +548,7 @@ impl World {
         {
             entry.socket = None;
         }
-        if has_process {
-            self.violate(7, "a server ends before its process");
-        }
+        self.require(properties::stopped(has_process));
     }
 
     /// A server is killed; its process dies with it, or stays.

@@ -1,4 +1,6 @@
 //! Both machines, driven against each other as their contracts say, and recorded.
+// Each test uses a part of it.
+#![allow(dead_code)]
 
 use std::collections::VecDeque;
 
@@ -91,7 +93,10 @@ impl Story {
     }
 
     pub(crate) fn recordings(self) -> Vec<Recording> {
-        let recording = |name: &str, run| Recording { name: name.to_owned(), run, torn: None };
+        let recording = |name: &str, run| {
+            let name = name.to_owned();
+            Recording { name, run, torn: None, is_cut: false }
+        };
         let mut all = vec![recording("client", Run::Client(self.client_track))];
         all.extend(self.servers.into_iter().map(|track| recording("server", Run::Server(track))));
         all

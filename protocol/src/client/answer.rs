@@ -6,7 +6,7 @@ use super::{
 };
 use crate::error::Divergence;
 use crate::frame::{Frame, From, How, Refused, Welcome};
-use crate::ident::{Counter, HostId, Tenure};
+use crate::ident::{Counter, HostId};
 use crate::machine::{Link, Timer};
 use crate::reason::{Counters, Reason};
 use crate::receive::Receive;
@@ -19,8 +19,7 @@ const NEVER_ACCEPTED: Seq = Seq(1 << 63);
 
 impl Client {
     pub(super) fn welcome(&mut self, link: Link, welcome: &Welcome, effects: &mut Effects) {
-        let is_late = welcome.attach != self.attach && !mutated!(AnswerOfAnotherAttachTaken);
-        if is_late || self.is_closing {
+        if welcome.attach != self.attach || self.is_closing {
             return;
         }
         let Phase::Attaching { greeted, .. } = self.phase else { return };
@@ -28,9 +27,6 @@ impl Client {
             return self.refused_for_good(Reason::Diverged(divergence), effects);
         }
         if self.epoch.is_some() {
-            if mutated!(ForgottenAcksPaperedOver) && welcome.handed_over < self.input.base() {
-                self.number_input(welcome);
-            }
             // `divergence` has judged both numbers.
             self.input.skip(welcome.accepted);
             let _ = self.input.acknowledge(welcome.handed_over);
@@ -59,7 +55,7 @@ impl Client {
         }));
         // An earlier acknowledgement may have been lost with its link, and nothing else may come.
         let next = self.output.handed_over();
-        if next > welcome.first_output && !mutated!(AckNotRepeatedAfterWelcome) {
+        if next > welcome.first_output {
             effects.push(Effect::Send(link, Frame::Ack { next }));
         }
         self.send_input(link, effects);
@@ -109,11 +105,9 @@ impl Client {
             Some(Divergence::Identity)
         } else if welcome.accepted > self.input.next() {
             Some(Divergence::InputAhead)
-        } else if welcome.handed_over < self.input.base() && !mutated!(ForgottenAcksPaperedOver) {
+        } else if welcome.handed_over < self.input.base() {
             Some(Divergence::InputBehind)
-        } else if welcome.first_output > self.output.handed_over()
-            && !mutated!(ForgottenAcksPaperedOver)
-        {
+        } else if welcome.first_output > self.output.handed_over() {
             Some(Divergence::OutputBehind)
         } else if welcome.next_output != self.output.accepted() {
             Some(Divergence::OutputAhead)
@@ -132,13 +126,6 @@ impl Client {
     ) {
         let Refused { reason, counters, .. } = refused;
         match reason {
-            Reason::ProcessGone | Reason::Unknown | Reason::EpochMismatch { .. }
-                if mutated!(ReattachAssumedThenSilence) && !self.is_closing =>
-            {
-                effects.extend([Effect::Close(link), Effect::Disarm(Timer::Handshake)]);
-                self.stop_waiting(effects);
-                self.phase = Phase::Dialing;
-            }
             Reason::ProcessGone | Reason::Unknown | Reason::EpochMismatch { .. } => {
                 self.process_gone(config, link, greeted, reason, counters, effects);
             }
@@ -148,9 +135,7 @@ impl Client {
                 let reason = Reason::EpochMismatch { current: by.epoch };
                 self.process_gone(config, link, greeted, reason, counters, effects);
             }
-            Reason::Held { by, .. }
-                if (self.may_take_over || mutated!(ClaimsWhoeverHolds)) && !self.is_closing =>
-            {
+            Reason::Held { by, .. } if self.may_take_over && !self.is_closing => {
                 self.may_take_over = false;
                 let from = self.claim.as_ref().map_or(From::FirstHeld, |claim| claim.from);
                 self.claim = Some(Claim { expected: Some(by), from });
@@ -172,12 +157,6 @@ impl Client {
             Reason::DifferentHost { .. } | Reason::Unresponsive => {
                 effects.push(Effect::Close(link));
                 self.hindered(reason, effects);
-            }
-            Reason::Superseded { .. } if mutated!(SupersededFightsBack) && !self.is_closing => {
-                self.may_take_over = true;
-                self.claim = Some(Claim { expected: None, from: From::FirstHeld });
-                self.epoch = None;
-                self.ask(config, link, greeted, effects);
             }
             Reason::Superseded { by, name } => {
                 let notice = Notice::Superseded { by, name };
@@ -234,8 +213,7 @@ impl Client {
             effects.push(Effect::Close(link));
             return self.detached(Loss::Cut, effects);
         }
-        let has_tried_enough =
-            self.replacements >= MAX_REPLACEMENTS && !mutated!(ReplacedWithoutBound);
+        let has_tried_enough = self.replacements >= MAX_REPLACEMENTS;
         if config.on_loss == OnLoss::Fail || config.spec.is_none() || has_tried_enough {
             return self.process_lost(reason, effects);
         }
@@ -280,16 +258,9 @@ impl Client {
     /// The client of a fresh process, in the next incarnation.
     fn replacement(&self, config: &Config, counters: Counters) -> Result<Self, Counter> {
         let used = self.incarnation.max(counters.used.unwrap_or_default());
-        let next = if mutated!(IncarnationWraps) {
-            Some(used.next().unwrap_or_default())
-        } else {
-            used.next()
-        };
-        let next = next.ok_or(Counter::Incarnation)?;
-        let new = if mutated!(IncarnationReused) { self.incarnation } else { next };
-        let tenure = if mutated!(TenureNotCarried) { Tenure(0) } else { self.tenure };
-        let mut fresh = Self::new(config, new, tenure, None);
-        if self.claim.is_some() && !mutated!(ReplacementIsNoTakeover) {
+        let next = used.next().ok_or(Counter::Incarnation)?;
+        let mut fresh = Self::new(config, next, self.tenure, None);
+        if self.claim.is_some() {
             // Opening what was another's is a takeover, too.
             let highest = self.tenure.max(counters.tenure);
             fresh.tenure = highest.next().ok_or(Counter::Tenure)?;
@@ -313,20 +284,15 @@ impl Client {
             unacknowledged_input: self.input_of_unknown_fate(),
             next_output: self.output.accepted(),
         };
-        if !mutated!(ReplacedInSilence) {
-            effects.push(Effect::Tell(replaced));
-        }
+        effects.push(Effect::Tell(replaced));
         fresh.phase = self.phase.clone();
-        if mutated!(UnacknowledgedInputToReplacement) {
-            fresh.input = self.input.clone();
-        }
         self.stop_waiting(effects);
         *self = fresh;
     }
 
     /// What is not acknowledged, in payload bytes: the process may have taken it or not.
     fn input_of_unknown_fate(&self) -> u64 {
-        if mutated!(UnackedInputNotCounted) { 0 } else { self.input.unacknowledged_bytes() }
+        self.input.unacknowledged_bytes()
     }
 }
 

@@ -37,7 +37,7 @@ impl Client {
     /// and no tombstone outlives a boot for certain.
     pub(super) fn was_rebooted(&self, host: HostId) -> bool {
         let is_other = self.host.is_some_and(|known| known != host);
-        self.patience == Some(Patience::Open) && is_other && !mutated!(RebootNotNoticed)
+        self.patience == Some(Patience::Open) && is_other
     }
 
     /// Sends a Hello with the wish of the moment. An Open names the host that greeted.
@@ -72,7 +72,7 @@ impl Client {
     pub(super) fn wish(&self, config: &Config, host: Option<HostId>) -> Option<Wish> {
         let incarnation = self.incarnation;
         if self.is_closing {
-            let has_exited = self.exit.is_some() && !mutated!(CloseAfterExitEndsAll);
+            let has_exited = self.exit.is_some();
             let scope = if has_exited { Scope::Process } else { Scope::Session };
             return Some(Wish::Close { incarnation, scope });
         }

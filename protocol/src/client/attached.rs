@@ -16,10 +16,6 @@ impl Client {
             Frame::Item { seq, item } => self.item(link, seq, item, effects),
             Frame::Ack { next } => self.acknowledged(link, next, effects),
             Frame::Ping { token } => effects.push(Effect::Send(link, Frame::Pong { token })),
-            Frame::Superseded { .. } if mutated!(SupersededFightsBack) => {
-                effects.push(Effect::Close(link));
-                self.detached(Loss::Cut, effects);
-            }
             Frame::Superseded { by, name } => {
                 let notice = Notice::Superseded { by, name };
                 self.end(Ending::Superseded, Some(notice), effects);
@@ -43,12 +39,6 @@ impl Client {
                     self.exit = Some(status);
                 }
                 effects.push(Effect::Deliver(seq, item));
-                if mutated!(AcknowledgedOnReceiptByClient) {
-                    effects.push(Effect::Send(link, Frame::Ack { next: self.output.accepted() }));
-                }
-                if mutated!(ClosesBeforeExitTaken) {
-                    self.exited(effects);
-                }
             }
             Arrival::Duplicate => {}
             Arrival::Ahead => self.misbehaved(link, Misbehaviour::SkippedItems, effects),
@@ -57,7 +47,7 @@ impl Client {
     }
 
     fn acknowledged(&mut self, link: Link, next: Seq, effects: &mut Effects) {
-        if self.input.acknowledge(next).is_err() && !mutated!(UnsentAckIgnored) {
+        if self.input.acknowledge(next).is_err() {
             let reason = Reason::Diverged(Divergence::InputAhead);
             return self.end(Ending::Refused, Some(Notice::Refused(reason)), effects);
         }

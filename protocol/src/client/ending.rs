@@ -14,9 +14,7 @@ impl Client {
     pub(super) fn be_patient(&mut self, patience: Patience, effects: &mut Effects) {
         if self.patience != Some(patience) {
             self.patience = Some(patience);
-            if !mutated!(NoDeadline) {
-                effects.push(Effect::Arm(Timer::GiveUp));
-            }
+            effects.push(Effect::Arm(Timer::GiveUp));
         }
     }
 
@@ -87,7 +85,7 @@ impl Client {
     /// The session is over for this client. A terminal state holds nothing.
     pub(super) fn end(&mut self, ending: Ending, notice: Option<Notice>, effects: &mut Effects) {
         effects.extend(self.link().map(Effect::Close));
-        effects.extend(notice.filter(|_| !mutated!(EndsWithoutWord)).map(Effect::Tell));
+        effects.extend(notice.map(Effect::Tell));
         for timer in [
             Timer::Handshake,
             Timer::Heartbeat,

@@ -318,23 +318,14 @@ impl Client {
         let is_asked = self.epoch.is_some() && !self.is_closing;
         self.phase = Phase::Attaching { link, greeted: None, is_asked };
         if is_asked {
-            if mutated!(SequenceResetOnResume) {
-                self.output = Receive::starting_at(Seq::ZERO, ProcessSpec::MAX_WINDOW);
-            }
             self.ask(config, link, None, effects);
             self.input.rewind(self.input.base());
             self.send_early(link, effects);
-        } else if mutated!(OpenOnAGuess) && self.host.is_some() && !self.is_closing {
-            self.phase = Phase::Attaching { link, greeted: None, is_asked: true };
-            self.ask(config, link, self.host, effects);
         }
     }
 
     fn frame(&mut self, config: &Config, link: Link, frame: Frame, effects: &mut Effects) {
-        let is_late_answer = mutated!(AnswerOfAnotherAttachTaken)
-            && matches!(frame, Frame::Welcome(_) | Frame::Refused(_));
-        let is_current = self.link() == Some(link) || mutated!(AbandonedLinkTakenAsCurrent);
-        if !is_current && !is_late_answer {
+        if self.link() != Some(link) {
             return;
         }
         match (frame, self.phase.clone()) {
@@ -345,7 +336,7 @@ impl Client {
                 self.welcome(link, &welcome, effects);
             }
             (Frame::Refused(refused), Phase::Attaching { greeted, is_asked: true, .. }) => {
-                if refused.attach == self.attach || mutated!(AnswerOfAnotherAttachTaken) {
+                if refused.attach == self.attach {
                     self.refused(config, link, greeted, refused, effects);
                 }
             }
@@ -386,7 +377,7 @@ impl Client {
             (Timer::Heartbeat, Phase::Attached { link }) => {
                 effects.push(Effect::Send(link, Frame::Ping { token: 0 }));
             }
-            (Timer::LinkSilent, Phase::Attached { link }) if !mutated!(NoReconnectAfterSilence) => {
+            (Timer::LinkSilent, Phase::Attached { link }) => {
                 effects.push(Effect::Close(link));
                 self.detached(Loss::Silent, effects);
             }
@@ -405,7 +396,7 @@ impl Client {
     }
 
     fn tell_detached(&mut self, loss: Loss, effects: &mut Effects) {
-        if core::mem::take(&mut self.is_told_attached) && !mutated!(LossNotTold) {
+        if core::mem::take(&mut self.is_told_attached) {
             effects.push(Effect::Tell(Notice::Detached(loss)));
         }
     }
@@ -456,9 +447,6 @@ impl Client {
 
     fn send_next_input(&mut self, link: Link, effects: &mut Effects) -> bool {
         let Some((seq, item)) = self.input.take_sendable() else { return false };
-        if mutated!(TrimmedOnSendByClient) {
-            let _ = self.input.acknowledge(item.end(seq));
-        }
         effects.push(Effect::Send(link, Frame::Item { seq, item }));
         true
     }

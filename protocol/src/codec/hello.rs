@@ -41,10 +41,6 @@ pub(super) fn encode(hello: &Hello, heads: &mut BytesMut) -> Result<Encoded, Fra
         tenure: hello.tenure,
     };
     let (wish, payload) = header(&hello.wish)?;
-    #[cfg(rejoin_next)]
-    if super::next::is_spoken(hello.version) {
-        return finish(kind::HELLO, &(start, super::next::MARK, wish), payload, heads);
-    }
     finish(kind::HELLO, &(start, wish), payload, heads)
 }
 
@@ -70,7 +66,7 @@ fn header(wish: &Wish) -> Result<(WishHeader, Bytes), FrameError> {
 
 pub(super) fn decode(body: &Bytes) -> Result<Frame, FrameError> {
     let (start, rest): (Start, Bytes) = with_payload(kind::HELLO, body)?;
-    let wish = match decode_wish(start.version, &rest) {
+    let wish = match decode_wish(&rest) {
         Err(_) if !VersionRange::SUPPORTED.contains(start.version) => Wish::Unreadable,
         wish => wish?,
     };
@@ -85,10 +81,7 @@ pub(super) fn decode(body: &Bytes) -> Result<Frame, FrameError> {
     }))
 }
 
-#[cfg_attr(not(rejoin_next), allow(unused_variables))]
-fn decode_wish(version: Version, body: &Bytes) -> Result<Wish, FrameError> {
-    #[cfg(rejoin_next)]
-    let body = &super::next::behind_mark(version, body)?;
+fn decode_wish(body: &Bytes) -> Result<Wish, FrameError> {
     let (header, payload) = with_payload(kind::HELLO, body)?;
     Ok(match header {
         WishHeader::Open { incarnation, host } => Wish::Open { incarnation, host, spec: payload },

@@ -146,9 +146,9 @@ impl Paths {
 
     /// What a person is needed for is told when it is clear whether the session goes on without.
     fn tell_need(&mut self, effects: &mut Effects) {
-        let Some(need) = self.need.filter(|_| !self.is_need_told) else { return };
+        let Some(need) = self.need.filter(|need| self.told_need != Some(*need)) else { return };
         if self.is_attached() || (self.used.is_none() && !self.is_under_way()) {
-            self.is_need_told = true;
+            self.told_need = Some(need);
             effects.push(Effect::Tell(Story::Needs(need)));
         }
     }
@@ -255,10 +255,11 @@ impl Paths {
         {
             Some(Class::Retry)
         } else if used.is_worse_than(config, path) {
-            match is_attached {
-                true => Some(Class::Aside),
+            if is_attached {
+                Some(Class::Aside)
+            } else {
                 // What did not hold waits until the quick one has failed, or has been attached for a while.
-                false => (self.route(path).falls == 0).then_some(Class::Retry),
+                (self.route(path).falls == 0).then_some(Class::Retry)
             }
         } else if is_attached && self.is_standby(config, path) {
             Some(Class::Standby)

@@ -70,9 +70,9 @@ pub struct Paths {
     wants_standby: bool,
     /// Whether the time for opening one has come.
     is_settled: bool,
-    /// What a person is needed for; told once.
+    /// What a person is needed for, and what was told of that.
     need: Option<Need>,
-    is_need_told: bool,
+    told_need: Option<Need>,
     /// Whether the host's key is not trusted: no path leads there until a person has looked.
     is_distrusted: bool,
     told: Told,
@@ -136,7 +136,7 @@ impl Paths {
             wants_standby: false,
             is_settled: false,
             need: None,
-            is_need_told: false,
+            told_need: None,
             is_distrusted: false,
             told: Told::Nothing,
             patience: Patience::Resting,

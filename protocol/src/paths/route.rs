@@ -11,6 +11,7 @@ use crate::machine::Link;
 const LAST_STEP: u8 = 7;
 
 /// How it stands with one path.
+#[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 pub(super) struct Route {
@@ -344,10 +345,7 @@ impl Paths {
         effects.push(Effect::Arm(Timer::Pause(path), Class::Person, step));
         // Time in which a host only waits for a person is not counted.
         self.stop_patience(effects);
-        if self.need != Some(need) {
-            self.need = Some(need);
-            self.is_need_told = false;
-        }
+        self.need = Some(need);
         let judges_keys = config.properties(path).is_some_and(|properties| properties.judges_keys);
         if need == Need::HostKey && judges_keys {
             self.distrust(config, effects);

@@ -81,6 +81,7 @@ impl Paths {
             let route = self.route_mut(other);
             if is_better && route.falls > 0 && route.pause != Some(Class::Person) {
                 route.pause = Some(Class::Aside);
+                // What was granted for the one that fell is not for this.
                 route.grant = Grant::Spent;
                 effects.push(Effect::Arm(Timer::Pause(other), Class::Aside, route.falls));
             }
@@ -100,7 +101,7 @@ impl Paths {
         self.route_mut(path).succeeded();
         // Where the session stays, nobody is needed, and whoever is in another absence is told again.
         if path == Path::Main || config.rank(path) == 0 {
-            self.need = None;
+            (self.need, self.told_need) = (None, None);
             self.routes.iter_mut().for_each(|route| route.needs = 0);
         }
         // What failed in the client's own hands may work in another absence.

@@ -24,7 +24,7 @@ impl Serving {
                 After::Serve
             }
             Wish::Claim { expected: Some(expected), from }
-                if (expected == by || mutated!(ClaimOfAnyHolder)) && self.takeover.is_none() =>
+                if expected == by && self.takeover.is_none() =>
             {
                 let takeover = self.claim_position(from).and_then(|from| {
                     let tenure =
@@ -38,7 +38,7 @@ impl Serving {
                 After::Serve
             }
             Wish::Claim { .. } => self.refuse(link, hello, Reason::Held { by, name }, effects),
-            _ if hello.tenure < by.tenure && !mutated!(TenureIgnored) => {
+            _ if hello.tenure < by.tenure => {
                 let reason = Reason::Superseded { by: by.tenure, name };
                 self.refuse(link, hello, reason, effects)
             }
@@ -60,8 +60,7 @@ impl Serving {
 
     /// The tenure of who takes the session over with this Hello; none beyond the last.
     fn next_tenure(&self, hello: &Hello) -> Option<Tenure> {
-        let highest = self.owner.tenure.max(hello.tenure);
-        highest.next().or(Some(highest).filter(|_| mutated!(TenureSaturates)))
+        self.owner.tenure.max(hello.tenure).next()
     }
 
     /// The tenure is recorded first: a server that dies after its Welcome must not leave a record

@@ -44,7 +44,7 @@ impl Ending {
     }
 
     fn ended(self, ended: u32, effects: &mut Effects) {
-        if !self.is_displaced && !mutated!(EntryKeptAfterEnd) {
+        if !self.is_displaced {
             effects.push(Effect::Bury(self.past));
         }
         for (link, attach) in self.waiting {

@@ -30,7 +30,7 @@ pub(super) fn objection(config: &Config, hello: &Hello) -> Option<Reason> {
         return Some(Reason::Unknown);
     }
     match hello.wish {
-        Wish::Open { host, .. } if host != config.host && !mutated!(WrongHostServed) => {
+        Wish::Open { host, .. } if host != config.host => {
             Some(Reason::DifferentHost { host: config.host })
         }
         _ => None,
@@ -41,8 +41,7 @@ pub(super) fn judge_absent(past: &Past, config: &Config, hello: &Hello) -> Absen
     if let Some(reason) = objection(config, hello) {
         return Absent::Refuse(reason);
     }
-    let is_by_process = mutated!(AuthorityAfterIncarnation) && is_of_the_past(past, &hello.wish);
-    if is_superseded(past, hello) && !is_by_process {
+    if is_superseded(past, hello) {
         let name = crate::ident::ClientName::default();
         return Absent::Refuse(Reason::Superseded { by: past.tenure, name });
     }
@@ -62,9 +61,6 @@ pub(super) fn judge_absent(past: &Past, config: &Config, hello: &Hello) -> Absen
 /// A claimant that names no holder does not know the tenure yet; everybody else has to. What is
 /// gone may be closed by anybody, again and again, until the answer arrives.
 fn is_superseded(past: &Past, hello: &Hello) -> bool {
-    if mutated!(TenureIgnored) {
-        return false;
-    }
     match &hello.wish {
         Wish::Claim { expected: None, .. } | Wish::Close { .. } => false,
         Wish::Claim { expected: Some(holder), .. } => holder.tenure < past.tenure,
@@ -76,7 +72,7 @@ fn judge_open(past: &Past, incarnation: Incarnation, spec: &Bytes) -> Absent {
     if let Some((_, error)) = past.failed.as_ref().filter(|(failed, _)| *failed == incarnation) {
         return Absent::Refuse(Reason::SpawnFailed(error.clone()));
     }
-    if is_used(past, incarnation) && !mutated!(DuplicateOpenStartsTwice) {
+    if is_used(past, incarnation) {
         return Absent::Refuse(Reason::ProcessGone);
     }
     Absent::Start { incarnation, spec: spec.clone() }
@@ -86,21 +82,11 @@ fn is_used(past: &Past, incarnation: Incarnation) -> bool {
     past.used.is_some_and(|used| incarnation <= used)
 }
 
-/// Whether a wish names a process that is gone.
-fn is_of_the_past(past: &Past, wish: &Wish) -> bool {
-    match wish {
-        Wish::Open { incarnation, .. } | Wish::Resume { incarnation, .. } => {
-            is_used(past, *incarnation)
-        }
-        Wish::Claim { .. } | Wish::Close { .. } | Wish::Unreadable => false,
-    }
-}
-
 /// An Open that is still on its way must find its incarnation used up.
 fn forgotten(past: &Past, hello: &Hello, incarnation: Incarnation) -> Past {
     Past {
         is_known: true,
-        used: past.used.max(Some(incarnation).filter(|_| !mutated!(CloseForgetsTheIncarnation))),
+        used: past.used.max(Some(incarnation)),
         tenure: past.tenure.max(hello.tenure),
         failed: past.failed.clone(),
         ended: past.ended,
@@ -115,7 +101,7 @@ pub(super) fn judge_owner(config: &Config, owner: &Owner, hello: &Hello) -> Resu
     if hello.instance != owner.instance {
         return Err(Objection::OtherInstance);
     }
-    if hello.attach <= owner.attach && !mutated!(NoAttachNumber) {
+    if hello.attach <= owner.attach {
         return Err(Objection::Reason(Reason::Stale { last: owner.attach }));
     }
     Ok(())
@@ -127,11 +113,10 @@ pub(super) fn judge_close(config: &Config, owner: &Owner, hello: &Hello) -> Resu
     if let Some(reason) = objection(config, hello) {
         return Err(reason);
     }
-    if hello.tenure < owner.tenure && !mutated!(TenureIgnored) {
+    if hello.tenure < owner.tenure {
         return Err(Reason::Superseded { by: owner.tenure, name: owner.name.clone() });
     }
-    let is_stale = hello.instance == owner.instance && hello.attach <= owner.attach;
-    if is_stale && !mutated!(NoAttachNumber) {
+    if hello.instance == owner.instance && hello.attach <= owner.attach {
         return Err(Reason::Stale { last: owner.attach });
     }
     Ok(())

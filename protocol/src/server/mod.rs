@@ -259,7 +259,6 @@ impl Server {
     /// How many payload bytes of output the log takes now: 0 if the process has to wait.
     pub fn output_room(&self) -> usize {
         match self {
-            Self::Serving(_) if mutated!(OutputDroppedAtTheBound) => Item::MAX_PAYLOAD,
             Self::Serving(serving) => serving.output.room(),
             _ => 0,
         }
@@ -337,7 +336,7 @@ fn step_absent(past: Past, config: &Config, event: Event, effects: &mut Effects)
         }
         judge::Absent::Refuse(reason) => {
             let counters = Counters { used: past.used, tenure: past.tenure, epoch: None };
-            if past.is_known && !mutated!(EntryKeptAfterRefusal) {
+            if past.is_known {
                 effects.push(Effect::Bury(past.clone()));
             }
             effects.push(refusal(link, &hello, reason, counters));

@@ -38,10 +38,7 @@ impl Serving {
             takeover: None,
             closed: None,
             input: Receive::starting_at(Seq::ZERO, limits.window),
-            output: ReplayLog::new(
-                if mutated!(WindowIgnored) { u64::MAX } else { limits.window },
-                limits.overflow,
-            ),
+            output: ReplayLog::new(limits.window, limits.overflow),
             window: limits.window,
             has_exited: false,
         }
@@ -54,12 +51,6 @@ impl Serving {
     pub(super) fn step(mut self, config: &Config, event: Event, effects: &mut Effects) -> Server {
         let after = match event {
             Event::Frame(link, frame) => self.frame(config, link, frame, effects),
-            Event::Timer(Timer::Retention)
-                if mutated!(RetentionDoesNotKill) && self.link.is_none() =>
-            {
-                effects.extend([Effect::Bury(self.past()), Effect::Stop]);
-                return Server::Gone;
-            }
             Event::Timer(timer) => self.timer(timer, effects),
             Event::Displaced => return self.end(Extent::Descendants, None, effects),
             other => {
@@ -68,9 +59,6 @@ impl Serving {
             }
         };
         match after {
-            After::Serve if mutated!(ExitForgottenBeforeAcknowledged) && self.is_exit_sent() => {
-                self.end(Extent::HangUp, None, effects)
-            }
             After::Serve => Server::Serving(self),
             After::End(extent, waiting) => self.end(extent, waiting, effects),
         }
@@ -82,9 +70,6 @@ impl Serving {
             Event::LinkLost(link) => self.link_lost(link, effects),
             Event::LinkMisbehaved(link, what) => self.close_for(link, what, effects),
             Event::TenureRecorded => self.take_over(config, effects),
-            Event::TenureNotRecorded if mutated!(TakeoverWithoutRecord) => {
-                self.take_over(config, effects);
-            }
             Event::TenureNotRecorded => self.drop_takeover(effects),
             Event::InputTaken(next) => self.input_taken(next, effects),
             Event::Output(stream, data) => self.output(stream, data, effects),
@@ -97,7 +82,7 @@ impl Serving {
         if let Frame::Hello(hello) = frame {
             return self.hello(config, link, &hello, effects);
         }
-        if self.link != Some(link) && !mutated!(OldLinkNotFenced) {
+        if self.link != Some(link) {
             // An older link, or one whose Hello was refused with items right behind it.
             return After::Serve;
         }
@@ -122,7 +107,7 @@ impl Serving {
             (Timer::Heartbeat, Some(link)) => {
                 effects.push(Effect::Send(link, Frame::Ping { token: 0 }));
             }
-            (Timer::LinkSilent, Some(link)) if !mutated!(ServerSilenceIgnored) => {
+            (Timer::LinkSilent, Some(link)) => {
                 self.close_for(link, Misbehaviour::Silent, effects);
             }
             (Timer::Retention, None) => return After::End(Extent::Session, None),
@@ -135,9 +120,7 @@ impl Serving {
         if let Wish::Close { incarnation, scope } = hello.wish {
             return match judge::judge_close(config, &self.owner, hello) {
                 Ok(()) => {
-                    if !mutated!(CloseOfTheLivingForgetsTheIncarnation) {
-                        self.closed = Some(incarnation);
-                    }
+                    self.closed = Some(incarnation);
                     self.closed_by(link, hello, out);
                     After::End(self.extent(scope), Some((link, hello.attach)))
                 }
@@ -155,13 +138,7 @@ impl Serving {
                 Err(reason) => self.refuse(link, hello, reason, out),
             },
             Err(Objection::Reason(reason)) => self.refuse(link, hello, reason, out),
-            Err(Objection::OtherInstance) => {
-                let after = self.other_instance(link, hello, out);
-                if mutated!(TakeoverBeforeRecord) {
-                    self.take_over(config, out);
-                }
-                after
-            }
+            Err(Objection::OtherInstance) => self.other_instance(link, hello, out),
         }
     }
 
@@ -176,7 +153,7 @@ impl Serving {
     /// Who closes another's session takes it over: its holder is told so, and does not start the
     /// process anew.
     fn closed_by(&mut self, link: Link, hello: &Hello, effects: &mut Effects) {
-        if hello.instance == self.owner.instance || mutated!(CloserTakesNoTenure) {
+        if hello.instance == self.owner.instance {
             return;
         }
         let highest = self.owner.tenure.max(hello.tenure);
@@ -213,7 +190,6 @@ impl Serving {
         match hello.wish {
             // Its version was judged before.
             Wish::Unreadable => Err(Reason::Unknown),
-            Wish::Open { .. } if mutated!(OpenNotIdempotent) => Err(Reason::ProcessGone),
             Wish::Open { .. } | Wish::Close { .. } => Ok((self.output.base(), How::Opened)),
             Wish::Claim { from, .. } => Ok((self.claim_position(from)?, How::Claimed)),
             Wish::Resume { incarnation, epoch, next_output } => {
@@ -236,8 +212,7 @@ impl Serving {
 
     /// Tells the link that was attached so far, if it is another one, and closes it.
     pub(super) fn close_other(&mut self, link: Link, farewell: Frame, effects: &mut Effects) {
-        let other = self.link.take().filter(|old| *old != link);
-        if let Some(old) = other.filter(|_| !mutated!(OldLinkLeftOpen)) {
+        if let Some(old) = self.link.take().filter(|old| *old != link) {
             effects.push(Effect::Send(old, farewell));
             effects.push(Effect::Close(old));
             self.claimant_lost(old);
@@ -254,14 +229,6 @@ impl Serving {
     ) {
         self.link = Some(link);
         self.output.rewind(from);
-        if mutated!(HandedOverTakenForAccepted) {
-            self.input = Receive::starting_at(self.input.handed_over(), self.window);
-        }
-        let handed_over = if mutated!(OneCounterForAcceptedAndHandedOver) {
-            self.input.accepted()
-        } else {
-            self.input.handed_over()
-        };
         effects.push(Effect::Disarm(Timer::Retention));
         effects.push(Effect::Arm(Timer::Heartbeat));
         effects.push(Effect::Arm(Timer::LinkSilent));
@@ -273,7 +240,7 @@ impl Serving {
             incarnation: self.incarnation,
             tenure: self.owner.tenure,
             accepted: self.input.accepted(),
-            handed_over,
+            handed_over: self.input.handed_over(),
             buffered: self.input.buffered(),
             first_output: self.output.base(),
             next_output: self.output.sent(),
@@ -287,9 +254,6 @@ impl Serving {
     fn send_output(&mut self, effects: &mut Effects) {
         let Some(link) = self.link else { return };
         while let Some((seq, item)) = self.output.take_sendable() {
-            if mutated!(TrimmedOnSendByServer) {
-                let _ = self.output.acknowledge(item.end(seq));
-            }
             effects.push(Effect::Send(link, Frame::Item { seq, item }));
         }
     }
@@ -300,17 +264,8 @@ impl Serving {
         }
         match self.input.accept(seq, item) {
             // A process that has ended takes nothing; the client learns what it never took.
-            Arrival::New(..) if self.has_exited => {
-                if mutated!(InputAfterExitAcknowledged) {
-                    self.input_taken(self.input.accepted(), effects);
-                }
-            }
-            Arrival::New(seq, item) => {
-                effects.push(Effect::HandOver(seq, item));
-                if mutated!(AcknowledgedOnReceiptByServer) {
-                    effects.push(Effect::Send(link, Frame::Ack { next: self.input.accepted() }));
-                }
-            }
+            Arrival::New(..) if self.has_exited => {}
+            Arrival::New(seq, item) => effects.push(Effect::HandOver(seq, item)),
             Arrival::Duplicate => {}
             Arrival::Ahead => self.close_for(link, Misbehaviour::SkippedItems, effects),
             Arrival::Excess => self.close_for(link, Misbehaviour::WindowExceeded, effects),
@@ -318,7 +273,7 @@ impl Serving {
     }
 
     fn acknowledge(&mut self, link: Link, next: Seq, effects: &mut Effects) -> After {
-        if self.output.acknowledge(next).is_err() && !mutated!(UnsentAckIgnored) {
+        if self.output.acknowledge(next).is_err() {
             let refused = Refused {
                 attach: self.owner.attach,
                 reason: Reason::Diverged(Divergence::OutputAhead),
@@ -331,8 +286,7 @@ impl Serving {
             return After::Serve;
         }
         if self.has_exited && self.output.base() == self.output.next() {
-            let extent = if mutated!(ExitEndsAll) { Extent::Session } else { Extent::HangUp };
-            return After::End(extent, Some((link, self.owner.attach)));
+            return After::End(Extent::HangUp, Some((link, self.owner.attach)));
         }
         self.send_output(effects);
         After::Serve
@@ -363,9 +317,6 @@ impl Serving {
             return;
         }
         self.has_exited = true;
-        if mutated!(ExitDroppedWhileDetached) && self.link.is_none() {
-            return;
-        }
         if self.output.push(Item::Exit(status)).is_ok() {
             self.send_output(effects);
         }
@@ -373,7 +324,7 @@ impl Serving {
 
     fn link_lost(&mut self, link: Link, effects: &mut Effects) {
         self.claimant_lost(link);
-        if self.link == Some(link) || mutated!(LateLossDetaches) {
+        if self.link == Some(link) {
             self.detach(effects);
         }
     }
@@ -395,13 +346,7 @@ impl Serving {
         self.link = None;
         effects.push(Effect::Disarm(Timer::Heartbeat));
         effects.push(Effect::Disarm(Timer::LinkSilent));
-        if !mutated!(RetentionNeverRuns) {
-            effects.push(Effect::Arm(Timer::Retention));
-        }
-    }
-
-    fn is_exit_sent(&self) -> bool {
-        self.has_exited && self.output.sent() == self.output.next()
+        effects.push(Effect::Arm(Timer::Retention));
     }
 
     /// The record may have the tenure of a takeover that is under way.

@@ -73,9 +73,8 @@ impl Starting {
             failed: Some((self.incarnation, error.clone())),
             ended: 0,
         };
-        let past = if mutated!(FailedStartDoesNotBurn) { self.past } else { burnt };
-        let counters = Counters { used: past.used, tenure: past.tenure, epoch: None };
-        effects.push(Effect::Bury(past));
+        let counters = Counters { used: burnt.used, tenure: burnt.tenure, epoch: None };
+        effects.push(Effect::Bury(burnt));
         if let Some(link) = self.link {
             let (attach, reason) = (self.owner.attach, Reason::SpawnFailed(error));
             effects.push(Effect::Send(link, Frame::Refused(Refused { attach, reason, counters })));

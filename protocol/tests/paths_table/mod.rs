@@ -15,6 +15,7 @@ pub fn events() -> Vec<Event> {
     let mut events = vec![
         WANTED,
         Event::Wanted { may_ask: true },
+        Event::Unwanted,
         Event::Asked,
         Event::Attached,
         Event::Progressed,

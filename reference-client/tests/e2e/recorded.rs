@@ -167,3 +167,17 @@ fn what_a_link_brings_behind_its_detach_is_ignored() {
     let report = judge(&host);
     assert_eq!((report.servers, report.starts), (1, 1), "{report}");
 }
+
+#[test]
+fn a_recording_is_cut_at_its_limit_and_judged_as_far_as_it_goes() {
+    const SIZE: usize = 4_000_000;
+    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    let host = Host::recording_in_part();
+    let mut client = host.plan().run(&format!("head -c {SIZE} /dev/zero | tr '\\0' x"));
+    let (status, output) = client.finish_within(Duration::from_secs(90));
+    assert_eq!((status, output.len()), (0, SIZE));
+    let report = judge(&host);
+    assert_eq!((report.clients, report.servers, report.cut, report.torn), (1, 1, 2, 0), "{report}");
+    assert_eq!((report.attaches, report.exits), (1, 0), "{report}");
+    assert!(report.delivered_bytes > 0 && report.delivered_bytes < SIZE as u64, "{report}");
+}

@@ -1,5 +1,5 @@
 //! Two versions of the protocol: both programs in the present one, and in a next one that says the
-//! same in other bytes (`--cfg rejoin_next`), run against each other.
+//! same in other bytes (`tests/next-version`), run against each other.
 
 use std::fs;
 use std::os::unix::fs::symlink;

@@ -55,7 +55,7 @@ pub fn day(dice: &mut Dice) -> Vec<(Time, Trouble)> {
             9..=12 => Trouble::Move(dice.between(0, 5000)),
             13..=15 => Trouble::Sleep(dice.between(30_000, HOUR)),
             16..=17 => Trouble::Slow(dice.between(60_000, 900_000)),
-            _ => Trouble::Lock(dice.between(60_000, HOUR), dice.any() % 2 == 0),
+            _ => Trouble::Lock(dice.between(60_000, HOUR), dice.any().is_multiple_of(2)),
         };
         troubles.push((at, trouble));
         // Troubles come in bursts.

@@ -122,7 +122,7 @@ impl<'a> Plan<'a> {
         command.arg(&self.way.1).args(words);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(File::create(&errors).unwrap());
         command.env("HOME", self.host.home()).env_remove("SSH_AUTH_SOCK");
-        command.envs(self.host.recordings().map(|folder| ("REJOIN_RECORD", folder)));
+        command.envs(self.host.recording_variables());
         if let Some(change) = self.change {
             change(&mut command);
         }

@@ -23,10 +23,17 @@ use super::programs::{rejoin, rejoin_server};
 use super::wait::{until, until_some};
 
 /// Whether every test records what it does and has it judged at its end, not only those that are
-/// about that.
+/// about that: in CI, unless `REJOIN_JUDGE` is `0`, and elsewhere if it is `1`.
 fn is_every_run_judged() -> bool {
-    std::env::var_os("REJOIN_JUDGE").is_some()
+    match std::env::var_os("REJOIN_JUDGE") {
+        Some(value) => value != "0",
+        None => std::env::var_os("CI").is_some(),
+    }
 }
+
+/// How long a recording may get, in bytes, where its test is not about that: writing down and judging
+/// the megabytes that some tests move would take minutes.
+const LONGEST_RECORDING: &str = "2000000";
 
 /// A host. When it is dropped, everything that its test started must be gone.
 pub(crate) struct Host {
@@ -34,7 +41,15 @@ pub(crate) struct Host {
     ssh: Ssh,
     relay: RunningRelay,
     runs: AtomicUsize,
-    is_recording: bool,
+    recording: Option<Recorded>,
+}
+
+/// How much of what the programs do is written down.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Recorded {
+    Wholly,
+    /// Up to [`LONGEST_RECORDING`].
+    Partly,
 }
 
 /// Its SSH server.
@@ -51,12 +66,17 @@ impl Host {
 
     /// One whose sshd has more lines in its configuration.
     pub(crate) fn with(change: impl FnOnce(SshdBuilder) -> SshdBuilder) -> Self {
-        Self::new(is_every_run_judged(), change)
+        Self::new(recorded_by_default(), change)
     }
 
     /// One where every program records what it does, in [`Self::recordings`].
     pub(crate) fn recording() -> Self {
-        Self::new(true, |sshd| sshd)
+        Self::new(Some(Recorded::Wholly), |sshd| sshd)
+    }
+
+    /// The same, with recordings that are cut at [`LONGEST_RECORDING`].
+    pub(crate) fn recording_in_part() -> Self {
+        Self::new(Some(Recorded::Partly), |sshd| sshd)
     }
 
     /// One with another server than OpenSSH's.
@@ -64,28 +84,33 @@ impl Host {
         let dir = folder();
         let server = OtherServer::start(other).unwrap_or_else(|error| panic!("{error}"));
         let relay = RunningRelay::start(server.addr());
-        let is_recording = is_every_run_judged();
-        Self { dir, ssh: Ssh::Other(server), relay, runs: AtomicUsize::new(0), is_recording }
+        let recording = recorded_by_default();
+        Self { dir, ssh: Ssh::Other(server), relay, runs: AtomicUsize::new(0), recording }
     }
 
-    fn new(is_recording: bool, change: impl FnOnce(SshdBuilder) -> SshdBuilder) -> Self {
+    fn new(recording: Option<Recorded>, change: impl FnOnce(SshdBuilder) -> SshdBuilder) -> Self {
         let dir = folder();
         let path = dir.path().display();
         // In one line: of several, sshd takes the first.
         let mut environment = format!("SetEnv HOME={path}/home REJOIN_REGISTRY={path}/registry");
-        if is_recording {
-            write!(environment, " REJOIN_RECORD={path}/recordings").unwrap();
+        for (name, value) in variables(dir.path(), recording) {
+            write!(environment, " {name}={}", value.display()).unwrap();
         }
         let sshd = change(Sshd::builder().config_line(environment)).start();
         let sshd = sshd.unwrap_or_else(|error| panic!("{error}"));
         let relay = RunningRelay::start(sshd.addr());
         let ssh = Ssh::OpenSsh(Box::new(Mutex::new(sshd)));
-        Self { dir, ssh, relay, runs: AtomicUsize::new(0), is_recording }
+        Self { dir, ssh, relay, runs: AtomicUsize::new(0), recording }
     }
 
     /// Where recordings are written to, if they are.
     pub(crate) fn recordings(&self) -> Option<PathBuf> {
-        self.is_recording.then(|| self.dir.path().join("recordings"))
+        self.recording.map(|_| self.dir.path().join("recordings"))
+    }
+
+    /// What tells a program to record.
+    pub(super) fn recording_variables(&self) -> Vec<(&'static str, PathBuf)> {
+        variables(self.dir.path(), self.recording)
     }
 
     /// The relay that every connection goes through.
@@ -125,9 +150,8 @@ impl Host {
             return rejoin_server().to_owned();
         }
         let mut text = "#!/bin/sh\n".to_owned();
-        let recordings = self.recordings().map(|folder| ("REJOIN_RECORD", folder));
         let variables = [("HOME", self.home()), ("REJOIN_REGISTRY", self.registry())];
-        for (name, value) in variables.into_iter().chain(recordings) {
+        for (name, value) in variables.into_iter().chain(self.recording_variables()) {
             writeln!(text, "export {name}='{}'", value.display()).unwrap();
         }
         writeln!(text, "exec '{}' \"$@\"", rejoin_server().display()).unwrap();
@@ -176,7 +200,7 @@ impl Host {
     pub(crate) fn server(&self) -> Command {
         let mut command = Command::new(rejoin_server());
         command.env("REJOIN_REGISTRY", self.registry()).env("HOME", self.home());
-        command.envs(self.recordings().map(|folder| ("REJOIN_RECORD", folder)));
+        command.envs(self.recording_variables());
         command
     }
 
@@ -325,6 +349,19 @@ impl Host {
         let log = self.with_ssh(|ssh| ssh.log());
         let _ = writeln!(text, "sshd: {}", log[log.len().saturating_sub(20)..].join("\n  "));
         text
+    }
+}
+
+fn recorded_by_default() -> Option<Recorded> {
+    is_every_run_judged().then_some(Recorded::Partly)
+}
+
+fn variables(dir: &Path, recording: Option<Recorded>) -> Vec<(&'static str, PathBuf)> {
+    let folder = || ("REJOIN_RECORD", dir.join("recordings"));
+    match recording {
+        None => Vec::new(),
+        Some(Recorded::Wholly) => vec![folder()],
+        Some(Recorded::Partly) => vec![folder(), ("REJOIN_RECORD_LIMIT", LONGEST_RECORDING.into())],
     }
 }
 

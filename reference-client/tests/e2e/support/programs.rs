@@ -16,27 +16,6 @@ pub(crate) fn rejoin_server() -> &'static Path {
     SERVER.get_or_init(build_server)
 }
 
-/// The same two programs in the protocol's next version, built once: the client and the server.
-pub(crate) fn next_version() -> &'static (PathBuf, PathBuf) {
-    static PROGRAMS: OnceLock<(PathBuf, PathBuf)> = OnceLock::new();
-    PROGRAMS.get_or_init(build_next_version)
-}
-
-fn build_next_version() -> (PathBuf, PathBuf) {
-    let target = rejoin().ancestors().nth(2).expect("programs stand in a profile's folder");
-    let target = target.join("next-version");
-    let built = Command::new(env!("CARGO"))
-        .args(["build", "--quiet", "-p", "rejoin-server", "-p", "rejoin-client", "--target-dir"])
-        .arg(&target)
-        .env("RUSTFLAGS", "--cfg rejoin_next")
-        .env_remove("CARGO_ENCODED_RUSTFLAGS")
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .status()
-        .expect("cargo runs");
-    assert!(built.success(), "the next version cannot be built");
-    (target.join("debug/rejoin"), target.join("debug/rejoin-server"))
-}
-
 /// Makes a program shorter by what only a debugger reads.
 pub(crate) fn stripped(program: &Path, to: &Path) {
     let made = Command::new("strip").arg("-o").arg(to).arg(program).status();

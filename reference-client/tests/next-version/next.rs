@@ -1,8 +1,8 @@
 //! A next version of the protocol, to prove that two versions live side by side (SPEC section 9).
 //!
-//! It exists only with `--cfg rejoin_next` in `RUSTFLAGS`. It says the same as the present version in
-//! other bytes: a mark stands before the wish of a Hello and behind a Welcome, so that whoever reads
-//! one version as the other fails.
+//! The tests add this file to a copy of `protocol/src`, which `edits.diff` changes to use it. The
+//! next version says the same as the present one in other bytes: a mark stands before the wish of a
+//! Hello and behind a Welcome, so that whoever reads one version as the other fails.
 
 use bytes::{Bytes, BytesMut};
 
