@@ -293,9 +293,8 @@ impl Driver {
         }
     }
 
-    /// Unless the client machine waits for one already.
     fn want_link(&mut self) {
-        if !self.machine.is_dialing() {
+        if self.machine.is_detached() {
             self.step_machine(MachineEvent::Timer(Timer::Reconnect));
         }
     }

@@ -141,6 +141,11 @@ impl Client {
         matches!(self.phase, Phase::Attached { .. })
     }
 
+    /// Whether there is no link, and none was asked for: [`Timer::Reconnect`](crate::Timer::Reconnect) may fire.
+    pub fn is_detached(&self) -> bool {
+        self.phase == Phase::Detached
+    }
+
     /// Whether a link was asked for, and is not there yet.
     pub fn is_dialing(&self) -> bool {
         self.phase == Phase::Dialing
