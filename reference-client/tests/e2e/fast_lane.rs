@@ -1,5 +1,6 @@
 //! Coming back over the fast lane, beside ssh.
 
+use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -32,7 +33,13 @@ impl Lane {
         self.host.plan().with(["-v"]).with(self.agent.ssh_options())
     }
 
-    fn logins(&self) -> usize {
+    /// The options of ssh's that lead to the agent.
+    pub(crate) fn agent_options(&self) -> [OsString; 2] {
+        self.agent.ssh_options()
+    }
+
+    /// How many links over it there were, with the one to learn the host.
+    pub(crate) fn logins(&self) -> usize {
         self.logins_of(OURS)
     }
 
@@ -42,7 +49,7 @@ impl Lane {
 
     /// Waits until it is learnt, where nobody says so: until its own client has come and gone once.
     #[track_caller]
-    fn until_learnt(&self) {
+    pub(crate) fn until_learnt(&self) {
         until("the host is learnt", || {
             let log = self.host.sshd().log();
             let ours = log.iter().rposition(|line| line.contains(OURS));
