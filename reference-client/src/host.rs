@@ -121,7 +121,7 @@ impl Host {
             revivals: revivals.subscribe(),
             renewals: renewals.subscribe(),
         };
-        tokio::spawn(Carrier::new(connect, options, wishes, Told { revivals, renewals }).run());
+        tokio::spawn(Carrier::new(connect, &options, wishes, Told { revivals, renewals }).run());
         Self(Arc::new(shared))
     }
 

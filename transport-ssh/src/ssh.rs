@@ -63,13 +63,11 @@ const LEARNING_FLAGS: &[&str] = &["-a", "-x"];
 /// Whether this option of ssh's has it listen somewhere: on its own, or as the last one of several flags.
 fn is_forwarding(option: &OsStr) -> bool {
     let option = option.to_string_lossy();
-    match option.strip_prefix('-') {
-        Some(flags) => flags.starts_with(['L', 'R', 'D', 'w']),
-        None => {
-            let name = option.split(['=', ' ']).next().unwrap_or_default().to_ascii_lowercase();
-            matches!(name.as_str(), "localforward" | "remoteforward" | "dynamicforward" | "tunnel")
-        }
+    if let Some(flags) = option.strip_prefix('-') {
+        return flags.starts_with(['L', 'R', 'D', 'w']);
     }
+    let name = option.split(['=', ' ']).next().unwrap_or_default().to_ascii_lowercase();
+    matches!(name.as_str(), "localforward" | "remoteforward" | "dynamicforward" | "tunnel")
 }
 
 /// Starts links over the exec channel of an `ssh` child process (OpenSSH 7.6 or newer).

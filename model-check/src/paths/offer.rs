@@ -28,7 +28,6 @@ impl World {
     pub(super) fn chance(&self, event: Event) -> Option<Chance> {
         let is_used = |link: Link| self.used() == Some(link);
         match event {
-            Event::Wanted { may_ask: true } => Some(Chance::Person),
             Event::Ended(link, why) => self.chance_of_end(link, why),
             Event::GivenUp(link) if is_used(link) => Some(Chance::GivenUp),
             Event::Timer(Timer::Dial(_)) => Some(Chance::Overdue),
@@ -37,7 +36,9 @@ impl World {
             Event::Woken(Wake::Slept) => Some(Chance::Sleep),
             Event::Woken(Wake::NetworkChanged) => Some(Chance::Move),
             Event::Retry { may_ask: false } => Some(Chance::Retry),
-            Event::Retry { may_ask: true } => Some(Chance::Person),
+            Event::Wanted { may_ask: true } | Event::Retry { may_ask: true } => {
+                Some(Chance::Person)
+            }
             Event::Available(_) => Some(Chance::Available),
             Event::Outdated => Some(Chance::Outdated),
             Event::Standby(_) => Some(Chance::Standby),

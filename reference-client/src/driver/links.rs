@@ -55,9 +55,10 @@ impl Carrier for Links {
 impl Driver {
     pub(super) fn arrived(&mut self, link: Link, report: Report) {
         let is_used = self.link.as_ref().is_some_and(|live| live.link == link);
-        match is_used {
-            true => self.reported(link, report),
-            false => self.reported_beside(link, report),
+        if is_used {
+            self.reported(link, report);
+        } else {
+            self.reported_beside(link, report);
         }
         self.act();
     }
@@ -117,7 +118,7 @@ impl Driver {
         match &report {
             Report::Heard(noise) => {
                 self.words.noise = Some(noise.clone());
-                return self.paths.begun(link);
+                self.paths.begun(link);
             }
             Report::Opened if !is_full => {
                 beside.reports.push(report);

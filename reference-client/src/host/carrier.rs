@@ -91,13 +91,13 @@ impl Dial {
 impl Carrier {
     pub(super) fn new(
         connect: Arc<dyn Connect>,
-        options: HostOptions,
+        options: &HostOptions,
         wishes: mpsc::UnboundedReceiver<Wish>,
         told: Told,
     ) -> Self {
         let (sender, reports) = mpsc::unbounded_channel();
         let dials = Dials { connect: Arc::clone(&connect), reports: sender };
-        let HostOptions { timing, lane, standby } = options;
+        let HostOptions { timing, lane, standby } = *options;
         let options = PathOptions { timing, lane, standby, spread: 0 };
         let mut paths = PathDriver::new(connect, dials, &options);
         // A session decides for itself what a first failure means.
@@ -172,22 +172,22 @@ impl Carrier {
                     self.attached();
                 }
             }
-            Report::Failed(error) => self.failed(name, error),
+            Report::Failed(error) => self.failed(name, &error),
         }
     }
 
     /// A dial has failed, or what stood by has ended.
-    fn failed(&mut self, name: Name, error: LinkError) {
+    fn failed(&mut self, name: Name, error: &LinkError) {
         tracing::debug!(%error, "the host cannot be reached");
         let used = self.used.take_if(|dial| dial.name == name);
         let dial = used.as_ref().or_else(|| self.paths.beside(name).map(|dial| &*dial));
         let was_asking = dial.is_some_and(|dial| dial.is_asking);
-        self.paths.ended(name, &error);
+        self.paths.ended(name, error);
         if used.is_some() && !self.waiting.is_empty() {
             self.paths.wanted(false);
         }
         if !self.paths.machine().is_under_way() {
-            self.refuse(&error, was_asking);
+            self.refuse(error, was_asking);
         }
     }
 
@@ -200,9 +200,10 @@ impl Carrier {
                 let _ = waiter.reply.send(Err(error.clone()));
             }
         }
-        match self.waiting.is_empty() {
-            true => self.paths.unwanted(),
-            false => self.paths.retry(true),
+        if self.waiting.is_empty() {
+            self.paths.unwanted();
+        } else {
+            self.paths.retry(true);
         }
     }
 

@@ -105,7 +105,7 @@ impl Duo {
     pub fn act(&mut self, profile: &Profile, action: Action) {
         match action {
             Action::Open(name) => self.open(profile, name),
-            Action::ToClient(name) => self.to_client(profile, name),
+            Action::ToClient(name) => self.bring(profile, name),
             Action::ToServer(name) => {
                 let frame = self.wire(name).and_then(|wire| wire.to_server.pop_front());
                 if let Some(frame) = frame {
@@ -174,7 +174,7 @@ impl Duo {
         }
     }
 
-    fn to_client(&mut self, profile: &Profile, name: Link) {
+    fn bring(&mut self, profile: &Profile, name: Link) {
         let is_used = self.client.link() == Some(name);
         let Some(wire) = self.wire(name) else { return };
         let is_greeting = matches!(wire.to_client.front(), Some(Frame::Greeting(_)));
@@ -387,7 +387,10 @@ impl Duo {
 
     fn carry_server(&mut self, effect: server::Effect) {
         match effect {
-            server::Effect::Send(BOBS, _) | server::Effect::Close(BOBS) => {}
+            server::Effect::Send(BOBS, _)
+            | server::Effect::Close(BOBS)
+            | server::Effect::Arm(_)
+            | server::Effect::Disarm(_) => {}
             server::Effect::Send(name, frame) => {
                 if let Some(wire) = self.wire(name).filter(|wire| wire.at_client) {
                     wire.to_client.push_back(frame);
@@ -424,7 +427,6 @@ impl Duo {
             }
             server::Effect::Bury(past) => self.past = past,
             server::Effect::Stop => self.server = Server::Absent(self.past.clone()),
-            server::Effect::Arm(_) | server::Effect::Disarm(_) => {}
         }
     }
 

@@ -86,7 +86,7 @@ fn settle(profile: &Profile, world: &Duo) -> Result<usize, Broken> {
         let next = actions.iter().find(is_quiet).or_else(|| {
             let timers: Vec<&Action> = actions.iter().filter(is_idle).collect();
             let at = after % (timers.len() + 1);
-            timers.get(at).copied().or_else(|| actions.iter().filter(patient).next_back())
+            timers.get(at).copied().or_else(|| actions.iter().rfind(patient))
         });
         let Some(next) = next else {
             return Err(Broken { rule: 15, what: "the session waits for ever" });

@@ -19,7 +19,7 @@ use super::super::world::Armed;
 
 /// What may happen how often.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
-pub struct Left {
+pub(super) struct Left {
     pub(super) cuts: u8,
     pub(super) doubts: u8,
     pub(super) kills: u8,
@@ -65,8 +65,9 @@ pub fn profiles() -> Vec<Profile> {
 }
 
 /// A link between a client and a server.
+#[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub struct Wire {
+pub(super) struct Wire {
     pub(super) path: Path,
     pub(super) is_open: bool,
     pub(super) has_greeted: bool,
