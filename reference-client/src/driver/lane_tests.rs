@@ -276,6 +276,26 @@ async fn a_session_is_back_over_the_fast_lane_and_then_moves_to_ssh() {
     assert_eq!((stage.ways.count(true), stage.ways.count(false)), (1, 2));
 }
 
+fn unreachable_at(at: usize, number: usize, fate: Fate) -> Fate {
+    if number == at { Fate::Fails(LinkErrorKind::Unreachable) } else { fate }
+}
+
+/// Where both paths fail once, ssh may be used before the fast link is ready, which then takes its place.
+#[tokio::test(start_paused = true)]
+async fn a_lost_session_is_attached_again_whichever_link_takes_the_place_of_another() {
+    let is_back = |told: &&Event| matches!(told, Event::Attached { .. } | Event::Moved { .. });
+    for _ in 0..30 {
+        let ssh = |number| unreachable_at(1, number, ssh(number));
+        let fast = |number| unreachable_at(0, number, fast(number));
+        let mut stage = Stage::attached(Lane::Auto, ssh, fast).await;
+        stage.cut();
+        stage.passes(min(1)).await;
+        let back: Vec<_> = stage.events.iter().map(|(_, told)| told).filter(is_back).collect();
+        assert!(matches!(back[..], [Event::Attached { .. }, ..]), "{back:?}");
+        assert!(back[1..].iter().all(|told| matches!(told, Event::Moved { .. })), "{back:?}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn ssh_starts_a_moment_later_or_when_the_fast_link_is_attached_or_has_failed() {
     let mut stage = Stage::attached(Lane::Auto, ssh, fast).await;

@@ -163,8 +163,7 @@ impl Driver {
         if let Some(live) = self.link.take() {
             self.paths.closing(old, Box::pin(live.end()));
         }
-        self.words.is_move = true;
-        self.words.detached();
+        self.words.moves();
         self.take_up(beside, MachineEvent::LinkReplaced);
     }
 

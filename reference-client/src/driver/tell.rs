@@ -33,6 +33,8 @@ impl Driver {
             }
             Notice::Replaced { old, new, reason, unacknowledged_input, next_output } => {
                 self.open_ends = None;
+                // Also on the way from one link to another: which process it has now is told.
+                self.words.is_attached = false;
                 if self.words.has_booted {
                     let message = format!("{} has booted since", self.words.destination);
                     self.tell(Event::Notice { message });
@@ -71,7 +73,7 @@ impl Driver {
             live.course.answered((*how).into());
         }
         self.open_ends = None;
-        let (is_move, millis) = (self.words.is_move, millis(self.words.away()));
+        let (is_move, millis) = (self.words.is_attached, millis(self.words.away()));
         self.words.attached();
         self.paths.attached();
         self.publish_state();
@@ -106,6 +108,8 @@ impl Driver {
         match story {
             Story::Waiting => self.tell_attempt(),
             Story::Needs(_) => self.tell_need(),
+            // They end with their processes, and that is told.
+            Story::Ends if self.machine.replacements() > 0 => {}
             Story::Ends => {
                 let destination = &self.words.destination;
                 let message = format!(

@@ -32,8 +32,8 @@ pub(super) struct Words {
     pub(super) given_up: Option<Urgency>,
     /// How many attempts were told of since the session was attached.
     pub(super) attempts: u64,
-    /// Whether the session moves to another link.
-    pub(super) is_move: bool,
+    /// Whether the application believes that the session is attached: then another link is a move.
+    pub(super) is_attached: bool,
     /// Whether the first attempt was not told of yet: that is what connecting means.
     pub(super) is_beginning: bool,
     detached_since: Instant,
@@ -53,7 +53,7 @@ impl Words {
             has_booted: false,
             given_up: None,
             attempts: 0,
-            is_move: false,
+            is_attached: false,
             is_beginning: false,
             detached_since: Instant::now(),
         }
@@ -80,7 +80,15 @@ impl Words {
     }
 
     pub(super) fn detached(&mut self) {
+        self.is_attached = false;
         self.detached_since = Instant::now();
+    }
+
+    /// Another link takes the place of the one that is used.
+    pub(super) fn moves(&mut self) {
+        if self.is_attached {
+            self.detached_since = Instant::now();
+        }
     }
 
     /// For how long there has been no link, or since when the session has moved.
@@ -93,7 +101,7 @@ impl Words {
         self.session_host.clone_from(&self.host_name);
         self.last_loss.clear();
         self.attempts = 0;
-        self.is_move = false;
+        self.is_attached = true;
     }
 
     /// Which host this is, as far as it says.

@@ -1,12 +1,14 @@
 //! Coming back over the fast lane, beside ssh.
 
+use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use rejoin_ssh::testing::{Agent, Signal, make_program};
 
+use crate::login::accept_host_key;
 use crate::spare::leave_silent;
-use crate::support::{Client, Host, Plan, Tmux, rejoin_server, until};
+use crate::support::{Client, Echo, Host, Plan, Tmux, rejoin_server, until};
 
 /// Sends lines back behind its own process id.
 const ECHO: &str = "echo $$; while read -r line; do echo \"$$ $line\"; done";
@@ -31,7 +33,13 @@ impl Lane {
         self.host.plan().with(["-v"]).with(self.agent.ssh_options())
     }
 
-    fn logins(&self) -> usize {
+    /// The options of ssh's that lead to the agent.
+    pub(crate) fn agent_options(&self) -> [OsString; 2] {
+        self.agent.ssh_options()
+    }
+
+    /// How many links over it there were, with the one to learn the host.
+    pub(crate) fn logins(&self) -> usize {
         self.logins_of(OURS)
     }
 
@@ -41,7 +49,7 @@ impl Lane {
 
     /// Waits until it is learnt, where nobody says so: until its own client has come and gone once.
     #[track_caller]
-    fn until_learnt(&self) {
+    pub(crate) fn until_learnt(&self) {
         until("the host is learnt", || {
             let log = self.host.sshd().log();
             let ours = log.iter().rposition(|line| line.contains(OURS));
@@ -108,15 +116,14 @@ fn a_session_is_back_over_the_fast_lane_and_moves_to_ssh_when_that_is_up() {
     client.until_written(pieces[0].len() + pieces[1].len());
     client.write(pieces[2]);
     fs::remove_file(&hold).unwrap();
-    let moved = client.nth_event("detached", 2);
-    assert_eq!(moved["reason"], "ssh is there, and takes over from the fast lane");
-    client.nth_event("attached", 3);
+    assert_eq!(client.event("moved")["lane"], "ssh");
     client.write(pieces[3]);
     assert_eq!(client.nth_event("timeline", 2)["lane"], "ssh");
     until("the fast link is closed", || lane.host.sshd().sessions().unwrap().len() == 1);
     let (status, output) = client.finish();
     assert_eq!(status, 0);
     assert!(output == text.as_bytes(), "the bytes came back changed");
+    assert_eq!((client.count("detached"), client.count("attached")), (1, 2), "a move is no loss");
     assert_eq!(lane.logins(), 2);
     until("its server has ended", || lane.host.servers().is_empty());
 }
@@ -147,11 +154,11 @@ fn a_terminal_shows_one_return_and_nothing_of_the_move() {
     tmux.record(&written);
     until("it is recorded", || written.exists());
     fs::remove_file(&hold).unwrap();
-    until("it has moved", || tmux.count("attached") == 3);
+    until("it has moved", || tmux.count("moved") == 1);
     tmux.text("exit 6");
     tmux.keys(&["Enter"]);
     tmux.until_ended_with(6);
-    assert_eq!(tmux.count("detached"), 2);
+    assert_eq!((tmux.count("detached"), tmux.count("attached")), (1, 2));
     let written = fs::read_to_string(written).unwrap();
     let typed = written.strip_prefix("exit 6").unwrap_or_else(|| panic!("{written:?}"));
     assert!(!typed.contains("connect") && !typed.contains("ssh is there"), "{written:?}");
@@ -195,10 +202,10 @@ fn a_silent_connection_is_left_for_the_fast_lane_and_that_for_ssh() {
     let pid = client.line(1);
     until_ready(&client);
     fs::write(&hold, "").unwrap();
-    leave_silent(&lane.host, &mut client, &pid);
+    leave_silent(&lane.host, &mut client, &pid, "fast");
     assert_eq!(lane.logins(), 2);
     fs::remove_file(&hold).unwrap();
-    client.nth_event("attached", 3);
+    assert_eq!(client.nth_event("moved", 2)["lane"], "ssh");
     lane.host.sshd().kill_sessions(Signal::CONT).unwrap();
     client.write("x\n");
     assert_eq!(client.line(3), format!("{pid} x"));
@@ -258,28 +265,24 @@ fn an_agent_that_is_gone_leaves_the_way_back_to_ssh_which_is_told() {
 
 #[test]
 fn another_host_key_leaves_the_way_back_to_ssh_which_judges_it() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps", "ssh-agent", "ssh-add", "ssh-keygen");
+    rejoin_ssh::needs!("ssh", "sshd", "ps", "ssh-agent", "ssh-add", "ssh-keygen", "tmux");
     let lane = Lane::start();
-    // Also told where nobody asked for details.
-    let mut client = lane.host.plan().with(lane.agent.ssh_options()).run(ECHO);
-    let pid = client.line(1);
+    let agent = lane.agent.ssh_options().map(|option| option.into_string().unwrap());
+    let echo = Echo::start(&lane.host, &[&agent[0], &agent[1]]);
     lane.until_learnt();
     lane.host.sshd().change_host_key().unwrap();
+    let before = lane.host.relay().connections();
     lane.host.cut();
-    until_told(&client, "rejoin: the host showed another key than the one ssh accepted");
-    let notice = client.event("notice");
-    let words = notice["message"].as_str().unwrap();
-    assert!(words.contains(" needs you: look at the host's key with ssh"), "{words}");
+    // Also told where nobody asked for details.
+    echo.tmux.until_seen("rejoin: the host showed another key than the one ssh accepted");
+    echo.until_notice(" needs you: look at the host's key with ssh");
+    echo.tmux.nth_event("reconnecting", 2);
+    assert_eq!(lane.host.relay().connections(), before + 2, "once over each path");
     // The person has looked, and the key is right.
-    let key = fs::read_to_string(lane.host.sshd_file("host_key.pub")).unwrap();
-    let known = lane.host.sshd_file("known_hosts");
-    let name = fs::read_to_string(&known).unwrap();
-    let name = name.split(' ').next().unwrap();
-    fs::write(&known, format!("{name} {key}")).unwrap();
-    client.nth_event("attached", 2);
-    client.write("x\n");
-    assert_eq!(client.line(2), format!("{pid} x"));
-    assert_eq!(client.finish().0, 0);
+    accept_host_key(&lane.host);
+    echo.retry();
+    echo.until_back(1);
+    echo.finish();
 }
 
 /// Everything that the fast lane sends has arrived then, and has had its effect; and nobody hears of it.

@@ -1,25 +1,33 @@
 //! Logins that a person has to help with, on the way back to a process: told with what to do, tried
-//! again, never hanging, never bypassed.
+//! again when the person says so, never hanging, never bypassed.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use rejoin_ssh::testing::Signal;
+use serde_json::Value;
 
-use crate::environment::{ECHO, assert_answers, until_notice};
 use crate::life::assert_one_line;
-use crate::support::{Client, Host, Tmux, is_alive, until, within};
-
-/// Longer than the pause between two attempts while a person is needed.
-const NEXT_ATTEMPT: Duration = Duration::from_mins(1);
+use crate::support::{Echo, Host, Tmux, is_alive, until};
 
 #[track_caller]
 fn keygen(words: &[&str], file: &Path) {
     let mut command = Command::new("ssh-keygen");
     let made = command.arg("-q").args(words).arg("-f").arg(file).output().unwrap();
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+}
+
+/// What the user does who has found out that the key is right.
+pub(crate) fn accept_host_key(host: &Host) {
+    let public = fs::read_to_string(host.sshd_file("host_key.pub")).unwrap();
+    fs::write(host.sshd_file("known_hosts"), format!("rejoin-test-host {public}")).unwrap();
+}
+
+/// The next attempt is far off: a host bans whoever tries too often.
+#[track_caller]
+fn assert_waits_for_a_person(planned: &Value) {
+    assert!(planned["delay_millis"].as_u64().unwrap() >= 50_000, "{planned}");
 }
 
 fn logins(host: &Host) -> usize {
@@ -29,26 +37,28 @@ fn logins(host: &Host) -> usize {
 
 #[test]
 fn a_changed_host_key_is_told_and_never_bypassed_until_a_person_has_mended_it() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    rejoin_ssh::needs!("ssh", "sshd", "ps", "tmux");
     let host = Host::start();
-    let mut client = host.plan().run(ECHO);
-    let pid = client.number(1);
-    let key = host.sshd_file("host_key");
-    fs::remove_file(&key).unwrap();
-    keygen(&["-t", "ed25519", "-N", ""], &key);
-    host.sshd().restart().unwrap();
-    let before = logins(&host);
+    let echo = Echo::start(&host, &["--lane", "ssh"]);
+    host.sshd().change_host_key().unwrap();
+    let (logins_before, connections) = (logins(&host), host.relay().connections());
     host.cut();
-    until_notice(&client, "needs you: look at the host's key");
-    until_notice(&client, "the host's key has changed: find out why");
-    client.nth_event("reconnecting", 4);
-    assert_eq!((client.count("attached"), logins(&host)), (1, before));
-    assert!(is_alive(pid));
-    let public = fs::read_to_string(host.sshd_file("host_key.pub")).unwrap();
-    fs::write(host.sshd_file("known_hosts"), format!("rejoin-test-host {public}")).unwrap();
-    client.nth_event("attached", 2);
-    assert_answers(&mut client, 2);
-    assert_eq!(client.finish().0, 0);
+    echo.until_notice("needs you: look at the host's key");
+    echo.until_notice("the host's key has changed: find out why");
+    assert_waits_for_a_person(&echo.tmux.nth_event("reconnecting", 2));
+    assert_eq!(host.relay().connections(), connections + 1);
+    echo.retry();
+    // The person has not looked yet.
+    assert_waits_for_a_person(&echo.tmux.nth_event("reconnecting", 3));
+    assert_eq!(host.relay().connections(), connections + 2, "once for each time it was asked for");
+    assert_eq!((echo.tmux.count("attached"), logins(&host)), (1, logins_before));
+    assert_eq!(echo.tmux.count("notice"), 1, "told once");
+    assert!(is_alive(echo.pid));
+    accept_host_key(&host);
+    echo.retry();
+    echo.until_back(1);
+    assert_eq!(host.relay().connections(), connections + 3);
+    echo.finish();
 }
 
 /// An ssh-agent of the test's own.
@@ -84,7 +94,7 @@ impl Drop for Agent {
 
 #[test]
 fn a_key_that_its_agent_has_lost_is_waited_for() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps", "ssh-agent", "ssh-add");
+    rejoin_ssh::needs!("ssh", "sshd", "ps", "ssh-agent", "ssh-add", "tmux");
     let host = Host::start();
     let (agent, key) = (Agent::start(&host), host.sshd_file("user_key"));
     let unlocked = host.home().join("unlocked");
@@ -92,18 +102,19 @@ fn a_key_that_its_agent_has_lost_is_waited_for() {
     keygen(&["-p", "-P", "", "-N", "secret"], &key);
     agent.tell(&[unlocked.to_str().unwrap()]);
     let socket = format!("IdentityAgent={}", agent.socket.display());
-    let mut client = host.plan().with(["-o", &socket, "--give-up", "1s"]).run(ECHO);
-    client.line(1);
+    let echo = Echo::start(&host, &["-o", &socket, "--give-up", "1s"]);
     agent.tell(&["-q", "-D"]);
     host.cut();
-    until_notice(&client, "needs you: unlock the key, or be there to be asked");
-    let planned = client.nth_event("reconnecting", 2);
-    assert_eq!((&planned["needs_user"], &planned["delay_millis"]), (&true.into(), &30_000.into()));
+    echo.until_notice("needs you: unlock the key, or be there to be asked");
+    let planned = echo.tmux.nth_event("reconnecting", 2);
+    assert_eq!(planned["needs_user"], true);
+    assert_waits_for_a_person(&planned);
     agent.tell(&[unlocked.to_str().unwrap()]);
-    within(NEXT_ATTEMPT, "it is attached again", || client.count("attached") == 2);
-    assert_answers(&mut client, 2);
-    assert_eq!((client.count("gave_up"), client.count("reconnecting")), (0, 2));
-    assert_eq!(client.finish().0, 0);
+    echo.retry();
+    echo.until_back(1);
+    assert!(!echo.tmux.screen().contains("passphrase"), "{}", echo.tmux.screen());
+    assert_eq!((echo.tmux.count("gave_up"), echo.tmux.count("reconnecting")), (0, 2));
+    echo.finish();
 }
 
 #[test]
@@ -140,40 +151,35 @@ fn configure(host: &Host, lines: &str) -> String {
     before
 }
 
-/// Sends the client's machine to sleep for a moment, for all that the client can tell.
-fn sleep_and_wake(client: &Client) {
-    client.signal(Signal::STOP);
-    let asleep = Instant::now();
-    until("it slept for a while", || asleep.elapsed() > Duration::from_secs(4));
-    client.signal(Signal::CONT);
-}
-
 #[test]
-fn a_second_factor_is_told_and_nobody_is_asked_for_it() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps");
+fn a_second_factor_is_told_and_asked_for_when_a_person_is_there() {
+    rejoin_ssh::needs!("ssh", "sshd", "ps", "tmux");
     let host = Host::start();
     let methods = "PreferredAuthentications=publickey,keyboard-interactive,password";
-    let mut client = host.plan().with(["-o", methods, "--give-up", "1s"]).run(ECHO);
-    let pid = client.number(1);
+    let echo = Echo::start(&host, &["-o", methods, "--give-up", "1s"]);
     let before =
         configure(&host, "PasswordAuthentication yes\nAuthenticationMethods publickey,password\n");
     host.cut();
-    until_notice(&client, "needs you");
-    until_notice(&client, "Permission denied (password)");
-    assert!(is_alive(pid));
+    echo.until_notice("needs you");
+    echo.until_notice("Permission denied (password)");
+    assert!(is_alive(echo.pid));
     // Planned is what comes after the refusal, and not only told.
-    client.nth_event("reconnecting", 2);
-    // An attempt more, at which a budget of a second would have been spent.
-    let planned = client.count("reconnecting");
-    sleep_and_wake(&client);
-    client.nth_event("reconnecting", planned + 1);
+    assert_waits_for_a_person(&echo.tmux.nth_event("reconnecting", 2));
+    let is_asked = |screen: &str| screen.contains("password:");
+    assert!(!is_asked(&echo.tmux.screen()), "nobody was there to be asked");
+    echo.retry();
+    echo.tmux.until_screen("ssh asks", is_asked);
+    // The time that people take is none in which the host could not be reached.
+    let asked = Instant::now();
+    until("the person takes a while", || asked.elapsed() > Duration::from_secs(2));
     fs::write(host.sshd_file("sshd_config"), before).unwrap();
     host.sshd().restart().unwrap();
-    sleep_and_wake(&client);
-    client.nth_event("attached", 2);
-    assert_answers(&mut client, 2);
-    assert_eq!(client.count("gave_up"), 0);
-    assert_eq!(client.finish().0, 0);
+    host.cut();
+    // ssh looks at its connection when it has its answer.
+    echo.tmux.keys(&["Enter"]);
+    echo.until_back(1);
+    assert_eq!(echo.tmux.count("gave_up"), 0);
+    echo.finish();
 }
 
 /// Accounts that run nothing, or nothing of the user's choice.
@@ -201,21 +207,20 @@ fn an_account_that_may_not_run_the_server_is_told_in_one_line() {
 
 #[test]
 fn an_account_that_is_restricted_meanwhile_is_told_and_returned_to() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps", "nologin");
+    rejoin_ssh::needs!("ssh", "sshd", "ps", "nologin", "tmux");
     let host = Host::with(|sshd| {
         let forced = "[ -e ~/closed ] && exec /usr/sbin/nologin; exec sh -c";
         sshd.force_command(&format!("{forced} \"$SSH_ORIGINAL_COMMAND\""))
     });
-    let mut client = host.plan().run(ECHO);
-    let pid = client.number(1);
+    let echo = Echo::start(&host, &[]);
     let closed = host.home().join("closed");
     fs::write(&closed, "").unwrap();
     host.cut();
-    until_notice(&client, "needs you: the account may not run the server any more");
-    until_notice(&client, "This account is currently not available");
-    assert!(is_alive(pid));
+    echo.until_notice("needs you: the account may not run the server any more");
+    echo.until_notice("This account is currently not available");
+    assert!(is_alive(echo.pid));
     fs::remove_file(&closed).unwrap();
-    client.nth_event("attached", 2);
-    assert_answers(&mut client, 2);
-    assert_eq!(client.finish().0, 0);
+    echo.retry();
+    echo.until_back(1);
+    echo.finish();
 }

@@ -1,8 +1,9 @@
 //! Where the time went on the way back: in the events, for a person, and what must not show.
 
 use std::fs;
+use std::path::PathBuf;
 
-use rejoin_ssh::testing::Signal;
+use rejoin_ssh::testing::{Signal, make_program};
 use serde_json::Value;
 
 use crate::environment::{ECHO, assert_answers};
@@ -134,14 +135,30 @@ fn an_ssh_that_is_to_say_nothing_is_one_phase() {
     assert_eq!(client.finish().0, 0);
 }
 
+/// An ssh, and the file where it notes each greeting of an attach program that it has handed on.
+fn ssh_that_notes_greetings(host: &Host) -> (PathBuf, PathBuf) {
+    let (ssh, greetings) = (host.home().join("ssh"), host.home().join("greetings"));
+    let script = format!(
+        "#!/bin/sh\ncase \"$*\" in *attach*) ;; *) exec ssh \"$@\";; esac\n\
+         ssh \"$@\" | {{ dd bs=64k count=1 2> /dev/null; echo >> '{}'; exec cat; }}\n",
+        greetings.display()
+    );
+    make_program(&ssh, script).unwrap();
+    (ssh, greetings)
+}
+
 #[test]
 fn the_timeline_is_that_of_the_link_that_stood_by() {
     rejoin_ssh::needs!("ssh", "sshd", "ps");
     let host = Host::start();
-    let mut client = host.plan().with(["--standby"]).run(ECHO);
+    let (ssh, greetings) = ssh_that_notes_greetings(&host);
+    let options = ["--standby", "--lane", "ssh", "--ssh", ssh.to_str().unwrap()];
+    let mut client = host.plan().with(options).run(ECHO);
     client.line(1);
     let used = host.attaches()[0];
-    until("a second link stands by", || host.attaches().len() == 2);
+    until("a second link stands by", || {
+        fs::read_to_string(&greetings).is_ok_and(|lines| lines.lines().count() == 2)
+    });
     host.relay().refuse(true);
     kill(used, Signal::KILL);
     let timeline = client.event("timeline");

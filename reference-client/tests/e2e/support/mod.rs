@@ -1,6 +1,7 @@
 //! What the tests stand on.
 
 mod client;
+mod echo;
 mod host;
 mod judge;
 mod next_version;
@@ -14,6 +15,7 @@ mod tmux;
 mod wait;
 
 pub(crate) use client::{Client, Plan};
+pub(crate) use echo::Echo;
 pub(crate) use host::Host;
 pub(crate) use judge::judge;
 pub(crate) use next_version::next_version;

@@ -4,9 +4,11 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use serde_json::Value;
+
 use super::host::Host;
 use super::programs::{needed, rejoin, rejoin_server};
-use super::wait::{LIMIT, until};
+use super::wait::{LIMIT, until, until_some};
 
 const COLUMNS: &str = "80";
 const ROWS: &str = "24";
@@ -202,11 +204,25 @@ impl Tmux {
         assert!(resized.status.success(), "{}", String::from_utf8_lossy(&resized.stderr));
     }
 
+    /// The events of a kind so far.
+    pub(crate) fn events_named(&self, name: &str) -> Vec<Value> {
+        let text = std::fs::read_to_string(&self.events).unwrap_or_default();
+        let lines = text.split_inclusive('\n').filter(|line| line.ends_with('\n'));
+        let events = lines.map(|line| serde_json::from_str(line).expect("a line of JSON"));
+        events.filter(|event: &Value| event["event"] == name).collect()
+    }
+
+    /// Waits for an event of a kind to happen a number of times.
+    #[track_caller]
+    pub(crate) fn nth_event(&self, name: &str, number: usize) -> Value {
+        until_some(&format!("event {name} number {number}"), || {
+            self.events_named(name).into_iter().nth(number - 1)
+        })
+    }
+
     /// How often an event has happened.
     pub(crate) fn count(&self, name: &str) -> usize {
-        let text = std::fs::read_to_string(&self.events).unwrap_or_default();
-        let wanted = format!("{{\"event\":\"{name}\"");
-        text.lines().filter(|line| line.starts_with(&wanted)).count()
+        self.events_named(name).len()
     }
 }
 
