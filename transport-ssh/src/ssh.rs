@@ -1,8 +1,9 @@
 //! The system's own `ssh` as a link.
 
 mod connect;
+mod forwards;
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -59,16 +60,6 @@ const LEARNING: &[&str] = &[
 
 /// The same against flags of the user's, of which ssh takes the last.
 const LEARNING_FLAGS: &[&str] = &["-a", "-x"];
-
-/// Whether this option of ssh's has it listen somewhere: on its own, or as the last one of several flags.
-fn is_forwarding(option: &OsStr) -> bool {
-    let option = option.to_string_lossy();
-    if let Some(flags) = option.strip_prefix('-') {
-        return flags.starts_with(['L', 'R', 'D', 'w']);
-    }
-    let name = option.split(['=', ' ']).next().unwrap_or_default().to_ascii_lowercase();
-    matches!(name.as_str(), "localforward" | "remoteforward" | "dynamicforward" | "tunnel")
-}
 
 /// Starts links over the exec channel of an `ssh` child process (OpenSSH 7.6 or newer).
 ///
@@ -347,12 +338,6 @@ impl SshConnect {
             }
             _ => unresolved,
         })
-    }
-
-    /// Whether its links forward ports, which a second one beside them could not: as its options say, and its
-    /// configuration once that [is known](Self::configuration).
-    pub(crate) fn forwards_ports(&self) -> bool {
-        self.forwards.load(Ordering::Relaxed) || self.options.iter().any(|it| is_forwarding(it))
     }
 
     /// Replaces the tokens of a setting that ssh does not expand when it tells its configuration, such as
