@@ -149,8 +149,11 @@ impl World {
         let (rank, best) = (step.profile.rank(left.path), step.profile.rank(taken.path));
         let is_better = best < rank || (left.path == taken.path && self.ghost.is_outdated);
         let was_doubted = step.is_doubted && step.was_attached;
-        // One that is not attached has shown nothing yet, and the last one like it led nowhere.
-        let is_hopeless = !step.was_attached && self.ghost.lane(left.path).has_failed;
+        // A quick one that is not attached has shown nothing yet, and the last one like it led nowhere. Over the
+        // usual path, a login that is given up counts at the host.
+        let is_hopeless = !step.was_attached
+            && self.ghost.lane(left.path).has_failed
+            && step.profile.is_quick(left.path);
         if !is_better && !was_doubted && !is_hopeless {
             self.breaks(4, "a link that works is left for one that is no better");
         }
