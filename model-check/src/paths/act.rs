@@ -20,6 +20,8 @@ pub(super) struct Step<'a> {
     pub(super) is_doubted: bool,
     /// Whether the link that is dialled over the quick path was late before.
     pub(super) was_late: bool,
+    /// Whether the usual path is dialled in answer, or waits for the quick one to go first.
+    pub(super) dials_usual: bool,
 }
 
 impl World {
@@ -43,16 +45,25 @@ impl World {
     pub(super) fn take(&mut self, profile: &Profile, event: Event) {
         let is_doubted = (self.machine.is_doubted() || event == Event::Timer(Timer::Doubt))
             && event != Event::Answered;
+        let mut machine = self.machine.clone();
+        let effects = machine.step(&profile.config, event);
+        let is_usual = |effect: &Effect| match effect {
+            Effect::Dial { path, .. } | Effect::Arm(Timer::Pause(path), Class::HeadStart, _) => {
+                !profile.is_quick(*path)
+            }
+            _ => false,
+        };
         let step = Step {
             profile,
             event,
             was_attached: self.is_attached(),
             is_doubted,
             was_late: self.beside().any(|(_, line)| line.is_late),
+            dials_usual: effects.iter().any(is_usual),
         };
         self.note(&step);
         let was_doubted = self.machine.is_doubted();
-        let effects = self.machine.step(&profile.config, event);
+        self.machine = machine;
         let answered = matches!(event, Event::Answered | Event::Heard) && was_doubted;
         if answered && !self.machine.is_doubted() && self.beside().next().is_some() {
             profile.see(Witness::DoubtAnswered);
@@ -184,7 +195,7 @@ impl World {
         if step.event == Event::Woken(Wake::Slept) {
             self.ghost.may_tell = true;
         } else {
-            self.end_attempt();
+            self.end_attempt(step, line.path);
         }
     }
 
@@ -215,9 +226,11 @@ impl World {
         self.ghost.lanes.iter_mut().for_each(|lane| lane.is_put_off = false);
     }
 
-    /// What was tried has come to nothing; unless something else goes on, what follows is another attempt.
-    fn end_attempt(&mut self) {
-        if self.used().is_none() && !self.is_coming() {
+    /// What was tried has come to nothing; unless something else goes on, what follows is another attempt. The usual
+    /// path that is dialled at once in place of a quick one goes on with the same.
+    fn end_attempt(&mut self, step: &Step<'_>, failed: Path) {
+        let goes_on = step.profile.is_quick(failed) && step.dials_usual;
+        if self.used().is_none() && !self.is_coming() && !goes_on {
             self.ghost.begin_attempt();
         }
     }
@@ -401,7 +414,7 @@ impl World {
         if is_used {
             self.lose();
         } else if line.stage < Stage::Greeted {
-            self.end_attempt();
+            self.end_attempt(step, line.path);
         }
     }
 
