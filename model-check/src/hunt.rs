@@ -5,6 +5,7 @@ use std::time::Instant;
 use rejoin_switched::mutant::{self, Mutant};
 use rejoin_switched_model::files::{Kept, Script};
 use rejoin_switched_model::mutants::{self, Wrong};
+use rejoin_switched_model::paths::mutants::{self as paths, Caught};
 use rejoin_switched_model::profiles;
 use rejoin_switched_model::trace::Trace;
 
@@ -43,18 +44,71 @@ impl Hunted {
         mutant::select(self.machine);
     }
 
-    fn hunt(&self, pin: bool) -> Option<Kept> {
+    fn hunt(&self, pin: bool) -> Option<Found> {
         self.select();
-        if pin { mutants::hunt_everywhere(&self.wrong) } else { self.at_its_pin() }
+        if pin { self.everywhere() } else { self.at_its_pin() }
     }
 
-    fn at_its_pin(&self) -> Option<Kept> {
-        let profile = profiles::named(&self.wrong.pin()?.profile)?;
-        mutants::hunt(&self.wrong, &profile).map(|counterexample| Kept {
+    /// The numbers of the path machine's rules are its own: what is wrong in it is hunted for there alone.
+    fn everywhere(&self) -> Option<Found> {
+        let rule = self.wrong.rule;
+        if self.machine.is_some_and(Mutant::is_of_paths) {
+            return paths::hunt_alone(rule).map(Found::OfPaths);
+        }
+        let of_session = mutants::hunt_everywhere(&self.wrong).map(Found::OfSession);
+        of_session.or_else(|| paths::hunt_together(rule).map(Found::OfPaths))
+    }
+
+    fn at_its_pin(&self) -> Option<Found> {
+        let pin = self.wrong.pin()?;
+        if paths::has_profile(&pin.profile) {
+            return paths::hunt(self.wrong.rule, &pin.profile).map(Found::OfPaths);
+        }
+        let profile = profiles::named(&pin.profile)?;
+        let counterexample = mutants::hunt(&self.wrong, &profile)?;
+        Some(Found::OfSession(Kept {
             profile: profile.name.to_owned(),
             wrong: Some(self.wrong.name.clone()),
             counterexample,
-        })
+        }))
+    }
+}
+
+/// How a mutant was caught.
+enum Found {
+    /// In the worlds of the session, with a run that is kept.
+    OfSession(Kept),
+    /// In those of the path machine.
+    OfPaths(Caught),
+}
+
+impl Found {
+    fn profile(&self) -> &str {
+        match self {
+            Self::OfSession(kept) => &kept.profile,
+            Self::OfPaths(caught) => caught.profile,
+        }
+    }
+
+    fn rule(&self) -> u8 {
+        match self {
+            Self::OfSession(kept) => kept.counterexample.violation.rule,
+            Self::OfPaths(caught) => caught.rule,
+        }
+    }
+
+    fn depth(&self) -> usize {
+        match self {
+            Self::OfSession(kept) => kept.counterexample.actions.len(),
+            Self::OfPaths(caught) => caught.depth,
+        }
+    }
+
+    fn what(&self) -> &str {
+        match self {
+            Self::OfSession(kept) => kept.counterexample.violation.what,
+            Self::OfPaths(caught) => caught.what,
+        }
     }
 }
 
@@ -75,7 +129,10 @@ pub(crate) fn hunt(names: &[String], pin: bool) -> Outcome {
             survivors += 1;
             continue;
         };
-        show_kept(name, &found);
+        show_found(name, &found);
+        if let (Found::OfPaths(caught), false) = (&found, names.is_empty()) {
+            print!("\n{}\n", caught.story);
+        }
         if pin {
             keep(name, &found)?;
         } else {
@@ -91,21 +148,19 @@ pub(crate) fn hunt(names: &[String], pin: bool) -> Outcome {
     Ok(survivors == 0)
 }
 
-fn show_kept(name: &str, kept: &Kept) {
-    let found = &kept.counterexample;
+fn show_found(name: &str, found: &Found) {
     println!(
         "{name:<34} {:<14} {:>4} {:>6}  {}",
-        kept.profile,
-        found.violation.rule,
-        found.actions.len(),
-        found.violation.what
+        found.profile(),
+        found.rule(),
+        found.depth(),
+        found.what()
     );
 }
 
-fn is_as_pinned(wrong: &Wrong, kept: &Kept) -> bool {
+fn is_as_pinned(wrong: &Wrong, found: &Found) -> bool {
     let Some(pin) = wrong.pin() else { return false };
-    let found = &kept.counterexample;
-    let is_same = pin.rule == found.violation.rule && pin.depth == found.actions.len();
+    let is_same = pin.rule == found.rule() && pin.depth == found.depth();
     if !is_same {
         println!("    has to break rule {} after {} steps", pin.rule, pin.depth);
     }
@@ -113,16 +168,21 @@ fn is_as_pinned(wrong: &Wrong, kept: &Kept) -> bool {
 }
 
 /// Writes where it was caught, and its counterexample to a file of its own.
-fn keep(name: &str, kept: &Kept) -> Result<(), String> {
+fn keep(name: &str, found: &Found) -> Result<(), String> {
     let path = own_file("mutants.txt");
     let old = std::fs::read_to_string(&path).unwrap_or_default();
     let is_other = |line: &&str| line.split(' ').next() != Some(name);
     let mut lines: Vec<String> = old.lines().filter(is_other).map(str::to_owned).collect();
-    let (rule, depth) = (kept.counterexample.violation.rule, kept.counterexample.actions.len());
-    lines.push(format!("{name} {} {rule} {depth}", kept.profile));
+    lines.push(format!("{name} {} {} {}", found.profile(), found.rule(), found.depth()));
     lines.sort();
     write(&path, &(lines.join("\n") + "\n"))?;
-    write(&own_file("counterexamples").join(name).with_extension("txt"), &kept.to_string())
+    match found {
+        Found::OfSession(kept) => {
+            let file = own_file("counterexamples").join(name).with_extension("txt");
+            write(&file, &kept.to_string())
+        }
+        Found::OfPaths(_) => Ok(()),
+    }
 }
 
 /// Shows the run of a mutant that was kept in a file of this text.

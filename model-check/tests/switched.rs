@@ -9,6 +9,7 @@ use std::path::Path;
 use rejoin_switched::mutant::{self, Mutant};
 use rejoin_switched_model::files::Script;
 use rejoin_switched_model::mutants::{Wrong, pins};
+use rejoin_switched_model::paths::mutants as paths;
 use rejoin_switched_model::trace::Trace;
 
 fn script(mutant: &Mutant) -> Script {
@@ -24,8 +25,14 @@ fn every_mutant_of_the_machines_breaks_its_rule_where_it_was_caught() {
     for mutant in mutant::ALL.iter().filter(|mutant| mutant.unseen.is_none()) {
         let wrong = Wrong::in_the_machines(mutant.name, mutant.rule);
         let pin = wrong.pin().unwrap_or_else(|| panic!("{} was never caught", mutant.name));
-        let script = script(mutant);
         mutant::select(Some(mutant));
+        if paths::has_profile(&pin.profile) {
+            let found = paths::hunt(mutant.rule, &pin.profile);
+            let found = found.map(|caught| (caught.rule, caught.depth));
+            assert_eq!(found, Some((pin.rule, pin.depth)), "{}", mutant.name);
+            continue;
+        }
+        let script = script(mutant);
         let trace = Trace::of(&wrong.session(&script.profile().unwrap()), &script.actions);
         let rule = trace.violation.map(|violation| violation.rule);
         let found = (rule, script.actions.len());

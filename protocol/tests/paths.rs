@@ -144,9 +144,10 @@ fn patience_does_not_count_while_a_person_is_asked() {
     assert_eq!(last(&after(&PATIENT, &retried)), None);
     let unreachable = [ended(FIRST), WANTED, ended(FIRST), Event::Retry { may_ask: true }];
     assert_eq!(last(&after(&PATIENT, &unreachable)), disarmed);
-    let again = [&unreachable[..], &[ended(FIRST), PAUSE]].concat();
+    let again = [&unreachable[..], &[ended(FIRST)]].concat();
     let armed = Some(Effect::Arm(Timer::Patience, Class::Usual, 0));
     assert_eq!(last(&after(&PATIENT, &again)), armed);
+    assert_eq!(last(&run(&PATIENT, &asked).1), armed);
 }
 
 #[test]

@@ -20,6 +20,8 @@ pub(super) struct Step<'a> {
     pub(super) is_doubted: bool,
     /// Whether the link that is dialled over the quick path was late before.
     pub(super) was_late: bool,
+    /// Whether the usual path is dialled in answer, or waits for the quick one to go first.
+    pub(super) dials_usual: bool,
 }
 
 impl World {
@@ -43,16 +45,25 @@ impl World {
     pub(super) fn take(&mut self, profile: &Profile, event: Event) {
         let is_doubted = (self.machine.is_doubted() || event == Event::Timer(Timer::Doubt))
             && event != Event::Answered;
+        let mut machine = self.machine.clone();
+        let effects = machine.step(&profile.config, event);
+        let is_usual = |effect: &Effect| match effect {
+            Effect::Dial { path, .. } | Effect::Arm(Timer::Pause(path), Class::HeadStart, _) => {
+                !profile.is_quick(*path)
+            }
+            _ => false,
+        };
         let step = Step {
             profile,
             event,
             was_attached: self.is_attached(),
             is_doubted,
             was_late: self.beside().any(|(_, line)| line.is_late),
+            dials_usual: effects.iter().any(is_usual),
         };
         self.note(&step);
         let was_doubted = self.machine.is_doubted();
-        let effects = self.machine.step(&profile.config, event);
+        self.machine = machine;
         let answered = matches!(event, Event::Answered | Event::Heard) && was_doubted;
         if answered && !self.machine.is_doubted() && self.beside().next().is_some() {
             profile.see(Witness::DoubtAnswered);
@@ -149,8 +160,11 @@ impl World {
         let (rank, best) = (step.profile.rank(left.path), step.profile.rank(taken.path));
         let is_better = best < rank || (left.path == taken.path && self.ghost.is_outdated);
         let was_doubted = step.is_doubted && step.was_attached;
-        // One that is not attached has shown nothing yet, and the last one like it led nowhere.
-        let is_hopeless = !step.was_attached && self.ghost.lane(left.path).has_failed;
+        // A quick one that is not attached has shown nothing yet, and the last one like it led nowhere. Over the
+        // usual path, a login that is given up counts at the host.
+        let is_hopeless = !step.was_attached
+            && self.ghost.lane(left.path).has_failed
+            && step.profile.is_quick(left.path);
         if !is_better && !was_doubted && !is_hopeless {
             self.breaks(4, "a link that works is left for one that is no better");
         }
@@ -181,7 +195,7 @@ impl World {
         if step.event == Event::Woken(Wake::Slept) {
             self.ghost.may_tell = true;
         } else {
-            self.end_attempt();
+            self.end_attempt(step, line.path);
         }
     }
 
@@ -212,9 +226,11 @@ impl World {
         self.ghost.lanes.iter_mut().for_each(|lane| lane.is_put_off = false);
     }
 
-    /// What was tried has come to nothing; unless something else goes on, what follows is another attempt.
-    fn end_attempt(&mut self) {
-        if self.used().is_none() && !self.is_coming() {
+    /// What was tried has come to nothing; unless something else goes on, what follows is another attempt. The usual
+    /// path that is dialled at once in place of a quick one goes on with the same.
+    fn end_attempt(&mut self, step: &Step<'_>, failed: Path) {
+        let goes_on = step.profile.is_quick(failed) && step.dials_usual;
+        if self.used().is_none() && !self.is_coming() && !goes_on {
             self.ghost.begin_attempt();
         }
     }
@@ -398,7 +414,7 @@ impl World {
         if is_used {
             self.lose();
         } else if line.stage < Stage::Greeted {
-            self.end_attempt();
+            self.end_attempt(step, line.path);
         }
     }
 

@@ -232,7 +232,10 @@ impl World {
                 if is_idle {
                     return self.breaks(7, "a session waits, and nothing is under way");
                 }
-                let is_patient = profile.config.has_patience && self.machine.need().is_none();
+                // Patience does not run while a person is asked or needed.
+                let is_asked = self.links().any(|(link, _)| self.is_asking(link));
+                let is_patient =
+                    profile.config.has_patience && self.machine.need().is_none() && !is_asked;
                 if is_patient && !self.armed.has(Timer::Patience) {
                     self.breaks(7, "a session waits without an end");
                 }

@@ -13,6 +13,7 @@ pub mod day;
 pub mod duo;
 pub mod ghost;
 mod judge;
+pub mod mutants;
 mod offer;
 pub mod profile;
 pub mod rules;

@@ -75,13 +75,18 @@ pub struct Found {
 
 /// Searches a profile by levels, to its end or until a rule is broken.
 pub fn search(profile: &Profile) -> Found {
-    search_within(profile, usize::MAX)
+    search_within(profile, usize::MAX, None)
 }
 
-/// The same, until so many worlds were seen.
-pub fn search_within(profile: &Profile, limit: usize) -> Found {
+/// Searches a profile until so many worlds were seen, or until this rule is broken: a run that breaks another
+/// one ends, and says nothing.
+pub fn search_for(profile: &Profile, limit: usize, rule: u8) -> Found {
+    search_within(profile, limit, Some(rule))
+}
+
+fn search_within(profile: &Profile, limit: usize, rule: Option<u8>) -> Found {
     let model = Paths { profile: profile.clone() };
-    let mut search = Search::default();
+    let mut search = Search { rule, ..Search::default() };
     let mut level = Vec::new();
     for world in model.init_states() {
         search.seen.insert(digest(&world).get());
@@ -109,6 +114,8 @@ struct Search {
     seen: HashSet<u64, ahash::RandomState>,
     steps: Vec<(usize, Action)>,
     settled: Settled,
+    /// The only rule that is looked for, if not every one is.
+    rule: Option<u8>,
 }
 
 impl Search {
@@ -130,10 +137,13 @@ impl Search {
                 self.steps.push((at, *action));
                 let here = self.steps.len() - 1;
                 let broken = next.broken.or_else(|| self.settled.check(&model.profile, &next));
-                if let Some(broken) = broken {
-                    return Err(Run { broken, actions: self.path(here) });
+                match broken {
+                    Some(broken) if self.rule.is_none_or(|rule| rule == broken.rule) => {
+                        return Err(Run { broken, actions: self.path(here) });
+                    }
+                    Some(_) => {}
+                    None => next_level.push((here, next)),
                 }
-                next_level.push((here, next));
             }
         }
         Ok(next_level)

@@ -22,6 +22,13 @@ pub struct Mutant {
     pub files: &'static [&'static str],
 }
 
+impl Mutant {
+    /// Whether it is one of the path machine, the rules of which are P1 to P10 of SPEC section 7.9.
+    pub fn is_of_paths(&self) -> bool {
+        self.files.iter().all(|file| file.starts_with("paths/"))
+    }
+}
+
 /// All that `model-check/mutants` has.
 pub const ALL: &[Mutant] = include!(concat!(env!("OUT_DIR"), "/mutants.rs"));
 

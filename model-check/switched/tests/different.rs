@@ -194,9 +194,18 @@ fn each_mutant_changes_what_the_machines_do_and_no_two_the_same() {
 
 #[test]
 fn every_rule_of_the_machines_has_a_mutant() {
-    let broken: BTreeSet<_> = mutant::ALL.iter().map(|mutant| mutant.rule).collect();
+    let of_session = mutant::ALL.iter().filter(|mutant| !mutant.is_of_paths());
+    let broken: BTreeSet<_> = of_session.map(|mutant| mutant.rule).collect();
     let missing: Vec<u8> = (1..=16).filter(|rule| !broken.contains(rule)).collect();
     assert_eq!(missing, [0; 0]);
+}
+
+/// P8 is judged in days, and P10 is a rule of the client machine.
+#[test]
+fn every_rule_of_the_path_machine_has_a_mutant() {
+    let of_paths = mutant::ALL.iter().filter(|mutant| mutant.is_of_paths());
+    let broken: BTreeSet<_> = of_paths.map(|mutant| mutant.rule).collect();
+    assert_eq!(broken, BTreeSet::from([1, 2, 3, 4, 5, 6, 7, 9]));
 }
 
 /// The copy without what the mutants brought.

@@ -248,6 +248,7 @@ impl Paths {
             && core::mem::take(is_asking)
         {
             effects.push(self.arm_login(config, path));
+            self.be_patient(config, effects);
         }
     }
 
@@ -321,6 +322,9 @@ impl Paths {
             self.told = Told::Nothing;
         }
         self.end_head_start(effects);
+        if !matches!(why, Why::NeedsPerson(_)) {
+            self.be_patient(config, effects);
+        }
         self.end_if_first(config, path, effects);
     }
 

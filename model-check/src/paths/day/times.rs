@@ -27,7 +27,7 @@ impl Times {
                 let most = doubled(50, step, 2000);
                 most / 2 + most / 2 * Time::from(jitter) / 255
             }
-            Class::Aside => doubled(1000, step, 60_000),
+            Class::Aside => doubled(1000, step, 120_000),
             Class::Standby => 60_000,
             Class::Person => doubled(self.least_person, step, 3_600_000),
             Class::HeadStart => 40,
