@@ -110,7 +110,7 @@ impl Default for Timing {
             backoff_start: Duration::from_millis(50),
             backoff_cap: Duration::from_secs(2),
             stable: Duration::from_secs(10),
-            needs_user: Duration::from_mins(1),
+            needs_user: Duration::from_mins(2),
             open: Duration::from_mins(5),
             close: Duration::from_secs(10),
             hindrance: Duration::from_mins(1),

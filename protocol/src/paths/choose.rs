@@ -176,9 +176,11 @@ impl Paths {
         ready.min_by_key(|(path, _)| config.rank(*path))
     }
 
-    /// A link that works is left only for one that is better, or if it is doubted.
+    /// A link that works is left only for one that is better, or if it is doubted. One that is not attached is
+    /// left only on a quick path: hosts count logins that are given up half-way.
     fn is_better(&self, config: &Config, used: Used, path: Path) -> bool {
-        self.doubt.is_doubted() || used.is_worse_than(config, path) || self.is_hopeless(used)
+        let is_hopeless = self.is_hopeless(used) && config.is_quick(used.path);
+        self.doubt.is_doubted() || used.is_worse_than(config, path) || is_hopeless
     }
 
     /// Whether it is not attached, and one like it has led nowhere during this absence.

@@ -477,7 +477,7 @@ async fn an_ssh_that_wants_a_person_is_told_once_and_seldom_tried() {
         assert!(is_last, "told when it is back: {:?}", stage.events);
         stage.passes(min(10)).await;
         // A host that bans bears four in ten minutes.
-        assert_eq!(stage.ssh_since(cut).len(), 4, "{:?}", stage.ssh_since(cut));
+        assert_eq!(stage.ssh_since(cut).len(), 3, "{:?}", stage.ssh_since(cut));
         stage.passes(min(600)).await;
         assert!(stage.ssh_since(cut).len() < 18, "{:?}", stage.ssh_since(cut));
         let notices = stage.notices();

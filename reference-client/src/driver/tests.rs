@@ -287,7 +287,7 @@ async fn answers(stage: &mut Stage, far: &mut Far, time: Duration) {
 #[tokio::test(start_paused = true)]
 async fn a_second_link_stands_by_only_if_it_is_wanted_and_only_while_the_session_is_used() {
     let (mut stage, mut far) = Stage::attached().await;
-    answers(&mut stage, &mut far, Duration::from_secs(60)).await;
+    answers(&mut stage, &mut far, Duration::from_mins(1)).await;
     assert_eq!(stage.beside(), 0, "nobody asked for one");
     let (mut stage, mut far) = Stage::attached_with(|options| options.standby = true).await;
     answers(&mut stage, &mut far, Duration::from_secs(5)).await;

@@ -118,6 +118,7 @@ struct Signals {
 }
 
 /// Something that a path driver waited for.
+#[derive(Clone, Copy, Debug)]
 pub(crate) enum Happened {
     Event(Event),
     Woken(Wake),

@@ -18,8 +18,8 @@ const LONGEST_PERSON: Duration = Duration::from_hours(1);
 const HEAD_START: Duration = Duration::from_millis(40);
 /// A login that takes longer than this many of the last one's time leads nowhere.
 const PATIENCE: u32 = 3;
-/// How long one may take in any case: a host may be busy.
-const LEAST_LOGIN: Duration = Duration::from_secs(20);
+/// How long one may take in any case: a host may be busy, and counts logins that are given up.
+const LEAST_LOGIN: Duration = Duration::from_secs(30);
 /// What a login is taken to last before one was made.
 const FIRST_LOGIN: Duration = Duration::from_secs(1);
 /// The longest time that a link has to answer.
