@@ -21,6 +21,7 @@ use super::stream::{self, Life};
 use super::transport::{self, Carried, Report};
 use super::{HostOptions, Told, Waiter, Wish};
 use crate::link::Way;
+use crate::options::Timing;
 use crate::paths::{self, News, Old, PathDriver, PathOptions};
 
 /// How long the last words of the streams may take when the connection is not needed any more.
@@ -98,9 +99,10 @@ impl Carrier {
         let (sender, reports) = mpsc::unbounded_channel();
         let dials = Dials { connect: Arc::clone(&connect), reports: sender };
         let HostOptions { timing, lane, standby } = *options;
+        // Each session decides for itself what a first failure means, and when to give up.
+        let timing = Timing { give_up: None, ..timing };
         let options = PathOptions { timing, lane, standby, spread: 0 };
         let mut paths = PathDriver::new(connect, dials, &options);
-        // A session decides for itself what a first failure means.
         paths.asked();
         paths.expecting(false);
         Self {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use rejoin_protocol::mux::{CLIENT_MAGIC, HOST_MAGIC};
 use rejoin_ssh::{MemoryConnect, MemoryListener, memory};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::*;
 
@@ -147,6 +147,17 @@ async fn who_is_there_to_be_asked_does_not_wait_until_a_dial_is_due() {
     let (host, mut listener) = hopeless().await;
     let (link, _far) = tokio::join!(host.connect(Attempt::First), answer(&mut listener));
     assert!(link.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_host_is_dialled_for_as_long_as_a_session_asks_for_it() {
+    let timing = Timing { give_up: Some(Duration::ZERO), ..Timing::default() };
+    let (host, mut listener, _) = stage_with(timing);
+    for _ in 0..3 {
+        let dial = async { drop(listener.accept().await.unwrap()) };
+        let both = async { tokio::join!(host.connect(Attempt::Reconnect), dial).0 };
+        assert!(timeout(Duration::from_mins(1), both).await.expect("it is dialled").is_err());
+    }
 }
 
 #[tokio::test(start_paused = true)]
