@@ -3,6 +3,7 @@
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::Write;
 use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::mpsc::RecvTimeoutError;
@@ -208,4 +209,14 @@ fn what_may_not_be_written_or_removed_is_forbidden_and_nothing_is_said_by_it() {
     link.send(&client.hello(resume()));
     assert_eq!(link.refusal(), Reason::ProcessGone);
     assert!(!entry.exists());
+}
+
+#[test]
+fn an_entry_without_a_record_keeps_no_session_from_starting() {
+    let mut client = Client::new();
+    let registry = Registry::open(Some(&client.folder())).unwrap();
+    fs::create_dir(registry.entry_path(client.session)).unwrap();
+    // Nobody listens on the socket that is left.
+    drop(UnixListener::bind(registry.socket_path(client.session)).unwrap());
+    client.open(0, FOREVER).welcomed();
 }
