@@ -1,11 +1,11 @@
-//! Wrong orders of operations, and wrong drivers: what the environment must not do.
+//! Wrong drivers: what the environment must not do.
 //!
-//! The wrong machines are in `rejoin-protocol`, behind a compile-time switch. These are about what
-//! surrounds the machines, and so they are part of the model.
+//! What is wrong in the machines is data, in the lists of `mutants/`. These are about what surrounds
+//! the machines, and so they are part of the model.
 
 macro_rules! twists {
     ($($name:ident = $rule:literal, $text:literal;)*) => {
-        /// A wrong order, or a wrong driver.
+        /// A wrong driver.
         #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
         pub enum Twist {
             $(#[doc = $text] $name,)*
