@@ -67,9 +67,11 @@ pub enum Chance {
     NoRegistry,
     /// The programs on a host are replaced by later ones.
     Upgrade,
+    /// An access to the registry fails.
+    Fault,
 }
 
-const COUNT: usize = Chance::Upgrade as usize + 1;
+const COUNT: usize = Chance::Fault as usize + 1;
 
 /// What may still happen.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]

@@ -2,8 +2,7 @@
 //!
 //! Most of what can be wrong is in the machines: the lists in `mutants/` say what, and
 //! `rejoin-switched` is the machines with all of that in them. The rest is around the machines, in
-//! the orders of operations and in the drivers: those mutants are the model's own
-//! ([`crate::twist`]).
+//! the drivers: those mutants are the model's own ([`crate::twist`]).
 
 use std::str::FromStr;
 

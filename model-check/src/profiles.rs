@@ -286,6 +286,24 @@ pub const CI: &[Profile] = &[
         budget: Budget::of(&[(C::Cut, 1), (C::Wipe, 1), (C::EntryWipe, 1), (C::Sweep, 1)]),
         ..base("wipe-steps", "a registry that is removed between any two steps")
     },
+    Profile {
+        is_stepwise: true,
+        budget: Budget::of(&[(C::Fault, 2), (C::Cut, 1), (C::ServerKill, 1)]),
+        ..base("fault-starts", "attach and server start, with accesses to the registry that fail")
+    },
+    Profile {
+        is_stepwise: true,
+        budget: Budget::of(&[
+            (C::Fault, 2),
+            (C::Cut, 1),
+            (C::Exit, 1),
+            (C::Close, 1),
+            (C::Retention, 1),
+            (C::Sweep, 1),
+        ]),
+        prefix: ATTACHED,
+        ..base("fault-ends", "the end of a server and the sweep, with accesses that fail")
+    },
 ];
 
 /// Small worlds in which mutants are looked for first.
@@ -444,6 +462,17 @@ pub const HUNTS: &[Profile] = &[
         budget: Budget::of(&[(C::Wipe, 1)]),
         prefix: SENT_TWICE,
         ..base("hunt-wiped", "a registry that is removed while two attaches go on")
+    },
+    Profile {
+        is_stepwise: true,
+        budget: Budget::of(&[(C::Fault, 1), (C::Cut, 1), (C::ServerKill, 1)]),
+        ..base("hunt-faults", "an access to the registry that fails")
+    },
+    Profile {
+        is_stepwise: true,
+        budget: Budget::of(&[(C::Fault, 1), (C::Close, 1), (C::Cut, 1)]),
+        prefix: ATTACHED,
+        ..base("hunt-fault-ends", "an access that fails at the end of a server")
     },
 ];
 

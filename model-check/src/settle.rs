@@ -198,6 +198,9 @@ impl Run {
     fn changes(&self, cx: &Cx, action: Action) -> bool {
         let mut next = self.world.clone();
         next.act(cx, action);
+        if let Action::Guard(s) = action {
+            next.finish(cx, s);
+        }
         next != self.world
     }
 
@@ -213,7 +216,7 @@ impl Run {
                 self.world.wires[usize::from(wire)].as_deref().is_some_and(silent)
             });
             // The system gives the link up some day. A lock must not have to wait for that.
-            if !program.has_lock && is_stuck {
+            if !program.has_lock() && is_stuck {
                 return Some(Action::KillProgram(a));
             }
         }
@@ -302,7 +305,7 @@ impl Run {
     }
 
     fn check_residue(&self) -> Result<(), Violation> {
-        if self.world.programs.iter().flatten().any(|program| program.has_lock) {
+        if self.world.programs.iter().flatten().any(|program| program.has_lock()) {
             return Err(violation(15, "a program holds the lock for ever"));
         }
         for host in 0..2 {

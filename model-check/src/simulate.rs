@@ -36,6 +36,7 @@ const LONG: Profile = Profile {
         (C::ClientRestart, 2),
         (C::Join, 2),
         (C::TenureFailure, 2),
+        (C::Fault, 3),
         (C::Ping, 4),
         (C::Sweep, 3),
         (C::EntryWipe, 1),

@@ -49,6 +49,7 @@ witnesses! {
     LeftSilently => "an attach leaves silently after its deadline",
     Displaced => "a server finds its place taken",
     Mended => "a server puts back what was removed",
+    AccessFailed => "an access to the registry fails",
     SpawnFailed => "a start fails",
     SpawnFailedAgain => "a failed start is answered the same way again",
     ProcessGone => "ProcessGone is answered",

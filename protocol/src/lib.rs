@@ -28,6 +28,7 @@ pub mod reason;
 pub mod receive;
 #[cfg(feature = "record")]
 pub mod record;
+pub mod registry;
 pub mod replay;
 pub mod seq;
 pub mod server;

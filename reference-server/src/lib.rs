@@ -14,7 +14,6 @@ pub mod host;
 pub mod log;
 pub mod marks;
 mod mux;
-mod past;
 mod peer;
 pub mod process;
 mod procfs;

@@ -76,7 +76,7 @@ pub struct Reaped {
     /// How many processes were killed.
     pub killed: usize,
     /// The highest incarnation that any process of the session claimed, ended or not. Its environment is no authority:
-    /// [`Lock::read_past`](crate::registry::Lock::read_past) says how far it counts.
+    /// [`Known::fold`](rejoin_protocol::registry::Known::fold) says how far it counts.
     pub highest: Option<Incarnation>,
 }
 

@@ -3,9 +3,9 @@
 
 mod arrivals;
 mod effects;
-mod guard;
 mod links;
 mod pace;
+mod programs;
 mod pulse;
 mod queue;
 mod running;
@@ -17,6 +17,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use bytes::Bytes;
+use rejoin_protocol::registry::Reaped;
 use rejoin_protocol::server::{Config, Event, Extent, Server};
 use rejoin_protocol::spec::ProcessSpec;
 use rejoin_protocol::{Link, SessionId, Stream, Timer};
@@ -28,10 +29,9 @@ use tokio::time::{Instant, sleep_until};
 use crate::attach::config;
 use crate::ending::{Ending, Step};
 use crate::log::BoundedLog;
-use crate::past::to_machine;
 use crate::peer::require_own;
 use crate::process::{Inherited, become_server, stderr_to};
-use crate::registry::{Lock, Record, Registry, RegistryError};
+use crate::registry::{Access, Lock, Record, Registry, RegistryError};
 use links::{LiveLink, Report};
 use pace::Pace;
 use pulse::Pulse;
@@ -43,8 +43,6 @@ const HEARTBEAT: Duration = Duration::from_secs(3);
 const LINK_SILENT: Duration = Duration::from_secs(10);
 /// How long descendants may take to end by themselves once they are asked to.
 const GRACE: Duration = Duration::from_secs(1);
-/// How long killed processes may take to be gone.
-const REAP_TIME: Duration = Duration::from_secs(5);
 /// How often the server looks whether its entry is still there.
 const GUARD: Duration = Duration::from_secs(2);
 /// How often it sweeps up after others.
@@ -93,7 +91,7 @@ struct Serve {
     /// What happened while effects were carried out.
     events: VecDeque<Event>,
     registry: Registry,
-    lock: Lock,
+    access: Access,
     record: Option<Record>,
     listener: Option<UnixListener>,
     log: Option<BoundedLog>,
@@ -130,7 +128,8 @@ struct Serve {
 impl Serve {
     fn new(registry: Registry, session: SessionId, inherited: Inherited) -> io::Result<Self> {
         let lock = Lock::from_fd(registry.clone(), session, inherited.lock);
-        let past = to_machine(&lock.read_past()?);
+        let access = Access::of_server(lock);
+        let past = access.known()?.fold(Reaped::default(), None);
         let log = BoundedLog::open(&registry.log_path(session)).ok();
         if let Some(log) = &log {
             let _ = stderr_to(log);
@@ -146,7 +145,7 @@ impl Serve {
             events: VecDeque::new(),
             record: registry.read_record(session)?.whole(),
             registry,
-            lock,
+            access,
             listener: None,
             log,
             umask: inherited.umask,
@@ -229,11 +228,7 @@ impl Serve {
     /// A server whose opener has gone before it said what to start has nothing to serve.
     fn check_abandoned(&mut self) {
         if matches!(self.machine, Server::Absent(_)) && self.links.is_empty() {
-            match self.lock.read_past() {
-                Ok(past) => self.bury_past(&past),
-                Err(error) => self.note(format_args!("cannot read the tombstone: {error}")),
-            }
-            self.is_stopped = true;
+            self.end_unopened();
         }
     }
 
@@ -255,9 +250,7 @@ impl Serve {
             let effects = self.recorder.step(&mut self.machine, &self.config, event);
             #[cfg(not(feature = "record"))]
             let effects = self.machine.step(&self.config, event);
-            for effect in effects {
-                self.carry_out(effect);
-            }
+            self.carry_out_all(effects);
             let after = self.machine.name();
             if before != after {
                 self.note(format_args!("{before} -> {after}"));

@@ -16,13 +16,14 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::LazyLock;
 use std::time::Duration;
 
+use rejoin_protocol::server::Past;
 use rejoin_protocol::spec::Command as Wanted;
 use rejoin_protocol::{Epoch, Incarnation, SessionId};
 use rejoin_server::ending::{Ending, Step, end_descendants};
 use rejoin_server::marks::{INCARNATION_VARIABLE, Mark, SESSION_VARIABLE};
 use rejoin_server::process::{Io, Program, Start, become_server, spawn, start_server};
 use rejoin_server::reap::{Reach, Reaped, reap};
-use rejoin_server::registry::{Lock, Past, Registry};
+use rejoin_server::registry::{Lock, Registry};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Pid, PidfdFlags, Uid, geteuid, pidfd_open};
 
@@ -158,7 +159,8 @@ fn play_server() {
     println!("nobody reads this");
     let is_leader = led == own.to_string();
     let is_current = lock.is_current().unwrap();
-    lock.fold(&Past::default().with_used(Some(Incarnation(1)))).unwrap();
+    let past = Past { used: Some(Incarnation(1)), ..Past::default() };
+    lock.write_tombstone(&past).unwrap();
     writeln!(
         stream,
         "{own} {is_leader} {is_current} {is_marked} {descriptors} {} {ignored}",
@@ -182,7 +184,8 @@ fn a_server_is_on_its_own_and_holds_the_lock_until_it_ends() {
         program.into_os_string(),
         registry.dir().as_os_str().to_owned(),
     ];
-    let mut started = start_server(&through_env, arguments, theirs, lock).unwrap();
+    let mut started = start_server(&through_env, arguments, theirs, &lock).unwrap();
+    drop(lock);
     assert!(registry.is_alive(session()).unwrap());
     let mut line = String::new();
     BufReader::new(ours.try_clone().unwrap()).read_line(&mut line).unwrap();
@@ -198,17 +201,18 @@ fn a_server_is_on_its_own_and_holds_the_lock_until_it_ends() {
     wait_for_end(&server);
     assert!(!registry.is_alive(session()).unwrap());
     let lock = self::lock(&registry);
-    assert_eq!(lock.read_past().unwrap().used, Some(Incarnation(1)));
+    let tombstone = lock.read_tombstone().unwrap().whole().unwrap();
+    assert_eq!(tombstone.used, Some(Incarnation(1)));
     started.wait().unwrap();
 }
 
 fn a_server_that_cannot_be_started_leaves_the_lock() {
     let (_folder, registry) = registry();
     let (_ours, theirs) = UnixStream::pair().unwrap();
-    let error =
-        start_server(&Program::at("/no/such"), [""; 0], theirs, lock(&registry)).unwrap_err();
+    let lock = lock(&registry);
+    start_server(&Program::at("/no/such"), [""; 0], theirs, &lock).unwrap_err();
     assert!(registry.is_alive(session()).unwrap());
-    error.lock.withdraw().unwrap();
+    lock.remove_file().unwrap();
     assert_eq!(fs::read_dir(registry.dir()).unwrap().count(), 0);
 }
 

@@ -150,7 +150,8 @@ fn a_sweep_takes_no_higher_incarnation_from_a_process_than_its_record_has() {
     let swept = sweep(&registry).unwrap();
     assert!(swept.killed >= 1 && swept.problems.is_empty());
     leftover.wait().unwrap();
-    assert_eq!(lock(&registry).read_past().unwrap().used, Some(Incarnation(4)));
+    let tombstone = lock(&registry).read_tombstone().unwrap().whole().unwrap();
+    assert_eq!(tombstone.used, Some(Incarnation(4)));
 }
 
 #[test]

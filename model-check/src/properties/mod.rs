@@ -5,6 +5,7 @@
 //! come from. The world of the model has ghosts for that, a recording is walked through.
 
 pub mod client;
+pub mod registry;
 pub mod server;
 
 use std::fmt;

@@ -1,6 +1,7 @@
 //! What can happen in a world, and what it does.
 
 use rejoin_protocol::client::{self, Patience};
+use rejoin_protocol::registry::FailureKind;
 use rejoin_protocol::{Frame, Link, Seq, Timer, server};
 
 use super::action::{Action, Action as A};
@@ -70,11 +71,19 @@ impl World {
             }
             A::ForbidProgram(a) => {
                 self.budget.spend(Chance::NoRegistry);
-                self.forbid_program(a);
+                self.fail_program(cx, a, FailureKind::Denied);
+            }
+            A::ProgramFails(a) => {
+                self.budget.spend(Chance::Fault);
+                self.fail_program(cx, a, FailureKind::Broken);
+            }
+            A::ProgramIsShort(a) => {
+                self.budget.spend(Chance::Fault);
+                self.fail_program(cx, a, FailureKind::Busy);
             }
             A::Late(a) => {
                 self.budget.spend(Chance::AttachDeadline);
-                self.program_mut(a).is_late = true;
+                self.program_mut(a).overdue();
             }
             action => self.act_of_host(cx, action),
         }
@@ -296,6 +305,10 @@ impl World {
                 self.budget.spend(Chance::TenureFailure);
                 self.fail_tenure(cx, s);
             }
+            A::ServerFails(s) => {
+                self.budget.spend(Chance::Fault);
+                self.fail_server(cx, s, FailureKind::Broken);
+            }
             A::KillServer(s) => {
                 self.budget.spend(Chance::ServerKill);
                 self.kill_server(s, false);
@@ -398,6 +411,10 @@ impl World {
     /// Starts a sweep, and finishes it in a world without interruptions.
     pub fn sweep(&mut self, cx: &Cx, host: u8) {
         let program = self.put_program(Program::sweep(host));
+        self.do_free_steps(cx, program);
+        if self.programs[usize::from(program)].is_none() {
+            return;
+        }
         if !cx.profile.is_stepwise {
             self.run_program(cx, program);
         }
@@ -442,7 +459,7 @@ impl World {
             }
         }
         for program in self.programs.iter_mut().flatten() {
-            program.edit().is_late = true;
+            program.edit().overdue();
         }
         for p in 0..self.parties.len() {
             let is_patient = self.parties[p].as_ref().is_some_and(|party| {

@@ -121,6 +121,12 @@ actions! {
     KillProgram(u8) => "program {} is killed";
     /// A program may not use the registry.
     ForbidProgram(u8) => "program {} may not use the registry";
+    /// A program's next operation fails.
+    ProgramFails(u8) => "program {} fails to do its next step";
+    /// A program's next operation fails, because the host is short of something.
+    ProgramIsShort(u8) => "program {} cannot do its next step now";
+    /// A server's next operation fails.
+    ServerFails(u8) => "server {} fails to do its next step";
     /// A program's deadline passes.
     Late(u8) => "program {} is past its deadline";
     /// A server does its next step.

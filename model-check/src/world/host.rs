@@ -1,8 +1,8 @@
 //! A host: its registry, and what is left of dead servers.
 
-use rejoin_protocol::reason::SpawnError;
+use rejoin_protocol::registry::{Recorded, Remembered};
 use rejoin_protocol::server::Past;
-use rejoin_protocol::{Epoch, HostId, Incarnation, Tenure};
+use rejoin_protocol::{HostId, Incarnation};
 
 /// How many lock files a host may have at once, with and without the name.
 pub const INODES: usize = 4;
@@ -44,42 +44,18 @@ pub struct Inode {
     /// How many programs have it open, holders included.
     pub opens: u8,
     /// What it remembers.
-    pub tombstone: Option<Tombstone>,
+    pub tombstone: Option<Remembered>,
     /// Whether it is more than a day old.
     pub is_old: bool,
-}
-
-/// What is remembered of a session without a server.
-#[derive(Clone, Default, PartialEq, Eq, Hash, Debug)]
-pub struct Tombstone {
-    /// The highest incarnation that was used.
-    pub used: Option<Incarnation>,
-    /// The highest tenure.
-    pub tenure: Tenure,
-    /// The last failed start.
-    pub failed: Option<(Incarnation, SpawnError)>,
 }
 
 /// A session's entry.
 #[derive(Clone, Default, PartialEq, Eq, Hash, Debug)]
 pub struct Entry {
     /// The record.
-    pub record: Option<Record>,
+    pub record: Option<Recorded>,
     /// Which server's socket it has.
     pub socket: Option<u8>,
-}
-
-/// What an entry says of a session.
-#[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub struct Record {
-    /// Whether the process may have been started.
-    pub is_starting: bool,
-    /// Which process.
-    pub incarnation: Incarnation,
-    /// Which server, once it starts.
-    pub epoch: Option<Epoch>,
-    /// Who is entitled to it.
-    pub tenure: Tenure,
 }
 
 impl Host {
@@ -150,60 +126,11 @@ impl Host {
         }
     }
 
-    /// What record, tombstone and what was found alive say together. A process that was found
-    /// counts up to what those two or the Hello name: `asked` (SPEC section 11.3).
-    pub fn read_past(
-        &self,
-        at: u8,
-        found: Option<Incarnation>,
-        asked: Option<Incarnation>,
-    ) -> Past {
-        let mut past = Past::default();
-        let mut named = asked;
-        if let Some(tombstone) = self.inode(at).and_then(|inode| inode.tombstone.as_ref()) {
-            past.is_known = true;
-            past.used = tombstone.used;
-            past.tenure = tombstone.tenure;
-            past.failed.clone_from(&tombstone.failed);
-        }
-        if let Some(record) = self.entry.as_ref().and_then(|entry| entry.record.as_ref()) {
-            past.is_known = true;
-            past.tenure = past.tenure.max(record.tenure);
-            past.used = past.used.max(record.is_starting.then_some(record.incarnation));
-            named = named.max(Some(record.incarnation));
-        }
-        past.is_known |= found.is_some();
-        past.used = past.used.max(found.min(named.max(past.used)));
-        past
-    }
-
-    /// Folds a past into the tombstone, which never goes backwards.
-    pub fn fold(&mut self, at: u8, past: &Past) {
+    /// Writes a tombstone.
+    pub fn bury(&mut self, at: u8, past: &Past) {
         let Some(inode) = self.inode_mut(at) else { return };
-        let tombstone = inode.tombstone.get_or_insert_default();
-        tombstone.used = tombstone.used.max(past.used);
-        tombstone.tenure = tombstone.tenure.max(past.tenure);
-        if let Some((incarnation, error)) = &past.failed {
-            tombstone.used = tombstone.used.max(Some(*incarnation));
-            let is_later = tombstone.failed.as_ref().is_none_or(|(old, _)| incarnation >= old);
-            if is_later {
-                tombstone.failed = Some((*incarnation, error.clone()));
-            }
-        }
-    }
-
-    /// Lets go of the lock; with an entry that says nothing, and with the lock file, if that
-    /// remembers nothing and there is no entry.
-    pub fn withdraw(&mut self, at: u8) {
-        let is_silent = self.entry.as_ref().is_some_and(|entry| entry.record.is_none());
-        if is_silent && self.path == Some(at) {
-            self.entry = None;
-        }
-        let is_blank = self.inode(at).is_some_and(|inode| inode.tombstone.is_none());
-        if is_blank && self.entry.is_none() {
-            self.remove_lock_file(at);
-        }
-        self.close_lock(at, true);
+        inode.tombstone = Some(inode.tombstone.take().unwrap_or_default().with(past));
+        inode.is_old = false;
     }
 
     /// Removes the lock file, if it still has the name.

@@ -14,7 +14,7 @@ impl World {
     pub(super) fn check_left(&mut self, s: u8) {
         let entry = self.host(self.server(s).host).and_then(|host| host.entry.as_ref());
         let is_left = entry.is_some_and(|entry| entry.socket == Some(s));
-        if is_left && self.has_place(s) {
+        if is_left && self.has_place(s) && !self.server(s).has_failed {
             self.violate(9, "a server ends and leaves its entry behind");
         }
     }

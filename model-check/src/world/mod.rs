@@ -10,17 +10,18 @@
 mod act;
 pub mod action;
 pub mod ghost;
-mod guard;
 pub mod host;
 mod judge;
 mod offer;
 pub mod party;
 mod process;
 pub mod program;
+pub mod registry;
+mod relied;
 pub mod serve;
-pub mod step;
 pub mod timers;
 mod todo_text;
+mod upkeep;
 pub mod wire;
 
 use rejoin_protocol::client::{self, Ending};
@@ -233,7 +234,7 @@ impl World {
     fn remember(&mut self, used: Incarnation, tenure: Tenure) {
         let host = self.host_mut(0);
         if let Some(at) = host.open_lock(true) {
-            host.fold(at, &Past { is_known: true, used: Some(used), tenure, ..Past::default() });
+            host.bury(at, &Past { is_known: true, used: Some(used), tenure, ..Past::default() });
             host.close_lock(at, false);
         }
         self.ghost.edit().tenure[0] = tenure;
@@ -379,14 +380,17 @@ impl World {
 
     /// Whether a program is about to join its stream to this server.
     fn is_being_joined(&self, s: u8) -> bool {
-        self.programs.iter().flatten().any(|program| program.step == program::Step::Join(s))
+        self.programs.iter().flatten().any(|program| program.server == Some(s))
     }
 
     /// Whether an attach program would find again and again that a server does not listen.
     pub fn is_blocked(&self, a: u8) -> bool {
-        use program::Step;
+        use rejoin_protocol::registry::Operation;
         let Some(program) = &self.programs[usize::from(a)] else { return false };
-        let looks = matches!(program.step, Step::Open | Step::Try | Step::Connect);
+        let looks = matches!(
+            program.operation(),
+            Some(Operation::OpenLock { .. } | Operation::TryLock | Operation::Connect)
+        );
         let Some(host) = self.host(program.host).filter(|_| looks && !program.is_late) else {
             return false;
         };

@@ -1,10 +1,12 @@
 //! What can happen in a world.
 
+use rejoin_protocol::registry::{Next, Operation, Program as _};
 use rejoin_protocol::{Link, Timer};
 
 use super::action::{Action, Action as A};
 use super::party::Party;
-use super::program::Step;
+use super::program::Program;
+use super::serve::Todo;
 use super::wire::{Far, Fault};
 use super::{Cx, World};
 use crate::budget::Chance;
@@ -40,14 +42,28 @@ impl World {
                 self.chance(Chance::AttachDeadline, A::Late(a), out);
             }
             self.chance(Chance::AttachKill, A::KillProgram(a), out);
-            if program.step == Step::Open && program.hello().is_some() {
-                self.chance(Chance::NoRegistry, A::ForbidProgram(a), out);
-            }
+            self.failures_of_program(a, program, out);
         }
         for (s, server) in taken(&self.servers) {
             self.server_actions(s, server, out);
         }
         self.world_actions(cx, attempts, out);
+    }
+
+    /// What a program is about to do, and cannot.
+    fn failures_of_program(&self, a: u8, program: &Program, out: &mut Vec<Action>) {
+        match program.operation() {
+            // A file that is closed is closed, and a server that does not answer is offered anyway.
+            None | Some(Operation::LetGo | Operation::Wait | Operation::Connect) => return,
+            Some(Operation::OpenRegistry { .. }) => {
+                self.chance(Chance::NoRegistry, A::ForbidProgram(a), out);
+            }
+            Some(_) => {}
+        }
+        self.chance(Chance::Fault, A::ProgramFails(a), out);
+        if !program.is_sweep() {
+            self.chance(Chance::Fault, A::ProgramIsShort(a), out);
+        }
     }
 
     fn chance(&self, chance: Chance, action: Action, out: &mut Vec<Action>) {
@@ -157,13 +173,14 @@ impl World {
         if let Some(todo) = server.todo.front() {
             out.push(A::Server(s));
             match todo {
-                super::serve::Todo::Fork(..) => {
+                Todo::Start(start) if start.next() == Next::Do(Operation::Spawn) => {
                     self.chance(Chance::FailedStart, A::StartFails(s), out);
                 }
-                super::serve::Todo::RecordTenure(_) => {
-                    self.chance(Chance::TenureFailure, A::TenureFails(s), out);
-                }
+                Todo::RecordTenure(_) => self.chance(Chance::TenureFailure, A::TenureFails(s), out),
                 _ => {}
+            }
+            if todo.is_operation() {
+                self.chance(Chance::Fault, A::ServerFails(s), out);
             }
             return;
         }

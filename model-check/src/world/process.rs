@@ -70,16 +70,11 @@ impl World {
 
     /// The process and its descendants are gone.
     pub fn process_ended(&mut self, cx: &Cx, s: u8) {
-        let has_place = self.has_place(s);
         let server = self.server_mut(s);
         server.is_ending = false;
         server.process_is_killed();
-        let (host, ends_all, may_end_all) = (server.host, server.ends_all, server.may_end_all);
-        if ends_all && has_place && self.host_mut(host).daemon.take().is_some() {
-            cx.seen.mark(Witness::DaemonEnded);
-            if !may_end_all {
-                self.violate(9, "a daemon is ended though nobody has closed its session");
-            }
+        if server.ends_all {
+            self.end_rest(cx, s);
         }
         self.step_server(cx, s, Event::Ended(0));
     }

@@ -7,11 +7,12 @@ use std::collections::VecDeque;
 
 use rejoin_protocol::error::Misbehaviour;
 use rejoin_protocol::frame::{Scope, Wish};
-use rejoin_protocol::reason::{SpawnError, SpawnErrorKind};
+use rejoin_protocol::registry::{Burial, Guard, Next, Operation, Program as _, Recorded, Start};
 use rejoin_protocol::server::{Effect, Event, Extent, Limits, Past, Server};
 use rejoin_protocol::{Epoch, Frame, Incarnation, Item, Link, Seq, Tenure, Timer};
 
-use super::host::{Entry, Leftover, Record};
+use super::host::{Entry, Leftover};
+use super::registry::Opened;
 use super::timers::Timers;
 use super::todo_text::todo_text;
 use super::wire::Far;
@@ -21,7 +22,6 @@ use crate::names;
 use crate::properties::{client, server as properties};
 use crate::trace;
 use crate::twist::Twist;
-use crate::witness::Witness;
 
 /// A server.
 // Each is a fact of its own.
@@ -34,12 +34,16 @@ pub struct Serve {
     pub host: u8,
     /// Its lock.
     pub inode: u8,
+    /// Another lock file, which it may adopt.
+    pub other: Option<Opened>,
     /// The timers that run.
     pub timers: Timers,
     /// Whether it accepts connections.
     pub is_listening: bool,
     /// What it has written to its record.
-    pub record: Option<Record>,
+    pub record: Option<Recorded>,
+    /// What it is about to start.
+    pub starts: Option<Recorded>,
     /// The process.
     pub process: Option<Process>,
     /// What it still has to do, in order.
@@ -54,6 +58,8 @@ pub struct Serve {
     pub current: Option<u64>,
     /// History: why its entry may go.
     pub may_end: bool,
+    /// History: whether an operation of it failed.
+    pub has_failed: bool,
 }
 
 /// The process that a server keeps, with what really happened to it.
@@ -101,22 +107,14 @@ pub enum Todo {
     Effect(Effect),
     /// Bring the machine an event.
     Event(Event),
-    /// Make the socket.
-    Bind,
-    /// Look whether the lock is still the session's.
-    Check,
-    /// Write that the process starts.
-    RecordStart(Incarnation, Tenure),
-    /// Start the process.
-    Fork(Incarnation, Tenure),
-    /// Look again whether the lock is still the session's, and serve.
-    Serve,
+    /// Go on with the start of the process.
+    Start(Start),
     /// Write a tenure to the record.
     RecordTenure(Tenure),
-    /// Write the tombstone, unless the name is another's.
-    Fold(Past),
-    /// Remove the entry, unless the name is another's.
-    Remove,
+    /// Go on with the burial, and what stands behind it.
+    Bury(Burial),
+    /// Go on looking after the entry.
+    Guard(Guard),
     /// End.
     Stop,
 }
@@ -128,9 +126,11 @@ impl Serve {
             machine: Server::Absent(Past::default()),
             host,
             inode,
+            other: None,
             timers: Timers::default(),
             is_listening: false,
             record: None,
+            starts: None,
             process: None,
             todo: VecDeque::from([Todo::Boot]),
             is_ending: false,
@@ -138,6 +138,7 @@ impl Serve {
             may_end_all: false,
             current: None,
             may_end: false,
+            has_failed: false,
         }
     }
 
@@ -162,6 +163,11 @@ impl Serve {
 }
 
 impl Todo {
+    /// Whether it is an operation of a program, which may fail.
+    pub(super) fn is_operation(&self) -> bool {
+        matches!(self, Self::Boot | Self::Start(_) | Self::Bury(_) | Self::Guard(_))
+    }
+
     /// Whether a killer can come before it, in a stepwise world.
     fn is_access(&self) -> bool {
         !matches!(self, Self::Effect(_) | Self::Event(_))
@@ -191,7 +197,12 @@ impl World {
     /// In a world without interruptions only a start that may fail is a step of its own.
     fn waits(&self, cx: &Cx, todo: &Todo) -> bool {
         match todo {
-            Todo::Fork(..) if self.budget.has(Chance::FailedStart) => true,
+            Todo::Start(start)
+                if start.next() == Next::Do(Operation::Spawn)
+                    && self.budget.has(Chance::FailedStart) =>
+            {
+                true
+            }
             Todo::RecordTenure(_) if self.budget.has(Chance::TenureFailure) => true,
             todo => cx.profile.is_stepwise && todo.is_access(),
         }
@@ -203,38 +214,27 @@ impl World {
         self.advance(cx, s);
     }
 
+    /// Does all that there is to do.
+    pub fn finish(&mut self, cx: &Cx, s: u8) {
+        while self.servers[usize::from(s)].as_ref().is_some_and(|it| !it.todo.is_empty()) {
+            self.do_next(cx, s);
+        }
+        self.seal();
+    }
+
     fn do_next(&mut self, cx: &Cx, s: u8) {
         let Some(todo) = self.server_mut(s).todo.pop_front() else { return };
         trace::note(|| (format!("server {s}"), todo_text(&todo)));
         match todo {
-            Todo::Boot => self.boot(s),
             Todo::Event(event) => self.take_event(cx, s, event),
             Todo::Effect(effect) => self.carry_out_for_server(cx, s, effect),
-            Todo::Bind => self.bind(s),
-            Todo::Check => {
-                if !self.has_place(s) && !cx.is_twisted(Twist::LockNotCheckedAgain) {
-                    cx.seen.mark(Witness::LockReplaced);
-                    self.server_mut(s).todo = VecDeque::from([Todo::Stop]);
-                }
-            }
-            Todo::RecordStart(incarnation, tenure) => self.record_start(s, incarnation, tenure),
-            Todo::Fork(incarnation, tenure) => self.fork_process(cx, s, incarnation, tenure),
-            Todo::Serve => self.serve(cx, s),
             Todo::RecordTenure(tenure) => self.record_tenure(s, tenure),
-            Todo::Fold(past) => self.fold_of_server(cx, s, &past),
-            Todo::Remove => self.remove_entry_of_server(s),
             Todo::Stop => {
                 self.check_left(s);
                 self.end_server(s);
             }
+            todo => self.do_operation(cx, s, todo, None),
         }
-    }
-
-    fn boot(&mut self, s: u8) {
-        let server = self.server(s);
-        let host = self.host(server.host);
-        let past = host.map_or_else(Past::default, |host| host.read_past(server.inode, None, None));
-        self.server_mut(s).machine = Server::Absent(past);
     }
 
     fn take_event(&mut self, cx: &Cx, s: u8, event: Event) {
@@ -297,7 +297,7 @@ impl World {
             }
             Effect::HandOver(seq, item) => self.hand_over(cx, s, seq, item),
             Effect::EndProcess(extent) => self.end_process(cx, s, extent),
-            Effect::Bury(past) => self.bury_of_server(cx, s, past),
+            Effect::Bury(past) => self.bury_of_server(s, past),
             Effect::Stop => self.server_mut(s).todo.push_front(Todo::Stop),
             Effect::Arm(timer) => {
                 let server = self.server_mut(s);
@@ -311,24 +311,13 @@ impl World {
     }
 
     fn start(&mut self, cx: &Cx, s: u8, incarnation: Incarnation, tenure: Tenure) {
-        let record = Todo::RecordStart(incarnation, tenure);
-        let fork = Todo::Fork(incarnation, tenure);
-        let steps = if cx.is_twisted(Twist::ForkBeforeRecord) {
-            [Todo::Bind, Todo::Check, fork, record]
-        } else {
-            [Todo::Bind, Todo::Check, record, fork]
-        };
-        let server = self.server_mut(s);
-        for step in steps.into_iter().rev() {
-            server.todo.push_front(step);
-        }
-    }
-
-    fn bind(&mut self, s: u8) {
-        let host = self.server(s).host;
-        self.server_mut(s).is_listening = true;
-        let entry = self.host_mut(host).entry.get_or_insert_with(Entry::default);
-        entry.socket = Some(s);
+        let ghost = self.ghost.edit();
+        let epoch = if cx.is_twisted(Twist::EpochReused) { 0 } else { ghost.epochs };
+        ghost.epochs += 1;
+        let epoch = Some(names::epoch(epoch));
+        let record = Recorded { incarnation, tenure, is_starting: true, epoch };
+        self.server_mut(s).starts = Some(record.clone());
+        self.server_mut(s).todo.push_front(Todo::Start(Start::new(record)));
     }
 
     /// Whether the path of the lock still names this server's.
@@ -337,27 +326,19 @@ impl World {
         self.host(server.host).is_some_and(|host| host.path == Some(server.inode))
     }
 
-    fn record_start(&mut self, s: u8, incarnation: Incarnation, tenure: Tenure) {
-        let host = self.server(s).host;
-        let epoch = self.ghost.epochs;
-        let epoch = Some(names::epoch(epoch));
-        let record = Record { is_starting: true, incarnation, epoch, tenure };
-        self.server_mut(s).record = Some(record.clone());
-        self.host_mut(host).entry.get_or_insert_with(Entry::default).record = Some(record);
-    }
-
-    fn fork_process(&mut self, cx: &Cx, s: u8, incarnation: Incarnation, tenure: Tenure) {
+    pub(super) fn fork_process(&mut self, s: u8) {
+        let Some(Recorded { incarnation, tenure, epoch, .. }) = self.server_mut(s).starts.take()
+        else {
+            return;
+        };
         let host = self.server(s).host;
         let has_place = self.has_place(s) && self.has_record(host);
         if has_place {
             self.count_start(host, incarnation, tenure);
         }
-        let ghost = self.ghost.edit();
-        let epoch = if cx.is_twisted(Twist::EpochReused) { 0 } else { ghost.epochs };
-        ghost.epochs += 1;
         let server = self.server_mut(s);
         server.process = Some(Process {
-            epoch,
+            epoch: epoch.map_or(0, names::epoch_index),
             incarnation,
             is_alive: true,
             is_counted: has_place,
@@ -372,25 +353,11 @@ impl World {
             welcomed: None,
             tenure,
         });
-        server.todo.push_front(Todo::Serve);
     }
 
-    /// Where the registry was removed meanwhile, the session gets its place back if nobody has it;
-    /// else the process is ended before it is served.
-    fn serve(&mut self, cx: &Cx, s: u8) {
+    /// The process runs, and the session is this server's.
+    pub(super) fn serve(&mut self, cx: &Cx, s: u8) {
         let host = self.server(s).host;
-        if self.host(host).is_some_and(|host| host.path.is_none()) {
-            self.adopt(cx, s);
-        } else if self.has_place(s) {
-            self.mend(cx, s);
-        }
-        if !self.has_place(s) && !cx.is_twisted(Twist::LockNotCheckedAgain) {
-            cx.seen.mark(Witness::LockReplaced);
-            let server = self.server_mut(s);
-            server.process_is_killed();
-            server.todo = VecDeque::from([Todo::Stop]);
-            return;
-        }
         let process = self.server(s).process.as_ref();
         if let Some((incarnation, tenure)) =
             process.filter(|it| !it.is_counted).map(|it| (it.incarnation, it.tenure))
@@ -408,21 +375,6 @@ impl World {
         if others {
             self.violate(7, "a process of the session lives when another one is served");
         }
-    }
-
-    /// The start of the process fails instead.
-    pub fn fail_start(&mut self, cx: &Cx, s: u8) {
-        let Some(Todo::Fork(incarnation, _)) = self.server_mut(s).todo.pop_front() else { return };
-        cx.seen.mark(Witness::SpawnFailed);
-        let host = self.server(s).host;
-        if self.has_place(s) && self.has_record(host) {
-            self.ghost.edit().fail(host, incarnation);
-        }
-        let error = SpawnError::new(SpawnErrorKind::Other, "");
-        let server = self.server_mut(s);
-        server.may_end = true;
-        server.todo.push_back(Todo::Event(Event::StartFailed(error)));
-        self.advance(cx, s);
     }
 
     fn record_tenure(&mut self, s: u8, tenure: Tenure) {
@@ -450,38 +402,15 @@ impl World {
         self.advance(cx, s);
     }
 
-    fn bury_of_server(&mut self, cx: &Cx, s: u8, past: Past) {
+    fn bury_of_server(&mut self, s: u8, past: Past) {
         let server = self.server_mut(s);
         server.is_listening = false;
         let is_exited = server.process.as_ref().is_some_and(|process| process.is_reported);
         let may_end = server.may_end || server.process.is_none();
         let has_children = server.has_living_process();
-        let steps = if cx.is_twisted(Twist::ServerBuriesAfterRemoval) {
-            [Todo::Remove, Todo::Fold(past)]
-        } else {
-            [Todo::Fold(past), Todo::Remove]
-        };
-        for step in steps.into_iter().rev() {
-            server.todo.push_front(step);
-        }
+        let rest = self.rest_of_step(s);
+        self.server_mut(s).todo.push_front(Todo::Bury(Burial::new(past, rest)));
         self.require(properties::buried(is_exited && !may_end, has_children));
-    }
-
-    fn fold_of_server(&mut self, cx: &Cx, s: u8, past: &Past) {
-        let (host, inode) = (self.server(s).host, self.server(s).inode);
-        if self.has_place(s) && !cx.is_twisted(Twist::NoTombstone) {
-            self.host_mut(host).fold(inode, past);
-            if let Some((incarnation, _)) = past.failed {
-                self.ghost.edit().tell_failure(host, incarnation);
-            }
-        }
-    }
-
-    fn remove_entry_of_server(&mut self, s: u8) {
-        let host = self.server(s).host;
-        if self.has_place(s) {
-            self.host_mut(host).entry = None;
-        }
     }
 
     fn end_process(&mut self, cx: &Cx, s: u8, extent: Extent) {
@@ -496,6 +425,7 @@ impl World {
     }
 
     fn send_to_client(&mut self, cx: &Cx, s: u8, link: u64, frame: Frame) {
+        self.check_relied_by_server(s, link, &frame);
         match &frame {
             Frame::Welcome(welcome) => self.check_welcome_sent(cx, s, link, welcome),
             Frame::Refused(refused) => {
@@ -533,8 +463,9 @@ impl World {
     /// A server ends, or is killed: the system closes what it had open.
     pub fn end_server(&mut self, s: u8) {
         let server = self.server(s);
-        let (host, inode) = (server.host, server.inode);
+        let (host, inode, mut other) = (server.host, server.inode, server.other);
         let has_process = server.has_living_process();
+        self.close(host, &mut other);
         self.host_mut(host).close_lock(inode, true);
         self.servers[usize::from(s)] = None;
         for wire in self.wires.iter_mut().flatten() {
@@ -569,11 +500,7 @@ impl World {
         let is_absent = matches!(server.machine, Server::Absent(_)) && server.todo.is_empty();
         let is_alone = !self.wires.iter().flatten().any(|wire| wire.far == Far::Server(s));
         if is_absent && is_alone && !self.is_being_joined(s) {
-            let past = self
-                .host(server.host)
-                .map_or_else(Past::default, |host| host.read_past(server.inode, None, None));
-            let server = self.server_mut(s);
-            server.todo.extend([Todo::Fold(past), Todo::Remove, Todo::Stop]);
+            self.server_mut(s).todo.push_back(Todo::Bury(Burial::unopened()));
             self.advance(cx, s);
         }
     }

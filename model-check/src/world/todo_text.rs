@@ -1,6 +1,7 @@
 //! What a server does, in words for a trace.
 
 use rejoin_protocol::Link;
+use rejoin_protocol::registry::{Next, Program};
 use rejoin_protocol::server::{Effect, Event};
 
 use super::serve::Todo;
@@ -20,7 +21,17 @@ pub(super) fn todo_text(todo: &Todo) -> String {
         Todo::Effect(Effect::Close(Link(link))) => format!("closes {link}"),
         Todo::Effect(effect) => format!("{effect:?}"),
         Todo::Event(server_event) => event_text(server_event),
+        Todo::Start(start) => operation_text(start),
+        Todo::Bury(burial) => operation_text(burial),
+        Todo::Guard(guard) => operation_text(guard),
         todo => format!("{todo:?}"),
+    }
+}
+
+fn operation_text(program: &impl Program) -> String {
+    match program.next() {
+        Next::Do(operation) => format!("{operation:?}"),
+        Next::End(_) => "goes on".to_owned(),
     }
 }
 

@@ -1,8 +1,7 @@
 //! Finds or starts a session's server, or answers where there is none (SPEC section 11.2).
 //!
-//! The order of the steps is what makes this safe with a crash possible between any two of them:
-//! the record and the tombstone are read under the lock only, and what was decided is written
-//! before it is answered.
+//! In which order, and what follows from what, is decided by the machine
+//! [`rejoin_protocol::registry::Attach`]. Here its operations are carried out.
 
 use std::ffi::OsString;
 use std::io;
@@ -11,29 +10,23 @@ use std::path::PathBuf;
 use std::process::Child;
 use std::time::{Duration, Instant};
 
-use rejoin_protocol::frame::{Hello, Refused, Scope, Wish};
-use rejoin_protocol::reason::Counters;
-use rejoin_protocol::server::{Config, Effect, Effects, Event, Past, Server};
-use rejoin_protocol::spec::ProcessSpec;
-use rejoin_protocol::{
-    Capabilities, Frame, HostId, Incarnation, Link, Reason, SessionId, VersionRange,
+use rejoin_protocol::frame::{Hello, Wish};
+use rejoin_protocol::registry::{
+    Attach, Attached, Failure, FailureKind, Next, Operation, Outcome, Program as _, Recorded,
+    Report,
 };
+use rejoin_protocol::server::Config;
+use rejoin_protocol::spec::ProcessSpec;
+use rejoin_protocol::{Capabilities, Frame, HostId, Reason, SessionId, VersionRange};
 
 use crate::host;
-use crate::past::{from_machine, to_machine};
 use crate::peer::require_own;
 use crate::process::{self, Program, start_server};
-use crate::reap::{Reach, reap};
-use crate::registry::{self, Lock, Record, Registry, RegistryError, Tried};
+use crate::registry::{Access, Record, Registry, RegistryError, failure};
 
-/// How long killed processes may take to be gone.
-const REAP_TIME: Duration = Duration::from_secs(5);
 /// Between two looks at a session whose server is starting or ending.
 const FIRST_PAUSE: Duration = Duration::from_millis(2);
 const LONGEST_PAUSE: Duration = Duration::from_millis(50);
-
-/// The only link that an attach has.
-const CLIENT: Link = Link(0);
 
 /// Where sessions are, and what starts a server.
 #[derive(Clone, Debug)]
@@ -66,12 +59,6 @@ pub(crate) struct Joined {
     pub(crate) started: Option<Child>,
 }
 
-/// What a look at the lock led to.
-enum Look {
-    Decided(Decision),
-    Again,
-}
-
 pub(crate) fn config(session: SessionId, host: HostId) -> Config {
     Config {
         session,
@@ -83,206 +70,283 @@ pub(crate) fn config(session: SessionId, host: HostId) -> Config {
 
 /// Decides what becomes of a Hello.
 pub(crate) fn decide(place: &Place, hello: &Hello, deadline: Instant) -> Decision {
-    let Ok(host) = host::host_id() else { return refuse(hello, Reason::Unresponsive) };
-    let config = config(hello.session, host);
-    if let Some(reason) = config.objection(hello) {
-        return refuse(hello, reason);
-    }
-    let is_making = matches!(hello.wish, Wish::Open { .. } | Wish::Close { .. });
-    let registry = match open_registry(place, is_making) {
-        Ok(Some(registry)) => registry,
-        Ok(None) => return without_past(&config, hello),
-        Err(RegistryError::Io { error, .. }) if is_passing(&error) => {
-            return refuse(hello, Reason::Unresponsive);
-        }
-        Err(error) => return forbid(hello, &error.to_string()),
+    let Ok(host) = host::host_id() else {
+        return Decision::Answer(Attach::refusal(hello, Reason::Unresponsive));
     };
-    let attempt =
-        Attempt { place, config: &config, hello, registry: &registry, is_making, deadline };
-    attempt.run().unwrap_or_else(|error| {
-        forbid(hello, &format!("the folder {} failed: {error}", registry.dir().display()))
-    })
+    let mut attempt = Attempt { place, hello, access: None, joined: None, pause: FIRST_PAUSE };
+    let attach = Attach::new(config(hello.session, host), hello.clone());
+    match run(attach, deadline, |operation| attempt.carry_out(operation)) {
+        Attached::Answers(answer) => Decision::Answer(answer),
+        Attached::Joins => attempt.joined.map_or(Decision::TooLate, Decision::Join),
+        Attached::Leaves => Decision::TooLate,
+    }
 }
 
-fn open_registry(place: &Place, is_making: bool) -> Result<Option<Registry>, RegistryError> {
-    let dir = place.registry.as_deref();
-    if is_making { Registry::open(dir).map(Some) } else { Registry::open_existing(dir) }
+/// Runs the machine of attach until it ends.
+fn run(
+    mut attach: Attach,
+    deadline: Instant,
+    mut carry_out: impl FnMut(&Operation) -> Report,
+) -> Attached {
+    loop {
+        if Instant::now() >= deadline {
+            attach.overdue();
+        }
+        match attach.next() {
+            Next::Do(operation) => {
+                let report = carry_out(&operation);
+                #[cfg(feature = "record")]
+                record(&attach, &report);
+                attach.done(report);
+            }
+            Next::End(end) => return end,
+        }
+    }
 }
 
+/// What the server's machine is about to judge the Hello by, and what it says.
+#[cfg(feature = "record")]
+fn record(attach: &Attach, report: &Report) {
+    use rejoin_protocol::server::{Event, Server};
+    use rejoin_protocol::{Frame, Link};
+
+    let Some(past) = report.as_ref().ok().and_then(|outcome| attach.judges(outcome)) else {
+        return;
+    };
+    let mut machine = Server::Absent(past);
+    let event = Event::Frame(Link(0), Frame::Hello(attach.hello().clone()));
+    let config = attach.config();
+    crate::record::Recorder::attach(config, &machine).step(&mut machine, config, event);
+}
+
+/// What an attach program has at hand: the executor of its machine.
 struct Attempt<'a> {
     place: &'a Place,
-    config: &'a Config,
     hello: &'a Hello,
-    registry: &'a Registry,
-    is_making: bool,
-    deadline: Instant,
+    access: Option<Access>,
+    joined: Option<Joined>,
+    pause: Duration,
 }
 
 impl Attempt<'_> {
-    fn run(&self) -> io::Result<Decision> {
-        let mut pause = FIRST_PAUSE;
-        loop {
-            match self.look() {
-                Ok(Look::Decided(decision)) => return Ok(decision),
-                Ok(Look::Again) => {}
-                Err(error) if is_passing(&error) => {}
-                Err(error) => return Err(error),
+    fn carry_out(&mut self, operation: &Operation) -> Report {
+        match operation {
+            Operation::OpenRegistry { makes } => self.open_registry(*makes),
+            Operation::Connect => self.connect().map_err(|error| failure(&error)),
+            Operation::WriteRecord(record) => self.write_record(record),
+            Operation::Fork => self.fork().map_err(|error| {
+                told(&error, format!("the session's server cannot be started: {error}"))
+            }),
+            Operation::Wait => {
+                self.access()?.close();
+                std::thread::sleep(self.pause);
+                self.pause = (self.pause * 2).min(LONGEST_PAUSE);
+                Ok(Outcome::Done)
             }
-            if Instant::now() >= self.deadline {
-                return Ok(refuse(self.hello, Reason::Unresponsive));
+            operation => {
+                let report = self.access()?.carry_out(operation);
+                report.map_err(|failure| self.in_folder(failure))
             }
-            std::thread::sleep(pause);
-            pause = (pause * 2).min(LONGEST_PAUSE);
         }
     }
 
-    fn look(&self) -> io::Result<Look> {
-        let Some(file) = self.registry.open_lock(self.hello.session, self.is_making)? else {
-            return Ok(Look::Decided(without_past(self.config, self.hello)));
+    fn access(&mut self) -> Result<&mut Access, Failure> {
+        let missing = || Failure::new(FailureKind::Missing, "the registry is not open");
+        self.access.as_mut().ok_or_else(missing)
+    }
+
+    fn in_folder(&self, failure: Failure) -> Failure {
+        let folder = self.access.as_ref().map(|access| access.registry().dir().display());
+        let Some(folder) = folder else { return failure };
+        let message = match failure.kind {
+            FailureKind::Full => {
+                format!("the folder {folder} has no room ({failure}): free some on its file system")
+            }
+            _ => format!("the folder {folder} failed: {failure}"),
         };
-        match file.try_lock()? {
-            Tried::Held(_) => Ok(self.connect()),
-            Tried::Got(lock) => self.under_lock(lock),
-        }
+        Failure { message, ..failure }
     }
 
-    /// A socket that refuses while the lock is held means that the server is starting or ending:
-    /// try both again, never remove it, never kill on that ground.
-    fn connect(&self) -> Look {
-        let server = UnixStream::connect(self.registry.socket_path(self.hello.session));
-        match server.and_then(|server| require_own(&server).map(|()| server)) {
-            Ok(server) => Look::Decided(Decision::Join(Joined { server, started: None })),
-            Err(_) => Look::Again,
-        }
-    }
-
-    fn under_lock(&self, lock: Lock) -> io::Result<Look> {
-        if !lock.is_current()? {
-            return Ok(Look::Again);
-        }
-        if Instant::now() >= self.deadline {
-            lock.withdraw()?;
-            return Ok(Look::Decided(Decision::TooLate));
-        }
-        let reaped = reap(self.hello.session, &self.reach()?, REAP_TIME)?;
-        let past = lock.read_past_with(reaped.highest, named_by(self.hello))?;
-        let ended = u32::try_from(reaped.killed).unwrap_or(u32::MAX);
-        let known = Past { ended, ..to_machine(&past) };
-        for effect in judge(self.config, known, self.hello) {
-            match effect {
-                Effect::Bury(past) => lock.bury(&from_machine(&past))?,
-                Effect::Start { .. } => return self.start(lock, &past),
-                Effect::Send(_, answer) => {
-                    // An answer may block on a dead link: the lock is let go of before.
-                    lock.withdraw()?;
-                    return Ok(Look::Decided(Decision::Answer(answer)));
-                }
-                _ => {}
+    fn open_registry(&mut self, makes: bool) -> Report {
+        let dir = self.place.registry.as_deref();
+        let opened =
+            if makes { Registry::open(dir).map(Some) } else { Registry::open_existing(dir) };
+        match opened {
+            Ok(Some(registry)) => {
+                self.access = Some(Access::new(registry, self.hello.session));
+                Ok(Outcome::Done)
             }
-        }
-        Ok(Look::Again)
-    }
-
-    /// Only who closes the session ends what has left its process.
-    fn reach(&self) -> io::Result<Reach> {
-        if let Wish::Close { scope: Scope::Session, .. } = self.hello.wish {
-            return Ok(Reach::Session);
-        }
-        self.registry.read_record(self.hello.session).map(Reach::left)
-    }
-
-    /// What an earlier server left is folded into the tombstone and removed first: a record that
-    /// is overwritten would forget which incarnations were used. The server judges the same Hello
-    /// once more, under the lock that it inherits here.
-    fn start(&self, lock: Lock, past: &registry::Past) -> io::Result<Look> {
-        if !lock.is_current()? {
-            return Ok(Look::Again);
-        }
-        if past.known {
-            lock.bury(past)?;
-        }
-        let record = self.reserved();
-        if let Err(error) = lock.write_record(&record) {
-            lock.withdraw()?;
-            return Err(error);
-        }
-        let (ours, theirs) = UnixStream::pair()?;
-        match start_server(&self.place.program, self.arguments(), theirs, lock) {
-            Ok(child) => {
-                let joined = Joined { server: ours, started: Some(child) };
-                Ok(Look::Decided(Decision::Join(joined)))
-            }
-            Err(failed) => {
-                failed.lock.bury(past)?;
-                failed.lock.withdraw()?;
-                Err(failed.error)
-            }
+            Ok(None) => Ok(Outcome::Missing),
+            Err(error) => Err(match &error {
+                RegistryError::Io { error: cause, .. } => told(cause, error.to_string()),
+                _ => Failure::new(FailureKind::Denied, error.to_string()),
+            }),
         }
     }
 
-    fn reserved(&self) -> Record {
-        let Wish::Open { incarnation, spec, .. } = &self.hello.wish else {
-            return Record::reserved(Incarnation(0), self.hello.tenure, "", "");
+    fn connect(&mut self) -> io::Result<Outcome> {
+        let registry = self.access.as_ref().map(Access::registry);
+        let path = registry.map(|registry| registry.socket_path(self.hello.session));
+        let server = UnixStream::connect(path.unwrap_or_default())?;
+        require_own(&server)?;
+        self.joined = Some(Joined { server, started: None });
+        Ok(Outcome::Done)
+    }
+
+    fn write_record(&mut self, record: &Recorded) -> Report {
+        let reserved = self.reserved(record);
+        let written = self.access()?.lock().and_then(|lock| lock.write_record(&reserved));
+        match written {
+            Ok(()) => Ok(Outcome::Done),
+            Err(error) => Err(self.in_folder(failure(&error))),
+        }
+    }
+
+    fn reserved(&self, record: &Recorded) -> Record {
+        let command = match &self.hello.wish {
+            Wish::Open { spec, .. } => ProcessSpec::decode(spec)
+                .map_or_else(|_| String::new(), |spec| process::summary(&spec.command)),
+            _ => String::new(),
         };
-        let command = ProcessSpec::decode(spec)
-            .map_or_else(|_| String::new(), |spec| process::summary(&spec.command));
         let name = self.hello.name.to_printable();
-        Record::reserved(*incarnation, self.hello.tenure, &command, &name)
+        Record::reserved(record.incarnation, record.tenure, &command, &name)
     }
 
-    fn arguments(&self) -> Vec<OsString> {
+    fn fork(&mut self) -> io::Result<Outcome> {
+        let access = self.access.as_ref().ok_or(io::ErrorKind::NotFound)?;
+        let (ours, theirs) = UnixStream::pair()?;
+        let arguments = self.arguments(access.registry());
+        let child = start_server(&self.place.program, arguments, theirs, access.lock()?)?;
+        self.joined = Some(Joined { server: ours, started: Some(child) });
+        Ok(Outcome::Done)
+    }
+
+    fn arguments(&self, registry: &Registry) -> Vec<OsString> {
         let mut arguments = self.place.prefix.clone();
         arguments.push("serve".into());
         arguments.push("--registry".into());
-        arguments.push(self.registry.dir().into());
+        arguments.push(registry.dir().into());
         arguments.push(self.hello.session.to_string().into());
         arguments
     }
 }
 
-/// The incarnation that a Hello is about.
-fn named_by(hello: &Hello) -> Option<Incarnation> {
-    match &hello.wish {
-        Wish::Open { incarnation, .. }
-        | Wish::Resume { incarnation, .. }
-        | Wish::Close { incarnation, .. } => Some(*incarnation),
-        Wish::Claim { expected, .. } => expected.map(|holder| holder.incarnation),
-        Wish::Unreadable => None,
+/// The same failure, in other words.
+fn told(error: &io::Error, message: String) -> Failure {
+    Failure { message, ..failure(error) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::registry::Found;
+    use rejoin_protocol::frame::{From, Refused, Scope};
+    use rejoin_protocol::{
+        AttachNumber, ClientInstance, ClientName, Epoch, Incarnation, Seq, Tenure, Version,
+    };
+    use tempfile::TempDir;
+
+    const EPOCH: Epoch = Epoch::from_bytes([9; 16]);
+
+    /// A session whose server died while its process 0 ran.
+    fn dead(session: SessionId) -> (TempDir, Registry) {
+        let folder = tempfile::tempdir().unwrap();
+        let registry = Registry::open(Some(&folder.path().join("r"))).unwrap();
+        let lock = registry.open_lock(session, true).unwrap().unwrap().try_lock().unwrap().got();
+        let record = Record::reserved(Incarnation(0), Tenure(0), "", "").starting(EPOCH);
+        lock.unwrap().write_record(&record).unwrap();
+        (folder, registry)
     }
-}
 
-/// What the system refuses now and may grant in a moment: a host that is short of something is
-/// busy, and says nothing about the session.
-fn is_passing(error: &io::Error) -> bool {
-    host::is_short(error) || error.kind() == io::ErrorKind::TimedOut
-}
+    fn fresh() -> SessionId {
+        let mut bytes = [0; 16];
+        getrandom::fill(&mut bytes).unwrap();
+        SessionId::from_bytes(bytes)
+    }
 
-/// What the machine says to a Hello where no server lives.
-fn judge(config: &Config, past: Past, hello: &Hello) -> Effects {
-    let mut machine = Server::Absent(past);
-    let event = Event::Frame(CLIENT, Frame::Hello(hello.clone()));
-    #[cfg(feature = "record")]
-    return crate::record::Recorder::attach(config, &machine).step(&mut machine, config, event);
-    #[cfg(not(feature = "record"))]
-    machine.step(config, event)
-}
+    fn hello(session: SessionId, wish: Wish) -> Hello {
+        Hello {
+            version: Version::CURRENT,
+            session,
+            instance: ClientInstance::from_bytes([1; 16]),
+            name: ClientName::new("test"),
+            attach: AttachNumber(1),
+            tenure: Tenure(0),
+            wish,
+        }
+    }
 
-/// Where nothing is known, nothing is made.
-fn without_past(config: &Config, hello: &Hello) -> Decision {
-    let effects = judge(config, Past::default(), hello);
-    let answer = effects.into_iter().find_map(|effect| match effect {
-        Effect::Send(_, answer) => Some(answer),
-        _ => None,
-    });
-    answer.map_or(Decision::TooLate, Decision::Answer)
-}
+    fn wishes() -> Vec<Wish> {
+        let (incarnation, scope) = (Incarnation(0), Scope::Session);
+        let host = host::host_id().unwrap();
+        vec![
+            Wish::Open { incarnation, host, spec: bytes::Bytes::new() },
+            Wish::Resume { incarnation, epoch: EPOCH, next_output: Seq(0) },
+            Wish::Claim { expected: None, from: From::Latest },
+            Wish::Close { incarnation, scope },
+        ]
+    }
 
-fn refuse(hello: &Hello, reason: Reason) -> Decision {
-    let counters = Counters::default();
-    Decision::Answer(Frame::Refused(Refused { attach: hello.attach, reason, counters }))
-}
+    /// Whether an answer says what is true only by the tombstone.
+    fn relies(attached: &Attached) -> bool {
+        match attached {
+            Attached::Answers(Frame::Refused(Refused { reason, .. })) => {
+                *reason == Reason::ProcessGone
+            }
+            Attached::Answers(Frame::Closed { .. }) => true,
+            _ => false,
+        }
+    }
 
-fn forbid(hello: &Hello, message: &str) -> Decision {
-    let message = rejoin_text::printable(message, Reason::MAX_MESSAGE);
-    refuse(hello, Reason::Forbidden { message })
+    /// Runs a wish over real files, on a disk that fails at one operation; how many there were.
+    fn run_failing(wish: Wish, at: usize) -> usize {
+        let hello = hello(fresh(), wish);
+        let (folder, registry) = dead(hello.session);
+        let place = Place {
+            registry: Some(registry.dir().into()),
+            program: Program::at("/bin/true"),
+            prefix: Vec::new(),
+        };
+        let mut attempt = Attempt {
+            place: &place,
+            hello: &hello,
+            access: None,
+            joined: None,
+            pause: FIRST_PAUSE,
+        };
+        let attach = Attach::new(config(hello.session, host::host_id().unwrap()), hello.clone());
+        let mut done = Vec::new();
+        let deadline = Instant::now() + Duration::from_mins(1);
+        let end = run(attach, deadline, |operation| {
+            done.push(operation.clone());
+            if done.len() == at + 1 && *operation != Operation::LetGo {
+                return Err(failure(&io::Error::from_raw_os_error(libc::EIO)));
+            }
+            attempt.carry_out(operation)
+        });
+        let lock = registry.open_lock(hello.session, false).unwrap().unwrap();
+        let lock = lock.try_lock().unwrap().got().expect("nobody holds the lock");
+        let tombstone = lock.read_tombstone().unwrap();
+        let used = tombstone.clone().whole().and_then(|tombstone| tombstone.used);
+        if relies(&end) {
+            assert_eq!(used, Some(Incarnation(0)), "{end:?} after {done:?}");
+        }
+        if tombstone == Found::Nothing {
+            assert!(registry.has_entry(hello.session).unwrap(), "{end:?} after {done:?}");
+        }
+        drop(folder);
+        done.len()
+    }
+
+    #[test]
+    fn a_disk_that_fails_at_any_operation_leads_to_no_answer_that_relies_on_it() {
+        for wish in wishes() {
+            // Behind the last operation, nothing fails.
+            let most = run_failing(wish.clone(), usize::MAX - 1);
+            assert!(most >= 7, "{most} operations");
+            for at in 0..most {
+                run_failing(wish.clone(), at);
+            }
+        }
+    }
 }

@@ -4,6 +4,7 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
+use rejoin_protocol::registry::Failure;
 use serde::Serialize;
 
 use crate::registry::{Registry, Swept, sweep};
@@ -29,7 +30,7 @@ struct Problem {
 
 impl From<Swept> for Pruned {
     fn from(swept: Swept) -> Self {
-        let problem = |(session, error): &(_, io::Error)| Problem {
+        let problem = |(session, error): &(_, Failure)| Problem {
             session: format!("{session}"),
             error: rejoin_text::printable(&error.to_string(), 200),
         };

@@ -27,7 +27,7 @@ use ends::Ends;
 
 pub use logout::Logout;
 pub(crate) use logout::Persistence;
-pub use server::{Inherited, NotStarted, Program, become_server, start_server, stderr_to};
+pub use server::{Inherited, Program, become_server, start_server, stderr_to};
 pub use terminal::{redraw, set_window, signal_foreground};
 pub(crate) use watch::watch;
 

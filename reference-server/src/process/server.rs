@@ -1,7 +1,6 @@
 //! Starting a server so that it outlives the connection, and becoming one.
 
 use std::ffi::{CStr, OsStr};
-use std::fmt;
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
@@ -73,8 +72,8 @@ impl Program {
 /// server gave to that shell. Where the host ends all processes at logout, it is started in
 /// a scope that stays, or the user is told.
 ///
-/// When this returns, the caller has neither stream nor lock any more: nothing but the server
-/// keeps the session alive. When it fails, the caller has the lock back.
+/// When this returns, the caller still has the lock, and has to let go of it: then nothing but the server
+/// keeps the session alive.
 ///
 /// Any number of threads may do so at once. What one of them has open is closed when another
 /// one's server is executed; between its fork and that, a lock of theirs is held for a moment
@@ -83,13 +82,10 @@ pub fn start_server<A: AsRef<OsStr>>(
     program: &Program,
     arguments: impl IntoIterator<Item = A>,
     stream: UnixStream,
-    lock: Lock,
-) -> Result<Child, NotStarted> {
+    lock: &Lock,
+) -> io::Result<Child> {
     // Locked open files are shared by their copies: what the child gets is the lock itself.
-    let copy = match lock.as_fd().try_clone_to_owned() {
-        Ok(copy) => copy,
-        Err(error) => return Err(NotStarted { error, lock }),
-    };
+    let copy = lock.as_fd().try_clone_to_owned()?;
     let launch = Launch::look();
     if let Some(warning) = launch.warning {
         // Whoever has started this shows it to the user, or has nobody to show it to.
@@ -104,28 +100,7 @@ pub fn start_server<A: AsRef<OsStr>>(
     }
     remove_marks(&mut command);
     Setup::Server.attach_to(&mut command);
-    command.spawn().map_err(|error| NotStarted { error, lock })
-}
-
-/// A server could not be started.
-#[derive(Debug)]
-pub struct NotStarted {
-    /// Why.
-    pub error: io::Error,
-    /// The lock, still held.
-    pub lock: Lock,
-}
-
-impl fmt::Display for NotStarted {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the session's server cannot be started: {}", self.error)
-    }
-}
-
-impl std::error::Error for NotStarted {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        Some(&self.error)
-    }
+    command.spawn()
 }
 
 /// What a server was started with.

@@ -5,13 +5,15 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
-use rejoin_protocol::{Incarnation, SessionId};
+use rejoin_protocol::SessionId;
+use rejoin_protocol::registry::Standing;
+use rejoin_protocol::server::Past;
 use rustix::fs::{FallocateFlags, FlockOperation, Mode, OFlags, fallocate, flock, fstat, lstat};
 use rustix::io::{Errno, pwrite};
 
 use super::record::{self, Record};
 use super::tombstone::{self, Tombstone};
-use super::{Found, Past, Registry};
+use super::{Found, Registry};
 use crate::log::OLD_SUFFIX;
 
 /// A session's lock file, open and not locked.
@@ -71,7 +73,7 @@ impl LockFile {
             Err(Errno::OPNOTSUPP | Errno::NOSYS) => self.with_zeros(),
             Err(error) => {
                 if let Tried::Got(lock) = self.try_lock()? {
-                    lock.withdraw()?;
+                    lock.discard()?;
                 }
                 Err(error.into())
             }
@@ -89,7 +91,7 @@ impl LockFile {
                 if !tombstone::has_room(&lock.file)?
                     && let Err(error) = pwrite(&lock.file, &[0; tombstone::BLOCK], 0)
                 {
-                    lock.withdraw()?;
+                    lock.discard()?;
                     return Err(error.into());
                 }
             }
@@ -124,17 +126,6 @@ impl LockFile {
     pub(super) fn read_tombstone(&self) -> io::Result<Found<Tombstone>> {
         tombstone::read(&self.file)
     }
-}
-
-/// What the lock's path names now.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Standing {
-    /// The locked file: this lock is the session's.
-    Current,
-    /// Nothing: somebody removed the file.
-    Missing,
-    /// Another file: this lock means nothing any more.
-    Replaced,
 }
 
 /// A session's lock, held until this and every inherited copy is closed.
@@ -191,83 +182,43 @@ impl Lock {
         record::write(&self.registry.entry_path(self.session), record)
     }
 
-    /// What record and tombstone say of the session. To be read under the lock only, and after
-    /// reaping.
-    pub fn read_past(&self) -> io::Result<Past> {
-        self.read_past_with(None, None)
+    /// Folds `past` into the tombstone, which never goes backwards (SPEC section 11.3).
+    pub fn write_tombstone(&self, past: &Past) -> io::Result<()> {
+        let old = self.read_tombstone()?.whole().map(Tombstone::into_remembered);
+        tombstone::write(&self.file, &Tombstone::of(old.unwrap_or_default().with(past)))
     }
 
-    /// The same, with `found`: the highest incarnation that a process claims which reaping found
-    /// alive. An environment is no authority: it counts only up to the highest number that the
-    /// record, the tombstone or the Hello at hand (`asked`) names (SPEC section 11.3).
-    pub fn read_past_with(
-        &self,
-        found: Option<Incarnation>,
-        asked: Option<Incarnation>,
-    ) -> io::Result<Past> {
-        let record = self.registry.read_record(self.session)?;
-        let past = self.remembered()?;
-        let (past, recorded) = match record {
-            Found::Nothing => (past, None),
-            Found::Damaged => (Past { known: true, damaged: true, ..past }, None),
-            Found::Whole(record) => (past.with_record(&record), Some(record.incarnation)),
-        };
-        let named = past.used.max(recorded).max(asked);
-        let alive = found.is_some();
-        // `None` is lower than any number.
-        let past = past.with_used(found.min(named));
-        Ok(Past { known: past.known || alive, ..past })
-    }
-
-    fn remembered(&self) -> io::Result<Past> {
-        Ok(match tombstone::read(&self.file)? {
-            Found::Nothing => Past::default(),
-            Found::Damaged => Past { known: true, damaged: true, ..Past::default() },
-            Found::Whole(tombstone) => Past::default().with_tombstone(tombstone),
-        })
-    }
-
-    /// Folds `past` into the tombstone, which never goes backwards.
-    pub fn fold(&self, past: &Past) -> io::Result<()> {
-        let mut all = self.remembered()?.with_used(past.used).with_tenure(past.tenure);
-        if let Some(failure) = past.failed.clone() {
-            all = all.with_failure(failure);
-        }
-        tombstone::write(&self.file, &all.to_tombstone())
-    }
-
-    /// Folds `past` into the tombstone, and only then removes the entry. The lock file stays.
+    /// Removes the entry, in the session's own place only. The lock file stays.
     ///
     /// Files in the entry that are not ours stay, and then the entry does.
-    pub fn bury(&self, past: &Past) -> io::Result<()> {
-        self.fold(past)?;
-        remove_entry(&self.registry.entry_path(self.session))
-    }
-
-    /// Lets go of the lock; with an entry that has no record, which somebody left who had lost his
-    /// place, and with the lock file, if that remembers nothing and there is no entry. For who made
-    /// the file and then did nothing with it.
-    pub fn withdraw(self) -> io::Result<()> {
-        if self.registry.read_record(self.session)? == Found::Nothing && self.is_current()? {
+    pub fn remove_entry(&self) -> io::Result<()> {
+        if self.is_current()? {
             remove_entry(&self.registry.entry_path(self.session))?;
-        }
-        let is_blank = tombstone::read(&self.file)? == Found::Nothing;
-        if is_blank && !self.registry.has_entry(self.session)? {
-            self.remove_file()?;
         }
         Ok(())
     }
 
     /// Removes the lock file while it is locked. Whoever opened it before finds out by
     /// [`Self::is_current`].
-    pub(super) fn remove_file(self) -> io::Result<()> {
+    pub fn remove_file(&self) -> io::Result<()> {
         if self.is_current()? {
             fs::remove_file(self.registry.lock_path(self.session))?;
         }
         Ok(())
     }
 
-    pub(super) fn read_tombstone(&self) -> io::Result<Found<Tombstone>> {
+    /// Removes a lock file that was just made and has no room.
+    fn discard(&self) -> io::Result<()> {
+        let is_blank = self.read_tombstone()? == Found::Nothing;
+        if is_blank && !self.registry.has_entry(self.session)? {
+            self.remove_file()
+        } else {
+            Ok(())
+        }
+    }
+
+    /// The tombstone.
+    pub fn read_tombstone(&self) -> io::Result<Found<Tombstone>> {
         tombstone::read(&self.file)
     }
 }
@@ -300,8 +251,8 @@ fn unless_absent(result: io::Result<()>) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::registry::{Failure, Phase};
-    use rejoin_protocol::{Epoch, SpawnError, SpawnErrorKind, Tenure};
+    use crate::registry::Access;
+    use rejoin_protocol::{Epoch, Incarnation, SpawnError, SpawnErrorKind, Tenure};
     use std::os::unix::fs::PermissionsExt;
     use std::os::unix::net::UnixListener;
     use tempfile::TempDir;
@@ -374,38 +325,22 @@ mod tests {
         assert_eq!(new.standing().unwrap(), Standing::Missing);
     }
 
-    #[test]
-    fn the_past_is_the_highest_of_record_and_tombstone() {
-        let (_folder, registry) = registry();
-        let lock = lock(&registry);
-        assert_eq!(lock.read_past().unwrap(), Past::default());
-        lock.fold(&Past::default().with_used(Some(Incarnation(2))).with_tenure(Tenure(7))).unwrap();
-        lock.write_record(&starting(4)).unwrap();
-        let past = lock.read_past().unwrap();
-        assert_eq!((past.used, past.tenure), (Some(Incarnation(4)), Tenure(7)));
-        let reserved = Record { phase: Phase::Reserved, ..starting(4) };
-        lock.write_record(&reserved).unwrap();
-        assert_eq!(lock.read_past().unwrap().used, Some(Incarnation(2)));
+    fn used(incarnation: u64) -> Past {
+        Past { is_known: true, used: Some(Incarnation(incarnation)), ..Past::default() }
     }
 
     #[test]
-    fn what_is_found_alive_counts_up_to_what_record_tombstone_or_hello_name() {
+    fn record_and_tombstone_are_read_as_they_were_written() {
         let (_folder, registry) = registry();
         let lock = lock(&registry);
-        let used = |found, asked: Option<u64>| {
-            let asked = asked.map(Incarnation);
-            lock.read_past_with(Some(Incarnation(found)), asked).unwrap().used.map(|used| used.0)
-        };
-        assert_eq!(
-            (used(u64::MAX, None), used(u64::MAX, Some(3)), used(2, Some(3))),
-            (None, Some(3), Some(2))
-        );
-        assert!(lock.read_past_with(Some(Incarnation(9)), None).unwrap().known);
-        let reserved = Record { phase: Phase::Reserved, ..starting(5) };
-        lock.write_record(&reserved).unwrap();
-        assert_eq!((used(u64::MAX, None), used(4, None)), (Some(5), Some(4)));
-        lock.bury(&Past::default().with_used(Some(Incarnation(7)))).unwrap();
-        assert_eq!((used(u64::MAX, None), used(4, None)), (Some(7), Some(7)));
+        lock.write_tombstone(&Past { tenure: Tenure(7), ..used(2) }).unwrap();
+        lock.write_record(&starting(4)).unwrap();
+        let known = Access::of_server(lock).known().unwrap();
+        assert!(known.has_lock && known.has_entry && !known.has_socket && known.is_server_seen);
+        let record = known.record.unwrap();
+        assert_eq!((record.used(), record.tenure), (Some(Incarnation(4)), Tenure(1)));
+        let tombstone = known.tombstone.unwrap();
+        assert_eq!((tombstone.used, tombstone.tenure), (Some(Incarnation(2)), Tenure(7)));
     }
 
     #[test]
@@ -418,13 +353,13 @@ mod tests {
             fs::write(registry.entry_path(SESSION).join(name), "x").unwrap();
         }
         let error = SpawnError::new(SpawnErrorKind::NotFound, "no such program");
-        let failure = Failure { incarnation: Incarnation(5), error };
-        let past = lock.read_past().unwrap().with_failure(failure);
-        lock.bury(&past).unwrap();
+        let failed = Some((Incarnation(5), error));
+        lock.write_tombstone(&Past { failed: failed.clone(), ..used(4) }).unwrap();
+        lock.remove_entry().unwrap();
         assert_eq!(names(registry.dir()), [format!("{SESSION}.lock")]);
-        assert_eq!(lock.read_past().unwrap(), past);
-        lock.bury(&Past::default()).unwrap();
-        assert_eq!(lock.read_past().unwrap(), past);
+        lock.write_tombstone(&Past::default()).unwrap();
+        let tombstone = lock.read_tombstone().unwrap().whole().unwrap();
+        assert_eq!((tombstone.used, tombstone.failed), (Some(Incarnation(5)), failed));
         assert!(lock.is_current().unwrap());
     }
 
@@ -434,7 +369,7 @@ mod tests {
         let lock = lock(&registry);
         lock.write_record(&starting(0)).unwrap();
         fs::write(registry.entry_path(SESSION).join("notes"), "mine").unwrap();
-        lock.bury(&Past::default()).unwrap();
+        lock.remove_entry().unwrap();
         assert_eq!(names(&registry.entry_path(SESSION)), ["notes"]);
     }
 
@@ -443,37 +378,23 @@ mod tests {
         let (_folder, registry) = registry();
         let lock = lock(&registry);
         fs::write(registry.lock_path(SESSION), "garbage").unwrap();
-        let past = lock.read_past().unwrap();
-        assert_eq!((past.known, past.damaged, past.used), (true, true, None));
-        lock.fold(&past.with_used(Some(Incarnation(1)))).unwrap();
-        let past = lock.read_past().unwrap();
-        assert_eq!((past.damaged, past.used), (false, Some(Incarnation(1))));
+        assert_eq!(lock.read_tombstone().unwrap(), Found::Damaged);
+        lock.write_tombstone(&used(1)).unwrap();
+        let tombstone = lock.read_tombstone().unwrap().whole().unwrap();
+        assert_eq!(tombstone.used, Some(Incarnation(1)));
     }
 
     #[test]
-    fn withdrawing_removes_a_lock_file_only_if_it_remembers_nothing() {
+    fn nothing_is_removed_in_anothers_place() {
         let (_folder, registry) = registry();
-        lock(&registry).withdraw().unwrap();
-        assert!(names(registry.dir()).is_empty());
-        let held = lock(&registry);
-        held.fold(&Past::default().with_used(Some(Incarnation(0)))).unwrap();
-        held.withdraw().unwrap();
-        assert_eq!(names(registry.dir()).len(), 1);
-        assert!(!registry.is_alive(SESSION).unwrap());
-    }
-
-    #[test]
-    fn withdrawing_removes_an_entry_without_a_record_and_spares_one_with_a_record() {
-        let (_folder, registry) = registry();
-        let withdrawn = lock(&registry);
-        fs::create_dir(registry.entry_path(SESSION)).unwrap();
-        drop(UnixListener::bind(registry.socket_path(SESSION)).unwrap());
-        withdrawn.withdraw().unwrap();
-        assert!(names(registry.dir()).is_empty());
-        let withdrawn = lock(&registry);
-        withdrawn.write_record(&starting(4)).unwrap();
-        withdrawn.withdraw().unwrap();
+        let old = lock(&registry);
+        fs::remove_file(registry.lock_path(SESSION)).unwrap();
+        let new = lock(&registry);
+        new.write_record(&starting(4)).unwrap();
+        old.remove_entry().unwrap();
+        old.remove_file().unwrap();
         assert_eq!(names(&registry.entry_path(SESSION)), ["record"]);
+        assert!(new.is_current().unwrap());
     }
 
     #[test]

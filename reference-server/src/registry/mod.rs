@@ -15,17 +15,13 @@
 //! of by closing or ending - never by unlocking, which would take it from every process that
 //! inherited it.
 //!
-//! The orders of steps that this makes safe, with a crash possible between any two:
-//!
-//! - The tombstone is written before anything is removed or answered ([`Lock::bury`]).
-//! - Whoever got the lock checks that the path still names the locked file ([`Lock::is_current`]),
-//!   else opens again.
-//! - Only the lock's holder reads past facts, reaps, writes or removes.
-//! - Sockets are never unlinked but with the whole entry, under the lock.
+//! In which order a program uses them is decided by the machines of
+//! [`rejoin_protocol::registry`]; the operations that they ask for are carried out here. Sockets are
+//! never unlinked but with the whole entry, under the lock.
 
+mod access;
 mod folder;
 mod lock;
-mod past;
 mod record;
 mod seal;
 mod sweep;
@@ -35,15 +31,15 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use rejoin_protocol::{Incarnation, SessionId};
+use rejoin_protocol::SessionId;
 
+pub(crate) use access::{Access, Age, failure, recorded};
 pub use folder::{FOLDER_VARIABLE, RegistryError};
-pub use lock::{Lock, LockFile, Standing, Tried};
-pub use past::Past;
+pub use lock::{Lock, LockFile, Tried};
 pub use record::{Phase, Record, ServerProcess, Stamp};
 pub use seal::Found;
 pub use sweep::{Swept, TOMBSTONE_LIFE, sweep, sweep_at};
-pub use tombstone::{Failure, Tombstone};
+pub use tombstone::Tombstone;
 
 const LOCK_SUFFIX: &str = ".lock";
 const RECORD: &str = "record";
@@ -106,13 +102,6 @@ impl Registry {
     /// Reads the session's record, with or without its lock. Decisions need the lock.
     pub fn read_record(&self, session: SessionId) -> io::Result<Found<Record>> {
         record::read(&self.entry_path(session))
-    }
-
-    /// The highest incarnation that the session's tombstone says was used, with or without its
-    /// lock. Decisions about starting need the lock.
-    pub fn tombstone_used(&self, session: SessionId) -> io::Result<Option<Incarnation>> {
-        let Some(file) = self.open_lock(session, false)? else { return Ok(None) };
-        Ok(file.read_tombstone()?.whole().and_then(|tombstone| tombstone.used))
     }
 
     /// Whether the session has an entry.
@@ -180,7 +169,8 @@ fn is_absent(error: &io::Error) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rejoin_protocol::Tenure;
+    use rejoin_protocol::server::Past;
+    use rejoin_protocol::{Incarnation, Tenure};
     use tempfile::TempDir;
 
     const SESSION: SessionId = SessionId::from_bytes([1; 16]);
@@ -214,7 +204,7 @@ mod tests {
         let held = lock(&registry, living);
         held.write_record(&record).unwrap();
         lock(&registry, dead).write_record(&record).unwrap();
-        lock(&registry, buried).bury(&Past::default()).unwrap();
+        lock(&registry, buried).write_tombstone(&Past::default()).unwrap();
         drop(lock(&registry, remnant));
         fs::create_dir(registry.entry_path(remnant)).unwrap();
         fs::write(registry.dir().join("notes"), "not a session").unwrap();

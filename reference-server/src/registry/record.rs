@@ -83,6 +83,11 @@ impl Record {
         Self { has_terminal, ..self }
     }
 
+    /// Whether its server can still be seen. Used to spare, never to kill or to start.
+    pub(crate) fn is_server_seen(&self) -> bool {
+        self.server.is_some_and(|server| server.is_seen())
+    }
+
     /// The incarnation, if it was used: from `starting` on its process may have run.
     pub fn used(&self) -> Option<Incarnation> {
         (self.phase == Phase::Starting).then_some(self.incarnation)
@@ -146,7 +151,7 @@ impl ServerProcess {
             && procfs::start_of(leader).is_none_or(|start| start == self.start)
     }
 
-    /// Whether it can still be seen. Used to spare, never to kill or to start.
+    /// Whether it can still be seen.
     pub(crate) fn is_seen(&self) -> bool {
         let now = i32::try_from(self.pid).ok().and_then(procfs::Stat::read);
         now.is_some_and(|stat| stat.start == self.start && !stat.is_zombie)

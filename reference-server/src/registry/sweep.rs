@@ -6,17 +6,14 @@ use std::io;
 use std::time::Duration;
 
 use rejoin_protocol::SessionId;
+use rejoin_protocol::registry::{Failure, Program as _, Sweep, Swept as Visited};
 
-use super::{Found, Lock, LockFile, Registry, Tombstone};
+use super::{Access, Age, Registry};
 use crate::host;
-use crate::reap::{Reach, reap};
 
 /// How long a tombstone is kept, in boot time: well above the time for which a client repeats an
 /// unconfirmed Open.
 pub const TOMBSTONE_LIFE: Duration = Duration::from_hours(24);
-
-/// How long killed processes may take to be gone.
-const REAP_TIME: Duration = Duration::from_secs(5);
 
 /// What a sweep did.
 #[derive(Debug, Default)]
@@ -29,27 +26,21 @@ pub struct Swept {
     /// How many processes were killed.
     pub killed: usize,
     /// What could not be swept, and why.
-    pub problems: Vec<(SessionId, io::Error)>,
+    pub problems: Vec<(SessionId, Failure)>,
 }
 
 impl Swept {
-    fn note(&mut self, session: SessionId, result: io::Result<Done>) {
-        match result {
-            Ok(Done::Nothing) => {}
-            Ok(Done::Forgotten) => self.forgotten.push(session),
-            Ok(Done::Buried { killed }) => {
+    fn note(&mut self, session: SessionId, visited: Visited) {
+        match visited {
+            Visited::Nothing => {}
+            Visited::Forgotten => self.forgotten.push(session),
+            Visited::Buried { ended } => {
                 self.buried.push(session);
-                self.killed += killed;
+                self.killed += usize::try_from(ended).unwrap_or(usize::MAX);
             }
-            Err(error) => self.problems.push((session, error)),
+            Visited::Failed(failure) => self.problems.push((session, failure)),
         }
     }
-}
-
-enum Done {
-    Nothing,
-    Forgotten,
-    Buried { killed: usize },
 }
 
 /// Removes tombstones older than a day; buries dead sessions, and ends what processes they left.
@@ -60,83 +51,20 @@ pub fn sweep(registry: &Registry) -> io::Result<Swept> {
 /// The same at a given time since boot, for another life of tombstones.
 pub fn sweep_at(registry: &Registry, boottime: Duration, life: Duration) -> io::Result<Swept> {
     let boot_id = host::boot_id()?;
-    let is_old = |tombstone: &Tombstone| tombstone.age(boottime, boot_id) >= life;
+    let age = Age { boottime, boot_id, life };
     let mut swept = Swept::default();
     for session in registry.sessions()? {
-        swept.note(session, visit(registry, session, &is_old));
+        let mut access = Access::new(registry.clone(), session).with_age(age);
+        swept.note(session, Sweep::new().run(|operation| access.carry_out(operation)));
     }
     Ok(swept)
-}
-
-fn visit(
-    registry: &Registry,
-    session: SessionId,
-    is_old: &dyn Fn(&Tombstone) -> bool,
-) -> io::Result<Done> {
-    if registry.has_entry(session)? {
-        return lay_to_rest(registry, session);
-    }
-    let Some(file) = registry.open_lock(session, false)? else { return Ok(Done::Nothing) };
-    // Looked at without the lock first: a lock taken for a moment makes others try again.
-    match file.read_tombstone()? {
-        Found::Whole(tombstone) if !is_old(&tombstone) => Ok(Done::Nothing),
-        _ => forget(file, is_old),
-    }
-}
-
-/// Removes a lock file that nobody needs any more, under the lock.
-fn forget(file: LockFile, is_old: &dyn Fn(&Tombstone) -> bool) -> io::Result<Done> {
-    let Some(lock) = take(file)? else { return Ok(Done::Nothing) };
-    if lock.registry().has_entry(lock.session())? {
-        return Ok(Done::Nothing);
-    }
-    match lock.read_tombstone()? {
-        Found::Whole(tombstone) if !is_old(&tombstone) => Ok(Done::Nothing),
-        // Its age cannot be told any more: from now on it can.
-        Found::Damaged => lock.fold(&super::Past::default()).map(|()| Done::Nothing),
-        Found::Whole(_) | Found::Nothing => lock.remove_file().map(|()| Done::Forgotten),
-    }
-}
-
-/// Ends what a dead server left, remembers what must be, and removes the entry.
-fn lay_to_rest(registry: &Registry, session: SessionId) -> io::Result<Done> {
-    if may_put_its_lock_back(registry, session)? {
-        return Ok(Done::Nothing);
-    }
-    let Some(file) = registry.open_lock(session, true)? else { return Ok(Done::Nothing) };
-    let Some(lock) = take(file)? else { return Ok(Done::Nothing) };
-    let reach = Reach::left(registry.read_record(session)?);
-    let reaped = reap(session, &reach, REAP_TIME)?;
-    if reaped.killed == 0 && !registry.has_entry(session)? {
-        // Somebody else was faster.
-        return lock.withdraw().map(|()| Done::Nothing);
-    }
-    let past = lock.read_past_with(reaped.highest, None)?;
-    lock.bury(&past)?;
-    Ok(Done::Buried { killed: reaped.killed })
-}
-
-/// Whether only the lock file is gone, and the server that the record names can still be seen: it
-/// will notice and put the file back, unless somebody wants the session before that.
-fn may_put_its_lock_back(registry: &Registry, session: SessionId) -> io::Result<bool> {
-    if registry.open_lock(session, false)?.is_some() {
-        return Ok(false);
-    }
-    let server = registry.read_record(session)?.whole().and_then(|record| record.server);
-    Ok(server.is_some_and(|server| server.is_seen()))
-}
-
-fn take(file: LockFile) -> io::Result<Option<Lock>> {
-    match file.try_lock()?.got() {
-        Some(lock) if lock.is_current()? => Ok(Some(lock)),
-        _ => Ok(None),
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::registry::{Past, Record};
+    use crate::registry::{Lock, Record};
+    use rejoin_protocol::server::Past;
     use rejoin_protocol::{Epoch, Incarnation, Tenure};
     use std::fs;
     use tempfile::TempDir;
@@ -168,7 +96,7 @@ mod tests {
     fn a_tombstone_is_removed_with_its_lock_file_after_a_day_of_boot_time_not_before() {
         let (_folder, registry) = registry();
         let now = host::boottime();
-        lock(&registry).bury(&Past::default().with_used(Some(Incarnation(0)))).unwrap();
+        lock(&registry).write_tombstone(&Past::default()).unwrap();
         let early = sweep_at(&registry, now + DAY * 9 / 10, DAY).unwrap();
         assert!(early.forgotten.is_empty() && !is_empty(&registry));
         let late = sweep_at(&registry, now + DAY + Duration::from_mins(1), DAY).unwrap();
@@ -180,7 +108,7 @@ mod tests {
     fn what_is_held_is_not_touched_however_old() {
         let (_folder, registry) = registry();
         let held = lock(&registry);
-        held.fold(&Past::default().with_used(Some(Incarnation(0)))).unwrap();
+        held.write_tombstone(&Past::default()).unwrap();
         for has_entry in [false, true] {
             if has_entry {
                 held.write_record(&starting()).unwrap();
@@ -199,8 +127,8 @@ mod tests {
         let swept = sweep(&registry).unwrap();
         assert_eq!(swept.buried, [SESSION]);
         assert!(!registry.has_entry(SESSION).unwrap());
-        let past = lock(&registry).read_past().unwrap();
-        assert_eq!((past.used, past.tenure), (Some(Incarnation(4)), Tenure(2)));
+        let tombstone = lock(&registry).read_tombstone().unwrap().whole().unwrap();
+        assert_eq!((tombstone.used, tombstone.tenure), (Some(Incarnation(4)), Tenure(2)));
     }
 
     #[test]

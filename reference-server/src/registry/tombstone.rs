@@ -5,6 +5,7 @@ use std::io;
 use std::os::fd::AsFd;
 use std::time::Duration;
 
+use rejoin_protocol::registry::Remembered;
 use rejoin_protocol::{Incarnation, SpawnError, Tenure};
 use rustix::io::{pread, pwrite};
 use serde::{Deserialize, Serialize};
@@ -23,15 +24,6 @@ pub(super) fn has_room(file: impl AsFd) -> io::Result<bool> {
 
 const MARK: [u8; 4] = *b"rjTS";
 
-/// A start that failed. Its incarnation is used up.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Failure {
-    /// Which incarnation was to be started.
-    pub incarnation: Incarnation,
-    /// Why it could not be, to be answered the same way again.
-    pub error: SpawnError,
-}
-
 /// What is remembered of a session.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tombstone {
@@ -39,8 +31,8 @@ pub struct Tombstone {
     pub used: Option<Incarnation>,
     /// The highest tenure.
     pub tenure: Tenure,
-    /// The last start that failed.
-    pub failed: Option<Failure>,
+    /// The last start that failed: its incarnation is used up.
+    pub failed: Option<(Incarnation, SpawnError)>,
     /// When it was written, in seconds since boot.
     pub buried: u64,
     /// In which boot that was.
@@ -48,6 +40,19 @@ pub struct Tombstone {
 }
 
 impl Tombstone {
+    /// The tombstone that remembers this, written now.
+    pub fn of(Remembered { used, tenure, failed }: Remembered) -> Self {
+        // One with a wrong date is better than none.
+        let boot_id = host::boot_id().unwrap_or_default();
+        Self { used, tenure, failed, buried: host::boottime().as_secs(), boot_id }
+    }
+
+    /// What it remembers.
+    pub fn into_remembered(self) -> Remembered {
+        let Self { used, tenure, failed, .. } = self;
+        Remembered { used, tenure, failed }
+    }
+
     /// How old it is. One of an earlier boot is as old as this boot is.
     pub fn age(&self, boottime: Duration, boot_id: [u8; 16]) -> Duration {
         if self.boot_id == boot_id {
@@ -55,13 +60,6 @@ impl Tombstone {
         } else {
             boottime
         }
-    }
-
-    /// The same, written now.
-    pub(super) fn dated(self) -> Self {
-        // One with a wrong date is better than none.
-        let boot_id = host::boot_id().unwrap_or_default();
-        Self { buried: host::boottime().as_secs(), boot_id, ..self }
     }
 }
 
@@ -94,14 +92,11 @@ mod tests {
 
     fn tombstone() -> Tombstone {
         let error = SpawnError::new(SpawnErrorKind::NotFound, &"x".repeat(10_000));
-        let failed = Some(Failure { incarnation: Incarnation(u64::MAX), error });
-        Tombstone {
+        Tombstone::of(Remembered {
             used: Some(Incarnation(u64::MAX)),
             tenure: Tenure(u64::MAX),
-            failed,
-            ..Tombstone::default()
-        }
-        .dated()
+            failed: Some((Incarnation(u64::MAX), error)),
+        })
     }
 
     #[test]
@@ -111,7 +106,7 @@ mod tests {
         write(&file, &tombstone()).unwrap();
         assert_eq!(read(&file).unwrap(), Found::Whole(tombstone()));
         assert_eq!(file.metadata().unwrap().len(), BLOCK as u64);
-        assert!(tombstone().failed.unwrap().error.message.len() <= Reason::MAX_MESSAGE);
+        assert!(tombstone().failed.unwrap().1.message.len() <= Reason::MAX_MESSAGE);
     }
 
     #[test]

@@ -1,32 +1,35 @@
 //! Carries out what the machine decides.
 
+use std::collections::VecDeque;
 use std::io;
-use std::time::Duration;
 
-use bytes::Bytes;
-use rejoin_protocol::server::{Effect, Event, Extent, Limits, Past};
-use rejoin_protocol::spec::{Overflow, ProcessSpec};
-use rejoin_protocol::{
-    ClientName, Epoch, Frame, Incarnation, Link, SpawnError, SpawnErrorKind, Tenure, Timer,
-};
-use tokio::net::UnixListener;
+use rejoin_protocol::server::{Effect, Effects, Event, Extent};
+use rejoin_protocol::{ClientName, Frame, Link, Tenure, Timer};
 use tokio::time::Instant;
 
-use super::running::Running;
-use super::{GRACE, HEARTBEAT, REAP_TIME, Serve};
-use crate::ending::{Ending, end_descendants};
-use crate::marks::Mark;
-use crate::past::from_machine;
-use crate::process::{self, Start};
-use crate::reap::{Reach, reap};
-use crate::registry::ServerProcess;
+use super::{GRACE, HEARTBEAT, Serve};
+use crate::ending::Ending;
 
 impl Serve {
-    pub(super) fn carry_out(&mut self, effect: Effect) {
+    /// Carries out the effects of a step in their order.
+    pub(super) fn carry_out_all(&mut self, effects: Effects) {
+        let mut effects = VecDeque::from(effects);
+        while let Some(effect) = effects.pop_front() {
+            match effect {
+                // What stands behind a burial relies on it.
+                Effect::Bury(past) => effects = self.bury(past, effects.into()).into(),
+                effect => self.carry_out(effect),
+            }
+        }
+    }
+
+    fn carry_out(&mut self, effect: Effect) {
         match effect {
             Effect::Send(link, frame) => self.send(link, frame),
             Effect::Close(link) => self.close(link),
-            Effect::Start { incarnation, spec, .. } => self.start(incarnation, &spec),
+            Effect::Start { incarnation, tenure, spec, .. } => {
+                self.start(incarnation, tenure, &spec);
+            }
             Effect::RecordTenure(tenure, name) => self.record_tenure(tenure, &name),
             Effect::HandOver(seq, item) => {
                 if let Some(process) = &mut self.process {
@@ -34,7 +37,7 @@ impl Serve {
                 }
             }
             Effect::EndProcess(extent) => self.end_process(extent),
-            Effect::Bury(past) => self.bury(&past),
+            Effect::Bury(_) => {}
             Effect::Stop => self.is_stopped = true,
             Effect::Arm(timer) => self.arm(timer),
             Effect::Disarm(timer) => {
@@ -69,81 +72,6 @@ impl Serve {
         }
     }
 
-    fn start(&mut self, incarnation: Incarnation, spec: &Bytes) {
-        let started = self.try_start(incarnation, spec);
-        match started {
-            Ok(Some((epoch, limits))) => self.events.push_back(Event::Started(epoch, limits)),
-            Ok(None) => {
-                self.note(format_args!("the lock file was replaced; nothing was started"));
-                self.is_stopped = true;
-            }
-            Err(error) => {
-                self.note(format_args!("{error}"));
-                self.events.push_back(Event::StartFailed(error));
-            }
-        }
-    }
-
-    /// Listens first, then makes sure that the lock is still the session's, then records that the
-    /// incarnation is used, then starts it: in any other order a crash in between leaves a
-    /// process that nobody knows of, or a number that is used twice. Where somebody removed the
-    /// registry meanwhile, the session gets its place back, or the process is ended unserved.
-    fn try_start(
-        &mut self,
-        incarnation: Incarnation,
-        spec: &Bytes,
-    ) -> Result<Option<(Epoch, Limits)>, SpawnError> {
-        let spec = ProcessSpec::decode(spec).map_err(|error| other(&error))?;
-        let listener = self.listen().map_err(|error| other(&error))?;
-        if !self.lock.is_current().map_err(|error| other(&error))? {
-            return Ok(None);
-        }
-        let epoch = fresh_epoch().map_err(|error| other(&error))?;
-        self.record_start(epoch, spec.terminal.is_some()).map_err(|error| other(&error))?;
-        let start = Start {
-            command: spec.command,
-            directory: spec.directory,
-            environment: spec.environment,
-            terminal: spec.terminal,
-            mark: Mark {
-                session: self.session(),
-                incarnation,
-                epoch,
-                registry: self.registry.dir().into(),
-            },
-            umask: self.umask,
-        };
-        let started = process::spawn(&start)?;
-        if let Some(record) = &mut self.record {
-            record.process = Some(ServerProcess::of(started.pid));
-            self.is_record_stale = true;
-        }
-        self.process = Some(Running::new(started).map_err(|error| other(&error))?);
-        self.listener = Some(listener);
-        self.retention = Duration::from_secs(spec.retention);
-        self.window = spec.window;
-        self.is_patient = spec.overflow == Overflow::Block;
-        // Whoever took the name in between has looked for leftovers before this one was there.
-        if !self.keeps_place().map_err(|error| other(&error))? {
-            self.process = None;
-            end_descendants(Duration::ZERO, &mut |_, _| {}).map_err(|error| other(&error))?;
-            return Ok(None);
-        }
-        Ok(Some((epoch, Limits { window: spec.window, overflow: spec.overflow })))
-    }
-
-    pub(super) fn listen(&self) -> io::Result<UnixListener> {
-        UnixListener::bind(self.registry.socket_path(self.session()))
-    }
-
-    fn record_start(&mut self, epoch: Epoch, has_terminal: bool) -> io::Result<()> {
-        let reserved = self.record.take().ok_or(io::ErrorKind::NotFound)?;
-        let record = reserved.starting(epoch).with_terminal(has_terminal);
-        self.lock.write_record(&record)?;
-        self.record = Some(record);
-        Ok(())
-    }
-
     fn record_tenure(&mut self, tenure: Tenure, name: &ClientName) {
         let written = self.rewrite_record(|record| {
             record.tenure = tenure;
@@ -164,11 +92,11 @@ impl Serve {
         change: impl FnOnce(&mut crate::registry::Record),
     ) -> io::Result<()> {
         let mut record = self.record.clone().ok_or(io::ErrorKind::NotFound)?;
-        if !self.lock.is_current()? {
+        if !self.access.lock()?.is_current()? {
             return Err(io::Error::other("the lock file is not the session's any more"));
         }
         change(&mut record);
-        self.lock.write_record(&record)?;
+        self.access.lock()?.write_record(&record)?;
         self.record = Some(record);
         Ok(())
     }
@@ -221,45 +149,4 @@ impl Serve {
         self.ending = Some(Ending::begin(GRACE));
         self.ending_due = Some(Instant::now());
     }
-
-    /// All descendants have ended, so many of them because they were asked to. What else carries the
-    /// session's mark was kept by an earlier server.
-    pub(super) fn descendants_ended(&mut self, ended: usize) {
-        let mut ended = ended;
-        if self.extent == Extent::Session
-            && self.lock.is_current().is_ok_and(|is_current| is_current)
-        {
-            match reap(self.session(), &Reach::Session, REAP_TIME) {
-                Ok(reaped) => ended += reaped.killed,
-                Err(error) => self.note(format_args!("not all of the session has ended: {error}")),
-            }
-        }
-        self.step(Event::Ended(u32::try_from(ended).unwrap_or(u32::MAX)));
-    }
-
-    fn bury(&mut self, past: &Past) {
-        self.listener = None;
-        self.bury_past(&from_machine(past));
-    }
-
-    /// Nothing is touched where the name is another server's by now.
-    pub(super) fn bury_past(&mut self, past: &crate::registry::Past) {
-        let buried = match self.lock.is_current() {
-            Ok(true) => self.lock.bury(past),
-            other => other.map(drop),
-        };
-        if let Err(error) = buried {
-            self.note(format_args!("the tombstone could not be written: {error}"));
-        }
-    }
-}
-
-fn fresh_epoch() -> Result<Epoch, getrandom::Error> {
-    let mut bytes = [0; 16];
-    getrandom::fill(&mut bytes)?;
-    Ok(Epoch::from_bytes(bytes))
-}
-
-fn other(error: &dyn std::fmt::Display) -> SpawnError {
-    SpawnError::new(SpawnErrorKind::Other, &error.to_string())
 }

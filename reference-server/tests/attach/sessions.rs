@@ -16,7 +16,7 @@ use rustix::process::{Pid, PidfdFlags, Resource, pidfd_open, pidfd_send_signal, 
 use crate::support::{Client, Link, forbid_descriptors, input, sockets, until, until_ended};
 
 /// A user that owns nothing.
-const NOBODY: u32 = 65_534;
+pub(crate) const NOBODY: u32 = 65_534;
 
 fn lines(path: &Path) -> usize {
     std::fs::read_to_string(path).unwrap_or_default().lines().count()
@@ -270,7 +270,7 @@ fn a_descendant_that_became_another_user_does_not_keep_a_session_from_ending() {
 
 /// By a program: a file that this process has open for writing cannot be executed while another
 /// test's child, just forked, has it open, too.
-fn install(from: &str, to: &Path, mode: &str) -> bool {
+pub(crate) fn install(from: &str, to: &Path, mode: &str) -> bool {
     let installed = Command::new("install").args(["-m", mode, from]).arg(to).status();
     installed.is_ok_and(|status| status.success())
 }

@@ -1,0 +1,228 @@
+//! The programs on a host as machines: in which order they use the registry (SPEC section 11).
+//!
+//! Each machine is a program that asks for one [`Operation`] after the other. An executor carries
+//! out exactly that operation and reports its [`Outcome`] or its [`Failure`]:
+//!
+//! | machine | program | SPEC |
+//! | --- | --- | --- |
+//! | [`Attach`] | answers a Hello, joins it to a server, or starts one | 11.2 |
+//! | [`Start`] | a server, from its Open until it serves | 11.4 |
+//! | [`Rest`], [`Burial`] | a server's end: what else is ended, and the tombstone | 11.4, 11.5 |
+//! | [`Guard`] | a server that looks after its entry | 11.6 |
+//! | [`Sweep`] | removes what nobody came back for | 11.5 |
+//!
+//! # The executor's contract
+//! - Carry out one operation at a time, and report it before asking for the next one.
+//! - Add no operation. A program that is killed between any two leaves nothing that misleads others.
+//! - Report a failure as it is. An answer that relies on something written is given only after the
+//!   write was reported as done.
+//! - Close what is still open, and not adopted, when the machine ends.
+
+mod attach;
+mod end;
+mod fold;
+mod guard;
+mod start;
+mod sweep;
+
+use alloc::string::String;
+use core::fmt;
+
+pub use attach::{Attach, Attached};
+pub use end::{Burial, Rest};
+pub use fold::{Known, Recorded, Remembered};
+pub use guard::{Guard, Kept};
+pub use start::{Start, Started};
+pub use sweep::{Sweep, Swept};
+
+use crate::ident::Incarnation;
+use crate::reason::SpawnError;
+use crate::server::Past;
+
+/// One access to the registry or to the system. *The lock file* is the one that was opened last;
+/// a server has its own from the start (SPEC section 11.4).
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub enum Operation {
+    /// Open the registry's folder.
+    OpenRegistry {
+        /// Whether it is made if it is absent; else [`Outcome::Missing`].
+        makes: bool,
+    },
+    /// Open the session's lock file, without locking it.
+    OpenLock {
+        /// Whether it is made if it is absent, with the room for its tombstone; else
+        /// [`Outcome::Missing`].
+        makes: bool,
+    },
+    /// Try to lock the lock file. [`Outcome::Held`] if somebody else holds it.
+    TryLock,
+    /// Look what the lock's path names: [`Outcome::Path`].
+    CheckPath,
+    /// Connect to the session's server. Any failure means that it does not answer now.
+    Connect,
+    /// End processes of the session and wait until they are gone: [`Outcome::Reaped`].
+    Reap {
+        /// Whether all that carry the session's mark are ended; else what an earlier process left
+        /// (SPEC section 11.5).
+        all: bool,
+    },
+    /// Read the record and the tombstone: [`Outcome::Known`]. Without the lock, this is no ground
+    /// to start or to write anything.
+    ReadEntry,
+    /// Write the tombstone that [`Remembered::with`] makes of the present one and this.
+    WriteTombstone(Past),
+    /// Remove the session's entry - its socket, its log, its record - unless the lock's path names
+    /// another file than the locked one.
+    RemoveEntry,
+    /// Remove the lock file, unless its path names another file.
+    RemoveLock,
+    /// Write the record, whole or not at all, and make the entry if need be.
+    WriteRecord(Recorded),
+    /// Start a server that inherits the lock and the stream.
+    Fork,
+    /// Make the socket, and listen.
+    Bind,
+    /// Start the process: [`Outcome::NotSpawned`] if that cannot be done.
+    Spawn,
+    /// End the process and its descendants, and wait until they are gone.
+    EndProcess,
+    /// Keep the lock that was got last in place of the own one.
+    Adopt,
+    /// Let go of the lock, by closing its file. This does not fail.
+    LetGo,
+    /// Close the lock file, and wait for a moment before looking again. How long is the executor's
+    /// business: a server that starts or ends takes milliseconds. This does not fail.
+    Wait,
+}
+
+/// What an operation came to.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub enum Outcome {
+    /// It was carried out.
+    Done,
+    /// There is no such file, and it was not to be made.
+    Missing,
+    /// Somebody else holds the lock.
+    Held,
+    /// What the lock's path names.
+    Path(Standing),
+    /// What was found and ended.
+    Reaped(Reaped),
+    /// What record and tombstone say.
+    Known(Known),
+    /// The process could not be started.
+    NotSpawned(SpawnError),
+}
+
+/// What the lock's path names (SPEC section 11.1).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Standing {
+    /// The file that is open: its lock is the session's.
+    Current,
+    /// Nothing: somebody removed the file.
+    Missing,
+    /// Another file: this lock means nothing any more.
+    Replaced,
+}
+
+impl Standing {
+    /// Whether the lock is still the session's, asked again before something is started.
+    pub(crate) fn is_kept(self) -> bool {
+        self == Self::Current
+    }
+}
+
+/// What reaping found (SPEC section 11.5).
+#[derive(Clone, Copy, Default, PartialEq, Eq, Hash, Debug)]
+pub struct Reaped {
+    /// The highest incarnation that a process of the session claims, ended or not.
+    pub found: Option<Incarnation>,
+    /// How many processes were ended.
+    pub ended: u32,
+}
+
+/// An operation that could not be carried out. Nothing may be assumed of what it was to change.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Failure {
+    /// What kind of failure it is.
+    pub kind: FailureKind,
+    /// What the system says of it, for people.
+    pub message: String,
+}
+
+/// The kinds of failures.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum FailureKind {
+    /// The host is short of something now, or something takes too long: it may work in a moment.
+    Busy,
+    /// Something that has to be there is not.
+    Missing,
+    /// The disk is full, or the user's share of it.
+    Full,
+    /// The system does not allow it.
+    Denied,
+    /// Anything else, such as a disk that fails.
+    Broken,
+}
+
+impl Failure {
+    /// A failure of this kind.
+    pub fn new(kind: FailureKind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into() }
+    }
+
+    /// Whether trying again in a moment makes sense.
+    pub fn is_busy(&self) -> bool {
+        self.kind == FailureKind::Busy
+    }
+
+    /// An executor that reports what does not belong to the operation.
+    fn misfit() -> Self {
+        Self::new(FailureKind::Broken, "an operation came to what it cannot come to")
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl core::error::Error for Failure {}
+
+/// How an operation went.
+pub type Report = Result<Outcome, Failure>;
+
+/// What a program does next.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub enum Next<End> {
+    /// This operation, of which [`Program::done`] is to be told.
+    Do(Operation),
+    /// Nothing: it has ended like this.
+    End(End),
+}
+
+/// A program on a host, one operation after the other.
+pub trait Program {
+    /// How it ends.
+    type End;
+
+    /// What it does next. It stays the same until the operation is done.
+    fn next(&self) -> Next<Self::End>;
+
+    /// How the operation went that [`Self::next`] asked for. Without one, this changes nothing.
+    fn done(&mut self, report: Report);
+
+    /// Runs the program to its end, with every operation carried out by `execute`.
+    fn run(mut self, mut execute: impl FnMut(&Operation) -> Report) -> Self::End
+    where
+        Self: Sized,
+    {
+        loop {
+            match self.next() {
+                Next::Do(operation) => self.done(execute(&operation)),
+                Next::End(end) => return end,
+            }
+        }
+    }
+}
