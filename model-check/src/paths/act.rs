@@ -11,6 +11,7 @@ use super::witness::Witness;
 use super::world::{Line, Session, Stage, World};
 
 /// What a step is judged with.
+#[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 #[derive(Clone, Copy)]
 pub(super) struct Step<'a> {
     pub(super) profile: &'a Profile,

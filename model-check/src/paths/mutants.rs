@@ -59,7 +59,8 @@ fn alone(rule: u8, profile: &Profile) -> Option<Caught> {
 /// A run that breaks another rule first does not count.
 fn together(rule: u8, profile: &duo::Profile) -> Option<Caught> {
     let (broken, actions) = duo::search(profile, LIMIT).run?;
-    let story = actions.iter().map(|action| format!("{action:?}\n")).collect();
+    let lines: Vec<_> = actions.iter().map(|action| format!("{action:?}\n")).collect();
+    let story = lines.concat();
     let (what, depth) = (broken.what, actions.len());
     (broken.rule == rule).then_some(Caught { profile: profile.name, rule, what, depth, story })
 }
