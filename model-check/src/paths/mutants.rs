@@ -6,7 +6,7 @@ use super::profile::{self, Profile};
 use super::search::{Run, search_for};
 
 /// How many worlds of a profile are searched for a mutant.
-const LIMIT: usize = 100_000;
+const LIMIT: usize = 400_000;
 
 /// A mutant that was caught.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -274,6 +274,12 @@ pub fn all() -> Vec<Profile> {
             &[(End, 1), (Overdue, 1), (Doubt, 1), (Sleep, 2), (Move, 1)],
         ),
         Profile::new(
+            "path-absences",
+            "a person is needed in one absence and in the next, beside a quick path to stay on",
+            stay(),
+            &[(End, 2), (Need, 2)],
+        ),
+        Profile::new(
             "path-wakes-two",
             "the same with two paths",
             bridge(),
