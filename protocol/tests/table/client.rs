@@ -283,6 +283,7 @@ fn links(current: Link, old: Link) -> Vec<Named> {
     [
         ("LinkOpened", Event::LinkOpened(Link(50))),
         ("LinkFailed", Event::LinkFailed),
+        ("LinkReplaced", Event::LinkReplaced(Link(50))),
         ("LinkLost", Event::LinkLost(current)),
         ("LinkMisbehaved", Event::LinkMisbehaved(current, bad)),
         ("old link: LinkLost", Event::LinkLost(old)),
