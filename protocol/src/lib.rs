@@ -1,10 +1,15 @@
-//! The rejoin protocol: frames, and the two state machines that speak them.
+//! The rejoin protocol: frames, and the state machines that speak them.
 //!
 //! A remote process that outlives its connection needs two parties that agree, after any cut, on
 //! which process there is and which bytes each has. This crate is that agreement and nothing else:
-//! no I/O, no clock, no randomness. [`client::Client`] and [`server::Server`] take events and
-//! return effects; a driver of yours carries them out. `SPEC.md` beside this crate is the
-//! normative text, and the documentation here names its sections.
+//! no I/O, no clock, no randomness. Every machine takes events and returns effects; a driver of
+//! yours carries them out. `SPEC.md` beside this crate is the normative text, and the documentation
+//! here names its sections.
+//!
+//! - [`client::Client`] and [`server::Server`] speak the protocol over a link.
+//! - [`paths::Paths`] decides when a client opens which link, and which one it uses (section 7.9).
+//! - The machines of [`registry`] are the programs on a host: how they find, start and end a server
+//!   (sections 11.2 to 11.6).
 #![cfg_attr(not(feature = "std"), no_std)]
 #![forbid(unsafe_code)]
 

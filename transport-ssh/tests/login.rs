@@ -21,7 +21,9 @@ const LOOKS: Duration = Duration::from_millis(2500);
 #[tokio::test]
 async fn a_host_that_lets_its_user_in_and_says_nothing_is_given_up_with_the_reason() {
     needs!("ssh", "sshd", "ps");
-    for start_up in ["exec sleep 1000", "exec </dev/zero; exec cat >/dev/null", "exec sh"] {
+    // sshd leaves the command running, and this one wants a whole processor.
+    let greedy = "exec </dev/zero; exec timeout 20 cat >/dev/null";
+    for start_up in ["exec sleep 1000", greedy, "exec sh"] {
         let sshd = Sshd::builder().force_command(start_up).start().unwrap();
         let logins = Arc::new(AtomicUsize::new(0));
         let told = Arc::clone(&logins);
