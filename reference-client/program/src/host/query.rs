@@ -1,0 +1,196 @@
+//! A host that is asked something; what is said meanwhile is shown on the side.
+
+use std::convert::Infallible;
+use std::ffi::{OsStr, OsString};
+use std::io::IsTerminal as _;
+use std::sync::Arc;
+
+use rejoin_ssh::{Attempt, Connect, Ineligible, Resolved, Unresolved};
+use tokio::time::Instant;
+
+use crate::args::LinkOptions;
+use crate::host::deploy_progress::{Deploying, Show};
+use crate::host::login_messages::LoginLines;
+use crate::host::{Chatter, HELD_BACK, Host, Said};
+use crate::session::attached::at;
+use crate::session::messages::{self, Ending};
+use crate::session::preferences::{Setting, Volume};
+use crate::session::status;
+use crate::terminal::output::say;
+use crate::terminal::quote::shown;
+use crate::terminal::tty;
+
+/// A host that is asked something.
+pub(crate) struct Aside {
+    host: Host,
+    chatter: Chatter,
+    shown: Shown,
+}
+
+/// What is on stderr.
+struct Shown {
+    destination: String,
+    volume: Volume,
+    deploying: Deploying,
+    /// Whether a line stands there that moves.
+    is_moving: bool,
+    /// What ssh says.
+    lines: LoginLines,
+    /// How many sessions on the host are detached, once it has said so.
+    detached_there: u32,
+}
+
+impl Aside {
+    /// Nothing is connected yet.
+    pub(crate) fn new(link: &LinkOptions, destination: &OsStr) -> Self {
+        Self::running(link, destination, &[])
+    }
+
+    /// The same for a command that the user has typed.
+    pub(crate) fn running(link: &LinkOptions, destination: &OsStr, command: &[OsString]) -> Self {
+        let (host, chatter) = Host::new(link, destination, command);
+        let volume = Volume::of(&link.ssh_options, std::io::stderr().is_terminal());
+        let is_live = volume >= Volume::Normal && std::io::stderr().is_terminal();
+        let deploying = Deploying::new(&destination.to_string_lossy(), volume, is_live);
+        let destination = destination.to_string_lossy().into_owned();
+        let lines = LoginLines::default();
+        let shown =
+            Shown { destination, volume, deploying, is_moving: false, lines, detached_there: 0 };
+        Self { host, chatter, shown }
+    }
+
+    /// Has the steps of these attempts of ssh's told to whoever makes timelines.
+    pub(crate) fn followed(mut self, attempts: fn(Attempt) -> bool) -> Self {
+        self.host = self.host.followed(attempts);
+        self
+    }
+
+    /// Opens links on which the server program does something with these words.
+    pub(crate) fn asking(&self, words: &str) -> Arc<dyn Connect> {
+        self.host.asking(words)
+    }
+
+    /// Opens links for one session.
+    pub(crate) fn attach(&self) -> Arc<dyn Connect> {
+        self.host.attach()
+    }
+
+    /// The same for a new session. Where its user reads along, the host also says how many are detached.
+    pub(crate) fn attach_and_count(&self) -> Arc<dyn Connect> {
+        let is_read = self.shown.volume >= Volume::Normal;
+        if is_read { self.host.attach_and_count() } else { self.host.attach() }
+    }
+
+    /// What ssh would do, as its options and its configuration say.
+    pub(crate) async fn configuration(&mut self) -> Result<Resolved, Unresolved> {
+        let told = self.host.configuration();
+        self.meanwhile(told).await
+    }
+
+    /// A setting with its tokens replaced that ssh tells without.
+    pub(crate) async fn expand(&self, from: &Resolved, text: &str) -> Result<String, Unresolved> {
+        self.host.expand(from, text).await
+    }
+
+    /// Whether the host can be come back to over the fast lane.
+    pub(crate) async fn check_fast_lane(&mut self) -> Result<(), Ineligible> {
+        let checked = self.host.check_fast_lane();
+        self.while_waiting(checked).await
+    }
+
+    /// From here on, another login says what was said before.
+    pub(crate) fn next_login(&mut self) {
+        self.shown.lines.next_login();
+    }
+
+    /// Where the chatter is read from here on. What was said until now goes into the setting, and with it
+    /// what was not shown yet.
+    pub(crate) fn into_chatter(self, setting: &mut Setting) -> Chatter {
+        setting.lines = self.shown.lines;
+        setting.detached_there = self.shown.detached_there;
+        self.chatter
+    }
+
+    /// Shows what ssh has said at a login that has led to an answer.
+    pub(crate) fn release(&mut self) {
+        self.shown.release();
+    }
+
+    /// A failure that does not quote what is to be seen already.
+    pub(crate) fn said_once(&self, ending: Ending) -> Ending {
+        self.shown.lines.said_once(ending)
+    }
+
+    /// Shows what is said until the work is done, which takes a login of its own.
+    pub(crate) async fn while_waiting<T>(&mut self, work: impl Future<Output = T>) -> T {
+        self.next_login();
+        self.meanwhile(work).await
+    }
+
+    /// Shows what is said until the work is done. A login that has begun before may last longer.
+    pub(crate) async fn meanwhile<T>(&mut self, work: impl Future<Output = T>) -> T {
+        let done = tokio::select! {
+            done = work => done,
+            never = self.shown.pass_on(&mut self.chatter) => match never {},
+        };
+        self.shown.erase();
+        done
+    }
+}
+
+impl Shown {
+    /// Shows what ssh says, unless it ends at once: then its failure says it all.
+    async fn pass_on(&mut self, chatter: &mut Chatter) -> Infallible {
+        let mut due = None;
+        loop {
+            tokio::select! {
+                Some(said) = chatter.recv() => match said {
+                    Said::News(news) => self.show(self.deploying.show(&news)),
+                    Said::Slow if self.volume > Volume::Quiet => {
+                        self.show(Show::Line(format!("rejoin: {}", messages::slow(&self.destination))));
+                    }
+                    Said::Ssh(_, line) if self.volume == Volume::Verbose => self.show(Show::Line(line)),
+                    Said::Lane(news) if self.volume >= Volume::of_news(&news) => {
+                        self.show(Show::Line(format!("rejoin: {news}")));
+                    }
+                    Said::Ssh(_, line) if self.volume > Volume::Quiet && self.lines.hold(&line) => {
+                        due.get_or_insert_with(|| Instant::now() + HELD_BACK);
+                    }
+                    Said::Detached(count) => self.detached_there = count,
+                    Said::Ssh(..) | Said::Lane(_) | Said::Slow => {}
+                },
+                () = at(due) => {
+                    due = None;
+                    self.release();
+                }
+            }
+        }
+    }
+
+    fn release(&mut self) {
+        for line in self.lines.release() {
+            self.show(Show::Line(line));
+        }
+    }
+
+    fn show(&mut self, show: Show) {
+        match show {
+            Show::Line(line) => {
+                self.erase();
+                say(format_args!("{}\n", shown(&line)));
+            }
+            Show::Moving(Some(line)) => {
+                say(status::moving(&line, tty::size().cols));
+                self.is_moving = true;
+            }
+            Show::Moving(None) => self.erase(),
+            Show::Nothing => {}
+        }
+    }
+
+    fn erase(&mut self) {
+        if std::mem::take(&mut self.is_moving) {
+            say(status::MOVED);
+        }
+    }
+}

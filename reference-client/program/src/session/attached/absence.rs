@@ -1,0 +1,109 @@
+//! While there is no connection: what is said, and what a person can do.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::Job;
+use crate::session::preferences::Volume;
+use crate::session::status::{self, Outage};
+use crate::terminal::tty;
+use crate::terminal::writer::{Outages, Paint};
+
+/// Without a terminal to draw on, an outage is worth a line of its own only after a while.
+const PLAIN: Duration = Duration::from_secs(2);
+
+impl Job {
+    /// Takes back what was said about an outage.
+    pub(super) fn take_back(&self, outage: &Outage) {
+        match self.setting.style.outages {
+            Outages::Title => self.paint(Paint::Title(None)),
+            Outages::OnRequest => {}
+            Outages::Lines => {
+                let length = status::round(outage.length());
+                self.say_from(Volume::Normal, &format!("connected again after {length}"));
+            }
+        }
+    }
+
+    pub(super) fn detached(&mut self, reason: &str) {
+        let mut outage = Outage::new(&self.setting.destination, reason);
+        // What is told then stands on the screen.
+        outage.is_disturbed = self.setting.volume == Volume::Verbose;
+        self.outage = Some(outage);
+        self.look_again();
+    }
+
+    /// While the session is attached, there is no outage for it to be told with.
+    pub(super) fn noticed(&mut self, message: &str) {
+        if self.session.is_none() || self.outage.is_some() {
+            self.outage(message).advised(message);
+        } else if self.setting.volume == Volume::Normal {
+            // More is said at a higher volume, where this was among it.
+            self.say(message);
+            if self.setting.has_terminal {
+                // The program draws itself anew around it.
+                self.control.resize(tty::size());
+            }
+        }
+    }
+
+    /// The outage that there is, or one from now on: a host may not answer at first, either.
+    pub(super) fn outage(&mut self, why: &str) -> &mut Outage {
+        if self.outage.is_none() {
+            self.outage = Some(Outage::new(&self.setting.destination, why));
+            self.look_again();
+        }
+        self.outage.get_or_insert_with(|| Outage::new("", why))
+    }
+
+    /// Reconnects now. If the last attempt failed for want of a person, ssh may ask this one - not one
+    /// that runs already: it would not, and what is typed in answer to nobody would be the process's.
+    pub(super) fn retry(&mut self) {
+        let Some(outage) = &mut self.outage else { return };
+        if !outage.needs_user() {
+            self.control.retry_now(false);
+        } else if outage.is_trying() {
+            self.wants_retry = true;
+        } else {
+            outage.is_disturbed = true;
+            self.keyboard.lend();
+            self.say("connecting; ^C stops that");
+            self.control.retry_now(true);
+        }
+    }
+
+    pub(super) fn show_outage(&mut self) {
+        let Some(outage) = &mut self.outage else { return };
+        let outages = match self.session {
+            Some(_) => self.setting.style.outages,
+            // There is no screen yet.
+            None => Outages::Lines,
+        };
+        match outages {
+            Outages::Title | Outages::OnRequest if outage.is_lasting(status::QUIET) => {
+                outage.is_told = true;
+                // From here on the keys count that are about outages.
+                self.is_away.store(true, Ordering::Relaxed);
+                let title = outage.title(self.setting.escape);
+                self.paint(Paint::Title(Some(title)));
+            }
+            Outages::Lines if !outage.is_told && outage.is_lasting(PLAIN) => {
+                outage.is_told = true;
+                let words = outage.plain();
+                self.say_from(Volume::Normal, &words);
+            }
+            _ => {}
+        }
+    }
+
+    /// Every second of an outage that is told, and when leaving has taken long enough.
+    pub(super) fn look_again(&mut self) {
+        let next = self.outage.as_ref().map(|outage| {
+            let wait = if outage.is_told { Duration::from_secs(1) } else { status::QUIET };
+            Instant::now() + wait
+        });
+        self.due = [next, self.leave_by].into_iter().flatten().min();
+    }
+}
