@@ -15,8 +15,8 @@ use rejoin_benches::hosts::{self, ServerSocket};
 use rejoin_benches::prober::Prober;
 use rejoin_benches::programs::Programs;
 use rejoin_protocol::spec::ProcessSpec;
-use rejoin_ssh::testing::{Relay, Sshd};
 use rejoin_ssh::{Connect, SshConnect};
+use rejoin_testing::{Relay, Sshd};
 use tokio::runtime::Runtime;
 
 /// As much as the largest window holds beside what its items cost, in whole megabytes.

@@ -5,7 +5,7 @@ use std::io;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use rejoin_ssh::testing::Sshd;
+use rejoin_testing::Sshd;
 
 use crate::figures::print;
 use crate::programs::Programs;

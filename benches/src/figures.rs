@@ -7,8 +7,8 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use rejoin_ssh::testing::Sshd;
 use rejoin_ssh::{Connect, SshConnect};
+use rejoin_testing::Sshd;
 use tokio::process::Command;
 
 use crate::hosts;

@@ -5,7 +5,7 @@ use std::fs;
 use std::io;
 use std::time::Duration;
 
-use rejoin_ssh::testing::Sshd;
+use rejoin_testing::Sshd;
 use rustix::process::Pid;
 
 use crate::programs::Programs;

@@ -6,7 +6,7 @@ use std::process::Stdio;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use rejoin_ssh::testing::{
+use rejoin_testing::{
     Agent, KeyKind, Other, OtherServer, Relay, SshServer, Sshd, SshdBuilder, make_program,
 };
 use tempfile::TempDir;

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use rejoin_client::spec::{Command, ProcessSpec};
 use rejoin_client::{Control, Event, Events, Host, How, Input, Options, Output, Outputs, Session};
 use rejoin_ssh::SshConnect;
-use rejoin_ssh::testing::{Relay, Sshd};
+use rejoin_testing::{Relay, Sshd};
 use tokio::task::JoinHandle;
 
 use crate::figures::{kib, millis, print};

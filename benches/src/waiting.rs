@@ -6,8 +6,8 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use rejoin_ssh::testing::{Relay, Sshd};
 use rejoin_ssh::{Connect, SshConnect};
+use rejoin_testing::{Relay, Sshd};
 
 use crate::figures::print;
 use crate::prober::Prober;

@@ -1,7 +1,7 @@
 use std::net::TcpListener;
 
 use super::*;
-use crate::testing::BlackHole;
+use rejoin_testing::BlackHole;
 
 const SOCKET: SocketOptions = SocketOptions { keepalive: true, segment: None };
 

@@ -46,8 +46,6 @@ mod parked;
 mod resolve;
 mod ssh;
 mod stderr;
-#[cfg(feature = "testing")]
-pub mod testing;
 mod unix;
 
 use std::future::Future;

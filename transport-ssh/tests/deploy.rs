@@ -10,8 +10,9 @@ use std::time::Duration;
 
 use common::deploy::{Deployed, Programs, assert_private, runs, through};
 use common::in_time;
-use rejoin_ssh::testing::{Relay, are_installed};
-use rejoin_ssh::{Attempt, Connect as _, DeployNews, LinkErrorKind, needs};
+use rejoin_ssh::{Attempt, Connect as _, DeployNews, LinkErrorKind};
+use rejoin_testing::needs;
+use rejoin_testing::{Relay, are_installed};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 #[tokio::test]
@@ -262,7 +263,7 @@ async fn what_is_written_before_the_program_runs_waits_for_it() {
     let host = Deployed::start();
     let link = host.connector(&host.deployment()).connect(Attempt::Reconnect).await.unwrap();
     let (mut reader, mut writer, _guard) = link.into_parts();
-    let bytes = common::wild_bytes(100_000, &mut rejoin_ssh::testing::Random::from_env());
+    let bytes = common::wild_bytes(100_000, &mut rejoin_testing::Random::from_env());
     let mut back = vec![0; bytes.len()];
     let both = async {
         let mut greeting = Vec::new();

@@ -13,8 +13,9 @@ use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
 
 use common::deploy::{Deployed, assert_private, runs, through};
-use rejoin_ssh::testing::{are_installed, make_program};
-use rejoin_ssh::{Attempt, LinkErrorKind, needs};
+use rejoin_ssh::{Attempt, LinkErrorKind};
+use rejoin_testing::needs;
+use rejoin_testing::{are_installed, make_program};
 
 /// The user and the group that `setpriv` makes a process of.
 const OTHER: u32 = 65534;

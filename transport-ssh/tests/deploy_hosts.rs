@@ -10,8 +10,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use common::deploy::{Deployed, Programs, SHORT, can_mount, in_namespace, platform, runs};
-use rejoin_ssh::testing::make_program;
-use rejoin_ssh::{Attempt, DeployNews, LinkErrorKind, needs};
+use rejoin_ssh::{Attempt, DeployNews, LinkErrorKind};
+use rejoin_testing::make_program;
+use rejoin_testing::needs;
 
 /// The folders that were refused, with their reasons.
 fn refused(host: &Deployed) -> Vec<String> {

@@ -9,9 +9,9 @@ use std::process::Command;
 
 use common::lane::{Lane, OURS, echo, failure};
 use common::{Echo, in_time, ssh_at, until, wild_bytes};
-use rejoin_ssh::needs;
-use rejoin_ssh::testing::{Fault, Piece, Random, Sshd, Way, make_program};
 use rejoin_ssh::{Attempt, Connect as _, FastNews, Ineligible, LinkErrorKind};
+use rejoin_testing::needs;
+use rejoin_testing::{Fault, Piece, Random, Sshd, Way, make_program};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 #[tokio::test]

@@ -12,9 +12,9 @@ use std::process::Command;
 use std::time::Duration;
 
 use common::{Echo, in_time, parse_pid, ssh_at, sshd, until, until_gone, why_it_ends, wild_bytes};
-use rejoin_ssh::needs;
-use rejoin_ssh::testing::{BlackHole, Pid, Random, Signal, Sshd};
 use rejoin_ssh::{Attempt, Connect as _, LinkError, LinkErrorKind, SshConnect};
+use rejoin_testing::needs;
+use rejoin_testing::{BlackHole, Pid, Random, Signal, Sshd};
 use rustix::process::kill_process;
 
 /// The helper under a name of its own, by which what a test has started is found.

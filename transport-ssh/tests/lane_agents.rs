@@ -6,8 +6,8 @@ mod common;
 
 use common::lane::{Lane, OURS, echo, failure};
 use common::{Echo, in_time, until};
-use rejoin_ssh::needs;
 use rejoin_ssh::{Attempt, Connect as _, FastNews, Ineligible, SshConnect};
+use rejoin_testing::needs;
 
 /// Has the connector learn a host for which the key does not sign.
 async fn refuses_to_learn(lane: &Lane, connector: &SshConnect) {

@@ -11,11 +11,12 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use common::lane::{Lane, failure};
-use rejoin_ssh::testing::{Agent, Relay, Way, ssh_parts};
-use rejoin_ssh::{Connect as _, LinkErrorKind, SshConnect, needs};
+use rejoin_ssh::{Connect as _, LinkErrorKind, SshConnect};
 use rejoin_ssh2::Lists;
 use rejoin_ssh2::testing::{Script, ToyServer};
 use rejoin_ssh2::wire::{Reader, Writer};
+use rejoin_testing::needs;
+use rejoin_testing::{Agent, Relay, Way, ssh_parts};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 

@@ -13,9 +13,9 @@ use std::time::Duration;
 
 use common::lane::{Lane, OURS, echo, failure, link};
 use common::{Echo, in_time, until, why_it_ends};
-use rejoin_ssh::needs;
-use rejoin_ssh::testing::{Agent, Fault, Sshd, Way, ssh_parts};
 use rejoin_ssh::{Attempt, Connect as _, FastNews, LinkErrorKind, SshConnect};
+use rejoin_testing::needs;
+use rejoin_testing::{Agent, Fault, Sshd, Way, ssh_parts};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::task::JoinSet;

@@ -7,10 +7,10 @@ mod common;
 use std::io::IoSlice;
 
 use common::{Echo, connect, in_time, is_gone, parse_pid, until_gone, why_it_ends, wild_bytes};
-use rejoin_ssh::testing::Random;
 use rejoin_ssh::{
     Attempt, CommandConnect, Connect as _, LinkErrorKind, LinkReader, UnixConnect, memory,
 };
+use rejoin_testing::Random;
 use tokio::io::{
     AsyncBufReadExt as _, AsyncReadExt as _, AsyncWrite as _, AsyncWriteExt as _, BufReader,
 };

@@ -11,8 +11,9 @@ use std::time::{Duration, Instant};
 
 use common::deploy::Deployed;
 use common::{Echo, ssh, sshd, until, why_it_ends};
-use rejoin_ssh::testing::{Sshd, make_program};
-use rejoin_ssh::{Attempt, LinkErrorKind, Patience, needs};
+use rejoin_ssh::{Attempt, LinkErrorKind, Patience};
+use rejoin_testing::needs;
+use rejoin_testing::{Sshd, make_program};
 
 const SHORT: Duration = Duration::from_secs(1);
 /// Long enough for a look or two at what ssh does.

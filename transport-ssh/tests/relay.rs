@@ -7,7 +7,7 @@ mod common;
 use std::time::{Duration, Instant};
 
 use common::in_time;
-use rejoin_ssh::testing::{Fault, Random, Relay, Way};
+use rejoin_testing::{Fault, Random, Relay, Way};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 

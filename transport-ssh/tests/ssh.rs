@@ -11,9 +11,9 @@ use std::os::unix::net::UnixListener;
 use std::path::Path;
 
 use common::{Echo, connect, in_time, parse_pid, ssh, ssh_at, sshd, until, until_gone, wild_bytes};
-use rejoin_ssh::needs;
-use rejoin_ssh::testing::{Random, Relay, Signal};
 use rejoin_ssh::{Attempt, LinkErrorKind, Unresolved};
+use rejoin_testing::needs;
+use rejoin_testing::{Random, Relay, Signal};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 

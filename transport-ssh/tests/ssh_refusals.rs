@@ -10,9 +10,9 @@ use std::process::Command;
 use std::time::Duration;
 
 use common::{connect, in_time, ssh, ssh_at, sshd, why_it_ends};
-use rejoin_ssh::needs;
-use rejoin_ssh::testing::{Relay, Sshd};
 use rejoin_ssh::{Attempt, Connect as _, LinkError, LinkErrorKind, SshConnect};
+use rejoin_testing::needs;
+use rejoin_testing::{Relay, Sshd};
 
 async fn refused(connector: &SshConnect, kind: LinkErrorKind) -> LinkError {
     let error = why_it_ends(connector, Attempt::Reconnect).await;

@@ -8,8 +8,8 @@ use std::fs;
 use std::sync::{Arc, Mutex};
 
 use common::{Echo, ssh, ssh_at, sshd, why_it_ends};
-use rejoin_ssh::needs;
 use rejoin_ssh::{Attempt, LinkError, LinkErrorKind, SshConnect};
+use rejoin_testing::needs;
 
 /// How a link ends, and all that is told until then.
 async fn told(connector: SshConnect) -> (LinkError, Vec<String>) {
@@ -62,7 +62,7 @@ async fn a_connection_that_is_lost_has_the_same_words_whether_it_was_followed_or
     let mut ends = Vec::new();
     for connector in [connector.clone(), connector.timeline(|_| true)] {
         let echo = Echo::start(&connector, Attempt::Reconnect).await;
-        sshd.kill_sessions(rejoin_ssh::testing::Signal::KILL).unwrap();
+        sshd.kill_sessions(rejoin_testing::Signal::KILL).unwrap();
         let end = echo.why_it_ended().await;
         is_without_details(&end.detail);
         ends.push(end);

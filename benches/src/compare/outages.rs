@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rejoin_ssh::testing::Signal;
+use rejoin_testing::Signal;
 
 use super::processes;
 use super::rivals::{Rival, Running};

@@ -9,7 +9,7 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use rejoin_ssh::testing::{Agent, Relay, Signal, Sshd};
+use rejoin_testing::{Agent, Relay, Signal, Sshd};
 use tokio::runtime::Runtime;
 
 use super::datagrams::Datagrams;

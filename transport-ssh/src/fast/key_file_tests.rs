@@ -11,8 +11,8 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use super::*;
-use crate::needs;
-use crate::testing::Sshd;
+use rejoin_testing::Sshd;
+use rejoin_testing::needs;
 
 #[path = "key_file/rsa_tests.rs"]
 mod rsa;

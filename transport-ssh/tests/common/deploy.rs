@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use rejoin_ssh::testing::{Sshd, SshdBuilder};
 use rejoin_ssh::{
     Attempt, Connect as _, DeployConnect, DeployNews, Deployment, Link, LinkError, LinkErrorKind,
     Patience, Platform, ServerFile, Servers,
 };
+use rejoin_testing::{Sshd, SshdBuilder};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::{in_time, ssh_at};
@@ -43,7 +43,7 @@ impl Programs {
     /// One that is the same as [`ECHO`] but for its length.
     pub fn echo(folder: &Path, padding: usize) -> Self {
         let program = folder.join(format!("program-{padding}"));
-        let mut random = rejoin_ssh::testing::Random::new(7);
+        let mut random = rejoin_testing::Random::new(7);
         let noise = super::wild_bytes(padding, &mut random);
         let mut bytes = ECHO.as_bytes().to_vec();
         bytes.extend_from_slice(b"exit 1\n");

@@ -2,8 +2,8 @@
 
 use std::sync::{Arc, Mutex};
 
-use rejoin_ssh::testing::{Agent, Relay, Sshd, SshdBuilder, Way};
 use rejoin_ssh::{Connect as _, FastNews, Link, LinkError, SshConnect};
+use rejoin_testing::{Agent, Relay, Sshd, SshdBuilder, Way};
 use tokio::io::AsyncReadExt as _;
 
 use super::{Echo, in_time, until};

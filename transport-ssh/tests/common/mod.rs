@@ -10,10 +10,10 @@ pub mod lane;
 use std::future::Future;
 use std::time::Duration;
 
-use rejoin_ssh::testing::{Random, Sshd};
 use rejoin_ssh::{
     Attempt, Connect, Link, LinkError, LinkGuard, LinkReader, LinkWriter, SshConnect,
 };
+use rejoin_testing::{Random, Sshd};
 use rustix::process::{Pid, test_kill_process};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 

@@ -1,7 +1,7 @@
 //! A host that was learnt, and has another server by the time that it is wanted.
 
-use rejoin_ssh::needs;
-use rejoin_ssh::testing::{Other, SshdBuilder};
+use rejoin_testing::needs;
+use rejoin_testing::{Other, SshdBuilder};
 
 use crate::row::{Row, row};
 

@@ -1,7 +1,8 @@
 //! OpenSSH's server, in every configuration that is met.
 
-use rejoin_ssh::testing::{KeyKind, SshdBuilder};
-use rejoin_ssh::{Attempt, Connect as _, Ineligible, Link, LinkErrorKind, SshConnect, needs};
+use rejoin_ssh::{Attempt, Connect as _, Ineligible, Link, LinkErrorKind, SshConnect};
+use rejoin_testing::needs;
+use rejoin_testing::{KeyKind, SshdBuilder};
 use rustix::process::geteuid;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;

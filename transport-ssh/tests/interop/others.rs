@@ -1,7 +1,8 @@
 //! Servers that are not OpenSSH's.
 
-use rejoin_ssh::testing::{Other, OtherServer, are_installed};
-use rejoin_ssh::{Ineligible, needs};
+use rejoin_ssh::Ineligible;
+use rejoin_testing::needs;
+use rejoin_testing::{Other, OtherServer, are_installed};
 
 use crate::row::{Row, row};
 

@@ -5,10 +5,10 @@ use std::future::Future;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use rejoin_ssh::testing::{Agent, Random, Relay, SshServer, Sshd, SshdBuilder};
 use rejoin_ssh::{
     Attempt, Connect as _, FastNews, Ineligible, Link, LinkError, LinkErrorKind, SshConnect,
 };
+use rejoin_testing::{Agent, Random, Relay, SshServer, Sshd, SshdBuilder};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::common::{in_time, until, wild_bytes};

@@ -238,7 +238,7 @@ impl Connect for Counting {
 
 #[cfg(test)]
 mod tests {
-    use rejoin_ssh::testing::make_program;
+    use rejoin_testing::make_program;
     use tokio::io::AsyncReadExt as _;
 
     use super::*;

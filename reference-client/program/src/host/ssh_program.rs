@@ -58,7 +58,7 @@ fn is_in_place_of_ssh(words: &[OsString], by: u32, parent: u32) -> bool {
 mod tests {
     use std::os::unix::fs::symlink;
 
-    use rejoin_ssh::testing::make_program;
+    use rejoin_testing::make_program;
 
     use super::*;
 

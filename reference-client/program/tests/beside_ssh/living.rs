@@ -7,7 +7,7 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use rejoin_ssh::testing::{Pid, Signal, SshdBuilder, make_program};
+use rejoin_testing::{Pid, Signal, SshdBuilder, make_program};
 use rustix::process::kill_process;
 
 use crate::program::{Outcome, run};
@@ -96,7 +96,7 @@ fn is_attached(stage: &Stage) -> bool {
 
 #[test]
 fn a_tunnel_comes_back_and_leaves_nothing_on_the_host() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    rejoin_testing::needs!("ssh", "sshd", "ps");
     let (stage, port) = (Stage::start(), Forwarded::new());
     let mut tunnel = rejoin_tunnel(&stage, &port);
     port.until_open();
@@ -114,7 +114,7 @@ fn a_tunnel_comes_back_and_leaves_nothing_on_the_host() {
 
 #[test]
 fn a_tunnel_that_is_signalled_ends_as_ssh_does() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    rejoin_testing::needs!("ssh", "sshd", "ps");
     let stage = Stage::start();
     for signal in [Signal::INT, Signal::TERM, Signal::HUP] {
         let port = Forwarded::new();
@@ -132,7 +132,7 @@ fn a_tunnel_that_is_signalled_ends_as_ssh_does() {
 
 #[test]
 fn a_host_that_runs_no_programs_has_ssh_keep_the_tunnel() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    rejoin_testing::needs!("ssh", "sshd", "ps");
     let stage = Stage::with(|sshd: SshdBuilder| sshd.force_command("/bin/false"));
     let port = Forwarded::new();
     // Without a word about the server program, rejoin finds out what the host lets it do.
@@ -150,7 +150,7 @@ fn a_host_that_runs_no_programs_has_ssh_keep_the_tunnel() {
 
 #[test]
 fn a_run_in_the_background_leaves_its_terminal_when_the_process_runs() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    rejoin_testing::needs!("ssh", "sshd", "ps");
     let stage = Stage::start();
     let go = stage.sshd.home().join("go");
     let wait =
@@ -193,7 +193,7 @@ fn background() -> Option<u32> {
 
 #[test]
 fn a_local_command_is_run_once_however_often_the_connection_is_made() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    rejoin_testing::needs!("ssh", "sshd", "ps");
     let stage = Stage::start();
     let row = row("a local command")
         .config("PermitLocalCommand yes\nLocalCommand echo %n >> {dir}/ran")
@@ -213,7 +213,7 @@ fn a_local_command_is_run_once_however_often_the_connection_is_made() {
 
 #[test]
 fn a_program_that_tells_no_configuration_is_reported() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    rejoin_testing::needs!("ssh", "sshd", "ps");
     let stage = Stage::start();
     let row = row("another program").config("RemoteCommand echo not seen").command("echo hi");
     let (mut command, folder) = stage.rejoin_in(&row);
@@ -237,7 +237,7 @@ fn with_option(command: &Command, name: &str, value: &Path) -> Command {
 
 #[test]
 fn rejoin_under_the_name_of_ssh_never_starts_itself_without_end() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    rejoin_testing::needs!("ssh", "sshd", "ps");
     let stage = Stage::start();
     let rejoin = crate::programs::rejoin().display();
     let looped = "the ssh in PATH is rejoin";

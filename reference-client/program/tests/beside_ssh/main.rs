@@ -31,7 +31,7 @@ const AT_ONCE: usize = 4;
 
 #[test]
 fn rejoin_does_what_ssh_does() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps", "setsid");
+    rejoin_testing::needs!("ssh", "sshd", "ps", "setsid");
     let (stage, rows) = (Stage::start(), rows::all());
     assert!(rows.len() >= 80, "{} rows", rows.len());
     let only = std::env::var("REJOIN_ROW").unwrap_or_default();

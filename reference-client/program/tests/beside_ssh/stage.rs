@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use rejoin_ssh::testing::{Sshd, SshdBuilder};
+use rejoin_testing::{Sshd, SshdBuilder};
 use tempfile::TempDir;
 
 use crate::program::{Outcome, run};

@@ -1,7 +1,7 @@
 //! What a process puts into the background lives as long as it would under sshd, and no longer than its
 //! session where somebody ends that.
 
-use rejoin_ssh::testing::Signal;
+use rejoin_testing::Signal;
 
 use crate::support::{Host, is_alive, kill, until};
 
@@ -27,7 +27,7 @@ fn put_down(pids: &[i32]) {
 
 #[test]
 fn daemons_and_what_ignores_hangups_outlive_an_orderly_end() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    rejoin_testing::needs!("ssh", "sshd", "ps");
     let host = Host::start();
     for option in ["-T", "-tt"] {
         let names = ["daemon", "ignorant"].map(|name| format!("{name}{option}"));
@@ -43,7 +43,7 @@ fn daemons_and_what_ignores_hangups_outlive_an_orderly_end() {
 
 #[test]
 fn a_tmux_server_outlives_the_session_that_started_it() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps", "tmux");
+    rejoin_testing::needs!("ssh", "sshd", "ps", "tmux");
     let host = Host::start();
     let tmux = "env -u TMUX tmux -S ~/tmux";
     let words = format!("{tmux} new -d 'echo $$ > ~/pane; exec sleep 1000'; exit 0");
@@ -61,7 +61,7 @@ fn a_tmux_server_outlives_the_session_that_started_it() {
 
 #[test]
 fn a_session_that_is_killed_ends_its_daemons_and_says_how_many_processes_that_were() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    rejoin_testing::needs!("ssh", "sshd", "ps");
     let host = Host::start();
     let mut client =
         host.plan().run(&format!("{}echo there; exec cat", in_background("setsid", "daemon")));
@@ -77,7 +77,7 @@ fn a_session_that_is_killed_ends_its_daemons_and_says_how_many_processes_that_we
 
 #[test]
 fn a_replacement_ends_what_the_lost_process_left_and_no_daemon() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    rejoin_testing::needs!("ssh", "sshd", "ps");
     let host = Host::start();
     let starts = [in_background("setsid", "daemon"), in_background("", "member")].concat();
     let words = format!("[ -e ~/member ] || {{ {starts} }}; echo there; exec cat");

@@ -3,7 +3,7 @@
 use rejoin_protocol::codec::{IGNORABLE, SERVER_MAGIC};
 use std::fs;
 
-use rejoin_ssh::testing::{Signal, can_change_login_shells, make_program};
+use rejoin_testing::{Signal, can_change_login_shells, make_program};
 
 use crate::deploy::Shelf;
 use crate::environment::{ECHO, assert_answers};
@@ -22,7 +22,7 @@ fn octal(bytes: &[u8]) -> String {
 
 #[test]
 fn a_host_that_sends_ignorable_frames_and_never_greets_is_given_up() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    rejoin_testing::needs!("ssh", "sshd", "ps");
     let host = Host::start();
     let program = host.home().join("ssh");
     let (magic, ignored) = (octal(&SERVER_MAGIC), octal(&[0, 0, 0, 2, IGNORABLE | 0x7e, 0]));
@@ -40,7 +40,7 @@ fn a_host_that_sends_ignorable_frames_and_never_greets_is_given_up() {
 
 #[test]
 fn reports_a_start_up_file_that_redirects_or_limits_without_a_second_login() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    rejoin_testing::needs!("ssh", "sshd", "ps");
     for (start_up, told) in [
         ("exec </dev/null", "standard input is not the connection: look for a redirection"),
         ("exec <&-", "standard input is not the connection: look for a redirection"),
@@ -62,7 +62,7 @@ fn reports_a_start_up_file_that_redirects_or_limits_without_a_second_login() {
 
 #[test]
 fn quotes_a_start_up_file_that_ends_the_login_shell_once() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    rejoin_testing::needs!("ssh", "sshd", "ps");
     let host = host_that_first("echo bye; exit 0");
     let shelf = Shelf::new(&host);
     let mut client = host.plan().deploying(&shelf.0).run("true");
@@ -73,7 +73,7 @@ fn quotes_a_start_up_file_that_ends_the_login_shell_once() {
 
 #[test]
 fn works_with_as_few_descriptors_on_the_host_as_it_says_are_enough() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    rejoin_testing::needs!("ssh", "sshd", "ps");
     let host = host_that_first("ulimit -n 32");
     let mut client = host.plan().with(["--standby"]).run(ECHO);
     client.line(1);
@@ -87,7 +87,7 @@ fn works_with_as_few_descriptors_on_the_host_as_it_says_are_enough() {
 
 #[test]
 fn works_with_few_descriptors_of_its_own_or_says_so_before_it_logs_in() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    rejoin_testing::needs!("ssh", "sshd", "ps");
     let host = Host::start();
     let limited = |limit: &str| {
         let program = host.home().join(format!("rejoin-{limit}"));
@@ -117,7 +117,7 @@ fn works_with_few_descriptors_of_its_own_or_says_so_before_it_logs_in() {
 
 #[test]
 fn says_that_a_login_shell_has_not_started_the_server() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    rejoin_testing::needs!("ssh", "sshd", "ps");
     for start_up in ["exec sh", "echo noise; read x"] {
         let host = host_that_first(start_up);
         let client = host.plan().run("true");
@@ -132,7 +132,7 @@ fn says_that_a_login_shell_has_not_started_the_server() {
 
 #[test]
 fn shows_what_a_login_shell_writes_to_stderr_once() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    rejoin_testing::needs!("ssh", "sshd", "ps");
     let host =
         host_that_first("echo noise >&2; [ -e ~/slow ] && sleep 1; [ ! -e ~/fails ] || exit 3");
     let mut client = host.plan().run(ECHO);
@@ -169,7 +169,7 @@ fn shows_what_a_login_shell_writes_to_stderr_once() {
 
 #[test]
 fn shows_what_start_up_files_write_to_stderr_once_on_a_terminal() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps", "tmux", "bash");
+    rejoin_testing::needs!("ssh", "sshd", "ps", "tmux", "bash");
     if !can_change_login_shells() {
         return;
     }
@@ -190,7 +190,7 @@ fn shows_what_start_up_files_write_to_stderr_once_on_a_terminal() {
 
 #[test]
 fn a_process_has_the_path_that_start_up_files_made() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    rejoin_testing::needs!("ssh", "sshd", "ps");
     let host = host_that_first("PATH=/nonexistent");
     let shelf = Shelf::new(&host);
     for _ in ["brought", "found"] {

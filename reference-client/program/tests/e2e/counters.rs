@@ -16,7 +16,7 @@ fn close(incarnation: u64) -> Wish {
 
 #[test]
 fn a_close_uses_up_a_later_incarnation_than_the_one_that_lives() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    rejoin_testing::needs!("ssh", "sshd", "ps");
     let host = Host::start();
     let mut wishes = Wishes::new();
     let (mut link, _) = wishes.opened(&host, "exec cat");
@@ -34,7 +34,7 @@ fn a_close_uses_up_a_later_incarnation_than_the_one_that_lives() {
 
 #[test]
 fn a_session_at_the_last_tenure_is_taken_over_by_nobody() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    rejoin_testing::needs!("ssh", "sshd", "ps");
     let host = Host::start();
     let mut owner = Wishes::new();
     owner.tenure = Tenure(u64::MAX);
@@ -55,7 +55,7 @@ fn a_session_at_the_last_tenure_is_taken_over_by_nobody() {
 
 #[test]
 fn processes_that_are_lost_one_after_the_other_are_replaced_a_few_times_only() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    rejoin_testing::needs!("ssh", "sshd", "ps");
     let host = Host::start();
     let mut client = host.plan().with(["--on-loss", "respawn"]).run("echo here; exec cat");
     for attached in 1..=MOST_KILLS {

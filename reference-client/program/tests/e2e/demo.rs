@@ -6,7 +6,7 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use rejoin_ssh::testing::Signal;
+use rejoin_testing::Signal;
 use tempfile::TempDir;
 
 use crate::support::{command_lines, kill, processes, rejoin, until, until_some};

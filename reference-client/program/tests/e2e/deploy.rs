@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use rejoin_ssh::testing::{Signal, make_program};
+use rejoin_testing::{Signal, make_program};
 
 use crate::life::assert_one_line;
 use crate::support::{Client, Host, Tmux, needed, rejoin, rejoin_server, stripped};
@@ -66,7 +66,7 @@ fn assert_answers(client: &mut Client, line: usize) {
 
 #[test]
 fn the_first_run_brings_the_server_and_the_next_one_finds_it() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    rejoin_testing::needs!("ssh", "sshd", "ps");
     let host = Host::start();
     let shelf = Shelf::new(&host);
     let mut first = host.plan().deploying(&shelf.0).run(ECHO);
@@ -88,7 +88,7 @@ fn the_first_run_brings_the_server_and_the_next_one_finds_it() {
 
 #[test]
 fn every_subcommand_brings_the_server() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    rejoin_testing::needs!("ssh", "sshd", "ps");
     let host = Host::start();
     let shelf = Shelf::new(&host);
     let plan = || host.plan().deploying(&shelf.0);
@@ -115,7 +115,7 @@ fn every_subcommand_brings_the_server() {
 
 #[test]
 fn a_server_that_is_damaged_or_removed_meanwhile_is_brought_again() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    rejoin_testing::needs!("ssh", "sshd", "ps");
     let host = Host::start();
     let shelf = Shelf::new(&host);
     let mut client = host.plan().deploying(&shelf.0).run(ECHO);
@@ -147,7 +147,7 @@ fn a_server_that_is_damaged_or_removed_meanwhile_is_brought_again() {
 
 #[test]
 fn an_upload_that_is_cut_is_told_and_the_next_run_makes_it_whole() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    rejoin_testing::needs!("ssh", "sshd", "ps");
     let host = Host::start();
     let shelf = Shelf::new(&host);
     host.relay().cut_plan(|link| (link == 0).then_some(200_000));
@@ -162,7 +162,7 @@ fn an_upload_that_is_cut_is_told_and_the_next_run_makes_it_whole() {
 
 #[test]
 fn a_session_outlives_a_new_version_of_the_server() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    rejoin_testing::needs!("ssh", "sshd", "ps");
     let host = Host::start();
     let shelf = Shelf::new(&host);
     let old = host.plan().deploying(&shelf.0).run(ECHO);
@@ -195,7 +195,7 @@ fn a_session_outlives_a_new_version_of_the_server() {
 
 #[test]
 fn where_there_is_no_server_for_the_host_the_command_to_build_one_is_told() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    rejoin_testing::needs!("ssh", "sshd", "ps");
     let host = Host::with(|sshd| {
         sshd.force_command(
             "mkdir -p ~/bin; printf '#!/bin/sh\\necho Linux riscv64\\n' > ~/bin/uname; \
@@ -222,7 +222,7 @@ fn where_there_is_no_server_for_the_host_the_command_to_build_one_is_told() {
 
 #[test]
 fn without_a_server_at_hand_the_client_goes_itself() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    rejoin_testing::needs!("ssh", "sshd", "ps");
     let host = Host::start();
     let client = host.home().join("client");
     stripped(rejoin(), &client);
@@ -241,7 +241,7 @@ fn without_a_server_at_hand_the_client_goes_itself() {
 
 #[test]
 fn a_terminal_is_clean_when_the_server_is_there() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps", "tmux");
+    rejoin_testing::needs!("ssh", "sshd", "ps", "tmux");
     needed("tmux");
     let host = Host::start();
     let shelf = Shelf::new(&host);

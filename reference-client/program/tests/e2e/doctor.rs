@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 
-use rejoin_ssh::testing::{Agent, Signal};
+use rejoin_testing::{Agent, Signal};
 use serde_json::Value;
 
 use crate::support::{Host, rejoin_server, until};
@@ -28,7 +28,7 @@ fn server() -> &'static str {
 
 #[test]
 fn a_host_that_is_well_is_tried_out_with_a_real_cut_and_left_as_it_was() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    rejoin_testing::needs!("ssh", "sshd", "ps");
     let host = Host::start();
     let (found, status) = examine(&host, server());
     assert_eq!((&found["works"], status), (&Value::Bool(true), 0), "{found}");
@@ -46,7 +46,7 @@ fn a_host_that_is_well_is_tried_out_with_a_real_cut_and_left_as_it_was() {
 
 #[test]
 fn a_registry_that_others_may_read_is_told_with_what_to_do() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    rejoin_testing::needs!("ssh", "sshd", "ps");
     let host = Host::start();
     fs::create_dir(host.registry()).unwrap();
     fs::set_permissions(host.registry(), fs::Permissions::from_mode(0o755)).unwrap();
@@ -60,7 +60,7 @@ fn a_registry_that_others_may_read_is_told_with_what_to_do() {
 
 #[test]
 fn dead_sessions_are_counted_and_not_swept() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    rejoin_testing::needs!("ssh", "sshd", "ps");
     let host = Host::start();
     let mut client = host.plan().run("cat");
     client.session();
@@ -75,7 +75,7 @@ fn dead_sessions_are_counted_and_not_swept() {
 
 #[test]
 fn what_keeps_a_connection_from_the_server_program_is_told_by_its_place() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    rejoin_testing::needs!("ssh", "sshd", "ps");
     let host = Host::start();
     let (found, status) = examine(&host, "/no/such/server");
     assert_eq!(status, 255);
@@ -88,7 +88,7 @@ fn what_keeps_a_connection_from_the_server_program_is_told_by_its_place() {
 
 #[test]
 fn whether_there_is_a_fast_lane_is_told_and_why_not() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps", "ssh-agent", "ssh-add");
+    rejoin_testing::needs!("ssh", "sshd", "ps", "ssh-agent", "ssh-add");
     let host = Host::start();
     let plan = host.plan().subcommand("doctor").with(["--json", "-o", "Compression=yes"]);
     let (status, output) = plan.run_words::<&str>([]).finish();

@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use rejoin_ssh::testing::{Random, make_program};
+use rejoin_testing::{Random, make_program};
 
 use crate::output::assert_same;
 use crate::support::{Host, needed, rejoin, rejoin_server};
@@ -87,7 +87,7 @@ fn make_repository(host: &Host) -> Vec<u8> {
 
 #[test]
 fn git_clones_while_connections_are_cut() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    rejoin_testing::needs!("ssh", "sshd", "ps");
     needed("git");
     let host = start();
     let data = make_repository(&host);
@@ -97,7 +97,7 @@ fn git_clones_while_connections_are_cut() {
 
 #[test]
 fn git_pushes_while_connections_are_cut() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    rejoin_testing::needs!("ssh", "sshd", "ps");
     needed("git");
     let host = start();
     let data = make_repository(&host);
@@ -110,7 +110,7 @@ fn git_pushes_while_connections_are_cut() {
 
 #[test]
 fn rsync_copies_while_connections_are_cut() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps", "rsync");
+    rejoin_testing::needs!("ssh", "sshd", "ps", "rsync");
     let host = start();
     let [from, to] = ["from", "to"].map(|name| host.home().join(name));
     let data = make_data(&from);
@@ -122,7 +122,7 @@ fn rsync_copies_while_connections_are_cut() {
 
 #[test]
 fn scp_copies_while_connections_are_cut() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps", "scp");
+    rejoin_testing::needs!("ssh", "sshd", "ps", "scp");
     let host = start();
     let [from, to] = ["from", "to"].map(|name| host.home().join(name));
     let data = make_data(&from);
@@ -134,7 +134,7 @@ fn scp_copies_while_connections_are_cut() {
 
 #[test]
 fn sftp_copies_while_connections_are_cut() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps", "sftp");
+    rejoin_testing::needs!("ssh", "sshd", "ps", "sftp");
     let host = start();
     let [from, to, batch] = ["from", "to", "batch"].map(|name| host.home().join(name));
     let data = make_data(&from);
@@ -165,7 +165,7 @@ fn assert_fails_alike(host: &Host, command: impl Fn(&Path) -> Command) {
 
 #[test]
 fn what_is_not_there_fails_with_the_programs_own_words_and_status() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps", "rsync", "scp", "sftp");
+    rejoin_testing::needs!("ssh", "sshd", "ps", "rsync", "scp", "sftp");
     needed("git");
     let host = start();
     assert_fails_alike(&host, |program| {

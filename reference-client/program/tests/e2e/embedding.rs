@@ -5,7 +5,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::process::{Command, Stdio};
 
-use rejoin_ssh::testing::make_program;
+use rejoin_testing::make_program;
 
 use crate::support::{Host, needed, rejoin, rejoin_server};
 
@@ -31,7 +31,7 @@ os.execv(sys.argv[1], sys.argv[1:])
 
 #[test]
 fn events_go_to_a_socket_where_the_system_refuses_pidfd_getfd() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    rejoin_testing::needs!("ssh", "sshd", "ps");
     needed("python3");
     let host = Host::start();
     let launcher = host.home().join("launcher");

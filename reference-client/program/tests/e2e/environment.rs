@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::net::UnixListener;
 use std::time::{Duration, Instant};
 
-use rejoin_ssh::testing::{Signal, make_program};
+use rejoin_testing::{Signal, make_program};
 
 use crate::life::assert_one_line;
 use crate::support::{Client, Host, is_alive, kill, rejoin_server, until};
@@ -30,7 +30,7 @@ pub(crate) fn until_notice(client: &Client, text: &str) {
 
 #[test]
 fn silence_is_noticed_at_both_ends_and_survived() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    rejoin_testing::needs!("ssh", "sshd", "ps");
     let host = Host::start();
     let mut client = host.plan().run(ECHO);
     client.line(1);
@@ -47,7 +47,7 @@ fn silence_is_noticed_at_both_ends_and_survived() {
 
 #[test]
 fn a_stale_master_connection_does_not_hang_anything() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    rejoin_testing::needs!("ssh", "sshd", "ps");
     let host = Host::start();
     let path = host.home().join("master");
     // It takes connections, and never says a word.
@@ -63,7 +63,7 @@ fn a_stale_master_connection_does_not_hang_anything() {
 
 #[test]
 fn what_rc_files_print_is_skipped_and_told() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    rejoin_testing::needs!("ssh", "sshd", "ps");
     let noise = "printf 'Welcome to \\033[31mthis host\\n'; exec sh -c \"$SSH_ORIGINAL_COMMAND\"";
     let host = Host::with(|sshd| sshd.force_command(noise));
     let mut client = host.plan().run(ECHO);
@@ -77,7 +77,7 @@ fn what_rc_files_print_is_skipped_and_told() {
 
 #[test]
 fn every_login_shell_will_do() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    rejoin_testing::needs!("ssh", "sshd", "ps");
     let shells = ["sh", "bash", "dash", "zsh", "fish", "csh", "tcsh"];
     let is_there = |shell: &&str| fs::exists(format!("/bin/{shell}")).unwrap();
     let shells: Vec<_> = shells.into_iter().filter(is_there).collect();
@@ -92,7 +92,7 @@ fn every_login_shell_will_do() {
 
 #[test]
 fn a_stopped_server_is_unresponsive_and_not_dead() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    rejoin_testing::needs!("ssh", "sshd", "ps");
     let host = Host::start();
     let mut client = host.plan().with(["--on-loss", "respawn"]).run(ECHO);
     let pid = client.number(1);
@@ -110,7 +110,7 @@ fn a_stopped_server_is_unresponsive_and_not_dead() {
 
 #[test]
 fn a_registry_that_is_wiped_under_a_living_server_comes_back() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    rejoin_testing::needs!("ssh", "sshd", "ps");
     let host = Host::start();
     let mut client = host.plan().run(ECHO);
     client.line(1);
@@ -130,7 +130,7 @@ fn a_registry_that_is_wiped_under_a_living_server_comes_back() {
 
 #[test]
 fn a_client_that_was_asleep_is_back_soon_after_it_wakes() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    rejoin_testing::needs!("ssh", "sshd", "ps");
     let host = Host::start();
     let mut client = host.plan().run(ECHO);
     client.line(1);
@@ -152,7 +152,7 @@ fn a_client_that_was_asleep_is_back_soon_after_it_wakes() {
 
 #[test]
 fn a_login_that_takes_longer_than_an_answer_may_is_waited_for() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    rejoin_testing::needs!("ssh", "sshd", "ps");
     // Slower than the 15 seconds that a server has for its answer, once it has greeted.
     let host = Host::with(|sshd| {
         sshd.force_command("[ -e ~/slow ] && sleep 16; exec sh -c \"$SSH_ORIGINAL_COMMAND\"")
@@ -169,7 +169,7 @@ fn a_login_that_takes_longer_than_an_answer_may_is_waited_for() {
 
 #[test]
 fn another_machine_behind_the_same_name_is_told_and_not_used() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    rejoin_testing::needs!("ssh", "sshd", "ps");
     let host = Host::with(|sshd| {
         sshd.force_command(
             "REJOIN_MACHINE_ID=$(cat ~/machine) exec sh -c \"$SSH_ORIGINAL_COMMAND\"",
@@ -199,7 +199,7 @@ fn another_machine_behind_the_same_name_is_told_and_not_used() {
 
 #[test]
 fn a_login_that_is_refused_on_reconnect_is_told_as_needing_a_person() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    rejoin_testing::needs!("ssh", "sshd", "ps");
     let host = Host::start();
     let mut client = host.plan().run(ECHO);
     let pid = client.number(1);
@@ -215,7 +215,7 @@ fn a_login_that_is_refused_on_reconnect_is_told_as_needing_a_person() {
 
 #[test]
 fn a_process_that_nobody_comes_back_to_is_ended_after_its_retention() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    rejoin_testing::needs!("ssh", "sshd", "ps");
     let host = Host::start();
     let mut client = host.plan().with(["--retention", "1s"]).run(ECHO);
     let pid = client.number(1);
@@ -227,7 +227,7 @@ fn a_process_that_nobody_comes_back_to_is_ended_after_its_retention() {
 
 #[test]
 fn a_server_program_that_is_damaged_is_told() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    rejoin_testing::needs!("ssh", "sshd", "ps");
     let host = Host::start();
     let damaged = host.home().join("damaged");
     make_program(&damaged, &fs::read(rejoin_server()).unwrap()[..5000]).unwrap();
@@ -239,7 +239,7 @@ fn a_server_program_that_is_damaged_is_told() {
 
 #[test]
 fn a_megabyte_of_command_line_is_refused_in_words() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    rejoin_testing::needs!("ssh", "sshd", "ps");
     let host = Host::start();
     let words = vec!["x".repeat(100_000); 10];
     let mut client = host.plan().run_words([&["echo".to_owned()], &words[..]].concat());
@@ -251,7 +251,7 @@ fn a_megabyte_of_command_line_is_refused_in_words() {
 
 #[test]
 fn ls_shows_what_runs_and_nothing_else() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    rejoin_testing::needs!("ssh", "sshd", "ps");
     let host = Host::start();
     let mut empty = host.plan().subcommand("ls").run_words::<&str>([]);
     assert_eq!(empty.finish(), (0, b"no sessions\n".to_vec()));
@@ -269,7 +269,7 @@ fn ls_shows_what_runs_and_nothing_else() {
 
 #[test]
 fn a_home_where_nothing_can_be_written_and_locks_mean_nothing_will_do() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    rejoin_testing::needs!("ssh", "sshd", "ps");
     // A file system of its own, where not even root makes a file.
     let host =
         Host::with(|sshd| sshd.force_command("HOME=/proc exec sh -c \"$SSH_ORIGINAL_COMMAND\""));
@@ -285,7 +285,7 @@ fn a_home_where_nothing_can_be_written_and_locks_mean_nothing_will_do() {
 
 #[test]
 fn what_ssh_says_of_a_login_that_works_is_shown_also_when_the_process_ends_at_once() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    rejoin_testing::needs!("ssh", "sshd", "ps");
     let host = Host::start();
     let known_hosts = format!("UserKnownHostsFile={}", host.home().join("known").display());
     let options = ["-o", "StrictHostKeyChecking=accept-new", "-o", &known_hosts];

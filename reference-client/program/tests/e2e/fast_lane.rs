@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use rejoin_ssh::testing::{Agent, Signal, make_program};
+use rejoin_testing::{Agent, Signal, make_program};
 
 use crate::login::accept_host_key;
 use crate::spare::leave_silent;
@@ -87,7 +87,7 @@ pub(crate) fn until_ready(client: &Client) {
 
 #[test]
 fn a_session_is_back_over_the_fast_lane_and_moves_to_ssh_when_that_is_up() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps", "ssh-agent", "ssh-add");
+    rejoin_testing::needs!("ssh", "sshd", "ps", "ssh-agent", "ssh-add");
     let lane = Lane::start();
     let (ssh, hold) = lane.held_ssh();
     let mut client = lane.plan().with(["--ssh".as_ref(), ssh.as_os_str()]).run("cat");
@@ -130,7 +130,7 @@ fn a_session_is_back_over_the_fast_lane_and_moves_to_ssh_when_that_is_up() {
 
 #[test]
 fn a_terminal_shows_one_return_and_nothing_of_the_move() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps", "ssh-agent", "ssh-add", "tmux");
+    rejoin_testing::needs!("ssh", "sshd", "ps", "ssh-agent", "ssh-add", "tmux");
     let lane = Lane::start();
     let (ssh, hold) = lane.held_ssh();
     let agent = lane.agent.ssh_options().map(|option| option.into_string().unwrap());
@@ -166,7 +166,7 @@ fn a_terminal_shows_one_return_and_nothing_of_the_move() {
 
 #[test]
 fn what_ssh_wants_from_a_person_is_told_once_while_the_session_goes_on() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps", "ssh-agent", "ssh-add", "tmux");
+    rejoin_testing::needs!("ssh", "sshd", "ps", "ssh-agent", "ssh-add", "tmux");
     let lane = Lane::start();
     let (ssh, denied) = (lane.host.home().join("ssh"), lane.host.home().join("denied"));
     let words = "echo 'me@host: Permission denied (publickey).' >&2; exit 255";
@@ -195,7 +195,7 @@ fn what_ssh_wants_from_a_person_is_told_once_while_the_session_goes_on() {
 
 #[test]
 fn a_silent_connection_is_left_for_the_fast_lane_and_that_for_ssh() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps", "ssh-agent", "ssh-add");
+    rejoin_testing::needs!("ssh", "sshd", "ps", "ssh-agent", "ssh-add");
     let lane = Lane::start();
     let (ssh, hold) = lane.held_ssh();
     let mut client = lane.plan().with(["--ssh".as_ref(), ssh.as_os_str()]).run(ECHO);
@@ -214,7 +214,7 @@ fn a_silent_connection_is_left_for_the_fast_lane_and_that_for_ssh() {
 
 #[test]
 fn without_ssh_beside_it_the_fast_lane_is_all_that_there_is_and_is_taken_again() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps", "ssh-agent", "ssh-add");
+    rejoin_testing::needs!("ssh", "sshd", "ps", "ssh-agent", "ssh-add");
     let lane = Lane::start();
     let mut client = lane.plan().with(["--lane", "fast"]).run(ECHO);
     let pid = client.line(1);
@@ -232,7 +232,7 @@ fn without_ssh_beside_it_the_fast_lane_is_all_that_there_is_and_is_taken_again()
 
 #[test]
 fn a_session_that_is_left_to_ssh_never_takes_the_fast_lane() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps", "ssh-agent", "ssh-add");
+    rejoin_testing::needs!("ssh", "sshd", "ps", "ssh-agent", "ssh-add");
     let lane = Lane::start();
     let mut left = lane.plan().with(["--lane", "ssh"]).run(ECHO);
     left.event("attached");
@@ -249,7 +249,7 @@ fn a_session_that_is_left_to_ssh_never_takes_the_fast_lane() {
 
 #[test]
 fn an_agent_that_is_gone_leaves_the_way_back_to_ssh_which_is_told() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps", "ssh-agent", "ssh-add");
+    rejoin_testing::needs!("ssh", "sshd", "ps", "ssh-agent", "ssh-add");
     let lane = Lane::start();
     let mut client = lane.plan().run(ECHO);
     let pid = client.line(1);
@@ -265,7 +265,7 @@ fn an_agent_that_is_gone_leaves_the_way_back_to_ssh_which_is_told() {
 
 #[test]
 fn another_host_key_leaves_the_way_back_to_ssh_which_judges_it() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps", "ssh-agent", "ssh-add", "ssh-keygen", "tmux");
+    rejoin_testing::needs!("ssh", "sshd", "ps", "ssh-agent", "ssh-add", "ssh-keygen", "tmux");
     let lane = Lane::start();
     let agent = lane.agent.ssh_options().map(|option| option.into_string().unwrap());
     let echo = Echo::start(&lane.host, &[&agent[0], &agent[1]]);
@@ -288,7 +288,7 @@ fn another_host_key_leaves_the_way_back_to_ssh_which_judges_it() {
 /// Everything that the fast lane sends has arrived then, and has had its effect; and nobody hears of it.
 #[test]
 fn an_attach_program_that_runs_unheard_does_no_harm() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps", "ssh-agent", "ssh-add");
+    rejoin_testing::needs!("ssh", "sshd", "ps", "ssh-agent", "ssh-add");
     let lane = Lane::start();
     let (server, cut) = (lane.host.home().join("server"), lane.host.home().join("cut"));
     let (real, cut_path) = (rejoin_server().display(), cut.display());

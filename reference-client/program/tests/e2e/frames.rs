@@ -87,7 +87,7 @@ fn ack() -> Frame {
 
 #[test]
 fn bytes_that_are_no_frame_cost_the_link_only() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    rejoin_testing::needs!("ssh", "sshd", "ps");
     let host = Host::start();
     let mut victim = Victim::new(&host);
     let mut is_told = |error, bytes: &[u8]| victim.is_told(Misbehaviour::Frame(error), bytes);
@@ -107,7 +107,7 @@ fn bytes_that_are_no_frame_cost_the_link_only() {
 
 #[test]
 fn oversized_frames_are_refused_by_their_first_bytes() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    rejoin_testing::needs!("ssh", "sshd", "ps");
     let host = Host::start();
     let mut victim = Victim::new(&host);
     let item = kind(&Frame::Item { seq: Seq(0), item: Item::InputEnd });
@@ -125,7 +125,7 @@ fn oversized_frames_are_refused_by_their_first_bytes() {
 
 #[test]
 fn kinds_that_may_be_ignored_are() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    rejoin_testing::needs!("ssh", "sshd", "ps");
     let host = Host::start();
     let mut victim = Victim::new(&host);
     let mut link = victim.attach();
@@ -139,7 +139,7 @@ fn kinds_that_may_be_ignored_are() {
 
 #[test]
 fn frames_of_the_other_side_cost_the_link_only() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    rejoin_testing::needs!("ssh", "sshd", "ps");
     let host = Host::start();
     let mut victim = Victim::new(&host);
     let welcome = Welcome {
@@ -174,7 +174,7 @@ fn frames_of_the_other_side_cost_the_link_only() {
 
 #[test]
 fn items_out_of_order_cost_the_link_and_repeated_ones_nothing() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    rejoin_testing::needs!("ssh", "sshd", "ps");
     let host = Host::start();
     let mut victim = Victim::new(&host);
     let item = |seq, text: &'static str| Frame::Item { seq, item: Item::Input(text.into()) };
@@ -201,7 +201,7 @@ fn items_out_of_order_cost_the_link_and_repeated_ones_nothing() {
 
 #[test]
 fn acknowledging_what_was_never_sent_is_told_as_that() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    rejoin_testing::needs!("ssh", "sshd", "ps");
     let host = Host::start();
     let mut victim = Victim::new(&host);
     let answer = victim.answer_to(&frame_bytes(&Frame::Ack { next: Seq(1_000_000) }));
@@ -212,7 +212,7 @@ fn acknowledging_what_was_never_sent_is_told_as_that() {
 
 #[test]
 fn more_than_the_window_costs_the_link_only() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    rejoin_testing::needs!("ssh", "sshd", "ps");
     let host = Host::start();
     let mut wishes = Wishes::new();
     let (mut link, welcome) = wishes.opened(&host, "until [ -e ~/go ]; do sleep 0.01; done; wc -c");
@@ -238,7 +238,7 @@ fn more_than_the_window_costs_the_link_only() {
 
 #[test]
 fn a_frame_that_breaks_off_is_a_lost_link() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    rejoin_testing::needs!("ssh", "sshd", "ps");
     let host = Host::start();
     let mut victim = Victim::new(&host);
     let whole = frame_bytes(&Frame::Item { seq: Seq(0), item: Item::Input("never".into()) });
@@ -254,7 +254,7 @@ fn a_frame_that_breaks_off_is_a_lost_link() {
 
 #[test]
 fn what_comes_in_place_of_a_hello_starts_nothing() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    rejoin_testing::needs!("ssh", "sshd", "ps");
     let host = Host::start();
     let openings: [&[u8]; 4] =
         [b"GET / HTTP/1.0\r\n\r\n", b"SSH-2.0-x\r\n", &[0; 64], &[0xc1, b'r', b'e', 0, 0, 0, 0, 0]];
@@ -275,10 +275,10 @@ fn what_comes_in_place_of_a_hello_starts_nothing() {
 
 #[test]
 fn random_bytes_never_end_a_session() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    rejoin_testing::needs!("ssh", "sshd", "ps");
     let host = Host::start();
     let mut victim = Victim::new(&host);
-    let mut random = rejoin_ssh::testing::Random::from_env();
+    let mut random = rejoin_testing::Random::from_env();
     for _ in 0..20 {
         let mut link = victim.attach();
         let length = random.below(200);
@@ -320,7 +320,7 @@ fn replaced(mut bytes: Vec<u8>, these: &[u8], others: &[u8]) -> Vec<u8> {
 
 #[test]
 fn terminal_escapes_in_names_and_messages_are_stripped() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    rejoin_testing::needs!("ssh", "sshd", "ps");
     let host = Host::start();
     let mut first = host.plan().run("cat");
     let mut wishes = Wishes::new();

@@ -1,6 +1,6 @@
 //! An ssh that waits for its connection while the client backs off.
 
-use rejoin_ssh::testing::Signal;
+use rejoin_testing::Signal;
 use serde_json::Value;
 
 use crate::deploy::Shelf;
@@ -45,7 +45,7 @@ fn resumes_over_one_that_waited(host: &Host, client: &mut Client) {
 
 #[test]
 fn the_attempt_that_succeeds_has_had_its_ssh_since_before_the_back_off_ended() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    rejoin_testing::needs!("ssh", "sshd", "ps");
     let host = Host::start();
     let mut client = host.plan().run(ECHO);
     resumes_over_one_that_waited(&host, &mut client);
@@ -57,7 +57,7 @@ fn the_attempt_that_succeeds_has_had_its_ssh_since_before_the_back_off_ended() {
 
 #[test]
 fn a_server_that_was_put_on_the_host_is_come_back_to_in_the_same_way() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    rejoin_testing::needs!("ssh", "sshd", "ps");
     let host = Host::start();
     let shelf = Shelf::new(&host);
     let mut client = host.plan().deploying(&shelf.0).run(ECHO);
@@ -67,7 +67,7 @@ fn a_server_that_was_put_on_the_host_is_come_back_to_in_the_same_way() {
 
 #[test]
 fn a_client_that_is_killed_leaves_no_ssh_that_waits() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    rejoin_testing::needs!("ssh", "sshd", "ps");
     let host = Host::start();
     let mut client = host.plan().run(ECHO);
     client.line(1);

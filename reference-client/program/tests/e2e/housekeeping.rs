@@ -3,7 +3,7 @@
 
 use std::fs;
 
-use rejoin_ssh::testing::{Signal, make_program};
+use rejoin_testing::{Signal, make_program};
 use serde_json::Value;
 
 use crate::life::assert_one_line;
@@ -35,7 +35,7 @@ fn left_behind(host: &Host) -> (Client, i32) {
 
 #[test]
 fn ls_numbers_the_sessions_from_the_oldest_on_and_says_who_has_them() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    rejoin_testing::needs!("ssh", "sshd", "ps");
     let host = Host::start();
     let (old, _) = left_behind(&host);
     // Sessions of one second are in no order that a person would see.
@@ -69,7 +69,7 @@ fn until_states(host: &Host, states: &[&str]) -> Vec<Value> {
 
 #[test]
 fn ls_says_for_how_long_nothing_happened() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    rejoin_testing::needs!("ssh", "sshd", "ps");
     let host = Host::start();
     let (client, _) = left_behind(&host);
     let idle = || host.sessions()[0]["idle_seconds"].as_u64().unwrap();
@@ -84,7 +84,7 @@ fn ls_says_for_how_long_nothing_happened() {
 
 #[test]
 fn a_session_is_attached_to_by_its_number_its_digits_or_by_being_the_only_one() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    rejoin_testing::needs!("ssh", "sshd", "ps");
     let host = Host::start();
     let (first, pid) = left_behind(&host);
     for words in [&[][..], &["1"], &[&first.session()[..6]]] {
@@ -109,7 +109,7 @@ fn a_session_is_attached_to_by_its_number_its_digits_or_by_being_the_only_one() 
 
 #[test]
 fn several_sessions_are_ended_at_once_and_none_if_one_of_them_is_not_there() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    rejoin_testing::needs!("ssh", "sshd", "ps");
     let host = Host::start();
     let sessions: Vec<_> = (0..3).map(|_| left_behind(&host)).collect();
     let ids: Vec<_> = sessions.iter().map(|(client, _)| client.session()[..8].to_owned()).collect();
@@ -130,7 +130,7 @@ fn several_sessions_are_ended_at_once_and_none_if_one_of_them_is_not_there() {
 
 #[test]
 fn a_session_is_ended_by_its_row_only_when_it_was_seen_and_confirmed() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps", "tmux");
+    rejoin_testing::needs!("ssh", "sshd", "ps", "tmux");
     let host = Host::start();
     let (first, first_pid) = left_behind(&host);
     until("the first one is older", || host.sessions()[0]["age_seconds"].as_u64() >= Some(2));
@@ -152,7 +152,7 @@ fn a_session_is_ended_by_its_row_only_when_it_was_seen_and_confirmed() {
 
 #[test]
 fn attach_asks_which_of_several_sessions_and_says_which_it_is() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps", "tmux");
+    rejoin_testing::needs!("ssh", "sshd", "ps", "tmux");
     let host = Host::start();
     let (_first, _) = left_behind(&host);
     until("the first one is older", || host.sessions()[0]["age_seconds"].as_u64() >= Some(2));
@@ -172,7 +172,7 @@ fn attach_asks_which_of_several_sessions_and_says_which_it_is() {
 
 #[test]
 fn a_new_session_says_how_many_others_are_detached() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps", "tmux");
+    rejoin_testing::needs!("ssh", "sshd", "ps", "tmux");
     let host = Host::start();
     let (_first, _) = left_behind(&host);
     for told in
@@ -201,7 +201,7 @@ fn a_new_session_says_how_many_others_are_detached() {
 
 #[test]
 fn attach_is_silent_about_its_session_when_told_to_be() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    rejoin_testing::needs!("ssh", "sshd", "ps");
     let host = Host::start();
     let (client, _) = left_behind(&host);
     let id = &client.session()[..8];
@@ -221,7 +221,7 @@ fn attach_is_silent_about_its_session_when_told_to_be() {
 
 #[test]
 fn all_sessions_are_ended_only_when_that_was_confirmed() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps", "tmux");
+    rejoin_testing::needs!("ssh", "sshd", "ps", "tmux");
     let host = Host::start();
     let (_client, pid) = left_behind(&host);
     let refused = told(&host, "kill", &["--all"], &[]);
@@ -248,7 +248,7 @@ fn all_sessions_are_ended_only_when_that_was_confirmed() {
 
 #[test]
 fn prune_removes_what_a_dead_server_left_and_says_so() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    rejoin_testing::needs!("ssh", "sshd", "ps");
     let host = Host::start();
     let nothing = (0, "nothing was there to be removed\n".to_owned());
     assert_eq!(told(&host, "prune", &[], &[]), nothing);
@@ -272,7 +272,7 @@ fn prune_removes_what_a_dead_server_left_and_says_so() {
 
 #[test]
 fn a_stopped_server_is_not_dead_to_any_command() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    rejoin_testing::needs!("ssh", "sshd", "ps");
     let host = Host::start();
     let (client, pid) = left_behind(&host);
     host.until_session_is("detached");
@@ -294,7 +294,7 @@ fn a_stopped_server_is_not_dead_to_any_command() {
 
 #[test]
 fn a_long_banner_is_shown_whole_while_the_host_is_waited_for() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    rejoin_testing::needs!("ssh", "sshd", "ps");
     let host = Host::start();
     let (program, go) = (host.home().join("ssh"), host.home().join("go"));
     let wait = format!("until [ -e '{}' ]; do sleep 0.05; done", go.display());
@@ -310,7 +310,7 @@ fn a_long_banner_is_shown_whole_while_the_host_is_waited_for() {
 
 #[test]
 fn a_host_that_says_something_else_is_quoted() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    rejoin_testing::needs!("ssh", "sshd", "ps");
     let host = Host::start();
     let program = host.home().join("ssh");
     make_program(&program, format!("#!/bin/sh\necho\necho 'This is {EVIL}[2Ja menu.'\n")).unwrap();

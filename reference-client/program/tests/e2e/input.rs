@@ -3,7 +3,7 @@
 use std::io::Write as _;
 use std::time::Duration;
 
-use rejoin_ssh::testing::Random;
+use rejoin_testing::Random;
 
 use crate::output::assert_same;
 use crate::support::{Host, until};
@@ -33,19 +33,19 @@ fn pass_through_cat(size: usize) {
 
 #[test]
 fn twenty_megabytes_pass_through_cat_though_cut_every_300_kilobytes() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    rejoin_testing::needs!("ssh", "sshd", "ps");
     pass_through_cat(20 << 20);
 }
 
 #[test]
 fn input_gets_on_over_links_that_carry_less_than_the_window() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    rejoin_testing::needs!("ssh", "sshd", "ps");
     pass_through_cat(2 << 20);
 }
 
 #[test]
 fn input_that_comes_during_an_outage_arrives_afterwards_once() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    rejoin_testing::needs!("ssh", "sshd", "ps");
     let host = Host::start();
     let mut client = host.plan().run("cat");
     client.event("attached");
@@ -65,7 +65,7 @@ fn input_that_comes_during_an_outage_arrives_afterwards_once() {
 
 #[test]
 fn a_closed_stdin_is_an_end_of_input() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    rejoin_testing::needs!("ssh", "sshd", "ps");
     let host = Host::start();
     let mut client = host.plan().run("cat; echo ended");
     assert_eq!(client.finish(), (0, b"ended\n".to_vec()));
@@ -73,7 +73,7 @@ fn a_closed_stdin_is_an_end_of_input() {
 
 #[test]
 fn a_stdin_that_was_never_open_is_an_end_of_input() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    rejoin_testing::needs!("ssh", "sshd", "ps");
     let host = Host::start();
     let mut client = host
         .plan()
@@ -92,7 +92,7 @@ fn a_stdin_that_was_never_open_is_an_end_of_input() {
 
 #[test]
 fn n_leaves_stdin_alone() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    rejoin_testing::needs!("ssh", "sshd", "ps");
     let host = Host::start();
     let mut client = host.plan().with(["-n"]).run("cat; echo ended");
     client.write("not for the process\n");
@@ -101,7 +101,7 @@ fn n_leaves_stdin_alone() {
 
 #[test]
 fn a_process_that_does_not_read_stops_the_writer_and_not_the_connection() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    rejoin_testing::needs!("ssh", "sshd", "ps");
     let host = Host::start();
     let plan = host.plan().with(["--window", "128K"]);
     let mut client = plan.run("until [ -e ~/go ]; do echo tick; sleep 0.05; done; wc -c");

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::fs;
 
-use rejoin_ssh::testing::{Fault, Piece, Way, ssh_parts};
+use rejoin_testing::{Fault, Piece, Way, ssh_parts};
 
 use crate::fast_lane::{Lane, until_ready, until_told};
 use crate::support::Host;
@@ -84,7 +84,7 @@ fn comes_back(change: impl FnOnce(&Host), told: &str, repair: impl FnOnce(&Host)
 
 #[test]
 fn a_fast_lane_that_leads_nowhere_is_told_and_ssh_has_the_session_back_whole() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps", "ssh-agent", "ssh-add");
+    rejoin_testing::needs!("ssh", "sshd", "ps", "ssh-agent", "ssh-add");
     let faults: [(Change, &str); 4] = [
         (forge, "the host does not have the private key of the host key that it shows"),
         (slacken, "the host's ssh server has no strict key exchange"),

@@ -1,6 +1,6 @@
 //! Processes outlive connections; when they do not outlive their server, that is told.
 
-use rejoin_ssh::testing::Signal;
+use rejoin_testing::Signal;
 use serde_json::Value;
 
 use crate::environment::{ECHO, assert_answers};
@@ -14,7 +14,7 @@ const FAMILY: &str = "echo $$; (sleep 1000; :) > /dev/null 2>&1 & echo $!; \
 
 #[test]
 fn a_stream_survives_hangups_kills_and_restarts_of_sshd() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    rejoin_testing::needs!("ssh", "sshd", "ps");
     let host = Host::start();
     let count = "i=0; until [ -e ~/go ]; do i=$((i+1)); echo $i; done";
     let mut client = host.plan().run(&format!("echo $$; {count}; echo $$"));
@@ -45,7 +45,7 @@ fn kill_sessions(host: &Host, signal: Signal) {
 
 #[test]
 fn a_killed_attach_program_is_a_lost_connection() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    rejoin_testing::needs!("ssh", "sshd", "ps");
     let host = Host::start();
     let mut client = host.plan().run(FAMILY);
     let pid = client.line(1);
@@ -112,13 +112,13 @@ pub(crate) fn assert_one_line(client: &Client, text: &str) {
 
 #[test]
 fn a_server_killed_while_attached_is_told_at_once_under_fail() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    rejoin_testing::needs!("ssh", "sshd", "ps");
     a_loss_is_told(true);
 }
 
 #[test]
 fn a_server_killed_while_detached_is_told_with_the_connection_under_fail() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    rejoin_testing::needs!("ssh", "sshd", "ps");
     a_loss_is_told(false);
 }
 
@@ -146,20 +146,20 @@ fn a_fresh_process_is_told(is_attached: bool) {
 
 #[test]
 fn a_server_killed_while_attached_is_replaced_under_respawn() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    rejoin_testing::needs!("ssh", "sshd", "ps");
     a_fresh_process_is_told(true);
 }
 
 #[test]
 fn a_server_killed_while_detached_is_replaced_under_respawn() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    rejoin_testing::needs!("ssh", "sshd", "ps");
     a_fresh_process_is_told(false);
 }
 
 #[test]
 fn input_of_unknown_fate_is_counted_and_never_given_to_the_fresh_process() {
     const PIPE: u64 = 64 * 1024;
-    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    rejoin_testing::needs!("ssh", "sshd", "ps");
     let host = Host::start();
     let script = "echo $$; until [ -e ~/go ]; do sleep 0.01; done; wc -c";
     let mut client = host.plan().with(["--on-loss", "respawn"]).run(script);
@@ -181,7 +181,7 @@ fn input_of_unknown_fate_is_counted_and_never_given_to_the_fresh_process() {
 
 #[test]
 fn kill_ends_also_what_ignores_hangups_and_runs_away() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    rejoin_testing::needs!("ssh", "sshd", "ps");
     let host = Host::start();
     let script = "trap '' HUP TERM; \
         setsid sh -c 'trap \"\" HUP TERM; echo $$; (sleep 1000 & echo $!); sleep 1000' & \
@@ -203,7 +203,7 @@ fn hearing(host: &Host) -> Plan<'_> {
 
 #[test]
 fn who_was_started_to_ignore_hangups_goes_on() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps", "nohup");
+    rejoin_testing::needs!("ssh", "sshd", "ps", "nohup");
     let host = Host::start();
     let mut client = host.plan().program("nohup".as_ref()).with([rejoin()]).run(ECHO);
     client.line(1);
@@ -214,7 +214,7 @@ fn who_was_started_to_ignore_hangups_goes_on() {
 
 #[test]
 fn who_leaves_leaves_the_process() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    rejoin_testing::needs!("ssh", "sshd", "ps");
     let host = Host::start();
     for signal in [Signal::HUP, Signal::TERM] {
         let mut client = hearing(&host).run(FAMILY);
@@ -231,7 +231,7 @@ fn who_leaves_leaves_the_process() {
 
 #[test]
 fn a_killed_client_takes_its_connection_along() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    rejoin_testing::needs!("ssh", "sshd", "ps");
     let host = Host::start();
     let mut client = host.plan().run(FAMILY);
     let pid = client.number(1);
@@ -246,7 +246,7 @@ fn a_killed_client_takes_its_connection_along() {
 
 #[test]
 fn an_interrupt_without_a_terminal_ends_the_process() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    rejoin_testing::needs!("ssh", "sshd", "ps");
     let host = Host::start();
     let mut client = hearing(&host).run(FAMILY);
     let pid = client.number(1);

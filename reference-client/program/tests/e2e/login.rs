@@ -37,7 +37,7 @@ fn logins(host: &Host) -> usize {
 
 #[test]
 fn a_changed_host_key_is_told_and_never_bypassed_until_a_person_has_mended_it() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps", "tmux");
+    rejoin_testing::needs!("ssh", "sshd", "ps", "tmux");
     let host = Host::start();
     let echo = Echo::start(&host, &["--lane", "ssh"]);
     host.sshd().change_host_key().unwrap();
@@ -94,7 +94,7 @@ impl Drop for Agent {
 
 #[test]
 fn a_key_that_its_agent_has_lost_is_waited_for() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps", "ssh-agent", "ssh-add", "tmux");
+    rejoin_testing::needs!("ssh", "sshd", "ps", "ssh-agent", "ssh-add", "tmux");
     let host = Host::start();
     let (agent, key) = (Agent::start(&host), host.sshd_file("user_key"));
     let unlocked = host.home().join("unlocked");
@@ -119,7 +119,7 @@ fn a_key_that_its_agent_has_lost_is_waited_for() {
 
 #[test]
 fn a_person_at_the_terminal_gives_the_passphrase_again_when_it_is_asked_for() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps", "tmux");
+    rejoin_testing::needs!("ssh", "sshd", "ps", "tmux");
     let host = Host::start();
     keygen(&["-p", "-P", "", "-N", "secret"], &host.sshd_file("user_key"));
     let tmux = Tmux::rejoin(&host, &["PS1='$ ' exec sh -i"]);
@@ -153,7 +153,7 @@ fn configure(host: &Host, lines: &str) -> String {
 
 #[test]
 fn a_second_factor_is_told_and_asked_for_when_a_person_is_there() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps", "tmux");
+    rejoin_testing::needs!("ssh", "sshd", "ps", "tmux");
     let host = Host::start();
     let methods = "PreferredAuthentications=publickey,keyboard-interactive,password";
     let echo = Echo::start(&host, &["-o", methods, "--give-up", "1s"]);
@@ -191,7 +191,7 @@ const RESTRICTED: [(&str, &str); 3] = [
 
 #[test]
 fn an_account_that_may_not_run_the_server_is_told_in_one_line() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps", "nologin", "rbash");
+    rejoin_testing::needs!("ssh", "sshd", "ps", "nologin", "rbash");
     for (command, told) in RESTRICTED {
         let host = Host::with(|sshd| sshd.force_command(command));
         let mut client = host.plan().run("true");
@@ -207,7 +207,7 @@ fn an_account_that_may_not_run_the_server_is_told_in_one_line() {
 
 #[test]
 fn an_account_that_is_restricted_meanwhile_is_told_and_returned_to() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps", "nologin", "tmux");
+    rejoin_testing::needs!("ssh", "sshd", "ps", "nologin", "tmux");
     let host = Host::with(|sshd| {
         let forced = "[ -e ~/closed ] && exec /usr/sbin/nologin; exec sh -c";
         sshd.force_command(&format!("{forced} \"$SSH_ORIGINAL_COMMAND\""))

@@ -6,7 +6,7 @@ use std::fs;
 use std::io::Write as _;
 use std::process::{Command, Stdio};
 
-use rejoin_ssh::testing::can_change_login_shells;
+use rejoin_testing::can_change_login_shells;
 
 use crate::deploy::Shelf;
 use crate::support::{Host, rejoin, rejoin_server};
@@ -79,7 +79,7 @@ fn host_with(shell: &str) -> Host {
 
 #[test]
 fn a_session_has_the_environment_that_it_has_through_ssh() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps", "bash", "dash", "zsh", "fish", "tcsh");
+    rejoin_testing::needs!("ssh", "sshd", "ps", "bash", "dash", "zsh", "fish", "tcsh");
     if !can_change_login_shells() {
         return;
     }

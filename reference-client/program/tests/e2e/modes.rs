@@ -56,7 +56,7 @@ fn shown(host: &Host, change: &str, program: &[OsString], remote: &str, has_inpu
 
 #[test]
 fn a_program_finds_the_modes_of_the_users_terminal_as_through_ssh() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps", "setsid", "stty");
+    rejoin_testing::needs!("ssh", "sshd", "ps", "setsid", "stty");
     let host = Host::start();
     let programs = programs(&["-tt"]);
     let mut seen = Vec::new();
@@ -72,7 +72,7 @@ fn a_program_finds_the_modes_of_the_users_terminal_as_through_ssh() {
 
 #[test]
 fn a_forced_terminal_has_the_modes_that_it_has_through_ssh() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps", "setsid", "stty");
+    rejoin_testing::needs!("ssh", "sshd", "ps", "setsid", "stty");
     let host = Host::start();
     // The size is another matter: rejoin also asks stdout for it.
     let remote = "stty -a | sed 1d";

@@ -42,7 +42,7 @@ fn unread(host: &Host, script: &str) -> (Client, PipeReader) {
 
 #[test]
 fn the_notice_of_a_fresh_process_stands_between_its_output_and_the_old_ones() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    rejoin_testing::needs!("ssh", "sshd", "ps");
     let host = Host::start();
     let (mut client, mut both) = unread(&host, &script(""));
     client.event("attached");
@@ -65,7 +65,7 @@ fn the_notice_of_a_fresh_process_stands_between_its_output_and_the_old_ones() {
 
 #[test]
 fn what_the_old_program_made_of_the_terminal_is_undone_where_its_output_ends() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    rejoin_testing::needs!("ssh", "sshd", "ps");
     let host = Host::start();
     let (mut terminal, client) =
         Terminal::rejoin_with(&host, &OPTIONS, &script("printf '\\033[?1049h';"));

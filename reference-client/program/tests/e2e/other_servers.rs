@@ -1,6 +1,6 @@
 //! Hosts whose SSH server is not OpenSSH's.
 
-use rejoin_ssh::testing::{Agent, Other, are_installed};
+use rejoin_testing::{Agent, Other, are_installed};
 
 use crate::support::{Host, until};
 

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::fs;
 
-use rejoin_ssh::testing::Random;
+use rejoin_testing::Random;
 
 use crate::support::{Host, until};
 
@@ -36,7 +36,7 @@ pub(crate) fn assert_same(output: &[u8], expected: &[u8]) {
 #[test]
 fn output_is_whole_though_the_connection_is_reset_at_random_bytes() {
     const RESETS: u64 = 24;
-    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    rejoin_testing::needs!("ssh", "sshd", "ps");
     let expected = numbers(200_000);
     // Even if every link used up all it may carry, the output would not fit through them.
     let most = expected.len() as u64 / RESETS;
@@ -59,7 +59,7 @@ fn output_is_whole_though_the_connection_is_reset_at_random_bytes() {
 
 #[test]
 fn both_outputs_stay_separate_and_whole_over_a_cut() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    rejoin_testing::needs!("ssh", "sshd", "ps");
     let host = Host::start();
     let script = "seq 30000; seq 30000 >&2; until [ -e ~/go ]; do sleep 0.01; done; seq 30000 >&2";
     let mut client = host.plan().run(script);
@@ -76,7 +76,7 @@ fn both_outputs_stay_separate_and_whole_over_a_cut() {
 
 #[test]
 fn bytes_are_not_changed() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    rejoin_testing::needs!("ssh", "sshd", "ps");
     let host = Host::start();
     let bytes: Vec<u8> = (0..=255).cycle().take(100_000).collect();
     fs::write(host.home().join("bytes"), &bytes).unwrap();
@@ -88,7 +88,7 @@ fn bytes_are_not_changed() {
 
 #[test]
 fn a_flood_while_nobody_is_attached_waits_and_is_whole() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    rejoin_testing::needs!("ssh", "sshd", "ps");
     let expected = numbers(1_500_000);
     let host = Host::start();
     let mut client = host.plan().with(["--window", "256K"]).run("read go; seq 1500000");
@@ -108,7 +108,7 @@ fn a_flood_while_nobody_is_attached_waits_and_is_whole() {
 
 #[test]
 fn dropped_output_is_told_and_the_rest_follows() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    rejoin_testing::needs!("ssh", "sshd", "ps");
     let host = Host::start();
     let plan = host.plan().with(["--window", "128K", "--drop-oldest"]);
     let mut client = plan.run("until [ -e ~/go ]; do sleep 0.01; done; seq 200000; touch ~/done");

@@ -5,7 +5,7 @@ use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 
-use rejoin_ssh::testing::Signal;
+use rejoin_testing::Signal;
 use serde_json::Value;
 
 use crate::environment::{ECHO, assert_answers};
@@ -43,7 +43,7 @@ fn before_notice(client: &Client, name: &str) -> usize {
 
 #[test]
 fn a_host_that_greets_and_ends_each_link_is_dialled_more_and_more_seldom_and_reported() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    rejoin_testing::needs!("ssh", "sshd", "ps");
     // The attach program has no input when it has greeted.
     let host = Host::with(|sshd| {
         let ends = "[ -e ~/closed ] && { : | eval \"$SSH_ORIGINAL_COMMAND\"; exit; }";
@@ -79,7 +79,7 @@ fn a_host_that_greets_and_ends_each_link_is_dialled_more_and_more_seldom_and_rep
 #[test]
 fn processes_that_do_not_last_are_started_a_few_times_and_no_more() {
     const MOST_STARTS: usize = 6;
-    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    rejoin_testing::needs!("ssh", "sshd", "ps");
     let host = Host::start();
     // Each of them ends its server.
     let script = "echo started >> ~/starts; kill -9 $PPID; sleep 1000";
@@ -100,7 +100,7 @@ fn processes_that_do_not_last_are_started_a_few_times_and_no_more() {
 
 #[test]
 fn each_attempt_over_two_paths_is_reported_once() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps", "ssh-agent", "ssh-add");
+    rejoin_testing::needs!("ssh", "sshd", "ps", "ssh-agent", "ssh-add");
     let lane = Lane::start();
     let mut client = lane.plan().run(ECHO);
     let pid = client.line(1);
@@ -188,7 +188,7 @@ const NOT_FORWARDED: [&str; 3] =
 
 #[test]
 fn forwarded_ports_work_again_after_a_silent_connection_and_are_never_wanted_twice() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    rejoin_testing::needs!("ssh", "sshd", "ps");
     let host = Host::start();
     let forwards = Forwards::new();
     let mut client = host.plan().with(["-v"]).with(forwards.options()).run(ECHO);
@@ -215,7 +215,7 @@ fn forwarded_ports_work_again_after_a_silent_connection_and_are_never_wanted_twi
 
 #[test]
 fn a_port_that_somebody_else_has_on_the_way_back_is_reported_to_those_who_ask_for_details() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    rejoin_testing::needs!("ssh", "sshd", "ps");
     let host = Host::start();
     let forwards = Forwards::new();
     let mut client = host.plan().with(["-v"]).with(forwards.options()).run(ECHO);

@@ -75,7 +75,7 @@ fn reboot(host: &Host, client: &crate::support::Client, boot: &mut Boot) {
 
 #[test]
 fn a_reboot_is_told_as_the_loss_that_it_is() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps", "unshare", "nsenter");
+    rejoin_testing::needs!("ssh", "sshd", "ps", "unshare", "nsenter");
     if !can_boot() {
         return;
     }
@@ -91,7 +91,7 @@ fn a_reboot_is_told_as_the_loss_that_it_is() {
 
 #[test]
 fn a_process_that_a_reboot_ended_is_replaced_and_that_is_told() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps", "unshare", "nsenter");
+    rejoin_testing::needs!("ssh", "sshd", "ps", "unshare", "nsenter");
     if !can_boot() {
         return;
     }

@@ -5,7 +5,7 @@ use std::fs;
 use std::time::Duration;
 
 use rejoin_protocol::{Frame, Seq};
-use rejoin_ssh::testing::{Random, Signal};
+use rejoin_testing::{Random, Signal};
 
 use crate::output::{assert_same, numbers};
 use crate::support::{Client, Host, Wishes, frame_bytes, is_alive, judge, until, within};
@@ -13,7 +13,7 @@ use crate::support::{Client, Host, Wishes, frame_bytes, is_alive, judge, until, 
 #[test]
 fn output_over_many_resets_holds_every_rule() {
     const RESETS: u64 = 12;
-    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    rejoin_testing::needs!("ssh", "sshd", "ps");
     let host = Host::recording();
     let mut random = Random::from_env();
     host.relay().cut_plan(move |link| (link < RESETS).then(|| 30_000 + random.below(60_000)));
@@ -37,7 +37,7 @@ fn output_over_many_resets_holds_every_rule() {
 fn input_over_many_cuts_holds_every_rule() {
     const CUTS: u64 = 10;
     const SIZE: usize = 1 << 20;
-    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    rejoin_testing::needs!("ssh", "sshd", "ps");
     let host = Host::recording();
     let mut random = Random::from_env();
     let data: Vec<u8> = (0..SIZE / 8).flat_map(|_| random.next_u64().to_le_bytes()).collect();
@@ -70,7 +70,7 @@ fn ask(client: &mut Client, line: &str) {
 
 #[test]
 fn a_server_killed_while_attached_and_its_replacement_hold_every_rule() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    rejoin_testing::needs!("ssh", "sshd", "ps");
     let host = Host::recording();
     let mut client = host.plan().with(["--on-loss", "respawn"]).run(ECHO);
     ask(&mut client, "first");
@@ -87,7 +87,7 @@ fn a_server_killed_while_attached_and_its_replacement_hold_every_rule() {
 
 #[test]
 fn an_exit_during_an_outage_holds_every_rule() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    rejoin_testing::needs!("ssh", "sshd", "ps");
     let host = Host::recording();
     let script = "echo $$; until [ -e ~/go ]; do sleep 0.01; done; echo last words; exit 5";
     let mut client = host.plan().run(script);
@@ -107,7 +107,7 @@ fn an_exit_during_an_outage_holds_every_rule() {
 
 #[test]
 fn a_takeover_holds_every_rule() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    rejoin_testing::needs!("ssh", "sshd", "ps");
     let host = Host::recording();
     let mut first = host.plan().run(ECHO);
     ask(&mut first, "mine");
@@ -126,7 +126,7 @@ fn a_takeover_holds_every_rule() {
 
 #[test]
 fn a_killed_sshd_session_holds_every_rule() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    rejoin_testing::needs!("ssh", "sshd", "ps");
     let host = Host::recording();
     let mut client = host.plan().run(ECHO);
     for (number, line) in ["one", "two", "three"].into_iter().enumerate() {
@@ -143,7 +143,7 @@ fn a_killed_sshd_session_holds_every_rule() {
 
 #[test]
 fn a_failed_start_holds_every_rule() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    rejoin_testing::needs!("ssh", "sshd", "ps");
     let host = Host::recording();
     let mut client = host.plan().with(["--exec"]).run("/does/not/exist");
     assert_eq!(client.finish().0, 127);
@@ -154,7 +154,7 @@ fn a_failed_start_holds_every_rule() {
 
 #[test]
 fn what_a_link_brings_behind_its_detach_is_ignored() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    rejoin_testing::needs!("ssh", "sshd", "ps");
     let host = Host::recording();
     let mut wishes = Wishes::new();
     let (mut link, welcome) = wishes.opened(&host, "cat");
@@ -171,7 +171,7 @@ fn what_a_link_brings_behind_its_detach_is_ignored() {
 #[test]
 fn a_recording_is_cut_at_its_limit_and_judged_as_far_as_it_goes() {
     const SIZE: usize = 4_000_000;
-    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    rejoin_testing::needs!("ssh", "sshd", "ps");
     let host = Host::recording_in_part();
     let mut client = host.plan().run(&format!("head -c {SIZE} /dev/zero | tr '\\0' x"));
     let (status, output) = client.finish_within(Duration::from_secs(90));

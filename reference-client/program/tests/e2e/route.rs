@@ -6,7 +6,7 @@ use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use rejoin_ssh::testing::{Signal, Sshd};
+use rejoin_testing::{Signal, Sshd};
 
 use crate::environment::{ECHO, assert_answers};
 use crate::support::{Client, Host, until};
@@ -74,7 +74,7 @@ impl Drop for Master {
 
 #[test]
 fn a_living_master_connection_is_neither_used_nor_disturbed() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    rejoin_testing::needs!("ssh", "sshd", "ps");
     let host = Host::start();
     let socket = host.home().join("m");
     let shared = format!("  ControlMaster auto\n  ControlPath {}\n", socket.display());
@@ -100,7 +100,7 @@ fn a_living_master_connection_is_neither_used_nor_disturbed() {
 
 #[test]
 fn a_master_connection_survives_what_comes_and_goes_beside_it() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    rejoin_testing::needs!("ssh", "sshd", "ps");
     let host = Host::start();
     let socket = host.home().join("m");
     let shared = format!("  ControlMaster auto\n  ControlPath {}\n", socket.display());
@@ -113,7 +113,7 @@ fn a_master_connection_survives_what_comes_and_goes_beside_it() {
 
 #[test]
 fn a_jump_host_may_fail_as_well_as_the_host_behind_it() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    rejoin_testing::needs!("ssh", "sshd", "ps");
     let host = Host::start();
     let gate = Sshd::start().unwrap();
     let key = gate.home().with_file_name("user_key");
@@ -148,7 +148,7 @@ fn loitering(host: &Host, count: usize) -> Vec<TcpStream> {
 
 #[test]
 fn a_crowd_that_sshd_does_not_let_in_at_once_comes_back() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    rejoin_testing::needs!("ssh", "sshd", "ps");
     let host = Host::with(|sshd| {
         sshd.config_line("MaxStartups 2").config_line("KexAlgorithms curve25519-sha256")
     });
@@ -177,7 +177,7 @@ fn a_crowd_that_sshd_does_not_let_in_at_once_comes_back() {
 /// OpenSSH from 9.8 on refuses who connected and did not log in, for a while.
 #[test]
 fn a_host_that_refuses_for_a_while_is_come_back_to_when_that_is_over() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    rejoin_testing::needs!("ssh", "sshd", "ps");
     let penalty = "PerSourcePenalties noauth:5s min:4s";
     if let Err(older) = Sshd::builder().config_line(penalty).start() {
         assert!(older.to_string().contains("Bad configuration option"), "{older}");

@@ -25,7 +25,7 @@ fn come_back(host: &Host, tmux: &Tmux) {
 
 #[test]
 fn the_title_shows_an_outage_and_the_screen_nothing_of_it() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps", "tmux");
+    rejoin_testing::needs!("ssh", "sshd", "ps", "tmux");
     let host = Host::start();
     let tmux = Tmux::rejoin(&host, &[SHELL]);
     tmux.until_seen("$");
@@ -47,7 +47,7 @@ fn the_title_shows_an_outage_and_the_screen_nothing_of_it() {
 
 #[test]
 fn the_title_of_the_terminal_comes_back_where_the_program_has_none() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps", "tmux");
+    rejoin_testing::needs!("ssh", "sshd", "ps", "tmux");
     let host = Host::start();
     let tmux = Tmux::shell(&host, &[], &[SHELL]);
     tmux.text("printf '\\033]2;my own\\007'; start");
@@ -67,7 +67,7 @@ fn the_title_of_the_terminal_comes_back_where_the_program_has_none() {
 
 #[test]
 fn what_is_asked_for_during_an_outage_is_printed_in_whole() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps", "tmux");
+    rejoin_testing::needs!("ssh", "sshd", "ps", "tmux");
     let host = Host::start();
     let tmux = Tmux::rejoin(&host, &[SHELL]);
     tmux.until_seen("$");
@@ -90,7 +90,7 @@ fn gate(name: &str) -> String {
 
 #[test]
 fn a_progress_drawn_at_a_saved_place_survives_an_outage() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps", "tmux");
+    rejoin_testing::needs!("ssh", "sshd", "ps", "tmux");
     let host = Host::start();
     let command = format!(
         "printf 'top\\nhere\\nbelow\\nlast\\033[2A\\r\\0337\\033[31mstep 0'; {}; \
@@ -123,7 +123,7 @@ fn a_progress_drawn_at_a_saved_place_survives_an_outage() {
 
 #[test]
 fn a_command_line_of_four_rows_survives_an_outage() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps", "tmux", "bash");
+    rejoin_testing::needs!("ssh", "sshd", "ps", "tmux", "bash");
     let host = Host::start();
     let shell = "TERM=screen PS1='$ ' exec bash --norc --noprofile -i";
     let tmux = Tmux::rejoin(&host, &[shell]);
@@ -167,7 +167,7 @@ const SET_MODES: &str = "\\033[?1049h\\033[?25l\\033[4h\\033[?1h\\033=\\033[?100
 
 #[test]
 fn modes_that_were_left_on_are_undone_while_suspended_and_when_left() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps", "tmux");
+    rejoin_testing::needs!("ssh", "sshd", "ps", "tmux");
     let host = Host::start();
     let command = format!("stty -echo; printf '{SET_MODES}'; exec cat");
     let tmux = Tmux::shell(&host, &[], &[&command]);
@@ -200,7 +200,7 @@ fn modes_that_were_left_on_are_undone_while_suspended_and_when_left() {
 
 #[test]
 fn a_line_typed_during_an_outage_is_the_processs_alone() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps", "tmux");
+    rejoin_testing::needs!("ssh", "sshd", "ps", "tmux");
     let host = Host::start();
     let tmux = Tmux::shell(&host, &[], &[REMOTE]);
     tmux.text("start");
@@ -237,7 +237,7 @@ fn assert_nobody_runs_what_follows(escape: &str, lines: usize) -> (Host, Tmux) {
 
 #[test]
 fn what_is_pasted_behind_an_escape_that_leaves_is_nobodys() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps", "tmux");
+    rejoin_testing::needs!("ssh", "sshd", "ps", "tmux");
     // The terminal's queue holds less than the second.
     for lines in [1, 2000] {
         let (host, _tmux) = assert_nobody_runs_what_follows("~.", lines);
@@ -248,7 +248,7 @@ fn what_is_pasted_behind_an_escape_that_leaves_is_nobodys() {
 
 #[test]
 fn what_is_pasted_behind_an_escape_that_suspends_is_nobodys() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps", "tmux");
+    rejoin_testing::needs!("ssh", "sshd", "ps", "tmux");
     for lines in [1, 2000] {
         let (host, tmux) = assert_nobody_runs_what_follows("~\u{1a}", lines);
         tmux.text("fg");
@@ -269,7 +269,7 @@ fn what_is_pasted_behind_an_escape_that_suspends_is_nobodys() {
 
 #[test]
 fn what_ssh_says_at_first_ends_with_its_line() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps", "tmux");
+    rejoin_testing::needs!("ssh", "sshd", "ps", "tmux");
     let host = Host::start();
     let known = format!("UserKnownHostsFile={}", host.home().join("known").display());
     let options = ["-o", &known, "-o", "StrictHostKeyChecking=accept-new"];

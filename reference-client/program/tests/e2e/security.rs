@@ -5,7 +5,7 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use rejoin_ssh::testing::make_program;
+use rejoin_testing::make_program;
 
 use crate::support::{EVIL, Host, command_lines, is_steering, rejoin, stripped, until};
 
@@ -25,7 +25,7 @@ fn modes(folder: &Path, found: &mut Vec<(String, u32)>) {
 
 #[test]
 fn what_a_session_leaves_on_disk_is_its_users_alone() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    rejoin_testing::needs!("ssh", "sshd", "ps");
     let host = Host::start();
     let mut client = host.plan().run("umask; cat");
     let umask = client.line(1);
@@ -43,7 +43,7 @@ fn what_a_session_leaves_on_disk_is_its_users_alone() {
 
 #[test]
 fn no_command_line_shows_what_a_session_is_given() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    rejoin_testing::needs!("ssh", "sshd", "ps");
     let host = Host::start();
     let secret = format!("secret-{}", std::process::id());
     let give = |command: &mut std::process::Command| {
@@ -61,7 +61,7 @@ fn no_command_line_shows_what_a_session_is_given() {
 /// As a server would list its sessions if somebody had changed it.
 #[test]
 fn a_listing_cannot_steer_the_terminal() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    rejoin_testing::needs!("ssh", "sshd", "ps");
     let host = Host::start();
     let mut listed: serde_json::Value = {
         let mut client = host.plan().run("cat");
@@ -90,7 +90,7 @@ fn a_listing_cannot_steer_the_terminal() {
 /// On stdout in front of the server program's words, on stderr, and with -v everything that ssh says.
 #[test]
 fn what_a_host_prints_cannot_steer_the_terminal() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    rejoin_testing::needs!("ssh", "sshd", "ps");
     let octal: Vec<_> = EVIL.bytes().map(|byte| format!("\\{byte:03o}")).collect();
     let octal = octal.concat();
     let prints = format!("printf 'Welcome {octal}home\\n'; printf 'News {octal}here\\n' >&2");
@@ -177,7 +177,7 @@ fn trap(to: &Path, mark: &Path) -> bool {
 
 #[test]
 fn a_server_that_another_user_plants_beside_the_client_is_not_put_on_the_host() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps", "setpriv");
+    rejoin_testing::needs!("ssh", "sshd", "ps", "setpriv");
     if !rustix::process::geteuid().is_root() {
         eprintln!("passed over: only root can act as another user");
         return;

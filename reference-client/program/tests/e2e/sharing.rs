@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use rejoin_client::{Event, ExitStatus, How};
-use rejoin_ssh::testing::Signal;
+use rejoin_testing::Signal;
 
 use crate::output::assert_same;
 use crate::support::{Host, Sharing, Talk, kill, until};
@@ -60,7 +60,7 @@ fn finish_counters(talks: Vec<Talk>) {
 
 #[test]
 fn fifty_sessions_share_one_connection_and_each_has_its_own_bytes() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    rejoin_testing::needs!("ssh", "sshd", "ps");
     let host = Host::start();
     let sharing = Sharing::of(&host);
     let talks = counters(&sharing);
@@ -79,7 +79,7 @@ fn fifty_sessions_share_one_connection_and_each_has_its_own_bytes() {
 
 #[test]
 fn after_a_cut_all_resume_over_one_new_connection() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    rejoin_testing::needs!("ssh", "sshd", "ps");
     let host = Host::start();
     let sharing = Sharing::of(&host);
     let talks = counters(&sharing);
@@ -102,7 +102,7 @@ fn after_a_cut_all_resume_over_one_new_connection() {
 
 #[test]
 fn a_session_that_floods_and_one_that_nobody_reads_hold_up_no_other() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    rejoin_testing::needs!("ssh", "sshd", "ps");
     let host = Host::start();
     let sharing = Sharing::of(&host);
     let (flood, unread) = (sharing.open("yes"), sharing.open_unread("yes"));
@@ -130,7 +130,7 @@ fn a_session_that_floods_and_one_that_nobody_reads_hold_up_no_other() {
 
 #[test]
 fn another_client_takes_a_session_over_on_a_channel_of_its_own() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    rejoin_testing::needs!("ssh", "sshd", "ps");
     let host = Host::start();
     let sharing = Sharing::of(&host);
     let (taken, kept) = (sharing.open(ECHO), sharing.open(ECHO));
@@ -150,7 +150,7 @@ fn another_client_takes_a_session_over_on_a_channel_of_its_own() {
 
 #[test]
 fn a_killed_mux_costs_one_new_connection_and_nothing_else() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    rejoin_testing::needs!("ssh", "sshd", "ps");
     let host = Host::start();
     let sharing = Sharing::of(&host);
     let talks = [sharing.open(ECHO), sharing.open(ECHO)];
@@ -168,7 +168,7 @@ fn a_killed_mux_costs_one_new_connection_and_nothing_else() {
 
 #[test]
 fn what_a_login_shell_prints_before_is_skipped() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    rejoin_testing::needs!("ssh", "sshd", "ps");
     let noise = "printf 'Welcome \\301rejoin \\n'; exec sh -c \"$SSH_ORIGINAL_COMMAND\"";
     let host = Host::with(|sshd| sshd.force_command(noise));
     let sharing = Sharing::of(&host);
@@ -179,7 +179,7 @@ fn what_a_login_shell_prints_before_is_skipped() {
 
 #[test]
 fn silence_is_noticed_once_for_all() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    rejoin_testing::needs!("ssh", "sshd", "ps");
     let host = Host::start();
     let sharing = Sharing::of(&host);
     let talks = [sharing.open(ECHO), sharing.open(ECHO), sharing.open(ECHO)];
@@ -200,7 +200,7 @@ fn silence_is_noticed_once_for_all() {
 
 #[test]
 fn an_application_that_lets_go_leaves_its_sessions_and_no_connection() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    rejoin_testing::needs!("ssh", "sshd", "ps");
     let host = Host::start();
     let sharing = Sharing::of(&host);
     let talk = sharing.open(ECHO);
@@ -215,7 +215,7 @@ fn an_application_that_lets_go_leaves_its_sessions_and_no_connection() {
 
 #[test]
 fn a_session_is_claimed_and_resumed_over_a_connection_that_others_have() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    rejoin_testing::needs!("ssh", "sshd", "ps");
     let host = Host::start();
     let mut first = host.plan().with(["--lane", "ssh"]).run(ECHO);
     first.write("a\n");

@@ -10,8 +10,8 @@ use std::time::Instant;
 
 use rejoin_client::{Event, Host as Shared, SessionId};
 use rejoin_protocol::mux::{CLIENT_MAGIC, HOST_MAGIC, MAX_STREAMS};
-use rejoin_ssh::testing::Signal;
 use rejoin_ssh::{Attempt, CommandConnect, Connect as _};
+use rejoin_testing::Signal;
 use rustix::fs::{FlockOperation, flock};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio_util::compat::{FuturesAsyncReadCompatExt as _, TokioAsyncReadCompatExt as _};
@@ -39,7 +39,7 @@ fn newest(host: &Host, earlier: &[i32]) -> i32 {
 
 #[test]
 fn a_session_whose_server_is_killed_is_told_so_and_the_others_notice_nothing() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    rejoin_testing::needs!("ssh", "sshd", "ps");
     let host = Host::start();
     let sharing = Sharing::of(&host);
     let lost = sharing.open(ECHO);
@@ -58,7 +58,7 @@ fn a_session_whose_server_is_killed_is_told_so_and_the_others_notice_nothing() {
 
 #[test]
 fn servers_that_have_ended_do_not_stay_as_zombies_of_the_mux() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    rejoin_testing::needs!("ssh", "sshd", "ps");
     let host = Host::start();
     let sharing = Sharing::of(&host);
     let kept = sharing.open(ECHO);
@@ -74,7 +74,7 @@ fn servers_that_have_ended_do_not_stay_as_zombies_of_the_mux() {
 
 #[test]
 fn servers_have_nothing_of_each_other_open() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    rejoin_testing::needs!("ssh", "sshd", "ps");
     let host = Host::start();
     let sharing = Sharing::of(&host);
     let talks: Vec<Talk> = (0..8).map(|_| sharing.open(ECHO)).collect();
@@ -107,7 +107,7 @@ fn open_files(pid: i32) -> Vec<PathBuf> {
 
 #[test]
 fn a_session_that_is_waited_for_holds_up_no_other() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    rejoin_testing::needs!("ssh", "sshd", "ps");
     let host = Host::start();
     let sharing = Sharing::of(&host);
     let first = sharing.open(ECHO);
@@ -130,7 +130,7 @@ fn a_session_that_is_waited_for_holds_up_no_other() {
 
 #[test]
 fn while_the_host_cannot_be_reached_it_is_dialled_for_all_together() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    rejoin_testing::needs!("ssh", "sshd", "ps");
     let host = Host::start();
     let sharing = Sharing::of(&host);
     let talks: Vec<Talk> = (0..20).map(|_| sharing.open(ECHO)).collect();

@@ -4,7 +4,7 @@ use std::fs;
 
 use rejoin_client::Event;
 use rejoin_ssh::SshConnect;
-use rejoin_ssh::testing::Signal;
+use rejoin_testing::Signal;
 
 use crate::fast_lane::Lane;
 use crate::support::{Host, Sharing, Talk, rejoin, rejoin_server, until};
@@ -29,7 +29,7 @@ fn two_sessions(sharing: &Sharing) -> [Talk; 2] {
 
 #[test]
 fn sessions_leave_a_silent_connection_for_a_second_one_and_lose_nothing() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    rejoin_testing::needs!("ssh", "sshd", "ps");
     let host = Host::start();
     let sharing = Sharing::of(&host);
     let talks = two_sessions(&sharing);
@@ -45,7 +45,7 @@ fn sessions_leave_a_silent_connection_for_a_second_one_and_lose_nothing() {
 
 #[test]
 fn sessions_are_back_over_the_fast_lane_and_move_to_ssh_together() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps", "ssh-agent", "ssh-add");
+    rejoin_testing::needs!("ssh", "sshd", "ps", "ssh-agent", "ssh-add");
     let lane = Lane::start();
     let (ssh, hold) = lane.held_ssh();
     let command = format!("{} mux", rejoin_server().display());

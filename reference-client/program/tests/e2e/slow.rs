@@ -2,7 +2,7 @@
 
 use std::process::Stdio;
 
-use rejoin_ssh::testing::Signal;
+use rejoin_testing::Signal;
 
 use crate::output::assert_same;
 use crate::support::{Client, Host, is_alive, memory, until};
@@ -42,7 +42,7 @@ fn until_blocked(host: &Host) {
 
 #[test]
 fn a_reader_who_does_not_read_blocks_the_process_and_bounds_memory() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    rejoin_testing::needs!("ssh", "sshd", "ps");
     let host = Host::start();
     let mut client = flood(&host);
     let server = host.server_pid();
@@ -65,7 +65,7 @@ fn a_reader_who_does_not_read_blocks_the_process_and_bounds_memory() {
 
 #[test]
 fn a_reader_who_goes_away_ends_the_process_as_a_closed_pipe_does() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    rejoin_testing::needs!("ssh", "sshd", "ps");
     let host = Host::start();
     let mut client = host.plan().unread().run("echo $$ > ~/pid; yes");
     let pid = || std::fs::read_to_string(host.home().join("pid")).ok()?.trim().parse().ok();
@@ -79,7 +79,7 @@ fn a_reader_who_goes_away_ends_the_process_as_a_closed_pipe_does() {
 
 #[test]
 fn a_process_that_was_there_before_stays_when_what_it_writes_cannot_be_written() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    rejoin_testing::needs!("ssh", "sshd", "ps");
     let host = Host::start();
     let mut first = host.plan().run("exec yes");
     let server = host.server_pid();
@@ -104,7 +104,7 @@ fn a_process_that_was_there_before_stays_when_what_it_writes_cannot_be_written()
 
 #[test]
 fn a_list_that_nobody_reads_ends_as_a_closed_pipe_does() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    rejoin_testing::needs!("ssh", "sshd", "ps");
     let host = Host::start();
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);

@@ -1,7 +1,7 @@
 //! A second connection beside the one that is used: one that stands by, and one that is opened
 //! because the first has fallen silent.
 
-use rejoin_ssh::testing::Signal;
+use rejoin_testing::Signal;
 
 use crate::support::{Client, Host, kill, until};
 
@@ -31,7 +31,7 @@ fn started(pid: i32) -> u64 {
 
 #[test]
 fn a_link_that_stands_by_takes_the_place_of_a_lost_one_without_a_login() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    rejoin_testing::needs!("ssh", "sshd", "ps");
     let host = Host::start();
     let mut client = host.plan().with(["--standby"]).run(ECHO);
     let pid = client.line(1);
@@ -53,7 +53,7 @@ fn a_link_that_stands_by_takes_the_place_of_a_lost_one_without_a_login() {
 
 #[test]
 fn what_stands_by_counts_as_no_attachment_and_ends_with_its_client() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    rejoin_testing::needs!("ssh", "sshd", "ps");
     let host = Host::start();
     let mut client = host.plan().with(["--standby"]).run(ECHO);
     client.line(1);
@@ -85,7 +85,7 @@ pub(crate) fn leave_silent(host: &Host, client: &mut Client, pid: &str, lane: &s
 
 #[test]
 fn a_silent_connection_is_left_for_a_second_one_before_it_counts_as_lost() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    rejoin_testing::needs!("ssh", "sshd", "ps");
     let host = Host::start();
     let mut client = host.plan().run(ECHO);
     let pid = client.line(1);

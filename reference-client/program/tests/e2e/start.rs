@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use rejoin_protocol::frame::Wish;
 use rejoin_protocol::spec::{Command, ProcessSpec};
 use rejoin_protocol::{Frame, Incarnation, Item, Reason, Seq};
-use rejoin_ssh::testing::make_program;
+use rejoin_testing::make_program;
 
 use crate::life::assert_one_line;
 use crate::support::{Host, Raw, Wishes, is_alive, until};
@@ -36,19 +36,19 @@ fn ends_during_an_outage(how: &str, expected: i32) {
 
 #[test]
 fn the_last_words_and_the_status_of_a_process_that_ended_meanwhile_arrive() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    rejoin_testing::needs!("ssh", "sshd", "ps");
     ends_during_an_outage("exit 5", 5);
 }
 
 #[test]
 fn the_signal_that_ended_a_process_meanwhile_arrives() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    rejoin_testing::needs!("ssh", "sshd", "ps");
     ends_during_an_outage("kill -TERM $$", 128 + 15);
 }
 
 #[test]
 fn the_status_is_the_processs() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    rejoin_testing::needs!("ssh", "sshd", "ps");
     let host = Host::start();
     for (script, expected) in [("true", 0), ("exit 3", 3), ("exit 255", 255), ("kill -9 $$", 137)] {
         let mut client = host.plan().run(script);
@@ -59,7 +59,7 @@ fn the_status_is_the_processs() {
 
 #[test]
 fn the_shell_runs_the_words_as_ssh_has_it() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    rejoin_testing::needs!("ssh", "sshd", "ps");
     let host = Host::start();
     let mut client = host.plan().run_words(["echo", "$((1 + 1))", "a  b", "'c  d'"]);
     assert_eq!(client.finish(), (0, b"2 a b c  d\n".to_vec()));
@@ -69,7 +69,7 @@ fn the_shell_runs_the_words_as_ssh_has_it() {
 
 #[test]
 fn a_command_that_the_shell_does_not_know_is_127_with_the_shells_words() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    rejoin_testing::needs!("ssh", "sshd", "ps");
     let host = Host::start();
     let mut client = host.plan().run("no-such-program-anywhere");
     assert_eq!(client.finish().0, 127);
@@ -110,7 +110,7 @@ fn cannot_be_started(host: &Host, options: &[&str], words: &[&str], status: i32,
 
 #[test]
 fn what_cannot_be_started_is_told_at_once_and_leaves_only_a_tombstone() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    rejoin_testing::needs!("ssh", "sshd", "ps");
     let host = Host::start();
     let mut other = host.plan().run("echo there; cat");
     other.line(1);
@@ -127,7 +127,7 @@ fn what_cannot_be_started_is_told_at_once_and_leaves_only_a_tombstone() {
 
 #[test]
 fn a_process_that_ends_at_once_is_not_missed() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    rejoin_testing::needs!("ssh", "sshd", "ps");
     let host = Host::start();
     let mut clients: Vec<_> = (0..6).map(|n| host.plan().run(&format!("exit {n}"))).collect();
     for (number, client) in (0..).zip(&mut clients) {
@@ -137,7 +137,7 @@ fn a_process_that_ends_at_once_is_not_missed() {
 
 #[test]
 fn a_missing_server_program_is_told() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    rejoin_testing::needs!("ssh", "sshd", "ps");
     let host = Host::start();
     let mut client = host.plan().server("/does/not/exist").run("true");
     assert_eq!(client.status(), 255);
@@ -155,7 +155,7 @@ fn refusal_of(host: &Host, frame: &Frame) -> Reason {
 
 #[test]
 fn an_open_that_comes_twice_starts_one_process_however_late() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    rejoin_testing::needs!("ssh", "sshd", "ps");
     let host = Host::start();
     let mut wishes = Wishes::new();
     let mut first = Raw::begin(&host);
@@ -183,7 +183,7 @@ fn an_open_that_comes_twice_starts_one_process_however_late() {
 
 #[test]
 fn an_open_that_comes_after_its_session_was_ended_starts_nothing() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    rejoin_testing::needs!("ssh", "sshd", "ps");
     let host = Host::start();
     let mut wishes = Wishes::new();
     let mut link = Raw::begin(&host);
@@ -197,7 +197,7 @@ fn an_open_that_comes_after_its_session_was_ended_starts_nothing() {
 
 #[test]
 fn a_start_that_failed_fails_again_in_the_same_way() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    rejoin_testing::needs!("ssh", "sshd", "ps");
     let host = Host::start();
     let mut wishes = Wishes::new();
     let mut link = Raw::begin(&host);

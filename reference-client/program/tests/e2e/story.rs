@@ -4,7 +4,7 @@
 use std::fs;
 
 use rejoin_protocol::Reason;
-use rejoin_ssh::testing::Signal;
+use rejoin_testing::Signal;
 
 use crate::life::assert_one_line;
 use crate::support::{Client, Host, Raw, Wishes, is_alive, kill, until};
@@ -19,7 +19,7 @@ fn starts(host: &Host) -> usize {
 /// "Spawn failed: Not connected".
 #[test]
 fn step_1_nothing_is_started_before_there_is_a_connection() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    rejoin_testing::needs!("ssh", "sshd", "ps");
     let host = Host::start();
     host.relay().refuse(true);
     let mut early = host.plan().run(MARKED);
@@ -47,7 +47,7 @@ fn step_1_nothing_is_started_before_there_is_a_connection() {
 /// "Reusing existing remote server": it had died with its SSH session.
 #[test]
 fn step_2_the_socket_of_a_dead_server_is_not_taken_for_a_server() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    rejoin_testing::needs!("ssh", "sshd", "ps");
     let host = Host::start();
     let mut client = host.plan().run(MARKED);
     let pid = client.number(1);
@@ -66,7 +66,7 @@ fn step_2_the_socket_of_a_dead_server_is_not_taken_for_a_server() {
 /// "process not found on remote", after a reattach from sequence 0.
 #[test]
 fn step_3_a_missing_process_is_answered_at_once_and_nothing_is_made() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    rejoin_testing::needs!("ssh", "sshd", "ps");
     let host = Host::start();
     let mut link = Raw::begin(&host);
     link.greeting();
@@ -98,7 +98,7 @@ fn step_3_a_missing_process_is_answered_at_once_and_nothing_is_made() {
 /// "Abandoning (transport lost, no reattach)", to the log only.
 #[test]
 fn step_4_no_ending_is_silent() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    rejoin_testing::needs!("ssh", "sshd", "ps");
     let host = Host::start();
     let mut lost = host.plan().run(MARKED);
     lost.line(1);
@@ -124,7 +124,7 @@ fn step_4_no_ending_is_silent() {
 /// An empty session directory more for every attempt.
 #[test]
 fn step_5_no_attempt_leaves_anything_behind() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    rejoin_testing::needs!("ssh", "sshd", "ps");
     let host = Host::start();
     for _ in 0..3 {
         let mut failing = host.plan().with(["--exec"]).run("/does/not/exist");
@@ -147,7 +147,7 @@ fn step_5_no_attempt_leaves_anything_behind() {
 /// Connections that are cut on their way to a process start it once, or not at all.
 #[test]
 fn an_open_that_is_cut_at_any_byte_starts_the_process_at_most_once() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    rejoin_testing::needs!("ssh", "sshd", "ps");
     let host = Host::start();
     let mut client = host.plan().run("true");
     assert_eq!(client.finish().0, 0);

@@ -2,7 +2,7 @@
 
 use rejoin_protocol::frame::{Bye, From, How};
 use rejoin_protocol::{Frame, Item, Reason, Seq};
-use rejoin_ssh::testing::Signal;
+use rejoin_testing::Signal;
 
 use crate::life::assert_one_line;
 use crate::output::numbers;
@@ -12,7 +12,7 @@ const ECHO: &str = "echo $$; while read line; do echo \"$$ $line\"; done";
 
 #[test]
 fn a_second_client_takes_over_and_the_first_ends_and_says_by_whom() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    rejoin_testing::needs!("ssh", "sshd", "ps");
     let host = Host::start();
     let mut first = host.plan().run(ECHO);
     let pid = first.line(1);
@@ -33,7 +33,7 @@ fn a_second_client_takes_over_and_the_first_ends_and_says_by_whom() {
 
 #[test]
 fn without_a_word_about_it_a_held_session_is_not_taken() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    rejoin_testing::needs!("ssh", "sshd", "ps");
     let host = Host::start();
     let mut first = host.plan().run(ECHO);
     let pid = first.line(1);
@@ -48,7 +48,7 @@ fn without_a_word_about_it_a_held_session_is_not_taken() {
 
 #[test]
 fn who_was_superseded_during_an_outage_is_told_when_it_returns() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    rejoin_testing::needs!("ssh", "sshd", "ps");
     let host = Host::start();
     let mut first = host.plan().run(ECHO);
     first.line(1);
@@ -86,7 +86,7 @@ fn claim(host: &Host, wishes: &mut Wishes, from: From) -> Raw {
 
 #[test]
 fn of_two_claims_on_the_same_holder_one_succeeds() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    rejoin_testing::needs!("ssh", "sshd", "ps");
     let host = Host::start();
     let mut wishes = Wishes::new();
     let (first, _) = wishes.opened(&host, "cat");
@@ -118,7 +118,7 @@ fn of_two_claims_on_the_same_holder_one_succeeds() {
 
 #[test]
 fn of_two_links_of_one_client_the_newer_attach_wins_whoever_comes_first() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    rejoin_testing::needs!("ssh", "sshd", "ps");
     let host = Host::start();
     let mut wishes = Wishes::new();
     let (mut last, welcome) = wishes.opened(&host, "cat");
@@ -165,7 +165,7 @@ fn data_of(link: &mut Raw) -> Vec<u8> {
 
 #[test]
 fn two_links_of_one_client_that_race_leave_one_attached() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    rejoin_testing::needs!("ssh", "sshd", "ps");
     let host = Host::start();
     let mut wishes = Wishes::new();
     let (mut opener, welcome) = wishes.opened(&host, "cat");
@@ -201,7 +201,7 @@ fn two_links_of_one_client_that_race_leave_one_attached() {
 #[test]
 fn after_a_killed_client_attach_continues_and_repeats_nothing_within() {
     const HALF: usize = 30_000;
-    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    rejoin_testing::needs!("ssh", "sshd", "ps");
     let host = Host::start();
     let script = format!("seq {HALF}; until [ -e ~/go ]; do sleep 0.01; done; seq {HALF}; exit 4");
     let mut first = host.plan().run(&script);
@@ -225,7 +225,7 @@ fn after_a_killed_client_attach_continues_and_repeats_nothing_within() {
 
 #[test]
 fn a_claim_gets_the_output_that_it_asks_for_and_no_other() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    rejoin_testing::needs!("ssh", "sshd", "ps");
     let host = Host::start();
     let mut wishes = Wishes::new();
     let (mut first, welcome) = wishes.opened(&host, "echo one; sleep 0.2; echo two; cat");

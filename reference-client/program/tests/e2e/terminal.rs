@@ -3,7 +3,7 @@
 use std::fs;
 
 use crate::output::numbers;
-use rejoin_ssh::testing::Signal;
+use rejoin_testing::Signal;
 
 use crate::support::{Host, Terminal, Tmux, needed, until};
 
@@ -30,7 +30,7 @@ fn typed_during_an_outage(host: &Host, tmux: &Tmux, type_keys: impl FnOnce()) {
 
 #[test]
 fn a_shell_gets_the_keys_of_an_outage_once_and_in_order() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps", "tmux", "vim", "less");
+    rejoin_testing::needs!("ssh", "sshd", "ps", "tmux", "vim", "less");
     let host = Host::start();
     let tmux = Tmux::rejoin(&host, &[SHELL]);
     tmux.until_seen("$");
@@ -54,7 +54,7 @@ fn a_shell_gets_the_keys_of_an_outage_once_and_in_order() {
 
 #[test]
 fn vim_looks_as_before_and_has_the_keys_of_an_outage() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps", "tmux", "vim", "less");
+    rejoin_testing::needs!("ssh", "sshd", "ps", "tmux", "vim", "less");
     needed("vim");
     let host = Host::start();
     let text = text(100);
@@ -92,7 +92,7 @@ fn vim_looks_as_before_and_has_the_keys_of_an_outage() {
 
 #[test]
 fn less_looks_as_before() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps", "tmux", "vim", "less");
+    rejoin_testing::needs!("ssh", "sshd", "ps", "tmux", "vim", "less");
     needed("less");
     let host = Host::start();
     fs::write(host.home().join("file"), text(200)).unwrap();
@@ -118,7 +118,7 @@ fn less_looks_as_before() {
 
 #[test]
 fn the_size_of_the_window_travels() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps", "tmux", "vim", "less");
+    rejoin_testing::needs!("ssh", "sshd", "ps", "tmux", "vim", "less");
     let host = Host::start();
     let tmux = Tmux::rejoin(&host, &[SHELL]);
     tmux.until_seen("$");
@@ -135,7 +135,7 @@ fn the_size_of_the_window_travels() {
 
 #[test]
 fn an_interrupt_reaches_the_program_and_an_escape_leaves_it() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps", "tmux", "vim", "less");
+    rejoin_testing::needs!("ssh", "sshd", "ps", "tmux", "vim", "less");
     let host = Host::start();
     let tmux = Tmux::rejoin(&host, &[SHELL]);
     tmux.until_seen("$");
@@ -159,7 +159,7 @@ fn an_interrupt_reaches_the_program_and_an_escape_leaves_it() {
 
 #[test]
 fn no_blank_line_stands_between_what_rejoin_says() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps", "tmux", "vim", "less");
+    rejoin_testing::needs!("ssh", "sshd", "ps", "tmux", "vim", "less");
     let host = Host::start();
     let tmux = Tmux::rejoin(&host, &[SHELL]);
     tmux.until_seen("$");
@@ -182,7 +182,7 @@ fn closed_with_a_process_that_stays(
     seen: &str,
     before: impl Fn(&crate::support::Client),
 ) {
-    rejoin_ssh::needs!("ssh", "sshd", "ps", "setsid");
+    rejoin_testing::needs!("ssh", "sshd", "ps", "setsid");
     let host = Host::start();
     for _ in 0..8 {
         let (mut terminal, mut client) = Terminal::rejoin(&host, command);

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 
-use rejoin_ssh::testing::{Signal, make_program};
+use rejoin_testing::{Signal, make_program};
 use serde_json::Value;
 
 use crate::environment::{ECHO, assert_answers};
@@ -64,7 +64,7 @@ pub(crate) fn assert_no_details(client: &Client) {
 
 #[test]
 fn each_way_back_has_one_timeline_of_phases_that_are_all_of_it() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    rejoin_testing::needs!("ssh", "sshd", "ps");
     let host = Host::start();
     let mut client = host.plan().run(ECHO);
     client.line(1);
@@ -86,7 +86,7 @@ fn each_way_back_has_one_timeline_of_phases_that_are_all_of_it() {
 
 #[test]
 fn a_login_that_is_refused_has_the_words_that_it_had_without_a_timeline() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    rejoin_testing::needs!("ssh", "sshd", "ps");
     let host = Host::start();
     let mut client = host.plan().run(ECHO);
     client.line(1);
@@ -107,7 +107,7 @@ fn a_login_that_is_refused_has_the_words_that_it_had_without_a_timeline() {
 
 #[test]
 fn whoever_asks_for_details_reads_them_and_the_timeline_in_one_line() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    rejoin_testing::needs!("ssh", "sshd", "ps");
     let host = Host::start();
     let mut client = host.plan().with(["-v"]).run(ECHO);
     client.line(1);
@@ -124,7 +124,7 @@ fn whoever_asks_for_details_reads_them_and_the_timeline_in_one_line() {
 
 #[test]
 fn an_ssh_that_is_to_say_nothing_is_one_phase() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    rejoin_testing::needs!("ssh", "sshd", "ps");
     let host = Host::start();
     let mut client = host.plan().with(["-o", "LogLevel=QUIET"]).run(ECHO);
     client.line(1);
@@ -149,7 +149,7 @@ fn ssh_that_notes_greetings(host: &Host) -> (PathBuf, PathBuf) {
 
 #[test]
 fn the_timeline_is_that_of_the_link_that_stood_by() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    rejoin_testing::needs!("ssh", "sshd", "ps");
     let host = Host::start();
     let (ssh, greetings) = ssh_that_notes_greetings(&host);
     let options = ["--standby", "--lane", "ssh", "--ssh", ssh.to_str().unwrap()];
@@ -171,7 +171,7 @@ fn the_timeline_is_that_of_the_link_that_stood_by() {
 
 #[test]
 fn the_doctor_shows_both_ways_side_by_side() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    rejoin_testing::needs!("ssh", "sshd", "ps");
     let host = Host::start();
     let server = rejoin_server().to_str().unwrap();
     let plan = || host.plan().subcommand("doctor").server(server);

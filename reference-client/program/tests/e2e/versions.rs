@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use rejoin_protocol::codec::SERVER_MAGIC;
 use rejoin_protocol::frame::Greeting;
 use rejoin_protocol::{Frame, HostId, Version, VersionRange};
-use rejoin_ssh::testing::{Signal, make_program};
+use rejoin_testing::{Signal, make_program};
 
 use crate::life::assert_one_line;
 use crate::support::{Client, Host, Plan, frame_bytes, next_version, rejoin, rejoin_server};
@@ -61,7 +61,7 @@ fn cut(host: &Host, client: &Client, times: usize) {
 }
 
 fn understand_each_other(client: &Path, server: &Path) {
-    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    rejoin_testing::needs!("ssh", "sshd", "ps");
     let host = Host::start();
     let installed = Installed::new(&host, server);
     let mut client = installed.plan(&host, client).run(COUNT);
@@ -89,7 +89,7 @@ fn the_next_version_works_with_itself() {
 /// A session is opened in one version; then the server program on the host is replaced, and the
 /// connection cut. The client goes on; and a client of the other version takes the session over.
 fn survives_a_replacement(before: Programs, after: Programs) {
-    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    rejoin_testing::needs!("ssh", "sshd", "ps");
     let host = Host::start();
     let installed = Installed::new(&host, before.1);
     let mut first = installed.plan(&host, before.0).run(COUNT);
@@ -142,7 +142,7 @@ fn of_the_future(host: &Host) -> PathBuf {
 
 #[test]
 fn a_host_without_a_common_version_is_told_with_the_side_that_is_older() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    rejoin_testing::needs!("ssh", "sshd", "ps");
     let host = Host::start();
     let program = of_the_future(&host);
     let mut client = host.plan().server(program.to_str().unwrap()).run("true");

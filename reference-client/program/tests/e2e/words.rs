@@ -9,7 +9,7 @@ use crate::support::Host;
 
 #[test]
 fn reports_an_address_that_ssh_does_not_accept() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    rejoin_testing::needs!("ssh", "sshd", "ps");
     let host = Host::start();
     for address in ["ssh://h:notaport", "ssh://h:65536", "ssh://user@", "ssh://h/path"] {
         let wrong = |name| host.plan().subcommand(name).to(address);
@@ -24,7 +24,7 @@ fn reports_an_address_that_ssh_does_not_accept() {
 
 #[test]
 fn shows_a_banner_in_front_of_output_as_ssh_does() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    rejoin_testing::needs!("ssh", "sshd", "ps");
     let banner = tempfile::NamedTempFile::new().unwrap();
     let text = "Authorised use only.\n\n  Be kind.\n";
     fs::write(&banner, text).unwrap();
@@ -50,7 +50,7 @@ fn shows_a_banner_in_front_of_output_as_ssh_does() {
 
 #[test]
 fn suggests_the_subcommand_that_an_unknown_host_is_like() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    rejoin_testing::needs!("ssh", "sshd", "ps");
     let host = Host::start();
     let mut client = host.plan().to("atach").run("lab");
     assert_eq!(client.status(), 255);
@@ -74,7 +74,7 @@ fn tells_command_lines_that_it_does_not_understand_in_its_own_style() {
 
 #[test]
 fn names_the_server_program_that_is_none() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    rejoin_testing::needs!("ssh", "sshd", "ps");
     let host = Host::start();
     for (program, told) in [
         ("/bin/true", "/bin/true ended and said nothing: it is no rejoin-server"),
@@ -92,7 +92,7 @@ fn names_the_server_program_that_is_none() {
 
 #[test]
 fn tells_one_way_to_repair_a_registry_that_cannot_be_used() {
-    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    rejoin_testing::needs!("ssh", "sshd", "ps");
     let host = Host::start();
     let registry = host.registry();
     let told = |what: &str, advice: &str| {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use aws_lc_rs::kem::{DecapsulationKey, ML_KEM_768};
 use bytes::BytesMut;
-use rejoin_ssh::testing::Sshd;
+use rejoin_testing::Sshd;
 
 use super::*;
 use crate::hex::{hex, unhex};

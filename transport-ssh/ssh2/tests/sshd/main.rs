@@ -8,12 +8,12 @@ use std::fs;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use rejoin_ssh::needs;
-use rejoin_ssh::testing::{Sshd, SshdBuilder};
 use rejoin_ssh2::{
     Cipher, Config, Ephemeral, Error, Event, HostKeyAlgorithm, Kex, Learnt, Opening, Scheme,
     UserKey,
 };
+use rejoin_testing::needs;
+use rejoin_testing::{Sshd, SshdBuilder};
 use tempfile::TempDir;
 
 use driver::Driver;

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
-use rejoin_ssh::testing::{Other, OtherServer, Relay, SshServer, Sshd, SshdBuilder, make_program};
+use rejoin_testing::{Other, OtherServer, Relay, SshServer, Sshd, SshdBuilder, make_program};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::sync::oneshot;
@@ -258,7 +258,7 @@ impl Host {
     #[track_caller]
     pub(crate) fn kill_server(&self) {
         let server = self.server_pid();
-        kill(server, rejoin_ssh::testing::Signal::KILL);
+        kill(server, rejoin_testing::Signal::KILL);
         until("the server is gone", || !is_alive(server));
     }
 

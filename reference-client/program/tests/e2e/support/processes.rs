@@ -2,7 +2,7 @@
 
 use std::fs;
 
-pub(crate) use rejoin_ssh::testing::{Pid, Signal};
+pub(crate) use rejoin_testing::{Pid, Signal};
 use rustix::process::kill_process;
 
 /// A process as `/proc` shows it.

@@ -46,7 +46,7 @@ pub trait SshServer: Send {
 #[macro_export]
 macro_rules! needs {
     ($($program:literal),+) => {
-        if !$crate::testing::are_installed(&[$($program),+]) {
+        if !$crate::are_installed(&[$($program),+]) {
             return;
         }
     };
