@@ -10,12 +10,14 @@ use std::task::{Context, Poll, Waker};
 pub use crate::deploy::fuzz::{Answered, answers};
 pub use crate::fast::fuzz::*;
 
-use crate::child::Evidence;
-use crate::details::Details;
-use crate::error::LinkError;
-use crate::resolve::Resolved;
-use crate::stderr::{LineSink, Tail};
-use crate::{Attempt, classify};
+use crate::Attempt;
+use crate::link::child::Evidence;
+use crate::link::error::LinkError;
+use crate::link::exit;
+use crate::link::stderr::{LineSink, Tail};
+use crate::ssh::classify;
+use crate::ssh::details::{Details, Follower};
+use crate::ssh::resolve::Resolved;
 
 /// What a host printed on stderr in these pieces, line by line as it is kept.
 pub fn stderr_lines<'a>(pieces: impl IntoIterator<Item = &'a [u8]>, details: u8) -> Vec<String> {
@@ -25,7 +27,8 @@ pub fn stderr_lines<'a>(pieces: impl IntoIterator<Item = &'a [u8]>, details: u8)
         1 => Details::Followed,
         _ => Details::Kept,
     };
-    let mut sink = LineSink::new(Attempt::First, tail.clone(), None).details(details);
+    let mut sink =
+        LineSink::new(Attempt::First, tail.clone(), None, Box::new(Follower::new(details)));
     pieces.into_iter().for_each(|piece| sink.feed(piece));
     sink.finish();
     tail.lines()
@@ -43,7 +46,7 @@ pub fn judged(
     let (lines, greeting) = (lines.to_vec(), greeting.to_vec());
     let (command, was_unanswered) = (None, false);
     let evidence = Evidence { status, lines, greeting, was_open, command, was_unanswered };
-    [classify::ssh(&evidence), classify::command(&evidence)]
+    [classify::ssh(&evidence), exit::command(&evidence)]
 }
 
 /// What `ssh -G` printed and logged.

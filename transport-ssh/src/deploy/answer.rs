@@ -7,7 +7,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _};
 
 use super::script::{MOST_FOLDERS, Mark};
 use super::server::Platform;
-use crate::error::printable;
+use crate::link::error::printable;
 
 /// The most that is skipped before the script's first word, and between any two of them.
 pub(super) const MAX_NOISE: usize = 64 * 1024;

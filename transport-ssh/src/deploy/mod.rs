@@ -44,9 +44,10 @@ pub use server::{Platform, ServerFile};
 use talk::{Fault, Ready, Talk};
 use watch::{Trial, Watched};
 
-use crate::error::{LinkError, LinkErrorKind, printable};
 use crate::link::Link;
-use crate::{Attempt, BoxFuture, Connect, SshConnect, classify};
+use crate::link::error::{LinkError, LinkErrorKind, printable};
+use crate::link::exit;
+use crate::{Attempt, BoxFuture, Connect, SshConnect};
 
 /// The server programs that this machine has for hosts.
 pub trait Servers: Send + Sync + 'static {
@@ -313,7 +314,7 @@ fn ended(error: LinkError, noise: &str) -> LinkError {
     if noise.is_empty() || error.message.ends_with(noise) {
         return error;
     }
-    let kind = if classify::is_refusal(noise) { LinkErrorKind::Refused } else { error.kind };
+    let kind = if exit::is_refusal(noise) { LinkErrorKind::Refused } else { error.kind };
     let message = format!("{}; the host printed: {noise}", error.message);
     LinkError::new(kind, message).with_detail(error.detail)
 }
@@ -355,12 +356,12 @@ impl Connect for DeployConnect {
     /// None before it is known where the program is.
     fn fast(&self) -> Option<BoxFuture<'_, Result<Link, LinkError>>> {
         let found = self.deployment.known().found.clone();
-        let link = self.direct_ssh(&found?).fast_link()?;
+        let link = self.direct_ssh(&found?).quick_link()?;
         Some(Box::pin(async move { Ok(self.on_trial(link.await?)) }))
     }
 
     fn learn(&self) {
-        self.ssh.learn_host();
+        self.ssh.learn();
     }
 
     fn is_exclusive(&self) -> bool {

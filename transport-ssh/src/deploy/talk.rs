@@ -12,7 +12,7 @@ use super::script::{self, MOST_FOLDERS, Mark};
 use super::server::{Platform, ServerFile, Upload};
 use super::{DeployNews, Deployment, Found, Patience};
 use crate::Attempt;
-use crate::error::{LinkError, LinkErrorKind};
+use crate::link::error::{LinkError, LinkErrorKind};
 use crate::link::{LinkReader, LinkWriter};
 
 /// The longest reason that is told.

@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, ReadBuf};
 
 use super::Deployment;
-use crate::error::{LinkError, LinkErrorKind};
+use crate::link::error::{LinkError, LinkErrorKind};
 
 /// Notes when the bytes have come that a server begins with.
 pub(super) struct Watched<R> {

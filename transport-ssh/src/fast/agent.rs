@@ -25,7 +25,7 @@ use tokio::net::UnixStream;
 use tokio::sync::Mutex as AsyncMutex;
 use tokio::time::{Instant, timeout_at};
 
-use crate::resolve::Resolved;
+use crate::ssh::resolve::Resolved;
 
 /// How long an agent may take. One that asks its user takes longer, and is not waited for.
 pub(super) const PATIENCE: Duration = Duration::from_millis(300);

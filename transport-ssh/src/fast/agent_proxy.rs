@@ -176,7 +176,7 @@ mod tests {
     use tokio::sync::mpsc;
 
     use super::*;
-    use crate::resolve::Resolved;
+    use crate::ssh::resolve::Resolved;
 
     const SUCCESS: u8 = 6;
 

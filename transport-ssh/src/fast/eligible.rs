@@ -4,7 +4,7 @@ use std::fmt;
 
 use rejoin_ssh2::{Cipher, Kex, Learnt};
 
-use crate::resolve::Resolved;
+use crate::ssh::resolve::Resolved;
 
 /// Why a host is not reached over the fast lane. Links to it are left to ssh.
 #[derive(Clone, Debug, PartialEq, Eq)]

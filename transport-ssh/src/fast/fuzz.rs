@@ -12,9 +12,9 @@ use super::agent::{self, Agent, PATIENCE, Talk};
 use super::eligible::{self, Ineligible, Offer};
 pub use super::key_file::fuzz::{KeyHalves, key_line, named_key, private_key};
 use super::pin::{self, Login, Pin};
-use crate::dial::Route;
 use crate::fuzz::now;
-use crate::resolve::Resolved;
+use crate::ssh::dial::Route;
+use crate::ssh::resolve::Resolved;
 
 /// The answer in an agent's stream, without its length.
 ///

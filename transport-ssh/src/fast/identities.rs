@@ -7,7 +7,7 @@ use std::env;
 use std::path::{Path, PathBuf};
 
 use super::key_file;
-use crate::resolve::Resolved;
+use crate::ssh::resolve::Resolved;
 
 /// What `IdentityFile`, `CertificateFile` and `IdentitiesOnly` say. Of a file whose name ssh fills in with
 /// something that is not known here there is none.

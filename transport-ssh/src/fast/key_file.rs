@@ -37,7 +37,7 @@ use tokio::time::timeout;
 use zeroize::Zeroizing;
 
 use super::pin::plain;
-use crate::error::printable;
+use crate::link::error::printable;
 use private::PrivateKey;
 
 /// The longest file that is read, in bytes. A key takes a few KiB at most.

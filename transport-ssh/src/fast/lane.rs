@@ -12,7 +12,7 @@ use super::FastNews;
 use super::eligible::Ineligible;
 use super::pin::Pin;
 use super::signer::Signer;
-use crate::error::{LinkError, LinkErrorKind, printable};
+use crate::link::error::{LinkError, LinkErrorKind, printable};
 
 /// How much is read at once. A server's first flight is less.
 const READ: usize = 16 * 1024;

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use super::eligible::Ineligible;
 use super::pin::Pin;
 use super::signer::Signer;
-use crate::dial::Route;
+use crate::ssh::dial::Route;
 
 /// After an attempt to learn a host that led to nothing, or after what was learnt was erased; doubled with
 /// each in a row. An attempt costs the host two logins, and one that fails may be counted against this

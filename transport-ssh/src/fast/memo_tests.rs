@@ -3,7 +3,7 @@ use tokio::time::advance;
 
 use super::super::agent::Agent;
 use super::*;
-use crate::resolve::Resolved;
+use crate::ssh::resolve::Resolved;
 
 fn host() -> Host {
     let settings = "hostname h\nport 22\naddressfamily any\ntcpkeepalive yes";

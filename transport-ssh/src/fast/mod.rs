@@ -15,6 +15,7 @@
 
 mod agent;
 mod agent_proxy;
+mod connect;
 mod eligible;
 #[cfg(feature = "fuzz")]
 pub(crate) mod fuzz;
@@ -37,20 +38,17 @@ use rejoin_ssh2::{Client, Config, Ephemeral, Error, Learnt, Opening, mss};
 use socket2::SockRef;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
-use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 pub use eligible::Ineligible;
 pub use pin::report_host_key;
 
-use crate::child::OnOpen;
-use crate::dial::{self, Route};
-use crate::error::{LinkError, printable};
+use crate::Attempt;
 use crate::link::Link;
+use crate::link::error::printable;
+use crate::link::stderr::{AllLines, LineSink, Tail};
 use crate::ssh::SshConnect;
-use crate::stderr::{LineSink, Tail};
-use crate::{Attempt, BoxFuture};
-use agent::Agent;
+use crate::ssh::dial::{self, Route};
 use eligible::Offer;
 use lane::{Expected, Told, Why};
 use memo::{Host, Memo, Turn};
@@ -114,11 +112,6 @@ impl FastLane {
         Self { helper, on_news: None, memo: Memo::default(), has_agent_asked: Arc::default() }
     }
 
-    /// The same, and nothing is known yet.
-    pub(crate) fn anew(&self) -> Self {
-        Self { on_news: self.on_news.clone(), ..Self::new(self.helper.clone()) }
-    }
-
     pub(crate) fn on_news(self, told: OnNews) -> Self {
         Self { on_news: Some(told), ..self }
     }
@@ -132,46 +125,6 @@ impl FastLane {
 
     fn erase(&self, why: String) {
         self.memo.erase(Ineligible::Erased(why));
-    }
-
-    /// What ssh itself no longer trusts is not trusted here.
-    pub(crate) fn distrust(&self) {
-        self.erase("ssh does not accept the host's key any more".to_owned());
-    }
-
-    /// Watches the agent while the user's own ssh logs in, until its link is open: an agent that asks its user
-    /// for that would ask for each other login, too.
-    pub(crate) fn watch_agent(&self, options: &[OsString], then: Option<OnOpen>) -> OnOpen {
-        let mut watching = JoinSet::new();
-        if let Some(agent) = Agent::expected(options) {
-            let has_asked = Arc::clone(&self.has_agent_asked);
-            watching.spawn(async move {
-                if agent.blocks().await.is_ok() {
-                    has_asked.store(true, Ordering::Relaxed);
-                }
-            });
-        }
-        Box::new(move || {
-            drop(watching);
-            if let Some(then) = then {
-                then();
-            }
-        })
-    }
-
-    /// Learns the host in the background, if that is due.
-    pub(crate) fn learn(self: &Arc<Self>, ssh: SshConnect) {
-        let Some(turn) = self.memo.begin() else { return };
-        if self.has_agent_asked.load(Ordering::Relaxed) {
-            return self.note(&turn, Err(asked()));
-        }
-        let (lane, helper) = (Arc::downgrade(self), self.helper.clone());
-        self.memo.spawn(async move {
-            let learnt = learn(&ssh, &helper).await;
-            if let Some(lane) = lane.upgrade() {
-                lane.note(&turn, learnt);
-            }
-        });
     }
 
     /// Whether the lane can be taken. The host is learnt for that, if it was not yet.
@@ -215,22 +168,6 @@ impl FastLane {
         });
     }
 
-    /// A link over the lane, if it can be taken.
-    pub(crate) fn link(
-        self: &Arc<Self>,
-        ssh: SshConnect,
-    ) -> Option<BoxFuture<'static, Result<Link, LinkError>>> {
-        let (lane, host) = (Arc::clone(self), self.memo.ready()?);
-        Some(Box::pin(async move {
-            let link = lane.hurry(&ssh, &host).await;
-            lane.make_ephemeral(host);
-            link.map_err(|why| {
-                lane.tell(&why.news());
-                why.into_error()
-            })
-        }))
-    }
-
     async fn hurry(self: &Arc<Self>, ssh: &SshConnect, host: &Host) -> Result<Link, Why> {
         self.check_speed(host).map_err(Why::Unsigned)?;
         // Without the key there need be no connection that the host counts.
@@ -257,7 +194,8 @@ impl FastLane {
             }
         })?;
         let tail = Tail::default();
-        let sink = LineSink::new(Attempt::Reconnect, tail.clone(), ssh.listener());
+        let sink =
+            LineSink::new(Attempt::Reconnect, tail.clone(), ssh.listener(), Box::new(AllLines));
         Ok(pump::link(opening, signature, self.outcome(), (sink, tail)))
     }
 

@@ -25,10 +25,10 @@ use super::agent::Agent;
 use super::agent_proxy::AgentProxy;
 use super::eligible::{Ineligible, is_security_key};
 use super::key_file::Named;
-use crate::child::Evidence;
-use crate::classify;
-use crate::error::{LinkErrorKind, printable};
-use crate::resolve::Resolved;
+use crate::link::child::Evidence;
+use crate::link::error::{LinkErrorKind, printable};
+use crate::ssh::classify;
+use crate::ssh::resolve::Resolved;
 use crate::ssh::{Learning, SshConnect};
 
 /// How long ssh may take to log in. Nobody waits for it.
@@ -124,7 +124,7 @@ impl Login {
     ) -> Result<Self, Ineligible> {
         let failed = |error: &dyn fmt::Display| Ineligible::Learning(printable(&error.to_string()));
         let secret = secret().map_err(|error| failed(&error))?;
-        let named = crate::handover::proxy_command(helper).ok_or(Ineligible::NoPin)?;
+        let named = crate::ssh::fd_pass::proxy_command(helper).ok_or(Ineligible::NoPin)?;
         let known_hosts_command = format!("{named} {}", TOKENS.join(" "));
         let agent = agent.cloned().map(AgentProxy::start).transpose();
         let agent = agent.map_err(|error| failed(&error))?;
@@ -320,7 +320,7 @@ impl Heard {
             self.has_host_spoken = true;
         } else if let Some(key) = line.strip_prefix("debug1: Server accepts key: ") {
             self.accepted = Accepted::parse(key);
-        } else if !crate::details::is_detail(line) && !line.trim().is_empty() {
+        } else if !crate::ssh::details::is_detail(line) && !line.trim().is_empty() {
             self.last = printable(line);
         }
     }

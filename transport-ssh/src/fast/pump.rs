@@ -15,11 +15,11 @@ use tokio::time::timeout;
 use tracing::Instrument as _;
 
 use super::lane::{Opening, Why};
-use crate::child::Evidence;
-use crate::classify;
-use crate::error::{LinkError, LinkErrorKind};
 use crate::link::Link;
-use crate::stderr::{LineSink, Tail};
+use crate::link::child::Evidence;
+use crate::link::error::{LinkError, LinkErrorKind};
+use crate::link::stderr::{LineSink, Tail};
+use crate::ssh::classify;
 
 /// How much waits between the link and the client in each direction, in bytes.
 const BUFFER: usize = 64 * 1024;
@@ -276,6 +276,7 @@ mod tests {
 
     use super::*;
     use crate::Attempt;
+    use crate::link::stderr::AllLines;
 
     /// A client whose command has started, and its server.
     fn started() -> (Client, ToyServer) {
@@ -313,7 +314,7 @@ mod tests {
         let (client, mut server) = started();
         let (to_link, _reader) = tokio::io::duplex(1);
         let (_writer, from_link) = tokio::io::duplex(1);
-        let sink = LineSink::new(Attempt::Reconnect, Tail::default(), None);
+        let sink = LineSink::new(Attempt::Reconnect, Tail::default(), None, Box::new(AllLines));
         let to_link = Some(to_link);
         let mut pump = Pump { client, sink, to_link, from_link, output: BytesMut::new() };
         let (mut status, count) = (ExitStatus::from_raw(0), 200_000);

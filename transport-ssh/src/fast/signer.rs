@@ -9,8 +9,8 @@ use super::eligible::Ineligible;
 use super::identities::Identities;
 use super::key_file::{KeyFile, Unusable};
 use super::pin::{self, Source};
-use crate::error::printable;
-use crate::resolve::Resolved;
+use crate::link::error::printable;
+use crate::ssh::resolve::Resolved;
 
 /// What has the private part of the user's key.
 #[derive(Clone, Debug, PartialEq, Eq)]

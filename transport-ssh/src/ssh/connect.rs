@@ -1,11 +1,13 @@
 //! The system's `ssh` as a driver of a session sees it.
 
 use std::fmt;
+use std::sync::Arc;
 
 use super::SshConnect;
-use crate::error::{LinkError, printable};
 use crate::link::Link;
-use crate::{Attempt, BoxFuture, Connect, parked};
+use crate::link::error::{LinkError, printable};
+use crate::ssh::prepared;
+use crate::{Attempt, BoxFuture, Connect};
 
 impl Connect for SshConnect {
     fn connect(&self, attempt: Attempt) -> BoxFuture<'_, Result<Link, LinkError>> {
@@ -13,15 +15,17 @@ impl Connect for SshConnect {
     }
 
     fn prepare(&self) {
-        parked::prepare(&self.bare(), &self.yard);
+        prepared::prepare(&self.bare(), &self.yard);
     }
 
     fn fast(&self) -> Option<BoxFuture<'_, Result<Link, LinkError>>> {
-        self.fast_link()
+        self.quick_link()
     }
 
     fn learn(&self) {
-        self.learn_host();
+        if let Some(quick) = &self.quick {
+            Arc::clone(quick).learn(self.bare());
+        }
     }
 
     fn is_exclusive(&self) -> bool {

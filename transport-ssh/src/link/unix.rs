@@ -5,9 +5,9 @@ use std::path::PathBuf;
 
 use tokio::net::UnixStream;
 
-use crate::error::{LinkError, LinkErrorKind, printable};
+use super::connect::{Attempt, BoxFuture, Connect};
 use crate::link::Link;
-use crate::{Attempt, BoxFuture, Connect};
+use crate::link::error::{LinkError, LinkErrorKind, printable};
 
 /// Starts links by connecting to the Unix socket at a path.
 #[derive(Clone, Debug)]

@@ -10,8 +10,8 @@ use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tokio::process::Command;
 use tokio::time::timeout;
 
-use crate::details;
-use crate::error::{LinkError, LinkErrorKind, printable};
+use crate::link::error::{LinkError, LinkErrorKind, printable};
+use crate::ssh::details;
 
 /// How long ssh may take to tell: a `Match exec` of the user's runs meanwhile.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(5);

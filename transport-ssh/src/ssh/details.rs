@@ -3,6 +3,8 @@
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt as _;
 
+use crate::link::stderr::{LineFilter, LineUse};
+
 /// Has ssh tell its steps: the least that names them. An option and no `-v`, which a jump host's ssh
 /// would be given as well, and which would count beside a user's own.
 pub(crate) const SETTING: &str = "LogLevel=DEBUG1";
@@ -64,7 +66,7 @@ impl Follower {
 
     /// Whether this line, which came as these bytes, is nobody's business. How far the connection has
     /// got is told to whoever listens, if the line says so.
-    pub(crate) fn keeps(&mut self, line: &str, bytes: &[u8]) -> bool {
+    fn keeps(&mut self, line: &str, bytes: &[u8]) -> bool {
         if self.details == Details::Plain {
             return false;
         }
@@ -94,6 +96,19 @@ impl Follower {
         let is_whole = bytes.ends_with(b"\r\n");
         self.unfinished = if is_whole { 0 } else { room.saturating_sub(bytes.len()) };
         true
+    }
+}
+
+impl LineFilter for Follower {
+    fn sort(&mut self, line: &str, bytes: &[u8]) -> LineUse {
+        if self.keeps(line, bytes) {
+            LineUse::Hidden
+        } else if is_detail(line) {
+            // With -v there are hundreds of these: they would push out what matters.
+            LineUse::Shown
+        } else {
+            LineUse::Kept
+        }
     }
 }
 
@@ -234,3 +249,7 @@ debug1: Sending command: rejoin-server attach";
         }
     }
 }
+
+#[cfg(test)]
+#[path = "details_tests.rs"]
+mod sorting_tests;

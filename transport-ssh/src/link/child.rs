@@ -19,12 +19,10 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout, timeout_at};
 use tracing::Instrument as _;
 
-use crate::Attempt;
-use crate::details::Details;
-use crate::error::{LinkError, LinkErrorKind, printable};
-use crate::link::Link;
-use crate::login::{Came, LoginWatch};
-use crate::stderr::{LineSink, OnStderr, Tail, drain};
+use super::Link;
+use super::connect::{Attempt, BoxFuture};
+use super::error::{LinkError, LinkErrorKind, printable};
+use super::stderr::{LineFilter, LineSink, OnStderr, Tail, drain};
 
 /// How long a child may take to end: by itself once its stream has ended, and again when asked to.
 const GRACE: Duration = Duration::from_secs(1);
@@ -59,14 +57,28 @@ pub(crate) struct Launch {
     /// The child leads a process group, and whatever else is in it ends with the link.
     pub(crate) owns_group: bool,
     pub(crate) on_stderr: Option<OnStderr>,
-    /// What becomes of the lines in which it tells its steps.
-    pub(crate) details: Details,
+    /// Sorts its stderr.
+    pub(crate) filter: Box<dyn LineFilter>,
     pub(crate) on_open: Option<OnOpen>,
     pub(crate) judge: Judge,
     /// What the program at the other end is called, where that has a name.
     pub(crate) called: Option<String>,
-    /// What is to be done when the child has logged in, if that matters.
-    pub(crate) login: Option<LoginWatch>,
+    /// Completes when the child is to be stopped since it waits in vain.
+    pub(crate) watch: Option<Watch>,
+}
+
+/// Watches the child with this process id, of which so much has come. Completes when the child is to be
+/// stopped.
+pub(crate) type Watch = Box<dyn FnOnce(Option<u32>, Arc<Heard>) -> BoxFuture<'static, ()> + Send>;
+
+/// What has come of a child.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Came {
+    Nothing,
+    /// What a login shell prints.
+    Text,
+    /// What no login shell prints.
+    Bytes,
 }
 
 /// Called once, when the first bytes have come of the child.
@@ -99,7 +111,7 @@ const NEVER_TEXT: [u8; 4] = [0xc0, 0xc1, 0xfe, 0xff];
 
 /// What has arrived on a child's stdout.
 #[derive(Default)]
-struct Heard {
+pub(crate) struct Heard {
     was_open: AtomicBool,
     /// Whether bytes have arrived that are no text.
     has_bytes: AtomicBool,
@@ -109,7 +121,7 @@ struct Heard {
 }
 
 impl Heard {
-    fn came(&self) -> Came {
+    pub(crate) fn came(&self) -> Came {
         match (self.was_open.load(Ordering::Relaxed), self.has_bytes.load(Ordering::Relaxed)) {
             (false, _) => Came::Nothing,
             (true, false) => Came::Text,
@@ -192,7 +204,8 @@ impl Launch {
             has_bytes: false,
             on_open,
         };
-        Link::of_child(stdout, stdin, self.supervise(child, stderr, heard))
+        let child = self.supervise(child, stderr, heard);
+        Link::explained(stdout, stdin, child.post_mortem())
     }
 
     fn supervise(
@@ -202,12 +215,12 @@ impl Launch {
         heard: Arc<Heard>,
     ) -> Supervised {
         let tail = Tail::default();
-        let sink = LineSink::new(self.attempt, tail.clone(), self.on_stderr).details(self.details);
+        let sink = LineSink::new(self.attempt, tail.clone(), self.on_stderr, self.filter);
         // What it tells of its steps belongs to whatever the link is opened for.
         let drained = tokio::spawn(drain(stderr, sink).in_current_span());
         let (abandon, abandoned) = oneshot::channel();
         let (report, ended) = oneshot::channel();
-        let silence = silence(self.login, child.id(), Arc::clone(&heard));
+        let silence = silence(self.watch, child.id(), Arc::clone(&heard));
         let ends = (abandoned, silence);
         tokio::spawn(supervise(child, self.owns_group, drained, ends, report));
         Supervised { abandon, ended, tail, heard, judge: self.judge, called: self.called }
@@ -290,10 +303,10 @@ impl AsyncRead for NotedStdout {
     }
 }
 
-/// Completes when nothing has come for too long behind the child's login.
-async fn silence(login: Option<LoginWatch>, pid: Option<u32>, heard: Arc<Heard>) {
-    let Some(login) = login else { return std::future::pending().await };
-    login.unanswered(pid, || heard.came()).await;
+/// Completes when the child is to be stopped since it waits in vain.
+async fn silence(watch: Option<Watch>, pid: Option<u32>, heard: Arc<Heard>) {
+    let Some(watch) = watch else { return std::future::pending().await };
+    watch(pid, Arc::clone(&heard)).await;
     heard.was_unanswered.store(true, Ordering::Relaxed);
 }
 

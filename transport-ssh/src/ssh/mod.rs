@@ -1,7 +1,16 @@
 //! The system's own `ssh` as a link.
 
+pub(crate) mod classify;
+pub(crate) mod configuration;
 mod connect;
+pub(crate) mod details;
+pub(crate) mod dial;
+pub(crate) mod fd_pass;
 mod forwards;
+pub(crate) mod login;
+pub(crate) mod prepared;
+pub(crate) mod quick;
+pub(crate) mod resolve;
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt as _;
@@ -12,17 +21,17 @@ use std::time::Duration;
 
 use tokio::process::Command;
 
-use crate::asked::{self, Asked};
-use crate::child::Launch;
-use crate::details::{self, Details};
-use crate::error::{LinkError, LinkErrorKind, printable};
-use crate::fast::{FastLane, FastNews, Ineligible};
 use crate::link::Link;
-use crate::login::LoginWatch;
-use crate::parked::{self, Yard};
-use crate::resolve::{self, Resolved, Unresolved};
-use crate::stderr::OnStderr;
-use crate::{Attempt, BoxFuture, classify, handover};
+use crate::link::child::Launch;
+use crate::link::error::{LinkError, LinkErrorKind, printable};
+use crate::link::stderr::OnStderr;
+use crate::{Attempt, BoxFuture};
+use configuration::Asked;
+use details::{Details, Follower};
+use login::LoginWatch;
+use prepared::Yard;
+use quick::QuickLinks;
+use resolve::{Resolved, Unresolved};
 
 /// In front of the user's options: of an `-o` option, ssh takes the first value that it sees.
 const FORCED: &[&str] = &[
@@ -100,7 +109,7 @@ pub struct SshConnect {
     /// What a `ProxyCommand` has to say that gets a connection from here.
     hand_over: Option<String>,
     yard: Arc<Yard>,
-    fast: Option<Arc<FastLane>>,
+    pub(crate) quick: Option<Arc<dyn QuickLinks>>,
     asked: Arc<Asked>,
     environment: Vec<(OsString, OsString)>,
     /// Whether the configuration forwards ports, as far as it was asked for.
@@ -155,7 +164,7 @@ impl SshConnect {
             timeline: |_| false,
             hand_over: None,
             yard: Arc::default(),
-            fast: None,
+            quick: None,
             asked: Arc::default(),
             environment: Vec::new(),
             forwards: Arc::default(),
@@ -244,46 +253,8 @@ impl SshConnect {
     ) -> Self {
         let arguments = arguments.into_iter().map(Into::into);
         let words: Vec<_> = std::iter::once(program.into()).chain(arguments).collect();
-        self.hand_over = handover::proxy_command(&words);
+        self.hand_over = fd_pass::proxy_command(&words);
         self.elsewhere()
-    }
-
-    /// Has links in a hurry ([`Connect::fast`](crate::Connect::fast)) go over an SSH client of this crate's
-    /// own, which needs three round trips where ssh needs a dozen. Off unless this is called.
-    ///
-    /// Such a link needs a host that was learnt ([`Connect::learn`](crate::Connect::learn)), for which ssh
-    /// logs in once more: it has this program, with these arguments and some of its own behind them, told the
-    /// host key that it accepts. The program has to hand the latter to
-    /// [`report_host_key`](crate::report_host_key) and end; ssh runs it without a shell.
-    /// [`Ineligible`](crate::Ineligible) says what else it takes; where anything is missing, there are no
-    /// such links.
-    pub fn fast_lane(
-        mut self,
-        program: impl Into<OsString>,
-        arguments: impl IntoIterator<Item = impl Into<OsString>>,
-    ) -> Self {
-        let arguments = arguments.into_iter().map(Into::into);
-        let words = std::iter::once(program.into()).chain(arguments).collect();
-        self.fast = Some(Arc::new(FastLane::new(words)));
-        self
-    }
-
-    /// Has it told what becomes of the fast lane, if there is one. The function is called on the runtime's
-    /// threads and must not block.
-    pub fn on_fast_lane(mut self, told: impl Fn(&FastNews) + Send + Sync + 'static) -> Self {
-        let anew = |fast: Arc<FastLane>| Arc::new(fast.anew().on_news(Arc::new(told)));
-        self.fast = self.fast.map(anew);
-        self
-    }
-
-    /// Whether links can go over the [fast lane](Self::fast_lane). The host is learnt for that, with two
-    /// logins, unless it was before; nobody is asked anything.
-    ///
-    /// # Errors
-    /// Why they cannot. Without a fast lane: [`Ineligible::Off`].
-    pub async fn check_fast_lane(&self) -> Result<(), Ineligible> {
-        let Some(fast) = &self.fast else { return Err(Ineligible::Off) };
-        fast.check(&self.bare()).await
     }
 
     /// Takes these for the addresses of the host, whenever it connects here. For tests: no resolver has
@@ -347,7 +318,7 @@ impl SshConnect {
     /// ssh does not know a token, or does not tell.
     pub async fn expand(&self, resolved: &Resolved, text: &str) -> Result<String, Unresolved> {
         let Self { program, destination, environment, .. } = self;
-        asked::expanded(program, destination, resolved, text, environment).await
+        configuration::expanded(program, destination, resolved, text, environment).await
     }
 
     /// Adds a variable to the environment of every ssh that it starts.
@@ -364,14 +335,14 @@ impl SshConnect {
     /// What is known about where it leads holds no longer.
     fn elsewhere(mut self) -> Self {
         self.yard = Arc::default();
-        self.fast = self.fast.map(|fast| Arc::new(fast.anew()));
+        self.quick = self.quick.map(|quick| quick.anew());
         self.asked = Arc::new(self.asked.anew());
         self
     }
 
     /// Without what is kept for later, so that what is kept there does not keep itself.
-    fn bare(&self) -> Self {
-        Self { yard: Arc::default(), fast: None, ..self.clone() }
+    pub(crate) fn bare(&self) -> Self {
+        Self { yard: Arc::default(), quick: None, ..self.clone() }
     }
 
     /// Has the steps of these attempts told as [`tracing`] events, in the span in which a link is opened:
@@ -401,7 +372,7 @@ impl SshConnect {
     pub(crate) async fn start(&self, attempt: Attempt) -> Result<Link, LinkError> {
         let ssh = self.bare();
         if attempt == Attempt::Reconnect
-            && let Some(link) = parked::connect(&ssh, &self.yard, self.connect_timeout).await?
+            && let Some(link) = prepared::connect(&ssh, &self.yard, self.connect_timeout).await?
         {
             return Ok(self.judged(link));
         }
@@ -428,9 +399,9 @@ impl SshConnect {
 
     fn started(&self, attempt: Attempt) -> Result<Link, LinkError> {
         let mut launch = self.launch(attempt, self.arguments(Purpose::Link(attempt)));
-        let mut find_out = parked::on_open(&self.bare(), &self.yard);
-        if let Some(fast) = self.fast.as_ref().filter(|_| attempt == Attempt::First) {
-            find_out = Some(fast.watch_agent(&self.options, find_out));
+        let mut find_out = prepared::on_open(&self.bare(), &self.yard);
+        if let Some(quick) = self.quick.as_ref().filter(|_| attempt == Attempt::First) {
+            find_out = Some(quick.watch_agent(&self.options, find_out));
         }
         let asked = Arc::clone(&self.asked);
         launch.on_open = Some(Box::new(move || {
@@ -445,15 +416,15 @@ impl SshConnect {
     /// The link, whose end may tell that ssh does not trust the host any more, or does not accept the
     /// address.
     fn judged(&self, link: Link) -> Link {
-        let fast = self.fast.as_ref().map(Arc::downgrade);
+        let quick = self.quick.as_ref().map(Arc::downgrade);
         let destination = self.destination.clone();
         let (reader, writer, guard) = link.into_parts();
         Link::explained(reader, writer, async move {
             let error = guard.post_mortem().await;
             match error.kind {
                 LinkErrorKind::HostKey => {
-                    if let Some(fast) = fast.and_then(|fast| fast.upgrade()) {
-                        fast.distrust();
+                    if let Some(quick) = quick.and_then(|quick| quick.upgrade()) {
+                        quick.distrust();
                     }
                     error
                 }
@@ -465,14 +436,9 @@ impl SshConnect {
         })
     }
 
-    pub(crate) fn fast_link(&self) -> Option<BoxFuture<'static, Result<Link, LinkError>>> {
-        self.fast.as_ref()?.link(self.bare())
-    }
-
-    pub(crate) fn learn_host(&self) {
-        if let Some(fast) = &self.fast {
-            fast.learn(self.bare());
-        }
+    /// A link over the other way, if there is one now.
+    pub(crate) fn quick_link(&self) -> Option<BoxFuture<'static, Result<Link, LinkError>>> {
+        Arc::clone(self.quick.as_ref()?).link(self.bare())
     }
 
     /// How long a connection may take to come about.
@@ -508,11 +474,18 @@ impl SshConnect {
             // Not even to say that a hardware key waits for a touch.
             command.env("SSH_ASKPASS_REQUIRE", "never");
         }
-        let (on_stderr, details) = (self.on_stderr.clone(), self.details(attempt));
-        let (on_open, judge) = (None, classify::ssh);
-        let called = self.called.clone();
-        let login = (attempt == Attempt::First).then(|| self.login.clone());
-        Launch { command, attempt, owns_group, on_stderr, details, on_open, judge, called, login }
+        let watch = (attempt == Attempt::First).then(|| self.login.clone().into_watch());
+        Launch {
+            command,
+            attempt,
+            owns_group,
+            on_stderr: self.on_stderr.clone(),
+            filter: Box::new(Follower::new(self.details(attempt))),
+            on_open: None,
+            judge: classify::ssh,
+            called: self.called.clone(),
+            watch,
+        }
     }
 
     fn program_with(&self, arguments: Vec<OsString>) -> Command {
@@ -524,7 +497,7 @@ impl SshConnect {
     /// The arguments of an ssh that waits for its connection. None if none can.
     pub(crate) fn waiting_arguments(&self) -> Option<Vec<OsString>> {
         let proxy_command = self.hand_over.as_deref()?;
-        let is_possible = parked::is_possible(&self.program, &self.options);
+        let is_possible = prepared::is_possible(&self.program, &self.options);
         is_possible.then(|| self.arguments(Purpose::Waiting(proxy_command)))
     }
 

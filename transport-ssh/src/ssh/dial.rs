@@ -17,8 +17,8 @@ use tokio::net::{TcpSocket, lookup_host};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
-use crate::error::{LinkError, LinkErrorKind};
-use crate::resolve::Resolved;
+use crate::link::error::{LinkError, LinkErrorKind};
+use crate::ssh::resolve::Resolved;
 
 /// The start that an address has over the next one (RFC 8305 section 8).
 const STAGGER: Duration = Duration::from_millis(250);

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use tokio::sync::OnceCell;
 
-use crate::error::LinkError;
-use crate::resolve::{Resolved, Unresolved};
+use crate::link::error::LinkError;
+use crate::ssh::resolve::{Resolved, Unresolved};
 
 /// How long ssh may take to answer. The ssh that connects meanwhile waits for the same things: a
 /// `Match exec`, a name server.

@@ -6,11 +6,36 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rejoin_text::printable_bytes;
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 
-use crate::Attempt;
-use crate::details::{Details, Follower, is_detail};
+use super::connect::Attempt;
 
 /// Told each line, made printable.
 pub(crate) type OnStderr = Arc<dyn Fn(Attempt, &str) + Send + Sync>;
+
+/// Sorts what a child says on its stderr.
+pub(crate) trait LineFilter: Send {
+    /// What this line is for, which came as these bytes.
+    fn sort(&mut self, line: &str, bytes: &[u8]) -> LineUse;
+}
+
+/// What a line is for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LineUse {
+    /// Nobody reads it.
+    Hidden,
+    /// It is shown, and says nothing about the end of the child.
+    Shown,
+    /// It is shown, and may say why the child ended.
+    Kept,
+}
+
+/// All lines are kept.
+pub(crate) struct AllLines;
+
+impl LineFilter for AllLines {
+    fn sort(&mut self, _: &str, _: &[u8]) -> LineUse {
+        LineUse::Kept
+    }
+}
 
 const MAX_LINES: usize = 20;
 const MAX_BYTES: usize = 8 * 1024;
@@ -58,17 +83,17 @@ pub(crate) struct LineSink {
     attempt: Attempt,
     tail: Tail,
     on_stderr: Option<OnStderr>,
-    follower: Follower,
+    filter: Box<dyn LineFilter>,
 }
 
 impl LineSink {
-    pub(crate) fn new(attempt: Attempt, tail: Tail, on_stderr: Option<OnStderr>) -> Self {
-        let follower = Follower::new(Details::Plain);
-        Self { line: Vec::new(), attempt, tail, on_stderr, follower }
-    }
-
-    pub(crate) fn details(self, details: Details) -> Self {
-        Self { follower: Follower::new(details), ..self }
+    pub(crate) fn new(
+        attempt: Attempt,
+        tail: Tail,
+        on_stderr: Option<OnStderr>,
+        filter: Box<dyn LineFilter>,
+    ) -> Self {
+        Self { line: Vec::new(), attempt, tail, on_stderr, filter }
     }
 
     pub(crate) fn feed(&mut self, bytes: &[u8]) {
@@ -90,17 +115,16 @@ impl LineSink {
 
     fn finish_line(&mut self) {
         let line = printable_bytes(&self.line, MAX_LINE);
-        let is_kept = self.follower.keeps(&line, &self.line);
+        let line_use = self.filter.sort(&line, &self.line);
         let is_blank = matches!(self.line[..], [b'\n'] | [b'\r', b'\n']);
         self.line.clear();
-        if is_kept || (line.is_empty() && !is_blank) {
+        if line_use == LineUse::Hidden || (line.is_empty() && !is_blank) {
             return;
         }
         if let Some(on_stderr) = &self.on_stderr {
             on_stderr(self.attempt, &line);
         }
-        // With -v there are hundreds of these: they would push out what matters.
-        if !is_blank && !is_detail(&line) {
+        if !is_blank && line_use == LineUse::Kept {
             self.tail.push(line);
         }
     }
@@ -109,15 +133,10 @@ impl LineSink {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::details::MAX_MESSAGE;
 
     fn fed(chunks: &[&[u8]]) -> Vec<String> {
-        fed_with(Details::Plain, chunks)
-    }
-
-    fn fed_with(details: Details, chunks: &[&[u8]]) -> Vec<String> {
         let tail = Tail::default();
-        let mut sink = LineSink::new(Attempt::First, tail.clone(), None).details(details);
+        let mut sink = LineSink::new(Attempt::First, tail.clone(), None, Box::new(AllLines));
         for chunk in chunks {
             sink.feed(chunk);
         }
@@ -136,7 +155,7 @@ mod tests {
         let (tail, all) = (Tail::default(), Arc::clone(&told));
         let tell: OnStderr =
             Arc::new(move |_, line: &str| all.lock().unwrap().push(line.to_owned()));
-        let mut sink = LineSink::new(Attempt::First, tail.clone(), Some(tell));
+        let mut sink = LineSink::new(Attempt::First, tail.clone(), Some(tell), Box::new(AllLines));
         for chunk in [&b"one\n"[..], b"\n", b"\r\ntwo\n", b"\x1b\n"] {
             sink.feed(chunk);
         }
@@ -171,53 +190,5 @@ mod tests {
         let kept = fed(&[&line.repeat(20)]);
         assert!(kept.iter().map(String::len).sum::<usize>() <= MAX_BYTES);
         assert!(!kept.is_empty());
-    }
-
-    #[test]
-    fn debug_lines_are_shown_but_do_not_push_out_the_reason() {
-        let kept = fed(&[b"the reason\n", b"debug1: Exit status 255\n".repeat(50).as_slice()]);
-        assert_eq!(kept, ["the reason"]);
-    }
-
-    /// What is told of these lines.
-    fn told(details: Details, said: &[u8]) -> Vec<String> {
-        let told = Arc::new(Mutex::new(Vec::new()));
-        let all = Arc::clone(&told);
-        let on_stderr: OnStderr =
-            Arc::new(move |_, line| all.lock().unwrap().push(line.to_owned()));
-        let sink = LineSink::new(Attempt::First, Tail::default(), Some(on_stderr));
-        let mut sink = sink.details(details);
-        // As they come from a pipe at its worst.
-        for byte in said {
-            sink.feed(&[*byte]);
-        }
-        sink.finish();
-        let told = told.lock().unwrap();
-        told.clone()
-    }
-
-    #[test]
-    fn details_are_told_to_those_who_asked_for_them_and_to_nobody_else() {
-        let said = b"debug1: Connection established.\r\nhello\r\n\
-                     Authenticated to h ([127.0.0.1]:22) using \"publickey\".\r\n";
-        assert_eq!(told(Details::Kept, said), ["hello"]);
-        assert_eq!(told(Details::Followed, said).len(), 3);
-        assert_eq!(told(Details::Plain, said).len(), 3);
-        let lost = b"the reason\r\nTransferred: sent 1, received 1 bytes, in 0.0 seconds\r\n";
-        assert_eq!(fed_with(Details::Kept, &[lost]), ["the reason"]);
-        assert_eq!(fed_with(Details::Followed, &[lost]), ["the reason"]);
-    }
-
-    #[test]
-    fn a_detail_of_several_lines_is_kept_as_a_whole_and_nothing_behind_it() {
-        let said = b"debug1: Sending command: echo 1\n\necho 2\r\nhello\n";
-        assert_eq!(told(Details::Kept, said), ["hello"]);
-    }
-
-    #[test]
-    fn a_host_that_writes_what_looks_like_a_detail_hides_no_more_than_a_message() {
-        let said = [b"debug1: x\n".as_slice(), "0123456\n".repeat(200).as_bytes()].concat();
-        let told = told(Details::Kept, &said);
-        assert_eq!(told.len(), 200 - (MAX_MESSAGE - b"debug1: x\n".len()).div_ceil(8));
     }
 }

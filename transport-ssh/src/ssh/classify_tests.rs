@@ -1,6 +1,10 @@
 //! The messages are OpenSSH's own, as its versions from 7.6 to 10 print them.
 
 use super::*;
+use crate::link::exit::command;
+use LinkErrorKind::ServerMissing;
+use std::os::unix::process::ExitStatusExt as _;
+use std::process::ExitStatus;
 
 fn exited(code: i32) -> ExitStatus {
     ExitStatus::from_raw(code << 8)

@@ -6,12 +6,11 @@ use std::sync::Arc;
 
 use tokio::process::Command;
 
-use crate::child::Launch;
-use crate::details::Details;
-use crate::error::{LinkError, printable};
-use crate::link::Link;
-use crate::stderr::OnStderr;
-use crate::{Attempt, BoxFuture, Connect, classify};
+use super::child::Launch;
+use super::connect::{Attempt, BoxFuture, Connect};
+use super::error::{LinkError, printable};
+use super::stderr::{AllLines, OnStderr};
+use super::{Link, exit};
 
 /// Starts links over the stdin and stdout of a local command, such as `rejoin-server attach`.
 ///
@@ -63,10 +62,18 @@ impl CommandConnect {
         let on_stderr = self.on_stderr.clone();
         // What the command leaves behind may be meant to stay: a server that it has started.
         let owns_group = false;
-        let (details, judge) = (Details::Plain, classify::command);
-        let (on_open, called, login) = (None, None, None);
-        Launch { command, attempt, owns_group, on_stderr, details, on_open, judge, called, login }
-            .start()
+        Launch {
+            command,
+            attempt,
+            owns_group,
+            on_stderr,
+            filter: Box::new(AllLines),
+            on_open: None,
+            judge: exit::command,
+            called: None,
+            watch: None,
+        }
+        .start()
     }
 }
 

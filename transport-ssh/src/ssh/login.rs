@@ -11,6 +11,8 @@ use std::time::Duration;
 use rustix::process::Signal;
 use tokio::time::{Instant, sleep, sleep_until};
 
+use crate::link::child::{Came, Watch};
+
 /// Between two looks.
 const LOOK: Duration = Duration::from_secs(1);
 
@@ -26,20 +28,15 @@ pub(crate) struct LoginWatch {
     pub(crate) patience: Duration,
 }
 
-/// What has come of the host.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Came {
-    Nothing,
-    /// What a login shell prints.
-    Text,
-    /// What no login shell prints.
-    Bytes,
-}
-
 impl LoginWatch {
+    /// As what a child is watched with.
+    pub(crate) fn into_watch(self) -> Watch {
+        Box::new(|pid, heard| Box::pin(self.unanswered(pid, move || heard.came())))
+    }
+
     /// Completes when the host has let its user in and nothing came for too long. It never does where that
     /// cannot be seen.
-    pub(crate) async fn unanswered(self, pid: Option<u32>, came: impl Fn() -> Came) {
+    async fn unanswered(self, pid: Option<u32>, came: impl Fn() -> Came) {
         let Some(pid) = pid else { return pending().await };
         while came() == Came::Nothing && !has_logged_in(pid) {
             sleep(LOOK).await;

@@ -1,5 +1,14 @@
 //! A byte stream in both directions, and what keeps it alive.
 
+pub(crate) mod child;
+pub(crate) mod command;
+pub(crate) mod connect;
+pub(crate) mod error;
+pub(crate) mod exit;
+pub(crate) mod memory;
+pub(crate) mod stderr;
+pub(crate) mod unix;
+
 use std::fmt;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -7,9 +16,8 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::BoxFuture;
-use crate::child::Supervised;
-use crate::error::{LinkError, LinkErrorKind};
+use connect::BoxFuture;
+use error::{LinkError, LinkErrorKind};
 
 /// One ordered, reliable byte stream in both directions, which can be cut at any time.
 ///
@@ -28,7 +36,7 @@ impl Link {
         reader: impl AsyncRead + Send + Unpin + 'static,
         writer: impl AsyncWrite + Send + Unpin + 'static,
     ) -> Self {
-        Self::with_guard(reader, writer, LinkGuard(Cause::Unknown))
+        Self::with_guard(reader, writer, LinkGuard(None))
     }
 
     /// A link over any pair of streams, of whose end `why` tells the reason. That is asked once the
@@ -38,15 +46,7 @@ impl Link {
         writer: impl AsyncWrite + Send + Unpin + 'static,
         why: impl Future<Output = LinkError> + Send + 'static,
     ) -> Self {
-        Self::with_guard(reader, writer, LinkGuard(Cause::Told(Box::pin(why))))
-    }
-
-    pub(crate) fn of_child(
-        reader: impl AsyncRead + Send + Unpin + 'static,
-        writer: impl AsyncWrite + Send + Unpin + 'static,
-        child: Supervised,
-    ) -> Self {
-        Self::with_guard(reader, writer, LinkGuard(Cause::Child(child)))
+        Self::with_guard(reader, writer, LinkGuard(Some(Box::pin(why))))
     }
 
     fn with_guard(
@@ -73,14 +73,10 @@ pub struct LinkWriter(Option<Box<dyn AsyncWrite + Send + Unpin>>);
 
 /// Keeps a link alive, and knows why it ended. Dropping it ends the link: a child process behind it is
 /// stopped and reaped in the background, as long as the runtime lives, and killed otherwise.
-pub struct LinkGuard(Cause);
-
-/// What knows why a link ended.
-enum Cause {
-    Child(Supervised),
-    Told(BoxFuture<'static, LinkError>),
-    Unknown,
-}
+pub struct LinkGuard(
+    /// Says why the link ended, where that is known.
+    Option<BoxFuture<'static, LinkError>>,
+);
 
 impl LinkGuard {
     /// Says why the link ended. To be called once the stream has ended, with end of file or an error.
@@ -90,9 +86,8 @@ impl LinkGuard {
     /// child alive.
     pub async fn post_mortem(self) -> LinkError {
         match self.0 {
-            Cause::Child(child) => child.post_mortem().await,
-            Cause::Told(why) => why.await,
-            Cause::Unknown => LinkError::new(LinkErrorKind::Closed, "the link was closed"),
+            Some(why) => why.await,
+            None => LinkError::new(LinkErrorKind::Closed, "the link was closed"),
         }
     }
 }
@@ -170,7 +165,6 @@ impl fmt::Debug for LinkWriter {
 
 impl fmt::Debug for LinkGuard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let has_child = matches!(self.0, Cause::Child(_));
-        f.debug_struct("LinkGuard").field("has_child", &has_child).finish_non_exhaustive()
+        f.debug_struct("LinkGuard").finish_non_exhaustive()
     }
 }

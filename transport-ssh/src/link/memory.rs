@@ -3,9 +3,9 @@
 use tokio::io::duplex;
 use tokio::sync::mpsc;
 
-use crate::error::{LinkError, LinkErrorKind};
+use super::connect::{Attempt, BoxFuture, Connect};
 use crate::link::Link;
-use crate::{Attempt, BoxFuture, Connect};
+use crate::link::error::{LinkError, LinkErrorKind};
 
 /// How much a direction holds before its writer waits: what a pipe holds on Linux.
 const CAPACITY: usize = 64 * 1024;

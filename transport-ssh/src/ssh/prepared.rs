@@ -15,13 +15,13 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
 use crate::Attempt;
-use crate::child::{OnOpen, Waiting};
-use crate::details::Details;
-use crate::dial::Route;
-use crate::error::{LinkError, LinkErrorKind};
-use crate::handover::Giver;
 use crate::link::Link;
+use crate::link::child::{OnOpen, Waiting};
+use crate::link::error::{LinkError, LinkErrorKind};
 use crate::ssh::SshConnect;
+use crate::ssh::details::Details;
+use crate::ssh::dial::Route;
+use crate::ssh::fd_pass::Giver;
 
 /// How long an ssh waits for a connection. Time asleep does not count.
 const PARKED: Duration = Duration::from_mins(1);
