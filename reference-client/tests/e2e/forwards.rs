@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use crate::environment::{ECHO, assert_answers};
 use crate::paths::{Forwards, free_port, said_on};
+use crate::route::{configuration, section_of};
 use crate::support::{Client, Host, Plan, Terminal, until, until_some};
 
 /// How often sshd has let somebody in.
@@ -189,6 +190,28 @@ fn forwards_of_every_kind_are_made_while_the_first_connection_lasts() {
 }
 
 #[test]
+fn a_forward_of_the_configuration_file_is_made_from_the_second_connection_on() {
+    rejoin_ssh::needs!("ssh", "sshd", "ps");
+    let host = Host::start();
+    let Forwards { greeter, local, .. } = Forwards::new();
+    let line = format!("  LocalForward {local} 127.0.0.1:{greeter}\n");
+    let config = configuration(&host, &[section_of(&host, &line)]);
+    let taken = take(local);
+    let mut client = plan(&host).configured(&config, "inner").run(ECHO);
+    client.line(1);
+    let missing = client.event("forward_missing");
+    assert_is_of(&missing, "local", local);
+    assert_eq!(missing["is_retried"], false, "{missing}");
+    meanwhile(&host, &client, || {});
+    assert_answers(&mut client, 2);
+    drop(taken);
+    client.event("forward_made");
+    assert_eq!(said_on(local, b"").as_deref(), Some(&b"hello"[..]));
+    assert_eq!((logins(&host), client.count("forward_missing")), (2, 1));
+    assert_ends_cleanly(&host, &mut client);
+}
+
+#[test]
 fn whoever_reads_along_sees_a_line_for_a_missing_forward_and_one_when_it_is_made() {
     rejoin_ssh::needs!("ssh", "sshd", "ps");
     let host = Host::start();
@@ -202,16 +225,17 @@ fn whoever_reads_along_sees_a_line_for_a_missing_forward_and_one_when_it_is_made
     let mut client = plan.run(ECHO);
     client.line(1);
     let taken = meanwhile(&host, &client, || take(forwards.local));
-    let port = forwards.local;
-    let missing = format!(
-        "rejoin: port {port} here is not forwarded (Address already in use); rejoin keeps trying"
-    );
     client.event("forward_missing");
-    person.until_seen(&missing);
     drop(taken);
     client.event("forward_made");
-    person.until_seen(&format!("rejoin: port {port} here is forwarded now"));
     assert_ends_cleanly(&host, &mut client);
+    let (seen, port) = (person.until_closed(), forwards.local);
+    for line in [
+        format!("port {port} here is not forwarded (Address already in use); rejoin keeps trying"),
+        format!("port {port} here is forwarded now"),
+    ] {
+        assert_eq!(seen.matches(&format!("rejoin: {line}\r")).count(), 1, "{seen:?}");
+    }
 }
 
 #[test]
@@ -233,7 +257,7 @@ fn with_exit_on_forward_failure_a_first_connection_fails_as_that_of_ssh() {
 }
 
 #[test]
-fn a_session_without_forwards_has_no_socket_and_believes_no_host_that_speaks_of_them() {
+fn a_session_without_forwards_has_no_socket_and_no_host_is_believed_about_other_ports() {
     rejoin_ssh::needs!("ssh", "sshd", "ps");
     let says = "Warning: remote port forwarding failed for listen port 8080";
     let host = Host::with(|sshd| {
@@ -245,6 +269,14 @@ fn a_session_without_forwards_has_no_socket_and_believes_no_host_that_speaks_of_
     meanwhile(&host, &client, || {});
     assert_answers(&mut client, 2);
     assert_eq!(left_behind(&host), 0);
+    assert_eq!(client.count("forward_missing"), 0);
+    assert_ends_cleanly(&host, &mut client);
+    // Those who forward something else do not believe it, either.
+    let forwards = Forwards::new();
+    let mut client = plan(&host).with(forwards.options()).run(ECHO);
+    client.line(1);
+    meanwhile(&host, &client, || {});
+    assert_answers(&mut client, 2);
     assert_eq!(client.count("forward_missing"), 0);
     assert_ends_cleanly(&host, &mut client);
 }

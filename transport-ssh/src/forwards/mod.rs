@@ -106,9 +106,12 @@ impl Forwards {
         }
     }
 
-    /// Without forwards in the configuration, nobody but the host can have said that one is missing.
+    /// Nobody but the host can have said that a forward is missing that the configuration does not have.
     fn understood(&self, opened: Opened) -> Vec<Unforwarded> {
-        let failed = opened.failed.into_iter().filter(|_| self.ssh.forwards_ports());
+        let failed = opened.failed.into_iter().filter(|it| match self.ssh.told() {
+            Some(resolved) => spec::may_listen(resolved, it.side, &it.listen),
+            None => self.ssh.forwards_ports(),
+        });
         failed
             .map(|Failed { side, listen, reason }| {
                 let can_be_made = self.way(side, &listen).is_some();

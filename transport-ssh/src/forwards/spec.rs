@@ -43,6 +43,21 @@ const SETTINGS: &[(&str, Side)] = &[
     ("RemoteForward", Side::Remote),
 ];
 
+/// Whether a configuration may have a forward that listens there. A setting that is not understood may be any.
+pub(crate) fn may_listen(resolved: &Resolved, side: Side, listen: &Listen) -> bool {
+    let settings = || SETTINGS.iter().filter(|(_, of)| *of == side);
+    let mut values = settings().flat_map(|(setting, _)| resolved.get_all(setting));
+    match listen {
+        _ if side == Side::Tunnel => resolved.is_set("tunnel"),
+        Listen::Unknown => values.next().is_some(),
+        Listen::Path(_) => values.any(|value| value.contains('/')),
+        Listen::Port(port) => values.any(|value| {
+            let place = value.split(' ').next().and_then(ListenSpec::parse);
+            place.is_none_or(|place| matches!(place, ListenSpec::Port(_, its) if its == *port))
+        }),
+    }
+}
+
 impl Spec {
     /// The forward that listens there. None if there is none, or more than one.
     pub(crate) fn find(resolved: &Resolved, side: Side, listen: &Listen) -> Option<Self> {
@@ -227,6 +242,24 @@ mod tests {
     fn a_socket_is_asked_for_by_another_path_to_it() {
         let found = requests("localforward /run/s [h]:80", &Listen::Path("/run/s".to_owned()));
         assert_eq!(found.unwrap(), ["forward LocalForward=//run/s [h]:80"]);
+    }
+
+    #[test]
+    fn what_no_forward_listens_on_is_known() {
+        let resolved = resolved("localforward [::1]:80 [h]:1\nremoteforward /run/a b [h]:1");
+        let may_listen = |side, listen| may_listen(&resolved, side, &listen);
+        assert!(
+            may_listen(Side::Local, Listen::Port(80)) && may_listen(Side::Local, Listen::Unknown)
+        );
+        assert!(may_listen(Side::Remote, Listen::Path("/run/a b".to_owned())));
+        for (side, listen) in [
+            (Side::Local, Listen::Port(1)),
+            (Side::Local, Listen::Path("/run/a b".to_owned())),
+            (Side::Remote, Listen::Port(80)),
+            (Side::Tunnel, Listen::Unknown),
+        ] {
+            assert!(!may_listen(side, listen.clone()), "{side:?} {listen:?}");
+        }
     }
 
     #[test]
