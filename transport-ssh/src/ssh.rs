@@ -72,6 +72,9 @@ const LEARNING_FLAGS: &[&str] = &["-a", "-x"];
 /// less than a stale `ControlMaster` that hangs it. `ServerAliveInterval`, `TCPKeepAlive` and
 /// `LogLevel` are left to the user; whoever speaks over the link has a heartbeat of its own.
 ///
+/// A link that forwards ports has a control socket that nobody else knows. [`Forwards`](crate::Forwards) makes a
+/// forward over it that ssh could not make. The link ends as one without a socket does.
+///
 /// [`Attempt::First`] lets ssh ask on the terminal. For that its process has to be in the terminal's
 /// foreground group, where a Ctrl-C that the terminal turns into a signal reaches it, too.
 ///
