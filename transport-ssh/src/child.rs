@@ -22,9 +22,10 @@ use tracing::Instrument as _;
 use crate::Attempt;
 use crate::details::Details;
 use crate::error::{LinkError, LinkErrorKind, printable};
+use crate::forwards::{Control, Watch};
 use crate::link::Link;
 use crate::login::{Came, LoginWatch};
-use crate::stderr::{LineSink, OnStderr, Tail, drain};
+use crate::stderr::{LineSink, OnStderr, Stderr, Tail, drain};
 
 /// How long a child may take to end: by itself once its stream has ended, and again when asked to.
 const GRACE: Duration = Duration::from_secs(1);
@@ -67,6 +68,8 @@ pub(crate) struct Launch {
     pub(crate) called: Option<String>,
     /// What is to be done when the child has logged in, if that matters.
     pub(crate) login: Option<LoginWatch>,
+    /// What follows its forwards, and its control socket, which ends with it.
+    pub(crate) forwards: Option<(Watch, Option<Arc<Control>>)>,
 }
 
 /// Called once, when the first bytes have come of the child.
@@ -177,39 +180,48 @@ impl Launch {
         Ok((child, Streams { stdin, stdout }))
     }
 
-    fn link(
-        mut self,
-        child: Child,
-        streams: Streams,
-        stderr: impl AsyncRead + Send + Unpin + 'static,
-    ) -> Link {
+    fn link(mut self, child: Child, streams: Streams, stderr: impl Stderr) -> Link {
         let Streams { stdin, stdout } = streams;
         let (heard, on_open) = (Arc::default(), self.on_open.take());
+        let (open, opened) = oneshot::channel();
+        let on_open: OnOpen = Box::new(move || {
+            // Nobody listens if its stderr has ended.
+            let _ = open.send(());
+            if let Some(on_open) = on_open {
+                on_open();
+            }
+        });
         let stdout = NotedStdout {
             stdout,
             heard: Arc::clone(&heard),
             wanted: MAX_GREETING,
             has_bytes: false,
-            on_open,
+            on_open: Some(on_open),
         };
-        Link::of_child(stdout, stdin, self.supervise(child, stderr, heard))
+        Link::of_child(stdout, stdin, self.supervise(child, (stderr, opened), heard))
     }
 
     fn supervise(
         self,
         child: Child,
-        stderr: impl AsyncRead + Send + Unpin + 'static,
+        (stderr, opened): (impl Stderr, oneshot::Receiver<()>),
         heard: Arc<Heard>,
     ) -> Supervised {
         let tail = Tail::default();
+        let (watch, control) = self.forwards.unzip();
         let sink = LineSink::new(self.attempt, tail.clone(), self.on_stderr).details(self.details);
         // What it tells of its steps belongs to whatever the link is opened for.
-        let drained = tokio::spawn(drain(stderr, sink).in_current_span());
+        let drained = drain(stderr, sink.forwards(watch), opened).in_current_span();
+        let drained = tokio::spawn(drained);
         let (abandon, abandoned) = oneshot::channel();
         let (report, ended) = oneshot::channel();
         let silence = silence(self.login, child.id(), Arc::clone(&heard));
         let ends = (abandoned, silence);
-        tokio::spawn(supervise(child, self.owns_group, drained, ends, report));
+        let supervised = supervise(child, self.owns_group, drained, ends, report);
+        tokio::spawn(async move {
+            supervised.await;
+            drop(control);
+        });
         Supervised { abandon, ended, tail, heard, judge: self.judge, called: self.called }
     }
 

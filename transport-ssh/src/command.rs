@@ -65,8 +65,19 @@ impl CommandConnect {
         let owns_group = false;
         let (details, judge) = (Details::Plain, classify::command);
         let (on_open, called, login) = (None, None, None);
-        Launch { command, attempt, owns_group, on_stderr, details, on_open, judge, called, login }
-            .start()
+        Launch {
+            command,
+            attempt,
+            owns_group,
+            on_stderr,
+            details,
+            on_open,
+            judge,
+            called,
+            login,
+            forwards: None,
+        }
+        .start()
     }
 }
 

@@ -5,6 +5,7 @@ use std::future::Future;
 use std::os::unix::process::ExitStatusExt as _;
 use std::pin::pin;
 use std::process::ExitStatus;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 pub use crate::deploy::fuzz::{Answered, answers};
@@ -13,6 +14,7 @@ pub use crate::fast::fuzz::*;
 use crate::child::Evidence;
 use crate::details::Details;
 use crate::error::LinkError;
+use crate::forwards::Watch;
 use crate::resolve::Resolved;
 use crate::stderr::{LineSink, Tail};
 use crate::{Attempt, classify};
@@ -26,6 +28,7 @@ pub fn stderr_lines<'a>(pieces: impl IntoIterator<Item = &'a [u8]>, details: u8)
         _ => Details::Kept,
     };
     let mut sink = LineSink::new(Attempt::First, tail.clone(), None).details(details);
+    sink = sink.forwards(Some(Watch::new(Arc::default(), None)));
     pieces.into_iter().for_each(|piece| sink.feed(piece));
     sink.finish();
     tail.lines()

@@ -35,6 +35,8 @@ mod details;
 mod dial;
 mod error;
 mod fast;
+mod folder;
+mod forwards;
 #[cfg(feature = "fuzz")]
 #[doc(hidden)]
 pub mod fuzz;
@@ -57,6 +59,7 @@ pub use command::CommandConnect;
 pub use deploy::{DeployConnect, DeployNews, Deployment, Patience, Platform, ServerFile, Servers};
 pub use error::{LinkError, LinkErrorKind};
 pub use fast::{FastNews, Ineligible, report_host_key};
+pub use forwards::{Forwards, Listen, Making, Side, Unforwarded};
 pub use handover::hand_over;
 pub use link::{Link, LinkGuard, LinkReader, LinkWriter};
 pub use memory::{MemoryConnect, MemoryListener, memory};
@@ -116,6 +119,12 @@ pub trait Connect: Send + Sync + 'static {
     /// as forwarded ports are. By default, it does not.
     fn is_exclusive(&self) -> bool {
         false
+    }
+
+    /// The forwards of the links of [`connect`](Self::connect), if there can be any. By default, there are
+    /// none.
+    fn forwards(&self) -> Option<Forwards> {
+        None
     }
 
     /// Completes when a link can be had at once that could not when this was called: where links

@@ -2,27 +2,28 @@
 
 mod connect;
 mod forwards;
+mod launch;
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::process::Command;
 
 use crate::asked::{self, Asked};
-use crate::child::Launch;
 use crate::details::{self, Details};
 use crate::error::{LinkError, LinkErrorKind, printable};
 use crate::fast::{FastLane, FastNews, Ineligible};
+use crate::forwards::Shared;
 use crate::link::Link;
 use crate::login::LoginWatch;
 use crate::parked::{self, Yard};
 use crate::resolve::{self, Resolved, Unresolved};
 use crate::stderr::OnStderr;
-use crate::{Attempt, BoxFuture, classify, handover};
+use crate::{Attempt, BoxFuture, handover};
 
 /// In front of the user's options: of an `-o` option, ssh takes the first value that it sees.
 const FORCED: &[&str] = &[
@@ -71,6 +72,9 @@ const LEARNING_FLAGS: &[&str] = &["-a", "-x"];
 /// less than a stale `ControlMaster` that hangs it. `ServerAliveInterval`, `TCPKeepAlive` and
 /// `LogLevel` are left to the user; whoever speaks over the link has a heartbeat of its own.
 ///
+/// A link that forwards ports has a control socket that nobody else knows. [`Forwards`](crate::Forwards) makes a
+/// forward over it that ssh could not make. The link ends as one without a socket does.
+///
 /// [`Attempt::First`] lets ssh ask on the terminal. For that its process has to be in the terminal's
 /// foreground group, where a Ctrl-C that the terminal turns into a signal reaches it, too.
 ///
@@ -103,8 +107,7 @@ pub struct SshConnect {
     fast: Option<Arc<FastLane>>,
     asked: Arc<Asked>,
     environment: Vec<(OsString, OsString)>,
-    /// Whether the configuration forwards ports, as far as it was asked for.
-    forwards: Arc<AtomicBool>,
+    forwards: Arc<Shared>,
     #[cfg(feature = "testing")]
     pub(crate) fixed: Vec<std::net::SocketAddr>,
 }
@@ -327,7 +330,8 @@ impl SshConnect {
         let arguments = || self.arguments(Purpose::Question);
         let answer = self.asked.answer(&self.program, arguments, &self.environment).await.clone();
         if let Ok(resolved) = &answer {
-            self.forwards.store(resolved.forwards_ports(), Ordering::Relaxed);
+            let is_configured = resolved.forwards_ports();
+            self.forwards.is_configured.store(is_configured, Ordering::Relaxed);
         }
         answer.map_err(|unresolved| match unresolved {
             Unresolved::Refused(lines)
@@ -497,27 +501,6 @@ impl SshConnect {
     pub(crate) fn learning(&self, learning: &Learning) -> Command {
         let mut command = self.program_with(self.arguments(Purpose::Learning(learning)));
         command.process_group(0).env("SSH_ASKPASS_REQUIRE", "never");
-        command
-    }
-
-    pub(crate) fn launch(&self, attempt: Attempt, arguments: Vec<OsString>) -> Launch {
-        let mut command = self.program_with(arguments);
-        let owns_group = attempt == Attempt::Reconnect;
-        if owns_group {
-            command.process_group(0);
-            // Not even to say that a hardware key waits for a touch.
-            command.env("SSH_ASKPASS_REQUIRE", "never");
-        }
-        let (on_stderr, details) = (self.on_stderr.clone(), self.details(attempt));
-        let (on_open, judge) = (None, classify::ssh);
-        let called = self.called.clone();
-        let login = (attempt == Attempt::First).then(|| self.login.clone());
-        Launch { command, attempt, owns_group, on_stderr, details, on_open, judge, called, login }
-    }
-
-    fn program_with(&self, arguments: Vec<OsString>) -> Command {
-        let mut command = Command::new(&self.program);
-        command.args(arguments).envs(self.environment.iter().map(|(name, value)| (name, value)));
         command
     }
 

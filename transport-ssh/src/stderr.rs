@@ -1,13 +1,19 @@
 //! What a child says on its stderr: always read, offered line by line, and its end remembered.
 
 use std::collections::VecDeque;
+use std::os::fd::AsFd;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rejoin_text::printable_bytes;
+use rustix::io::ioctl_fionread;
 use tokio::io::{AsyncRead, AsyncReadExt as _};
+use tokio::net::unix::OwnedReadHalf;
+use tokio::process::ChildStderr;
+use tokio::sync::oneshot;
 
 use crate::Attempt;
 use crate::details::{Details, Follower, is_detail};
+use crate::forwards::Watch;
 
 /// Told each line, made printable.
 pub(crate) type OnStderr = Arc<dyn Fn(Attempt, &str) + Send + Sync>;
@@ -43,11 +49,51 @@ impl Tail {
     }
 }
 
-/// Reads until the end, so that the child is never blocked by what it has to say.
-pub(crate) async fn drain(mut from: impl AsyncRead + Unpin, mut lines: LineSink) {
+/// What a child writes its stderr to.
+pub(crate) trait Stderr: AsyncRead + Send + Unpin + 'static {
+    /// How many bytes were written and not read.
+    fn unread(&self) -> usize;
+}
+
+impl Stderr for ChildStderr {
+    fn unread(&self) -> usize {
+        unread(self)
+    }
+}
+
+impl Stderr for OwnedReadHalf {
+    fn unread(&self) -> usize {
+        unread(self.as_ref())
+    }
+}
+
+/// None, where the system does not tell.
+fn unread(file: impl AsFd) -> usize {
+    ioctl_fionread(file).ok().and_then(|count| count.try_into().ok()).unwrap_or_default()
+}
+
+/// Reads until the end, so that the child is never blocked by what it has to say. `opened` tells that the
+/// first bytes have come on its stdout.
+pub(crate) async fn drain(
+    mut from: impl Stderr,
+    mut lines: LineSink,
+    mut opened: oneshot::Receiver<()>,
+) {
     let mut chunk = [0; 4096];
-    while let Ok(length @ 1..) = from.read(&mut chunk).await {
-        lines.feed(&chunk[..length]);
+    let mut is_open = false;
+    loop {
+        tokio::select! {
+            read = from.read(&mut chunk) => match read {
+                Ok(length @ 1..) => lines.feed(&chunk[..length]),
+                _ => break,
+            },
+            told = &mut opened, if !is_open => {
+                is_open = true;
+                if told.is_ok() {
+                    lines.opens_behind(from.unread());
+                }
+            }
+        }
     }
     lines.finish();
 }
@@ -59,19 +105,49 @@ pub(crate) struct LineSink {
     tail: Tail,
     on_stderr: Option<OnStderr>,
     follower: Follower,
+    forwards: Option<Watch>,
+    /// How many bytes are still to come that were written before the first ones on stdout.
+    before: Option<usize>,
 }
 
 impl LineSink {
     pub(crate) fn new(attempt: Attempt, tail: Tail, on_stderr: Option<OnStderr>) -> Self {
         let follower = Follower::new(Details::Plain);
-        Self { line: Vec::new(), attempt, tail, on_stderr, follower }
+        Self { line: Vec::new(), attempt, tail, on_stderr, follower, forwards: None, before: None }
     }
 
     pub(crate) fn details(self, details: Details) -> Self {
         Self { follower: Follower::new(details), ..self }
     }
 
+    pub(crate) fn forwards(self, forwards: Option<Watch>) -> Self {
+        Self { forwards, ..self }
+    }
+
+    /// The first bytes have come on stdout, and so many that were written before are still unread.
+    fn opens_behind(&mut self, unread: usize) {
+        self.before = Some(unread);
+        self.open();
+    }
+
+    fn open(&mut self) {
+        if let (Some(0), Some(forwards)) = (self.before, &mut self.forwards) {
+            forwards.opened();
+        }
+    }
+
     pub(crate) fn feed(&mut self, bytes: &[u8]) {
+        let length = self.before.unwrap_or(bytes.len()).min(bytes.len());
+        let (before, behind) = bytes.split_at(length);
+        self.feed_lines(before);
+        self.before = self.before.map(|left| left - length);
+        if !behind.is_empty() || self.before == Some(0) {
+            self.open();
+            self.feed_lines(behind);
+        }
+    }
+
+    fn feed_lines(&mut self, bytes: &[u8]) {
         for piece in bytes.split_inclusive(|&byte| byte == b'\n') {
             let room = MAX_LINE - self.line.len();
             self.line.extend_from_slice(&piece[..piece.len().min(room)]);
@@ -90,7 +166,8 @@ impl LineSink {
 
     fn finish_line(&mut self) {
         let line = printable_bytes(&self.line, MAX_LINE);
-        let is_kept = self.follower.keeps(&line, &self.line);
+        let is_kept = self.follower.keeps(&line, &self.line)
+            || self.forwards.as_mut().is_some_and(|forwards| forwards.keeps(&line));
         let is_blank = matches!(self.line[..], [b'\n'] | [b'\r', b'\n']);
         self.line.clear();
         if is_kept || (line.is_empty() && !is_blank) {
@@ -219,5 +296,51 @@ mod tests {
         let said = [b"debug1: x\n".as_slice(), "0123456\n".repeat(200).as_bytes()].concat();
         let told = told(Details::Kept, &said);
         assert_eq!(told.len(), 200 - (MAX_MESSAGE - b"debug1: x\n".len()).div_ceil(8));
+    }
+
+    /// What is known to be missing, after these bytes with so many of them before the first byte on stdout.
+    fn missing(said: &[u8], before: usize, is_split: bool) -> Option<usize> {
+        let shared = Arc::default();
+        let watch = Watch::new(Arc::clone(&shared), None);
+        let sink = LineSink::new(Attempt::First, Tail::default(), None);
+        let mut sink = sink.forwards(Some(watch));
+        let (read, unread) = said.split_at(if is_split { before / 2 } else { 0 });
+        sink.feed(read);
+        sink.opens_behind(before - read.len());
+        sink.feed(unread);
+        shared.failures()
+    }
+
+    #[test]
+    fn of_forwards_counts_what_was_said_before_the_first_byte_on_stdout() {
+        let line =
+            |port| format!("Warning: remote port forwarding failed for listen port {port}\r\n");
+        let (ours, theirs) = (line(80), line(81));
+        let said = [&ours[..], &theirs].concat();
+        for is_split in [false, true] {
+            assert_eq!(missing(said.as_bytes(), ours.len(), is_split), Some(1));
+            assert_eq!(missing(said.as_bytes(), said.len(), is_split), Some(2));
+            assert_eq!(missing(said.as_bytes(), 0, is_split), Some(0));
+        }
+        assert_eq!(missing(ours.as_bytes(), said.len(), false), None, "there is more to come");
+    }
+
+    #[tokio::test]
+    async fn a_stderr_that_was_not_read_when_stdout_begins_is_read_before() {
+        use tokio::io::AsyncWriteExt as _;
+        let (ours, theirs) = tokio::net::UnixStream::pair().unwrap();
+        let (reader, _) = ours.into_split();
+        let (_, mut writer) = theirs.into_split();
+        let shared = Arc::default();
+        let watch = Watch::new(Arc::clone(&shared), None);
+        let sink = LineSink::new(Attempt::First, Tail::default(), None).forwards(Some(watch));
+        let (open, opened) = oneshot::channel();
+        writer.write_all(b"channel: no\nTunnel forwarding failed\n").await.unwrap();
+        open.send(()).unwrap();
+        let drained = tokio::spawn(drain(reader, sink, opened));
+        shared.changed().await;
+        assert_eq!(shared.failures(), Some(1));
+        drop(writer);
+        drained.await.unwrap();
     }
 }

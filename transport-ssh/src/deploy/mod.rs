@@ -45,6 +45,7 @@ use talk::{Fault, Ready, Talk};
 use watch::{Trial, Watched};
 
 use crate::error::{LinkError, LinkErrorKind, printable};
+use crate::forwards::Forwards;
 use crate::link::Link;
 use crate::{Attempt, BoxFuture, Connect, SshConnect, classify};
 
@@ -365,5 +366,9 @@ impl Connect for DeployConnect {
 
     fn is_exclusive(&self) -> bool {
         self.ssh.forwards_ports()
+    }
+
+    fn forwards(&self) -> Option<Forwards> {
+        self.ssh.forwards()
     }
 }

@@ -4,6 +4,7 @@ use std::fmt;
 
 use super::SshConnect;
 use crate::error::{LinkError, printable};
+use crate::forwards::Forwards;
 use crate::link::Link;
 use crate::{Attempt, BoxFuture, Connect, parked};
 
@@ -26,6 +27,10 @@ impl Connect for SshConnect {
 
     fn is_exclusive(&self) -> bool {
         self.forwards_ports()
+    }
+
+    fn forwards(&self) -> Option<Forwards> {
+        Some(self.own_forwards())
     }
 
     fn destination(&self) -> String {

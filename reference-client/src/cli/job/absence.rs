@@ -5,11 +5,13 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use rejoin_client::Event;
+
 use super::Job;
 use crate::cli::painter::{Outages, Paint};
 use crate::cli::setting::Volume;
 use crate::cli::status::{self, Outage};
-use crate::cli::terminal;
+use crate::cli::{terminal, words};
 
 /// Without a terminal to draw on, an outage is worth a line of its own only after a while.
 const PLAIN: Duration = Duration::from_secs(2);
@@ -46,6 +48,25 @@ impl Job {
                 // The program draws itself anew around it.
                 self.control.resize(terminal::size());
             }
+        }
+    }
+
+    /// A connection that is for its forwards only has nothing else to tell of.
+    pub(super) fn forward_changed(&mut self, event: &Event) {
+        let is_tunnel = self.setting.is_tunnel();
+        let from = if is_tunnel { Volume::Unread } else { Volume::Normal };
+        // More is said at a higher volume, where this was among it.
+        if self.setting.volume < from || self.setting.volume == Volume::Verbose {
+            return;
+        }
+        if let Some(words) = words::forward(event) {
+            self.say(&words);
+        }
+        match &mut self.outage {
+            Some(outage) => outage.is_disturbed = true,
+            // The program draws itself anew around it.
+            None if self.setting.has_terminal => self.control.resize(terminal::size()),
+            None => {}
         }
     }
 
