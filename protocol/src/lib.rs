@@ -18,6 +18,7 @@ extern crate alloc;
 pub mod client;
 pub mod codec;
 pub mod error;
+pub mod forwards;
 pub mod frame;
 #[cfg(feature = "codec")]
 pub mod framed;

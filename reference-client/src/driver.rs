@@ -286,6 +286,7 @@ impl Driver {
             News::Dropped => self.words.no_answer(),
             News::Ask => self.step_machine(MachineEvent::Timer(Timer::Heartbeat)),
             News::Tell(story) => self.tell_story(story),
+            News::TellForward(story) => self.tell_forward(story),
             News::GiveUp(urgency) => {
                 self.words.given_up = Some(urgency);
                 self.step_machine(MachineEvent::Unreachable);

@@ -1,8 +1,10 @@
 //! What an application is told, as types and as JSON.
 
+use std::fmt;
+
 use rejoin_protocol::client::{MAX_REPLACEMENTS, Patience};
 use rejoin_protocol::{ExitStatus, Incarnation, Reason, Seq, VersionRange};
-use rejoin_ssh::LinkErrorKind;
+use rejoin_ssh::{LinkErrorKind, Listen, Side, Unforwarded};
 use serde::Serialize;
 
 /// A change in a session's life. As JSON it is `{"event": "attached", ...}`.
@@ -11,6 +13,7 @@ use serde::Serialize;
 /// The program `rejoin` adds it to these as `{"event": "timeline", ...}`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Event {
     /// The first link is being opened.
     Connecting,
@@ -108,6 +111,20 @@ pub enum Event {
         /// One line for people.
         message: String,
     },
+    /// A port or socket that the configuration forwards is not forwarded: ssh could not make the forward. The
+    /// session goes on. This is reported once, until the forward is [made](Self::ForwardMade). Every new
+    /// connection makes it again if it can.
+    ForwardMissing {
+        /// Which one.
+        #[serde(flatten)]
+        forward: Forward,
+        /// Why it is missing, for people.
+        reason: String,
+        /// Whether rejoin tries to make it while the connection lasts, with pauses of 1 to 60 seconds.
+        is_retried: bool,
+    },
+    /// A forward that was [missing](Self::ForwardMissing) is there.
+    ForwardMade(Forward),
     /// Something worth knowing that changes nothing by itself.
     Notice {
         /// One line for people.
@@ -129,6 +146,68 @@ pub struct Replaced {
     pub unacked_input_bytes: u64,
     /// The last output of the old process that was received; none if there was none.
     pub last_output_seq: Option<u64>,
+}
+
+/// A forwarded port, socket or tunnel.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Forward {
+    /// Where it listens.
+    pub side: ForwardSide,
+    /// On what it listens: a port, or the path of a socket. None if ssh did not say.
+    pub listen: Option<String>,
+}
+
+/// Where a forward listens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ForwardSide {
+    /// On this machine (`-L`, `-D`).
+    Local,
+    /// On the host (`-R`).
+    Remote,
+    /// It is a tunnel between two devices (`-w`), which listens nowhere.
+    Tunnel,
+}
+
+impl Forward {
+    pub(crate) fn of(it: &Unforwarded) -> Self {
+        let side = match it.side {
+            Side::Local => ForwardSide::Local,
+            Side::Remote => ForwardSide::Remote,
+            Side::Tunnel => ForwardSide::Tunnel,
+        };
+        let listen = match &it.listen {
+            Listen::Port(port) => Some(port.to_string()),
+            Listen::Path(path) => Some(path.clone()),
+            Listen::Unknown => None,
+        };
+        Self { side, listen }
+    }
+}
+
+impl fmt::Display for Forward {
+    /// Such as `port 8080 on the host`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.listen {
+            _ if self.side == ForwardSide::Tunnel => return f.write_str("the tunnel"),
+            Some(path) if path.contains('/') => write!(f, "the socket {path}")?,
+            Some(port) => write!(f, "port {port}")?,
+            None => f.write_str("a port")?,
+        }
+        f.write_str(if self.side == ForwardSide::Local { " here" } else { " on the host" })
+    }
+}
+
+impl Event {
+    pub(crate) fn forward_missing(missing: &Unforwarded, is_retried: bool) -> Self {
+        let reason = match (&missing.reason, missing.side) {
+            (Some(reason), _) => reason.as_str(),
+            (None, Side::Remote) => "the host refused it",
+            (None, Side::Local | Side::Tunnel) => "ssh could not make it",
+        };
+        let reason = reason.to_owned();
+        Self::ForwardMissing { forward: Forward::of(missing), reason, is_retried }
+    }
 }
 
 /// Over what a link goes.

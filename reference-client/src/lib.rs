@@ -55,7 +55,7 @@ mod timers;
 mod trace;
 mod wake;
 
-pub use event::{Event, How, LinkLane, Replaced};
+pub use event::{Event, Forward, ForwardSide, How, LinkLane, Replaced};
 pub use host::{Host, HostOptions};
 pub use options::{Lane, Options, Timing};
 pub use rejoin_protocol::client::OnLoss;

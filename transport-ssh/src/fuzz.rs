@@ -5,6 +5,7 @@ use std::future::Future;
 use std::os::unix::process::ExitStatusExt as _;
 use std::pin::pin;
 use std::process::ExitStatus;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 pub use crate::deploy::fuzz::{Answered, answers};
@@ -17,6 +18,8 @@ use crate::link::exit;
 use crate::link::stderr::{LineSink, Tail};
 use crate::ssh::classify;
 use crate::ssh::details::{Details, Follower};
+use crate::ssh::forwards::Watch;
+use crate::ssh::launch::SshLines;
 use crate::ssh::resolve::Resolved;
 
 /// What a host printed on stderr in these pieces, line by line as it is kept.
@@ -27,8 +30,9 @@ pub fn stderr_lines<'a>(pieces: impl IntoIterator<Item = &'a [u8]>, details: u8)
         1 => Details::Followed,
         _ => Details::Kept,
     };
-    let mut sink =
-        LineSink::new(Attempt::First, tail.clone(), None, Box::new(Follower::new(details)));
+    let forwards = Watch::new(Arc::default(), None);
+    let filter = Box::new(SshLines::new(Follower::new(details), forwards));
+    let mut sink = LineSink::new(Attempt::First, tail.clone(), None, filter);
     pieces.into_iter().for_each(|piece| sink.feed(piece));
     sink.finish();
     tail.lines()

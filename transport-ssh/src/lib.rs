@@ -47,6 +47,7 @@ pub use fast::{FastNews, Ineligible, report_host_key};
 pub use link::command::CommandConnect;
 pub use link::connect::{Attempt, BoxFuture, Connect};
 pub use link::error::{LinkError, LinkErrorKind};
+pub use link::forwards::{Forwards, Listen, Making, Side, Unforwarded};
 pub use link::memory::{MemoryConnect, MemoryListener, memory};
 pub use link::unix::UnixConnect;
 pub use link::{Link, LinkGuard, LinkReader, LinkWriter};

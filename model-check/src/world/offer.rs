@@ -179,7 +179,7 @@ impl World {
                 Todo::RecordTenure(_) => self.chance(Chance::TenureFailure, A::TenureFails(s), out),
                 _ => {}
             }
-            if todo.is_operation() {
+            if todo.may_fail() {
                 self.chance(Chance::Fault, A::ServerFails(s), out);
             }
             return;

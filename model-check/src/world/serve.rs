@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 
 use rejoin_protocol::error::Misbehaviour;
 use rejoin_protocol::frame::{Scope, Wish};
-use rejoin_protocol::registry::{Burial, Guard, Next, Operation, Program as _, Recorded, Start};
+use rejoin_protocol::registry::{Burial, Guard, Next, Operation, Program, Recorded, Start};
 use rejoin_protocol::server::{Effect, Event, Extent, Limits, Past, Server};
 use rejoin_protocol::{Epoch, Frame, Incarnation, Item, Link, Seq, Tenure, Timer};
 
@@ -60,6 +60,8 @@ pub struct Serve {
     pub may_end: bool,
     /// History: whether an operation of it failed.
     pub has_failed: bool,
+    /// Whether it could not end its process, which the kernel ends with it.
+    pub takes_process_along: bool,
 }
 
 /// The process that a server keeps, with what really happened to it.
@@ -139,6 +141,7 @@ impl Serve {
             current: None,
             may_end: false,
             has_failed: false,
+            takes_process_along: false,
         }
     }
 
@@ -163,15 +166,31 @@ impl Serve {
 }
 
 impl Todo {
-    /// Whether it is an operation of a program, which may fail.
-    pub(super) fn is_operation(&self) -> bool {
-        matches!(self, Self::Boot | Self::Start(_) | Self::Bury(_) | Self::Guard(_))
+    /// Whether it is an operation of a program that may fail.
+    pub(super) fn may_fail(&self) -> bool {
+        match self {
+            Self::Boot => true,
+            Self::Start(start) => may_fail(start),
+            Self::Bury(burial) => may_fail(burial),
+            Self::Guard(guard) => may_fail(guard),
+            Self::Effect(_) | Self::Event(_) | Self::RecordTenure(_) | Self::Stop => false,
+        }
+    }
+
+    /// Whether it is to end the process behind a start that came to nothing.
+    pub(super) fn is_end_of_process(&self) -> bool {
+        matches!(self, Self::Start(start) if start.next() == Next::Do(Operation::EndProcess))
     }
 
     /// Whether a killer can come before it, in a stepwise world.
     fn is_access(&self) -> bool {
         !matches!(self, Self::Effect(_) | Self::Event(_))
     }
+}
+
+fn may_fail(program: &impl Program) -> bool {
+    let next = program.next();
+    !matches!(next, Next::Do(Operation::LetGo | Operation::Wait | Operation::Adopt))
 }
 
 impl World {
@@ -230,6 +249,10 @@ impl World {
             Todo::Effect(effect) => self.carry_out_for_server(cx, s, effect),
             Todo::RecordTenure(tenure) => self.record_tenure(s, tenure),
             Todo::Stop => {
+                // The process has asked the kernel for a signal at its server's end.
+                if self.server(s).takes_process_along {
+                    self.server_mut(s).process_is_killed();
+                }
                 self.check_left(s);
                 self.end_server(s);
             }

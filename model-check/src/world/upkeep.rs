@@ -91,6 +91,9 @@ impl World {
         self.server_mut(s).has_failed = true;
         let Some(todo) = self.server_mut(s).todo.pop_front() else { return };
         trace::note(|| (format!("server {s}"), format!("the next operation fails ({kind:?})")));
+        if todo.is_end_of_process() {
+            self.server_mut(s).takes_process_along = true;
+        }
         self.do_operation(cx, s, todo, Some(Err(Failure::new(kind, ""))));
         self.advance(cx, s);
     }

@@ -86,7 +86,7 @@ pub enum Operation {
     Spawn,
     /// End the process and its descendants, and wait until they are gone.
     EndProcess,
-    /// Keep the lock that was got last in place of the own one.
+    /// Keep the lock that was got last in place of the own one. This does not fail.
     Adopt,
     /// Let go of the lock, by closing its file. This does not fail.
     LetGo,

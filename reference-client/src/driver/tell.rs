@@ -10,8 +10,9 @@ use rejoin_protocol::{ClientName, Tenure};
 use rejoin_ssh::{LinkError, LinkErrorKind};
 
 use super::Driver;
-use crate::event::{Event, LinkLane, Replaced};
+use crate::event::{Event, Forward, LinkLane, Replaced};
 use crate::link::MAX_QUOTED;
+use crate::paths::ForwardStory;
 use crate::session::Output;
 
 impl Driver {
@@ -120,6 +121,15 @@ impl Driver {
                 self.tell(Event::Notice { message });
             }
         }
+    }
+
+    pub(super) fn tell_forward(&self, story: ForwardStory) {
+        self.tell(match story {
+            ForwardStory::Missing(missing, is_retried) => {
+                Event::forward_missing(&missing, is_retried)
+            }
+            ForwardStory::Made(made) => Event::ForwardMade(Forward::of(&made)),
+        });
     }
 
     fn tell_need(&self) {

@@ -230,7 +230,9 @@ impl Carrier {
             News::Dropped if self.used.is_none() && !self.paths.machine().is_under_way() => {
                 self.refuse(&silent(), false);
             }
-            News::Tell(Story::Waiting | Story::Needs(_) | Story::Ends)
+            // Which sessions want them is not known here.
+            News::TellForward(_)
+            | News::Tell(Story::Waiting | Story::Needs(_) | Story::Ends)
             // The sessions ask for a sign of life themselves.
             | News::Ask
             | News::Dropped

@@ -3,6 +3,7 @@
 //! A session and a shared [`Host`](crate::Host) each have one. What a link is differs: a session's is one
 //! that frames come from, a host's carries streams. Neither decides when to dial, nor what to use.
 
+mod forwards;
 mod names;
 mod standby;
 mod times;
@@ -18,12 +19,14 @@ use rejoin_ssh::{Attempt, BoxFuture, Connect, LinkError};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
+pub(crate) use forwards::ForwardStory;
 pub(crate) use names::why;
 
 use crate::link::Way;
 use crate::options::{Lane, Timing};
 use crate::timers::Timers;
 use crate::wake::{self, Wake, Woken};
+use forwards::ForwardDriver;
 use standby::Standby;
 use times::Times;
 
@@ -65,6 +68,8 @@ pub(crate) enum News<L> {
     Ask,
     /// The application is to be told.
     Tell(Story),
+    /// The same about a forward.
+    TellForward(ForwardStory),
     /// There is no link, and there will be none.
     GiveUp(Urgency),
 }
@@ -106,6 +111,7 @@ pub(crate) struct PathDriver<C: Carrier> {
     /// Links that hold what the next one needs report here when they are gone.
     gone: (mpsc::UnboundedSender<Link>, mpsc::UnboundedReceiver<Link>),
     standby: Standby,
+    forwards: ForwardDriver,
     woken: Woken,
     signals: Signals,
 }
@@ -118,11 +124,12 @@ struct Signals {
 }
 
 /// Something that a path driver waited for.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(crate) enum Happened {
     Event(Event),
     Woken(Wake),
     Standby,
+    Forwards(forwards::Happened),
 }
 
 impl<C: Carrier> PathDriver<C> {
@@ -131,6 +138,7 @@ impl<C: Carrier> PathDriver<C> {
         Self {
             machine: Paths::new(),
             config: config(&*connect, options),
+            forwards: ForwardDriver::new(connect.forwards()),
             carrier,
             connect,
             timers: Timers::default(),
@@ -160,6 +168,7 @@ impl<C: Carrier> PathDriver<C> {
             () = signal(&mut self.signals.revived) => Happened::Event(Event::Available(Path::Main)),
             () = signal(&mut self.signals.renewed) => Happened::Event(Event::Outdated),
             () = self.standby.due() => Happened::Standby,
+            happened = self.forwards.next() => Happened::Forwards(happened),
         }
     }
 
@@ -178,12 +187,14 @@ impl<C: Carrier> PathDriver<C> {
                     self.step(Event::Standby(is_wanted));
                 }
             }
+            Happened::Forwards(happened) => self.forwards.handle(happened),
         }
     }
 
     /// What the owner has to do next.
     pub(crate) fn news(&mut self) -> Option<News<C::Link>> {
-        self.news.pop_front()
+        let story = || self.forwards.story().map(News::TellForward);
+        self.news.pop_front().or_else(story)
     }
 
     pub(crate) fn machine(&self) -> &Paths {
@@ -409,7 +420,11 @@ impl<C: Carrier> PathDriver<C> {
 
     fn forget(&mut self, slot: Link) -> Option<Known<C::Link>> {
         let place = self.links.iter().position(|known| known.slot == slot)?;
-        Some(self.links.swap_remove(place))
+        let known = self.links.swap_remove(place);
+        if known.path == Path::Main {
+            self.forwards.closed();
+        }
+        Some(known)
     }
 
     /// Listens to what makes a wait shorter, while there is one.

@@ -47,6 +47,7 @@ use watch::{Trial, Watched};
 use crate::link::Link;
 use crate::link::error::{LinkError, LinkErrorKind, printable};
 use crate::link::exit;
+use crate::link::forwards::Forwards;
 use crate::{Attempt, BoxFuture, Connect, SshConnect};
 
 /// The server programs that this machine has for hosts.
@@ -366,5 +367,9 @@ impl Connect for DeployConnect {
 
     fn is_exclusive(&self) -> bool {
         self.ssh.forwards_ports()
+    }
+
+    fn forwards(&self) -> Option<Arc<dyn Forwards>> {
+        self.ssh.forwards()
     }
 }

@@ -3,12 +3,9 @@
 //! Nobody has asked for that login. So the user's agent signs for it at once or not at all: an ssh that asks
 //! the agent itself would wait until its user has answered, and then ask with the next key.
 
-use std::fs::{self, DirBuilder};
 use std::io;
-use std::os::unix::fs::DirBuilderExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::{env, iter};
 
 use rejoin_ssh2::wire::Reader;
 use tokio::net::{UnixListener, UnixStream};
@@ -20,9 +17,7 @@ use super::agent::{
     Agent, EXTENSION, FAILURE, PATIENCE, REQUEST_IDENTITIES, SESSION_BIND, SIGN_REQUEST, SLOW, Talk,
 };
 use super::eligible::Ineligible;
-
-/// Where a socket may be, if there is no folder that the system has made for this user.
-const SHARED_FOLDER: &str = "/tmp";
+use crate::ssh::private_folder::Folder;
 
 /// An agent that hands on what is needed to log in. Dropping it ends it.
 pub(super) struct AgentProxy {
@@ -44,7 +39,7 @@ impl AgentProxy {
     /// # Errors
     /// There is no place for its socket.
     pub(super) fn start(agent: Agent) -> io::Result<Self> {
-        let folder = Folder::make()?;
+        let folder = Folder::make("agent")?;
         let listener = UnixListener::bind(folder.socket())?;
         let verdict: Arc<Verdict> = Arc::default();
         let mut serving = JoinSet::new();
@@ -53,7 +48,7 @@ impl AgentProxy {
     }
 
     /// Where it listens, in characters that mean nothing to ssh.
-    pub(super) fn socket(&self) -> PathBuf {
+    pub(super) fn socket(&self) -> &Path {
         self.folder.socket()
     }
 
@@ -126,50 +121,9 @@ fn is_session_bind(question: &[u8]) -> bool {
     Reader::new(&question[1..]).string() == Ok(SESSION_BIND.as_bytes())
 }
 
-/// A folder of this user's alone, which is removed when it is dropped.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn make() -> io::Result<Self> {
-        let own = env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
-        let places = own.into_iter().chain(iter::once(env::temp_dir()));
-        let places = places.chain(iter::once(SHARED_FOLDER.into()));
-        let mut random = [0; 8];
-        getrandom::fill(&mut random)?;
-        let name = format!("rejoin-agent-{:016x}", u64::from_ne_bytes(random));
-        let mut failure = io::ErrorKind::NotFound.into();
-        for place in places.filter(|place| is_plain(place)) {
-            let path = place.join(&name);
-            // It fails if there is anything of this name, which nobody can know beforehand.
-            match DirBuilder::new().mode(0o700).create(&path) {
-                Ok(()) => return Ok(Self(path)),
-                Err(error) => failure = error,
-            }
-        }
-        Err(failure)
-    }
-
-    fn socket(&self) -> PathBuf {
-        self.0.join("agent")
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = fs::remove_file(self.socket());
-        let _ = fs::remove_dir(&self.0);
-    }
-}
-
-/// Whether a path is absolute, of characters that mean nothing in ssh's options, and short enough for a socket.
-fn is_plain(path: &Path) -> bool {
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-".contains(c);
-    path.is_absolute()
-        && path.to_str().is_some_and(|path| path.len() < 64 && path.chars().all(is_plain))
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::os::unix::fs::PermissionsExt as _;
 
     use rejoin_ssh2::wire::Writer;

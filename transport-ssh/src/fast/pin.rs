@@ -131,7 +131,7 @@ impl Login {
         let mut child = ssh.learning(&Learning {
             known_hosts_command,
             key_kinds: kinds.join(","),
-            agent: agent.as_ref().map(AgentProxy::socket),
+            agent: agent.as_ref().map(|agent| agent.socket().to_owned()),
         });
         child.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         child.kill_on_drop(true).env(WORD, &secret);

@@ -1,5 +1,6 @@
 //! A child process whose stdin and stdout are a link.
 
+use std::any::Any;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::pin::Pin;
@@ -22,7 +23,7 @@ use tracing::Instrument as _;
 use super::Link;
 use super::connect::{Attempt, BoxFuture};
 use super::error::{LinkError, LinkErrorKind, printable};
-use super::stderr::{LineFilter, LineSink, OnStderr, Tail, drain};
+use super::stderr::{LineFilter, LineSink, OnStderr, Stderr, Tail, drain};
 
 /// How long a child may take to end: by itself once its stream has ended, and again when asked to.
 const GRACE: Duration = Duration::from_secs(1);
@@ -65,6 +66,8 @@ pub(crate) struct Launch {
     pub(crate) called: Option<String>,
     /// Completes when the child is to be stopped since it waits in vain.
     pub(crate) watch: Option<Watch>,
+    /// What is dropped when the child has ended.
+    pub(crate) belongings: Option<Box<dyn Any + Send>>,
 }
 
 /// Watches the child with this process id, of which so much has come. Completes when the child is to be
@@ -189,40 +192,49 @@ impl Launch {
         Ok((child, Streams { stdin, stdout }))
     }
 
-    fn link(
-        mut self,
-        child: Child,
-        streams: Streams,
-        stderr: impl AsyncRead + Send + Unpin + 'static,
-    ) -> Link {
+    fn link(mut self, child: Child, streams: Streams, stderr: impl Stderr) -> Link {
         let Streams { stdin, stdout } = streams;
         let (heard, on_open) = (Arc::default(), self.on_open.take());
+        let (open, opened) = oneshot::channel();
+        let on_open: OnOpen = Box::new(move || {
+            // Nobody listens if its stderr has ended.
+            let _ = open.send(());
+            if let Some(on_open) = on_open {
+                on_open();
+            }
+        });
         let stdout = NotedStdout {
             stdout,
             heard: Arc::clone(&heard),
             wanted: MAX_GREETING,
             has_bytes: false,
-            on_open,
+            on_open: Some(on_open),
         };
-        let child = self.supervise(child, stderr, heard);
+        let child = self.supervise(child, (stderr, opened), heard);
         Link::explained(stdout, stdin, child.post_mortem())
     }
 
     fn supervise(
         self,
         child: Child,
-        stderr: impl AsyncRead + Send + Unpin + 'static,
+        (stderr, opened): (impl Stderr, oneshot::Receiver<()>),
         heard: Arc<Heard>,
     ) -> Supervised {
         let tail = Tail::default();
         let sink = LineSink::new(self.attempt, tail.clone(), self.on_stderr, self.filter);
+        let belongings = self.belongings;
         // What it tells of its steps belongs to whatever the link is opened for.
-        let drained = tokio::spawn(drain(stderr, sink).in_current_span());
+        let drained = drain(stderr, sink, opened).in_current_span();
+        let drained = tokio::spawn(drained);
         let (abandon, abandoned) = oneshot::channel();
         let (report, ended) = oneshot::channel();
         let silence = silence(self.watch, child.id(), Arc::clone(&heard));
         let ends = (abandoned, silence);
-        tokio::spawn(supervise(child, self.owns_group, drained, ends, report));
+        let supervised = supervise(child, self.owns_group, drained, ends, report);
+        tokio::spawn(async move {
+            supervised.await;
+            drop(belongings);
+        });
         Supervised { abandon, ended, tail, heard, judge: self.judge, called: self.called }
     }
 

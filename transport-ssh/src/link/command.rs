@@ -72,6 +72,7 @@ impl CommandConnect {
             judge: exit::command,
             called: None,
             watch: None,
+            belongings: None,
         }
         .start()
     }

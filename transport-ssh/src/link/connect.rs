@@ -2,8 +2,11 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 
-use super::{Link, LinkError};
+use super::Link;
+use super::error::LinkError;
+use super::forwards::Forwards;
 
 /// A future on the heap, so that [`Connect`] can be used as `dyn Connect`.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -57,6 +60,12 @@ pub trait Connect: Send + Sync + 'static {
     /// as forwarded ports are. By default, it does not.
     fn is_exclusive(&self) -> bool {
         false
+    }
+
+    /// The forwards of the links of [`connect`](Self::connect), if there can be any. By default, there are
+    /// none.
+    fn forwards(&self) -> Option<Arc<dyn Forwards>> {
+        None
     }
 
     /// Completes when a link can be had at once that could not when this was called: where links

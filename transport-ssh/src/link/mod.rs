@@ -5,6 +5,7 @@ pub(crate) mod command;
 pub(crate) mod connect;
 pub(crate) mod error;
 pub(crate) mod exit;
+pub(crate) mod forwards;
 pub(crate) mod memory;
 pub(crate) mod stderr;
 pub(crate) mod unix;

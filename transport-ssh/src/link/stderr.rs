@@ -1,10 +1,15 @@
 //! What a child says on its stderr: always read, offered line by line, and its end remembered.
 
 use std::collections::VecDeque;
+use std::os::fd::AsFd;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rejoin_text::printable_bytes;
+use rustix::io::ioctl_fionread;
 use tokio::io::{AsyncRead, AsyncReadExt as _};
+use tokio::net::unix::OwnedReadHalf;
+use tokio::process::ChildStderr;
+use tokio::sync::oneshot;
 
 use super::connect::Attempt;
 
@@ -15,6 +20,9 @@ pub(crate) type OnStderr = Arc<dyn Fn(Attempt, &str) + Send + Sync>;
 pub(crate) trait LineFilter: Send {
     /// What this line is for, which came as these bytes.
     fn sort(&mut self, line: &str, bytes: &[u8]) -> LineUse;
+
+    /// All lines were sorted that the child had written before the first bytes on its stdout.
+    fn opened(&mut self) {}
 }
 
 /// What a line is for.
@@ -68,11 +76,51 @@ impl Tail {
     }
 }
 
-/// Reads until the end, so that the child is never blocked by what it has to say.
-pub(crate) async fn drain(mut from: impl AsyncRead + Unpin, mut lines: LineSink) {
+/// What a child writes its stderr to.
+pub(crate) trait Stderr: AsyncRead + Send + Unpin + 'static {
+    /// How many bytes were written and not read.
+    fn unread(&self) -> usize;
+}
+
+impl Stderr for ChildStderr {
+    fn unread(&self) -> usize {
+        unread(self)
+    }
+}
+
+impl Stderr for OwnedReadHalf {
+    fn unread(&self) -> usize {
+        unread(self.as_ref())
+    }
+}
+
+/// None, where the system does not tell.
+fn unread(file: impl AsFd) -> usize {
+    ioctl_fionread(file).ok().and_then(|count| count.try_into().ok()).unwrap_or_default()
+}
+
+/// Reads until the end, so that the child is never blocked by what it has to say. `opened` tells that the
+/// first bytes have come on its stdout.
+pub(crate) async fn drain(
+    mut from: impl Stderr,
+    mut lines: LineSink,
+    mut opened: oneshot::Receiver<()>,
+) {
     let mut chunk = [0; 4096];
-    while let Ok(length @ 1..) = from.read(&mut chunk).await {
-        lines.feed(&chunk[..length]);
+    let mut is_open = false;
+    loop {
+        tokio::select! {
+            read = from.read(&mut chunk) => match read {
+                Ok(length @ 1..) => lines.feed(&chunk[..length]),
+                _ => break,
+            },
+            told = &mut opened, if !is_open => {
+                is_open = true;
+                if told.is_ok() {
+                    lines.opens_behind(from.unread());
+                }
+            }
+        }
     }
     lines.finish();
 }
@@ -84,6 +132,8 @@ pub(crate) struct LineSink {
     tail: Tail,
     on_stderr: Option<OnStderr>,
     filter: Box<dyn LineFilter>,
+    /// How many bytes are still to come that were written before the first ones on stdout.
+    before: Option<usize>,
 }
 
 impl LineSink {
@@ -93,10 +143,33 @@ impl LineSink {
         on_stderr: Option<OnStderr>,
         filter: Box<dyn LineFilter>,
     ) -> Self {
-        Self { line: Vec::new(), attempt, tail, on_stderr, filter }
+        Self { line: Vec::new(), attempt, tail, on_stderr, filter, before: None }
+    }
+
+    /// The first bytes have come on stdout, and so many that were written before are still unread.
+    pub(crate) fn opens_behind(&mut self, unread: usize) {
+        self.before = Some(unread);
+        self.open();
+    }
+
+    fn open(&mut self) {
+        if self.before == Some(0) {
+            self.filter.opened();
+        }
     }
 
     pub(crate) fn feed(&mut self, bytes: &[u8]) {
+        let length = self.before.unwrap_or(bytes.len()).min(bytes.len());
+        let (before, behind) = bytes.split_at(length);
+        self.feed_lines(before);
+        self.before = self.before.map(|left| left - length);
+        if !behind.is_empty() || self.before == Some(0) {
+            self.open();
+            self.feed_lines(behind);
+        }
+    }
+
+    fn feed_lines(&mut self, bytes: &[u8]) {
         for piece in bytes.split_inclusive(|&byte| byte == b'\n') {
             let room = MAX_LINE - self.line.len();
             self.line.extend_from_slice(&piece[..piece.len().min(room)]);

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::SshConnect;
 use crate::link::Link;
 use crate::link::error::{LinkError, printable};
+use crate::link::forwards::Forwards;
 use crate::ssh::prepared;
 use crate::{Attempt, BoxFuture, Connect};
 
@@ -30,6 +31,10 @@ impl Connect for SshConnect {
 
     fn is_exclusive(&self) -> bool {
         self.forwards_ports()
+    }
+
+    fn forwards(&self) -> Option<Arc<dyn Forwards>> {
+        Some(Arc::new(self.own_forwards()))
     }
 
     fn destination(&self) -> String {

@@ -6,9 +6,11 @@ mod connect;
 pub(crate) mod details;
 pub(crate) mod dial;
 pub(crate) mod fd_pass;
-mod forwards;
+pub(crate) mod forwards;
+pub(crate) mod launch;
 pub(crate) mod login;
 pub(crate) mod prepared;
+pub(crate) mod private_folder;
 pub(crate) mod quick;
 pub(crate) mod resolve;
 
@@ -16,18 +18,18 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::process::Command;
 
 use crate::link::Link;
-use crate::link::child::Launch;
 use crate::link::error::{LinkError, LinkErrorKind, printable};
 use crate::link::stderr::OnStderr;
 use crate::{Attempt, BoxFuture};
 use configuration::Asked;
-use details::{Details, Follower};
+use details::Details;
+use forwards::Shared;
 use login::LoginWatch;
 use prepared::Yard;
 use quick::QuickLinks;
@@ -80,6 +82,9 @@ const LEARNING_FLAGS: &[&str] = &["-a", "-x"];
 /// less than a stale `ControlMaster` that hangs it. `ServerAliveInterval`, `TCPKeepAlive` and
 /// `LogLevel` are left to the user; whoever speaks over the link has a heartbeat of its own.
 ///
+/// A link that forwards ports has a control socket that nobody else knows. [`Forwards`](crate::Forwards) makes a
+/// forward over it that ssh could not make. The link ends as one without a socket does.
+///
 /// [`Attempt::First`] lets ssh ask on the terminal. For that its process has to be in the terminal's
 /// foreground group, where a Ctrl-C that the terminal turns into a signal reaches it, too.
 ///
@@ -112,8 +117,7 @@ pub struct SshConnect {
     pub(crate) quick: Option<Arc<dyn QuickLinks>>,
     asked: Arc<Asked>,
     environment: Vec<(OsString, OsString)>,
-    /// Whether the configuration forwards ports, as far as it was asked for.
-    forwards: Arc<AtomicBool>,
+    forwards: Arc<Shared>,
     #[cfg(feature = "testing")]
     pub(crate) fixed: Vec<std::net::SocketAddr>,
 }
@@ -298,7 +302,8 @@ impl SshConnect {
         let arguments = || self.arguments(Purpose::Question);
         let answer = self.asked.answer(&self.program, arguments, &self.environment).await.clone();
         if let Ok(resolved) = &answer {
-            self.forwards.store(resolved.forwards_ports(), Ordering::Relaxed);
+            let is_configured = resolved.forwards_ports();
+            self.forwards.is_configured.store(is_configured, Ordering::Relaxed);
         }
         answer.map_err(|unresolved| match unresolved {
             Unresolved::Refused(lines)
@@ -463,34 +468,6 @@ impl SshConnect {
     pub(crate) fn learning(&self, learning: &Learning) -> Command {
         let mut command = self.program_with(self.arguments(Purpose::Learning(learning)));
         command.process_group(0).env("SSH_ASKPASS_REQUIRE", "never");
-        command
-    }
-
-    pub(crate) fn launch(&self, attempt: Attempt, arguments: Vec<OsString>) -> Launch {
-        let mut command = self.program_with(arguments);
-        let owns_group = attempt == Attempt::Reconnect;
-        if owns_group {
-            command.process_group(0);
-            // Not even to say that a hardware key waits for a touch.
-            command.env("SSH_ASKPASS_REQUIRE", "never");
-        }
-        let watch = (attempt == Attempt::First).then(|| self.login.clone().into_watch());
-        Launch {
-            command,
-            attempt,
-            owns_group,
-            on_stderr: self.on_stderr.clone(),
-            filter: Box::new(Follower::new(self.details(attempt))),
-            on_open: None,
-            judge: classify::ssh,
-            called: self.called.clone(),
-            watch,
-        }
-    }
-
-    fn program_with(&self, arguments: Vec<OsString>) -> Command {
-        let mut command = Command::new(&self.program);
-        command.args(arguments).envs(self.environment.iter().map(|(name, value)| (name, value)));
         command
     }
 

@@ -15,8 +15,8 @@ use std::time::Duration;
 
 use rejoin_protocol::codec::SERVER_MAGIC;
 use rejoin_ssh::{
-    Attempt, BoxFuture, Connect, DeployConnect, DeployNews, Deployment, FastNews, Ineligible, Link,
-    LinkError, Resolved, SshConnect, Unresolved,
+    Attempt, BoxFuture, Connect, DeployConnect, DeployNews, Deployment, FastNews, Forwards,
+    Ineligible, Link, LinkError, Resolved, SshConnect, Unresolved,
 };
 use tokio::sync::mpsc;
 
@@ -225,6 +225,10 @@ impl Connect for Counting {
 
     fn is_exclusive(&self) -> bool {
         self.later.is_exclusive()
+    }
+
+    fn forwards(&self) -> Option<Arc<dyn Forwards>> {
+        self.later.forwards()
     }
 
     fn is_shared(&self) -> bool {

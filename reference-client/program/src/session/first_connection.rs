@@ -3,7 +3,7 @@
 use std::io::Cursor;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use rejoin_ssh::{Attempt, BoxFuture, Connect, Link, LinkError, LinkErrorKind};
+use rejoin_ssh::{Attempt, BoxFuture, Connect, Forwards, Link, LinkError, LinkErrorKind};
 use tokio::io::AsyncReadExt as _;
 use tokio::process::Command;
 use tokio::task::JoinSet;
@@ -122,6 +122,10 @@ impl Connect for Early {
 
     fn is_exclusive(&self) -> bool {
         self.connect.is_exclusive()
+    }
+
+    fn forwards(&self) -> Option<Arc<dyn Forwards>> {
+        self.connect.forwards()
     }
 
     fn is_shared(&self) -> bool {

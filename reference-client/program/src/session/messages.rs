@@ -135,6 +135,19 @@ pub(crate) fn progress(event: &Event, destination: &str) -> Option<String> {
             format!("attempt {attempt} in {delay_millis} ms ({reason})")
         }
         Event::Notice { message } => message.clone(),
+        _ => return forward(event),
+    })
+}
+
+/// Told when ssh could not make a forward, and when it is there.
+pub(crate) fn forward(event: &Event) -> Option<String> {
+    Some(match event {
+        Event::ForwardMissing { forward, reason, is_retried } => {
+            let again =
+                if *is_retried { "rejoin keeps trying" } else { "the next connection tries again" };
+            format!("{forward} is not forwarded ({}); {again}", shown(reason))
+        }
+        Event::ForwardMade(forward) => format!("{forward} is forwarded now"),
         _ => return None,
     })
 }

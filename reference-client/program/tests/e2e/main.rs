@@ -17,6 +17,7 @@ mod dropin;
 mod embedding;
 mod environment;
 mod fast_lane;
+mod forwards;
 mod frames;
 mod hand_over;
 mod housekeeping;

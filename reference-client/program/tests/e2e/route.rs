@@ -33,13 +33,13 @@ fn section(name: &str, port: u16, key: &Path, more: &str) -> String {
     )
 }
 
-fn configuration(host: &Host, sections: &[String]) -> PathBuf {
+pub(crate) fn configuration(host: &Host, sections: &[String]) -> PathBuf {
     let path = host.home().join("config");
     fs::write(&path, [&sections.concat(), COMMON].concat()).unwrap();
     path
 }
 
-fn section_of(host: &Host, more: &str) -> String {
+pub(crate) fn section_of(host: &Host, more: &str) -> String {
     section("inner", host.relay().addr().port(), &host.sshd_file("user_key"), more)
 }
 

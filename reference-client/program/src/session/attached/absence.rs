@@ -5,7 +5,10 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use rejoin_client::Event;
+
 use super::Job;
+use crate::session::messages;
 use crate::session::preferences::Volume;
 use crate::session::status::{self, Outage};
 use crate::terminal::tty;
@@ -46,6 +49,25 @@ impl Job {
                 // The program draws itself anew around it.
                 self.control.resize(tty::size());
             }
+        }
+    }
+
+    /// A connection that is for its forwards only has nothing else to tell of.
+    pub(super) fn forward_changed(&mut self, event: &Event) {
+        let is_tunnel = self.setting.is_tunnel();
+        let from = if is_tunnel { Volume::Unread } else { Volume::Normal };
+        // More is said at a higher volume, where this was among it.
+        if self.setting.volume < from || self.setting.volume == Volume::Verbose {
+            return;
+        }
+        if let Some(words) = messages::forward(event) {
+            self.say(&words);
+        }
+        match &mut self.outage {
+            Some(outage) => outage.is_disturbed = true,
+            // The program draws itself anew around it.
+            None if self.setting.has_terminal => self.control.resize(tty::size()),
+            None => {}
         }
     }
 

@@ -192,6 +192,7 @@ impl Job {
             }
             Event::Exited { .. } => self.release_lines(),
             Event::Notice { message } => self.noticed(message),
+            Event::ForwardMissing { .. } | Event::ForwardMade(_) => self.forward_changed(event),
             // The painter reports a replaced process, behind the output of the old one.
             _ => {}
         }

@@ -1,15 +1,23 @@
 //! Whether ssh listens for somebody: two links at a time could not both have its ports.
 
 use std::ffi::OsStr;
-use std::sync::atomic::Ordering;
 
-use super::SshConnect;
+use crate::ssh::SshConnect;
+use crate::ssh::forwards::{Shared, SshForwards};
 
 impl SshConnect {
     /// Whether its links forward ports, which a second one beside them could not: as its options say, and its
     /// configuration once that [is known](Self::configuration).
     pub(crate) fn forwards_ports(&self) -> bool {
-        self.forwards.load(Ordering::Relaxed) || self.options.iter().any(|it| is_forwarding(it))
+        self.forwards.is_configured() || self.options.iter().any(|it| is_forwarding(it))
+    }
+
+    pub(crate) fn shared_forwards(&self) -> &Shared {
+        &self.forwards
+    }
+
+    pub(crate) fn own_forwards(&self) -> SshForwards {
+        SshForwards::of(self.bare())
     }
 }
 
