@@ -159,7 +159,7 @@ fn python(module: &str) -> Option<Command> {
 }
 
 fn script(module: &str, name: &str) -> io::Result<Command> {
-    let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/testing/servers");
+    let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/servers");
     let mut command = python(module).ok_or(io::ErrorKind::NotFound)?;
     // Those that an old module has for its own libraries are no part of the log.
     command.args(["-W", "ignore"]).arg(scripts.join(name));
