@@ -16,7 +16,7 @@ pub trait Connect: Send + Sync + 'static {
     /// Starts a link.
     ///
     /// `Ok` means that the link was started, not that the other side has answered: an `ssh` that cannot
-    /// reach its host is a link that ends early, and [`LinkGuard::post_mortem`] says why. The caller
+    /// reach its host is a link that ends early, and [`LinkGuard::post_mortem`](super::LinkGuard::post_mortem) says why. The caller
     /// keeps the timer for a link on which nothing arrives. A connector that waits for the other side
     /// before the link has started keeps a deadline of its own for that.
     ///
