@@ -28,11 +28,12 @@ use tokio::sync::{mpsc, watch};
 use crate::event::Event;
 use crate::link::LiveLink;
 use crate::options::Options;
+use crate::os;
 use crate::paths::{Happened, News, PathDriver};
 use crate::session::{Command, InputItem, Placed, Taken};
 use crate::state::SessionState;
 use crate::timers::Timers;
-use crate::wake::{self, Wake};
+use crate::wake::Wake;
 use links::Links;
 use words::Words;
 
@@ -249,7 +250,7 @@ impl Driver {
 
     /// A clock that stood still has not measured what was waited for.
     fn woken(&mut self, wake: Wake) {
-        if self.open_ends.is_some_and(|end| wake::boottime() >= end) {
+        if self.open_ends.is_some_and(|end| os::boottime() >= end) {
             self.open_ends = None;
             return self.step(MachineEvent::Timer(Timer::GiveUp));
         }

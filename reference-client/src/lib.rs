@@ -45,8 +45,8 @@ mod event;
 mod host;
 mod link;
 mod options;
+mod os;
 mod paths;
-mod power;
 #[cfg(feature = "record")]
 mod record;
 mod session;

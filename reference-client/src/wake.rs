@@ -1,12 +1,13 @@
 //! Notices that the machine woke up or changed its network.
 
+use std::io;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
-use n0_watcher::Watcher;
-use rustix::time::{ClockId, clock_gettime};
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
+
+use crate::os::{NetworkChanges, boottime};
 
 /// How often the clocks are compared.
 const TICK: Duration = Duration::from_secs(1);
@@ -21,17 +22,6 @@ pub(crate) enum Wake {
     Slept,
     /// An interface or a route changed.
     NetworkChanged,
-}
-
-/// Time since boot, asleep included.
-pub(crate) fn boottime() -> Duration {
-    since_boot(ClockId::Boottime)
-}
-
-fn since_boot(clock: ClockId) -> Duration {
-    let now = clock_gettime(clock);
-    // Both are never negative on these clocks, and the nanoseconds stay below a second.
-    Duration::new(now.tv_sec.try_into().unwrap_or(0), now.tv_nsec.try_into().unwrap_or(0))
 }
 
 /// What is told to whoever wants to know, by one watch for the whole program: each session would
@@ -92,16 +82,20 @@ async fn watch_clock(sender: &broadcast::Sender<Wake>) {
 
 /// Where the system cannot be watched, the clock and the back-off have to do.
 async fn watch_network(sender: &broadcast::Sender<Wake>) {
-    let monitor = match netwatch::netmon::Monitor::new().await {
-        Ok(monitor) => monitor,
-        Err(error) => {
-            tracing::debug!(%error, "the network is not watched");
-            return std::future::pending().await;
-        }
+    let ended = match NetworkChanges::watch() {
+        Ok(changes) => tell_changes(changes, sender).await,
+        Err(error) => error,
     };
-    let mut state = monitor.interface_state();
-    while state.updated().await.is_ok() {
+    tracing::debug!(error = %ended, "the network is not watched");
+    std::future::pending::<()>().await;
+}
+
+async fn tell_changes(mut changes: NetworkChanges, sender: &broadcast::Sender<Wake>) -> io::Error {
+    loop {
+        if let Err(error) = changes.next().await {
+            return error;
+        }
+        // Nobody has to listen.
         let _ = sender.send(Wake::NetworkChanged);
     }
-    std::future::pending::<()>().await;
 }

@@ -7,8 +7,8 @@ use rejoin_protocol::{Frame, Item, Link, Seq, Timer};
 use tokio::sync::oneshot;
 
 use super::Driver;
+use crate::os;
 use crate::session::{Output, Taken, output_of};
-use crate::wake;
 
 /// Signals that wait for room; more than that say nothing new.
 const MOST_RETURNED: usize = 16;
@@ -98,7 +98,7 @@ impl Driver {
         let timing = self.paths.timing();
         match self.machine.patience() {
             Some(Patience::Open) => {
-                self.open_ends = Some(wake::boottime() + timing.open);
+                self.open_ends = Some(os::boottime() + timing.open);
                 timing.open
             }
             Some(Patience::Close) => timing.close,

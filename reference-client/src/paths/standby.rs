@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
-use crate::power;
+use crate::os;
 
 /// How often that is considered anew.
 const REVIEW: Duration = Duration::from_secs(30);
@@ -44,7 +44,7 @@ impl Standby {
     /// Considers it; what has changed.
     pub(super) fn change(&mut self) -> Option<bool> {
         self.review = Instant::now() + REVIEW;
-        let is_wanted = self.is_wished && self.busy.elapsed() < IDLE && !power::is_on_battery();
+        let is_wanted = self.is_wished && self.busy.elapsed() < IDLE && !os::is_on_battery();
         let before = std::mem::replace(&mut self.is_wanted, is_wanted);
         (before != is_wanted).then_some(is_wanted)
     }
