@@ -17,7 +17,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tracing::Instrument as _;
 
-use crate::trace::{self, Course};
+use crate::trace::{self, LinkTrace};
 
 /// How much is read at once.
 const READ: usize = 64 * 1024;
@@ -91,7 +91,7 @@ impl Way {
 #[derive(Debug)]
 pub(crate) struct LiveLink {
     pub(crate) link: Link,
-    pub(crate) course: Course,
+    pub(crate) course: LinkTrace,
     frames: mpsc::UnboundedSender<Frame>,
     answers: Answers,
     reader: JoinHandle<()>,
@@ -108,7 +108,7 @@ impl LiveLink {
         let answers = Answers::default();
         let opening =
             Opening { link, connect, way, reports, outgoing, answers: answers.clone(), end };
-        let course = Course::begin(link, way);
+        let course = LinkTrace::begin(link, way);
         let reader = tokio::spawn(opening.run().instrument(course.span()));
         Self { link, course, frames, answers, reader, ended }
     }

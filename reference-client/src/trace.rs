@@ -13,13 +13,13 @@ const TARGET: &str = "rejoin::reconnect";
 
 /// What a link reaches. Everything behind it costs nothing while nobody listens.
 #[derive(Debug)]
-pub(crate) struct Course {
+pub(crate) struct LinkTrace {
     span: Span,
     /// Whether the first output since the answer is still to come.
     is_output_due: bool,
 }
 
-impl Course {
+impl LinkTrace {
     /// An attempt begins now. Its link is opened within the span.
     pub(crate) fn begin(link: Link, way: Way) -> Self {
         let (link, attempt, lane) = (link.0, way.attempt(), way.lane());

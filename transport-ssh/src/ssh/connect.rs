@@ -16,7 +16,7 @@ impl Connect for SshConnect {
     }
 
     fn prepare(&self) {
-        prepared::prepare(&self.bare(), &self.yard);
+        prepared::prepare(&self.bare(), &self.prepared_ssh);
     }
 
     fn fast(&self) -> Option<BoxFuture<'_, Result<Link, LinkError>>> {

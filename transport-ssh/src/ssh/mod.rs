@@ -31,7 +31,7 @@ use configuration::Asked;
 use details::Details;
 use forwards::Shared;
 use login::LoginWatch;
-use prepared::Yard;
+use prepared::PreparedSsh;
 use quick::QuickLinks;
 use resolve::{Resolved, Unresolved};
 
@@ -113,7 +113,7 @@ pub struct SshConnect {
     timeline: fn(Attempt) -> bool,
     /// What a `ProxyCommand` has to say that gets a connection from here.
     hand_over: Option<String>,
-    yard: Arc<Yard>,
+    prepared_ssh: Arc<PreparedSsh>,
     pub(crate) quick: Option<Arc<dyn QuickLinks>>,
     asked: Arc<Asked>,
     environment: Vec<(OsString, OsString)>,
@@ -167,7 +167,7 @@ impl SshConnect {
             on_stderr: None,
             timeline: |_| false,
             hand_over: None,
-            yard: Arc::default(),
+            prepared_ssh: Arc::default(),
             quick: None,
             asked: Arc::default(),
             environment: Vec::new(),
@@ -339,7 +339,7 @@ impl SshConnect {
 
     /// What is known about where it leads holds no longer.
     fn elsewhere(mut self) -> Self {
-        self.yard = Arc::default();
+        self.prepared_ssh = Arc::default();
         self.quick = self.quick.map(|quick| quick.anew());
         self.asked = Arc::new(self.asked.anew());
         self
@@ -347,7 +347,7 @@ impl SshConnect {
 
     /// Without what is kept for later, so that what is kept there does not keep itself.
     pub(crate) fn bare(&self) -> Self {
-        Self { yard: Arc::default(), quick: None, ..self.clone() }
+        Self { prepared_ssh: Arc::default(), quick: None, ..self.clone() }
     }
 
     /// Has the steps of these attempts told as [`tracing`] events, in the span in which a link is opened:
@@ -377,7 +377,8 @@ impl SshConnect {
     pub(crate) async fn start(&self, attempt: Attempt) -> Result<Link, LinkError> {
         let ssh = self.bare();
         if attempt == Attempt::Reconnect
-            && let Some(link) = prepared::connect(&ssh, &self.yard, self.connect_timeout).await?
+            && let Some(link) =
+                prepared::connect(&ssh, &self.prepared_ssh, self.connect_timeout).await?
         {
             return Ok(self.judged(link));
         }
@@ -404,7 +405,7 @@ impl SshConnect {
 
     fn started(&self, attempt: Attempt) -> Result<Link, LinkError> {
         let mut launch = self.launch(attempt, self.arguments(Purpose::Link(attempt)));
-        let mut find_out = prepared::on_open(&self.bare(), &self.yard);
+        let mut find_out = prepared::on_open(&self.bare(), &self.prepared_ssh);
         if let Some(quick) = self.quick.as_ref().filter(|_| attempt == Attempt::First) {
             find_out = Some(quick.watch_agent(&self.options, find_out));
         }

@@ -24,19 +24,19 @@ use crate::ssh::dial::Route;
 use crate::ssh::fd_pass::Giver;
 
 /// How long an ssh waits for a connection. Time asleep does not count.
-const PARKED: Duration = Duration::from_mins(1);
+const LONGEST_WAIT: Duration = Duration::from_mins(1);
 /// What ssh says when its helper brings no connection.
 const NOT_PASSED: &str = "proxy dialer did not pass back a connection";
 
 /// Where the ssh of a connector waits, and what is known about its way. Whoever drops the last of its
 /// owners ends it, and whatever is being found out.
 #[derive(Default)]
-pub(crate) struct Yard(Mutex<Known>);
+pub(crate) struct PreparedSsh(Mutex<Known>);
 
 #[derive(Default)]
 struct Known {
     way: Way,
-    parked: Option<Parked>,
+    waiting_ssh: Option<WaitingSsh>,
     /// At most one task, which finds out the way and parks.
     finding: JoinSet<()>,
 }
@@ -59,7 +59,7 @@ struct Direct {
     is_doubtful: bool,
 }
 
-impl Yard {
+impl PreparedSsh {
     fn known(&self) -> MutexGuard<'_, Known> {
         // What it holds is replaced as a whole.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
@@ -69,7 +69,7 @@ impl Yard {
     fn leave_to_ssh(&self) {
         let mut known = self.known();
         known.way = Way::LeftToSsh;
-        known.parked = None;
+        known.waiting_ssh = None;
     }
 
     fn set_doubtful(&self, doubtful: bool) {
@@ -82,38 +82,41 @@ impl Yard {
     fn learn(&self, route: Route) {
         let mut known = self.known();
         if !matches!(&known.way, Way::Direct(direct) if direct.route == route) {
-            known.parked = None;
+            known.waiting_ssh = None;
         }
         known.way = Way::Direct(Direct { route, is_doubtful: false });
     }
 
     /// The way, unless that is ssh's own or in doubt, and the ssh that waits with these arguments.
-    fn take(&self, arguments: &[OsString]) -> Option<(Route, Option<Parked>)> {
+    fn take(&self, arguments: &[OsString]) -> Option<(Route, Option<WaitingSsh>)> {
         let mut known = self.known();
         let Way::Direct(Direct { route, is_doubtful: false }) = &known.way else { return None };
         let route = route.clone();
-        let mut parked = known.parked.take();
+        let mut waiting_ssh = known.waiting_ssh.take();
         drop(known);
-        if parked.as_mut().is_some_and(|parked| !parked.waiting.is_running()) {
+        if waiting_ssh.as_mut().is_some_and(|waiting_ssh| !waiting_ssh.waiting.is_running()) {
             tracing::debug!("the ssh that waited has ended");
             self.leave_to_ssh();
             return None;
         }
-        Some((route, parked.filter(|parked| parked.arguments == arguments)))
+        Some((route, waiting_ssh.filter(|waiting_ssh| waiting_ssh.arguments == arguments)))
     }
 
-    fn has_parked(&self, arguments: &[OsString]) -> bool {
-        self.known().parked.as_ref().is_some_and(|parked| parked.arguments == arguments)
+    fn has_waiting_ssh(&self, arguments: &[OsString]) -> bool {
+        self.known()
+            .waiting_ssh
+            .as_ref()
+            .is_some_and(|waiting_ssh| waiting_ssh.arguments == arguments)
     }
 
-    fn park(&self, parked: Parked) {
-        if !parked.is_expired() {
-            self.known().parked = Some(parked);
+    fn park(&self, waiting_ssh: WaitingSsh) {
+        if !waiting_ssh.is_expired() {
+            self.known().waiting_ssh = Some(waiting_ssh);
         }
     }
 
     fn expire(&self) {
-        self.known().parked.take_if(|parked| parked.is_expired());
+        self.known().waiting_ssh.take_if(|waiting_ssh| waiting_ssh.is_expired());
     }
 }
 
@@ -125,7 +128,7 @@ impl Known {
 }
 
 /// An ssh that waits. Dropping it ends it.
-struct Parked {
+struct WaitingSsh {
     waiting: Waiting,
     giver: Giver,
     arguments: Vec<OsString>,
@@ -134,9 +137,9 @@ struct Parked {
     _expiry: JoinSet<()>,
 }
 
-impl Parked {
+impl WaitingSsh {
     fn is_expired(&self) -> bool {
-        self.since.elapsed() >= PARKED
+        self.since.elapsed() >= LONGEST_WAIT
     }
 
     async fn give(self, connection: TcpStream) -> std::io::Result<Link> {
@@ -145,28 +148,28 @@ impl Parked {
     }
 }
 
-/// What brings the way of an ssh to this yard up to date, as long as there is the yard.
-pub(crate) fn on_open(ssh: &SshConnect, yard: &Arc<Yard>) -> Option<OnOpen> {
+/// Updates what is known of the way of an ssh, as long as somebody keeps it.
+pub(crate) fn on_open(ssh: &SshConnect, prepared_ssh: &Arc<PreparedSsh>) -> Option<OnOpen> {
     ssh.waiting_arguments()?;
-    let (ssh, yard) = (ssh.clone(), Arc::downgrade(yard));
+    let (ssh, prepared_ssh) = (ssh.clone(), Arc::downgrade(prepared_ssh));
     Some(Box::new(move || {
-        if let Some(yard) = yard.upgrade() {
-            find_out(&ssh, &yard, false);
+        if let Some(prepared_ssh) = prepared_ssh.upgrade() {
+            find_out(&ssh, &prepared_ssh, false);
         }
     }))
 }
 
-/// Has an ssh wait in the yard, if that is where its way leads.
-pub(crate) fn prepare(ssh: &SshConnect, yard: &Arc<Yard>) {
-    find_out(ssh, yard, true);
+/// Has an ssh wait, if that is where its way leads.
+pub(crate) fn prepare(ssh: &SshConnect, prepared_ssh: &Arc<PreparedSsh>) {
+    find_out(ssh, prepared_ssh, true);
 }
 
 /// Asks ssh for its way where that is not known, in the background, and has one wait if wanted.
-fn find_out(ssh: &SshConnect, yard: &Arc<Yard>, is_wanted: bool) {
+fn find_out(ssh: &SshConnect, prepared_ssh: &Arc<PreparedSsh>, is_wanted: bool) {
     let Some(arguments) = ssh.waiting_arguments() else { return };
     let Ok(runtime) = Handle::try_current() else { return };
-    let is_missing = is_wanted && !yard.has_parked(&arguments);
-    let mut known = yard.known();
+    let is_missing = is_wanted && !prepared_ssh.has_waiting_ssh(&arguments);
+    let mut known = prepared_ssh.known();
     let is_known = match &known.way {
         Way::LeftToSsh => return,
         Way::Direct(direct) => !direct.is_doubtful,
@@ -175,22 +178,24 @@ fn find_out(ssh: &SshConnect, yard: &Arc<Yard>, is_wanted: bool) {
     if known.is_finding() || is_known && !is_missing {
         return;
     }
-    let (ssh, yard) = (ssh.clone(), Arc::downgrade(yard));
+    let (ssh, prepared_ssh) = (ssh.clone(), Arc::downgrade(prepared_ssh));
     let task = async move {
         if !is_known {
-            ask(&ssh, &yard).await;
+            ask(&ssh, &prepared_ssh).await;
         }
         if is_wanted {
-            park(&ssh, &yard);
+            park(&ssh, &prepared_ssh);
         }
     };
     known.finding.spawn_on(task, &runtime);
 }
 
 /// Asks ssh where it would connect, and notes that.
-async fn ask(ssh: &SshConnect, yard: &Weak<Yard>) {
+async fn ask(ssh: &SshConnect, prepared_ssh: &Weak<PreparedSsh>) {
     // What ssh has told beside the first connection counts until something has failed since.
-    let is_new = yard.upgrade().is_some_and(|yard| matches!(yard.known().way, Way::Unknown));
+    let is_new = prepared_ssh
+        .upgrade()
+        .is_some_and(|prepared_ssh| matches!(prepared_ssh.known().way, Way::Unknown));
     let told = ssh.told().filter(|_| is_new).cloned();
     let resolved = match told {
         Some(resolved) => Ok(resolved),
@@ -205,81 +210,90 @@ async fn ask(ssh: &SshConnect, yard: &Weak<Yard>) {
     };
     #[cfg(feature = "testing")]
     let route = route.map(|route| route.fixed(&ssh.fixed));
-    let Some(yard) = yard.upgrade() else { return };
+    let Some(prepared_ssh) = prepared_ssh.upgrade() else { return };
     match route {
-        Some(route) => yard.learn(route),
-        None => yard.leave_to_ssh(),
+        Some(route) => prepared_ssh.learn(route),
+        None => prepared_ssh.leave_to_ssh(),
     }
 }
 
 /// Has an ssh wait, if none does and it is known where it would connect.
-fn park(ssh: &SshConnect, yard: &Weak<Yard>) {
-    let (Some(yard), Some(arguments)) = (yard.upgrade(), ssh.waiting_arguments()) else { return };
-    let is_known = matches!(yard.known().way, Way::Direct(_));
-    if is_known && !yard.has_parked(&arguments) {
-        match waiting(ssh, arguments, &yard) {
-            Some(parked) => yard.park(parked),
-            None => yard.leave_to_ssh(),
+fn park(ssh: &SshConnect, prepared_ssh: &Weak<PreparedSsh>) {
+    let (Some(prepared_ssh), Some(arguments)) = (prepared_ssh.upgrade(), ssh.waiting_arguments())
+    else {
+        return;
+    };
+    let is_known = matches!(prepared_ssh.known().way, Way::Direct(_));
+    if is_known && !prepared_ssh.has_waiting_ssh(&arguments) {
+        match waiting(ssh, arguments, &prepared_ssh) {
+            Some(waiting_ssh) => prepared_ssh.park(waiting_ssh),
+            None => prepared_ssh.leave_to_ssh(),
         }
     }
 }
 
 /// Starts an ssh that waits.
-fn waiting(ssh: &SshConnect, arguments: Vec<OsString>, yard: &Arc<Yard>) -> Option<Parked> {
+fn waiting(
+    ssh: &SshConnect,
+    arguments: Vec<OsString>,
+    prepared_ssh: &Arc<PreparedSsh>,
+) -> Option<WaitingSsh> {
     let mut launch = ssh.launch(Attempt::Reconnect, arguments.clone());
     // It runs the helper, and nothing else: what the user's own shell reads first would be waited for.
     launch.command.env("SHELL", "/bin/sh");
-    let proved = Arc::downgrade(yard);
+    let proved = Arc::downgrade(prepared_ssh);
     launch.on_open = Some(Box::new(move || {
-        if let Some(yard) = proved.upgrade() {
-            yard.set_doubtful(false);
+        if let Some(prepared_ssh) = proved.upgrade() {
+            prepared_ssh.set_doubtful(false);
         }
     }));
     let (waiting, socket) = launch.start_waiting().ok()?;
-    let (mut expiry, yard) = (JoinSet::new(), Arc::downgrade(yard));
+    let (mut expiry, prepared_ssh) = (JoinSet::new(), Arc::downgrade(prepared_ssh));
     expiry.spawn(async move {
-        sleep(PARKED).await;
-        if let Some(yard) = yard.upgrade() {
-            yard.expire();
+        sleep(LONGEST_WAIT).await;
+        if let Some(prepared_ssh) = prepared_ssh.upgrade() {
+            prepared_ssh.expire();
         }
     });
     let (giver, since) = (Giver::new(socket), Instant::now());
-    Some(Parked { waiting, giver, arguments, since, _expiry: expiry })
+    Some(WaitingSsh { waiting, giver, arguments, since, _expiry: expiry })
 }
 
 /// A link over an ssh that was given its connection. None where it has to connect by itself.
 pub(crate) async fn connect(
     ssh: &SshConnect,
-    yard: &Arc<Yard>,
+    prepared_ssh: &Arc<PreparedSsh>,
     limit: Duration,
 ) -> Result<Option<Link>, LinkError> {
     let Some(arguments) = ssh.waiting_arguments() else { return Ok(None) };
-    let Some((route, parked)) = yard.take(&arguments) else { return Ok(None) };
+    let Some((route, waiting_ssh)) = prepared_ssh.take(&arguments) else { return Ok(None) };
     // Where none waits, one starts while the connection is made.
-    let Some(parked) = parked.or_else(|| waiting(ssh, arguments, yard)) else { return Ok(None) };
+    let Some(waiting_ssh) = waiting_ssh.or_else(|| waiting(ssh, arguments, prepared_ssh)) else {
+        return Ok(None);
+    };
     // Where a user decides how much ssh tells, its steps are told as far as ssh tells them.
     let is_told = ssh.details(Attempt::Reconnect) == Details::Kept;
     let dialled = route.dial(limit, is_told).await;
-    yard.set_doubtful(true);
+    prepared_ssh.set_doubtful(true);
     let connection = match dialled {
         Ok(connection) => connection,
         Err(error) => {
-            yard.park(parked);
+            prepared_ssh.park(waiting_ssh);
             return Err(error);
         }
     };
-    match parked.give(connection).await {
-        Ok(link) => Ok(Some(watched(link, Arc::downgrade(yard)))),
+    match waiting_ssh.give(connection).await {
+        Ok(link) => Ok(Some(watched(link, Arc::downgrade(prepared_ssh)))),
         Err(error) => {
             tracing::debug!(%error, "the ssh that waited took no connection");
-            yard.leave_to_ssh();
+            prepared_ssh.leave_to_ssh();
             Ok(None)
         }
     }
 }
 
 /// The link, whose end may tell that hand-overs do not work here.
-fn watched(link: Link, yard: Weak<Yard>) -> Link {
+fn watched(link: Link, prepared_ssh: Weak<PreparedSsh>) -> Link {
     tracing::debug!("a connection was handed over");
     let (reader, writer, guard) = link.into_parts();
     Link::explained(reader, writer, async move {
@@ -287,8 +301,8 @@ fn watched(link: Link, yard: Weak<Yard>) -> Link {
         if !error.detail.iter().any(|line| line.contains(NOT_PASSED)) {
             return error;
         }
-        if let Some(yard) = yard.upgrade() {
-            yard.leave_to_ssh();
+        if let Some(prepared_ssh) = prepared_ssh.upgrade() {
+            prepared_ssh.leave_to_ssh();
         }
         let message = "the connection did not get to ssh; the next attempt leaves it to ssh";
         LinkError::new(LinkErrorKind::Closed, message).with_detail(error.detail)

@@ -12,7 +12,7 @@ use findings::{Findings, Report, Verdict};
 
 use crate::args::{Question, SessionOptions, WhichLane};
 use crate::host::listing;
-use crate::host::query::Aside;
+use crate::host::query::HostQuery;
 use crate::host::sessions::{answer, misunderstood, print};
 use crate::session::messages::{Ending, FAILED};
 use crate::session::start;
@@ -23,17 +23,17 @@ use crate::timeline::Timelines;
 pub(crate) async fn doctor(question: Question) -> Ending {
     let Question { link, json, destination } = question;
     let name = shown(&destination.to_string_lossy());
-    let mut aside = Aside::new(&link, &destination);
+    let mut query = HostQuery::new(&link, &destination);
     let mut findings = Findings::default();
-    match ask(&mut aside).await {
+    match ask(&mut query).await {
         Ok((report, took)) => {
             let text = format!("logged in, and the server program ran, in {}", millis(took));
             findings.add("ssh", Verdict::Works, text);
             findings.add_report(&report, &name);
             if !findings.has_failed() {
-                aside = aside.followed(|_| true);
-                try_out(&mut aside, &mut findings).await;
-                check_lane(&mut aside, &mut findings).await;
+                query = query.followed(|_| true);
+                try_out(&mut query, &mut findings).await;
+                check_lane(&mut query, &mut findings).await;
             }
         }
         Err(error) => findings.add(check_of(error.kind), Verdict::Fails, shown(&error.message)),
@@ -50,11 +50,11 @@ pub(crate) async fn doctor(question: Question) -> Ending {
 }
 
 /// What the host's server program reports, and how long it took to hear that.
-async fn ask(aside: &mut Aside) -> Result<(Report, Duration), LinkError> {
+async fn ask(query: &mut HostQuery) -> Result<(Report, Duration), LinkError> {
     let other = |message: String| LinkError::new(LinkErrorKind::Other, message);
-    let connect = aside.asking("doctor");
+    let connect = query.asking("doctor");
     let began = Instant::now();
-    let answered = aside.while_waiting(answer(&*connect)).await;
+    let answered = query.while_waiting(answer(&*connect)).await;
     let (text, error) = answered.map_err(|ending| other(ending.line.unwrap_or_default()))?;
     match listing::parse(&text) {
         Some(report) => Ok((report, began.elapsed())),
@@ -73,7 +73,7 @@ fn check_of(kind: LinkErrorKind) -> &'static str {
     }
 }
 
-async fn try_out(aside: &mut Aside, findings: &mut Findings) {
+async fn try_out(query: &mut HostQuery, findings: &mut Findings) {
     let options = match start::options(&SessionOptions {
         events: None,
         standby: false,
@@ -86,8 +86,8 @@ async fn try_out(aside: &mut Aside, findings: &mut Findings) {
         }
     };
     let mut timelines = Timelines::collected();
-    let connect = aside.attach();
-    match aside.while_waiting(trial::run(connect, options)).await {
+    let connect = query.attach();
+    match query.while_waiting(trial::run(connect, options)).await {
         Ok(trial) => {
             let [connect, reconnect] = [trial.connect, trial.reconnect].map(millis);
             let round_trip = trial.round_trip.as_micros();
@@ -109,8 +109,8 @@ async fn try_out(aside: &mut Aside, findings: &mut Findings) {
 }
 
 /// Whether this host is come back to faster than ssh can. It works without.
-async fn check_lane(aside: &mut Aside, findings: &mut Findings) {
-    match aside.check_fast_lane().await {
+async fn check_lane(query: &mut HostQuery, findings: &mut Findings) {
+    match query.check_fast_lane().await {
         Ok(()) => findings.add("lane", Verdict::Works, "there is a fast lane beside ssh"),
         Err(why) => findings.add("lane", Verdict::Note, shown(&format!("ssh alone: {why}"))),
     }

@@ -4,7 +4,7 @@ use rejoin_client::{Event, Incarnation, Session, Tenure};
 
 use crate::args::{Kill, SessionOptions, WhichLane};
 use crate::host::listing::{self, Row};
-use crate::host::query::Aside;
+use crate::host::query::HostQuery;
 use crate::host::sessions::{print, rows};
 use crate::session::messages::{self, Ending};
 use crate::session::start::{self, Fallible};
@@ -29,8 +29,8 @@ async fn end(kill: Kill) -> Fallible<Ending> {
             "a row number asks first, and there is no terminal: use the first digits of the id"
         }));
     }
-    let mut aside = Aside::new(&link, &destination);
-    let rows = rows(&mut aside).await?;
+    let mut query = HostQuery::new(&link, &destination);
+    let rows = rows(&mut query).await?;
     let doomed = if all { rows.iter().collect() } else { listing::named(&rows, &sessions)? };
     if doomed.is_empty() {
         return Ok(print("no sessions\n"));
@@ -40,7 +40,7 @@ async fn end(kill: Kill) -> Fallible<Ending> {
     }
     let mut ending = Ending::silent(0);
     for row in doomed {
-        let (ended, processes) = close(&mut aside, row).await.unwrap_or_else(|failed| (failed, 0));
+        let (ended, processes) = close(&mut query, row).await.unwrap_or_else(|failed| (failed, 0));
         ending = told(row, &ended, processes, ending);
     }
     Ok(ending)
@@ -71,7 +71,7 @@ fn is_wanted(rows: &[Row], doomed: &[&Row], destination: &str) -> bool {
 }
 
 /// How one of them ended, and how many processes that were.
-async fn close(aside: &mut Aside, row: &Row) -> Fallible<(Ending, u32)> {
+async fn close(query: &mut HostQuery, row: &Row) -> Fallible<(Ending, u32)> {
     let mut options = start::options(&SessionOptions {
         events: None,
         standby: false,
@@ -81,7 +81,7 @@ async fn close(aside: &mut Aside, row: &Row) -> Fallible<(Ending, u32)> {
     options.session = row.id()?;
     let incarnation = Incarnation(row.incarnation.unwrap_or(0));
     let tenure = Tenure(row.tenure.unwrap_or(0));
-    let mut session = Session::kill(aside.attach(), incarnation, tenure, options)
+    let mut session = Session::kill(query.attach(), incarnation, tenure, options)
         .map_err(|error| Ending::failed(error.to_string()))?;
     let ended = async {
         let (mut ending, mut processes) = (None, 0);
@@ -93,7 +93,7 @@ async fn close(aside: &mut Aside, row: &Row) -> Fallible<(Ending, u32)> {
         }
         (ending, processes)
     };
-    let (ending, processes) = aside.while_waiting(ended).await;
+    let (ending, processes) = query.while_waiting(ended).await;
     let unknown = || Ending::failed("it is unknown whether the session was ended");
     Ok((ending.unwrap_or_else(unknown), processes))
 }

@@ -21,12 +21,12 @@ use rejoin_ssh::{
 use tokio::sync::mpsc;
 
 use crate::args::LinkOptions;
-use crate::servers::{Shelf, VERSION};
+use crate::servers::{ServerStore, VERSION};
 use crate::terminal::quote;
 
 /// What is said while a link is opened.
 #[derive(Debug)]
-pub(crate) enum Said {
+pub(crate) enum SshMessage {
     /// By ssh, or the host.
     Ssh(Attempt, String),
     /// About the server program.
@@ -55,7 +55,7 @@ pub(crate) const HAND_OVER: &str = "__hand-over";
 pub(crate) const HOST_KEY: &str = "__host-key";
 
 /// All that is said.
-pub(crate) type Chatter = mpsc::Receiver<Said>;
+pub(crate) type SshMessages = mpsc::Receiver<SshMessage>;
 
 /// The host of a run.
 pub(crate) struct Host {
@@ -78,8 +78,8 @@ impl Host {
         link: &LinkOptions,
         destination: &OsStr,
         command: &[OsString],
-    ) -> (Self, Chatter) {
-        let (sender, chatter) = mpsc::channel(MOST_LINES);
+    ) -> (Self, SshMessages) {
+        let (sender, ssh_messages) = mpsc::channel(MOST_LINES);
         // After the end of the session nobody listens.
         let say = move |said| drop(sender.try_send(said));
         let (tell, tell_lane, tell_slow) = (say.clone(), say.clone(), say.clone());
@@ -93,7 +93,7 @@ impl Host {
             .typed(link.ssh_options.asked(), command)
             .on_slow_start(SLOW, move || {
                 if !told_of_deploying.load(Ordering::Relaxed) {
-                    tell_slow(Said::Slow);
+                    tell_slow(SshMessage::Slow);
                 }
             })
             .on_stderr(move |attempt, line| say(heard(attempt, line)));
@@ -101,21 +101,21 @@ impl Host {
             Ok(program) => ssh
                 .hand_over_program(&program, [HAND_OVER])
                 .fast_lane(program, [HOST_KEY])
-                .on_fast_lane(move |news| tell_lane(Said::Lane(news.clone()))),
+                .on_fast_lane(move |news| tell_lane(SshMessage::Lane(news.clone()))),
             Err(_) => ssh,
         };
         let program = link.server.clone().map_or_else(
             || {
-                let deployment = Deployment::new(VERSION, Shelf::of_environment());
+                let deployment = Deployment::new(VERSION, ServerStore::of_environment());
                 let deployment = deployment.on_news(move |news| {
                     is_deploying.store(true, Ordering::Relaxed);
-                    tell(Said::News(news));
+                    tell(SshMessage::News(news));
                 });
                 Program::Deployed(Arc::new(deployment))
             },
             Program::At,
         );
-        (Self { ssh, program }, chatter)
+        (Self { ssh, program }, ssh_messages)
     }
 
     /// Has the steps of these attempts of ssh's told to whoever makes timelines.
@@ -153,7 +153,7 @@ impl Host {
         self.connector("attach", &SERVER_MAGIC)
     }
 
-    /// The same for a new session. The first link also brings [`Said::Detached`], if any session is; that
+    /// The same for a new session. The first link also brings [`SshMessage::Detached`], if any session is; that
     /// costs neither a login nor a round trip.
     pub(crate) fn attach_and_count(&self) -> Arc<dyn Connect> {
         let first = self.connector("attach --tell-detached", &SERVER_MAGIC);
@@ -181,11 +181,11 @@ impl Host {
 }
 
 /// A line on ssh's stderr.
-fn heard(attempt: Attempt, line: &str) -> Said {
+fn heard(attempt: Attempt, line: &str) -> SshMessage {
     let count = line.strip_prefix("rejoin-server: detached sessions: ");
     match count.and_then(|count| count.parse().ok()) {
-        Some(count) => Said::Detached(count),
-        None => Said::Ssh(attempt, line.to_owned()),
+        Some(count) => SshMessage::Detached(count),
+        None => SshMessage::Ssh(attempt, line.to_owned()),
     }
 }
 
@@ -254,14 +254,14 @@ mod tests {
         make_program(&ssh, "#!/bin/sh\nseq 100000 >&2\n").unwrap();
         let server = Some("rejoin-server".into());
         let link = LinkOptions { ssh: ssh.into(), server, ..LinkOptions::default() };
-        let (host, mut chatter) = Host::new(&link, "host".as_ref(), &[]);
+        let (host, mut ssh_messages) = Host::new(&link, "host".as_ref(), &[]);
         let link = host.asking("ls").connect(Attempt::First).await.unwrap();
         let (mut reader, writer, guard) = link.into_parts();
         reader.read_to_end(&mut Vec::new()).await.unwrap();
         drop((reader, writer));
         guard.post_mortem().await;
         let mut lines = Vec::new();
-        while let Ok(Said::Ssh(_, line)) = chatter.try_recv() {
+        while let Ok(SshMessage::Ssh(_, line)) = ssh_messages.try_recv() {
             lines.push(line);
         }
         assert_eq!((lines.len(), lines[0].as_str()), (MOST_LINES, "1"));

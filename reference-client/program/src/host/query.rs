@@ -11,19 +11,19 @@ use tokio::time::Instant;
 use crate::args::LinkOptions;
 use crate::host::deploy_progress::{Deploying, Show};
 use crate::host::login_messages::LoginLines;
-use crate::host::{Chatter, HELD_BACK, Host, Said};
+use crate::host::{HELD_BACK, Host, SshMessage, SshMessages};
 use crate::session::attached::at;
 use crate::session::messages::{self, Ending};
-use crate::session::preferences::{Setting, Volume};
+use crate::session::preferences::{Preferences, Volume};
 use crate::session::status;
 use crate::terminal::output::say;
 use crate::terminal::quote::shown;
 use crate::terminal::tty;
 
 /// A host that is asked something.
-pub(crate) struct Aside {
+pub(crate) struct HostQuery {
     host: Host,
-    chatter: Chatter,
+    ssh_messages: SshMessages,
     shown: Shown,
 }
 
@@ -40,7 +40,7 @@ struct Shown {
     detached_there: u32,
 }
 
-impl Aside {
+impl HostQuery {
     /// Nothing is connected yet.
     pub(crate) fn new(link: &LinkOptions, destination: &OsStr) -> Self {
         Self::running(link, destination, &[])
@@ -48,7 +48,7 @@ impl Aside {
 
     /// The same for a command that the user has typed.
     pub(crate) fn running(link: &LinkOptions, destination: &OsStr, command: &[OsString]) -> Self {
-        let (host, chatter) = Host::new(link, destination, command);
+        let (host, ssh_messages) = Host::new(link, destination, command);
         let volume = Volume::of(&link.ssh_options, std::io::stderr().is_terminal());
         let is_live = volume >= Volume::Normal && std::io::stderr().is_terminal();
         let deploying = Deploying::new(&destination.to_string_lossy(), volume, is_live);
@@ -56,7 +56,7 @@ impl Aside {
         let lines = LoginLines::default();
         let shown =
             Shown { destination, volume, deploying, is_moving: false, lines, detached_there: 0 };
-        Self { host, chatter, shown }
+        Self { host, ssh_messages, shown }
     }
 
     /// Has the steps of these attempts of ssh's told to whoever makes timelines.
@@ -103,12 +103,12 @@ impl Aside {
         self.shown.lines.next_login();
     }
 
-    /// Where the chatter is read from here on. What was said until now goes into the setting, and with it
+    /// Where the messages are read from here on. What was said until now goes into the preferences, and with it
     /// what was not shown yet.
-    pub(crate) fn into_chatter(self, setting: &mut Setting) -> Chatter {
-        setting.lines = self.shown.lines;
-        setting.detached_there = self.shown.detached_there;
-        self.chatter
+    pub(crate) fn into_messages(self, preferences: &mut Preferences) -> SshMessages {
+        preferences.lines = self.shown.lines;
+        preferences.detached_there = self.shown.detached_there;
+        self.ssh_messages
     }
 
     /// Shows what ssh has said at a login that has led to an answer.
@@ -131,7 +131,7 @@ impl Aside {
     pub(crate) async fn meanwhile<T>(&mut self, work: impl Future<Output = T>) -> T {
         let done = tokio::select! {
             done = work => done,
-            never = self.shown.pass_on(&mut self.chatter) => match never {},
+            never = self.shown.pass_on(&mut self.ssh_messages) => match never {},
         };
         self.shown.erase();
         done
@@ -140,24 +140,24 @@ impl Aside {
 
 impl Shown {
     /// Shows what ssh says, unless it ends at once: then its failure says it all.
-    async fn pass_on(&mut self, chatter: &mut Chatter) -> Infallible {
+    async fn pass_on(&mut self, ssh_messages: &mut SshMessages) -> Infallible {
         let mut due = None;
         loop {
             tokio::select! {
-                Some(said) = chatter.recv() => match said {
-                    Said::News(news) => self.show(self.deploying.show(&news)),
-                    Said::Slow if self.volume > Volume::Quiet => {
+                Some(said) = ssh_messages.recv() => match said {
+                    SshMessage::News(news) => self.show(self.deploying.show(&news)),
+                    SshMessage::Slow if self.volume > Volume::Quiet => {
                         self.show(Show::Line(format!("rejoin: {}", messages::slow(&self.destination))));
                     }
-                    Said::Ssh(_, line) if self.volume == Volume::Verbose => self.show(Show::Line(line)),
-                    Said::Lane(news) if self.volume >= Volume::of_news(&news) => {
+                    SshMessage::Ssh(_, line) if self.volume == Volume::Verbose => self.show(Show::Line(line)),
+                    SshMessage::Lane(news) if self.volume >= Volume::of_news(&news) => {
                         self.show(Show::Line(format!("rejoin: {news}")));
                     }
-                    Said::Ssh(_, line) if self.volume > Volume::Quiet && self.lines.hold(&line) => {
+                    SshMessage::Ssh(_, line) if self.volume > Volume::Quiet && self.lines.hold(&line) => {
                         due.get_or_insert_with(|| Instant::now() + HELD_BACK);
                     }
-                    Said::Detached(count) => self.detached_there = count,
-                    Said::Ssh(..) | Said::Lane(_) | Said::Slow => {}
+                    SshMessage::Detached(count) => self.detached_there = count,
+                    SshMessage::Ssh(..) | SshMessage::Lane(_) | SshMessage::Slow => {}
                 },
                 () = at(due) => {
                     due = None;

@@ -11,10 +11,10 @@ use tokio::io::AsyncReadExt as _;
 use crate::args::ssh_request::Wishes;
 use crate::args::{Attach, Question};
 use crate::host::listing::{self, Pruned, Row};
-use crate::host::query::Aside;
+use crate::host::query::HostQuery;
 use crate::session::attached;
 use crate::session::messages::{self, Ending};
-use crate::session::preferences::Setting;
+use crate::session::preferences::Preferences;
 use crate::session::start::{self, Fallible};
 use crate::session::status;
 use crate::terminal::output::say;
@@ -29,7 +29,7 @@ const PATIENCE: Duration = Duration::from_mins(3);
 
 /// `rejoin ls`.
 pub(crate) async fn ls(list: Question) -> Ending {
-    match rows(&mut Aside::new(&list.link, &list.destination)).await {
+    match rows(&mut HostQuery::new(&list.link, &list.destination)).await {
         Ok(rows) => show(&rows, list.json),
         Err(ending) => ending,
     }
@@ -64,27 +64,27 @@ pub(crate) async fn attach(attach: Attach) -> Ending {
 
 async fn claim(attach: Attach) -> Fallible<Ending> {
     let Attach { link, session_options, take_over, destination, session } = attach;
-    let mut aside = Aside::new(&link, &destination);
-    let rows = rows(&mut aside).await?;
+    let mut query = HostQuery::new(&link, &destination);
+    let rows = rows(&mut query).await?;
     let row = which(&rows, session.as_deref())?;
     let standard = Standard::look();
     let take_over = take_over || standard.stdin;
     is_claimable(row, take_over)?;
-    let wishes = Wishes::of(&link.ssh_options, &aside.configuration().await)?;
-    let mut setting = Setting::new(&link, &destination, &wishes, row.terminal, standard);
-    setting.attached_to = Some(listing::description(row));
+    let wishes = Wishes::of(&link.ssh_options, &query.configuration().await)?;
+    let mut preferences = Preferences::new(&link, &destination, &wishes, row.terminal, standard);
+    preferences.attached_to = Some(listing::description(row));
     let log = start::event_log(&session_options)?;
     let mut options = start::options(&session_options)?;
     options.session = row.id()?;
     options.take_over = take_over;
     let target = Target { expected: row.holder(), from: ClaimFrom::FirstHeld };
     let (timelines, followed) = start::timelines(&session_options, &link);
-    let mut aside = aside.followed(followed);
-    let session = Session::claim(aside.attach(), target, None, options)
+    let mut query = query.followed(followed);
+    let session = Session::claim(query.attach(), target, None, options)
         .map_err(|error| Ending::failed(error.to_string()))?;
-    aside.next_login();
-    let chatter = aside.into_chatter(&mut setting);
-    Ok(attached::run(session, setting, log, (chatter, timelines)).await)
+    query.next_login();
+    let ssh_messages = query.into_messages(&mut preferences);
+    Ok(attached::run(session, preferences, log, (ssh_messages, timelines)).await)
 }
 
 /// The session that is named, or the only one. With several and no name, a person sees them and is asked.
@@ -118,7 +118,7 @@ fn is_claimable(row: &Row, take_over: bool) -> Fallible<()> {
 /// `rejoin prune`.
 pub(crate) async fn prune(prune: Question) -> Ending {
     let Question { link, json, destination } = prune;
-    let answer = ask(&mut Aside::new(&link, &destination), "prune --json").await;
+    let answer = ask(&mut HostQuery::new(&link, &destination), "prune --json").await;
     let pruned = match answer.map(Pruned::printable) {
         Ok(pruned) => pruned,
         Err(ending) => return ending,
@@ -134,21 +134,21 @@ pub(crate) async fn prune(prune: Question) -> Ending {
 }
 
 /// Asks a host for its sessions.
-pub(crate) async fn rows(aside: &mut Aside) -> Fallible<Vec<Row>> {
-    let rows: Vec<Row> = ask(aside, "ls --json").await?;
+pub(crate) async fn rows(query: &mut HostQuery) -> Fallible<Vec<Row>> {
+    let rows: Vec<Row> = ask(query, "ls --json").await?;
     Ok(rows.into_iter().map(Row::printable).collect())
 }
 
 /// Runs the server program with these words, and reads its answer.
-async fn ask<T: DeserializeOwned>(aside: &mut Aside, words: &str) -> Fallible<T> {
-    let connect = aside.asking(words);
-    let (answer, error) = aside.while_waiting(answer(&*connect)).await?;
+async fn ask<T: DeserializeOwned>(query: &mut HostQuery, words: &str) -> Fallible<T> {
+    let connect = query.asking(words);
+    let (answer, error) = query.while_waiting(answer(&*connect)).await?;
     match listing::parse(&answer) {
         Some(parsed) => {
-            aside.release();
+            query.release();
             Ok(parsed)
         }
-        None => Err(aside.said_once(no_answer(&answer, &error))),
+        None => Err(query.said_once(no_answer(&answer, &error))),
     }
 }
 

@@ -30,7 +30,7 @@ const MOST_FILES: usize = 100;
 const RUNNING: &str = "/proc/self/exe";
 
 /// Folders and programs, in the order in which they count.
-pub(crate) struct Shelf {
+pub(crate) struct ServerStore {
     /// The folder that the user names.
     named: Option<PathBuf>,
     /// Where programs are installed.
@@ -82,7 +82,7 @@ impl fmt::Display for Unusable {
     }
 }
 
-impl Shelf {
+impl ServerStore {
     /// As the environment has it.
     pub(crate) fn of_environment() -> Self {
         let program = std::env::current_exe().ok();
@@ -217,7 +217,7 @@ impl Shelf {
     }
 }
 
-impl Servers for Shelf {
+impl Servers for ServerStore {
     fn all(&self) -> Vec<ServerFile> {
         let mut servers = Vec::new();
         self.all_left_out().clear();

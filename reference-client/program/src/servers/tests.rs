@@ -18,12 +18,12 @@ fn program(path: &Path, machine: u8) {
     fs::write(path, head).unwrap();
 }
 
-fn shelf(root: &Path, with_variable: bool) -> Shelf {
+fn store(root: &Path, with_variable: bool) -> ServerStore {
     released_with(root, with_variable, Vec::new())
 }
 
 /// The same in a client that was built with the digests of its release.
-fn released_with(root: &Path, with_variable: bool, digests: Vec<String>) -> Shelf {
+fn released_with(root: &Path, with_variable: bool, digests: Vec<String>) -> ServerStore {
     let root = root.to_owned();
     let program = root.join("prefix/bin/rejoin");
     let variable = move |name: &str| match name {
@@ -31,7 +31,7 @@ fn released_with(root: &Path, with_variable: bool, digests: Vec<String>) -> Shel
         "HOME" => Some(root.join("home").into()),
         _ => None,
     };
-    Shelf::new(variable, Some(program), digests)
+    ServerStore::new(variable, Some(program), digests)
 }
 
 #[test]
@@ -44,7 +44,7 @@ fn folders_count_in_their_order_and_each_platform_once() {
     program(&at("home/.local/share/rejoin/servers/rejoin-server-linux-s390x"), 0);
     program(&at("home/.local/share/rejoin/servers/notes"), 62);
     let found = |with_variable| {
-        let servers = shelf(root.path(), with_variable).all();
+        let servers = store(root.path(), with_variable).all();
         let found = servers.iter().filter(|server| server.platform().machine() != "x86_64");
         found.map(|server| server.path().to_owned()).collect::<Vec<_>>()
     };
@@ -56,8 +56,8 @@ fn folders_count_in_their_order_and_each_platform_once() {
 #[test]
 fn no_folder_is_looked_into_that_may_be_anybodys() {
     let folders = |variable: fn(&str) -> Option<OsString>, program: Option<&str>| {
-        let shelf = Shelf::new(variable, program.map(PathBuf::from), Vec::new());
-        (shelf.named, shelf.folders)
+        let store = ServerStore::new(variable, program.map(PathBuf::from), Vec::new());
+        (store.named, store.folders)
     };
     assert_eq!(folders(|name| (name == "HOME").then(OsString::new), None), (None, vec![]));
     let named = Some(PathBuf::from("here"));
@@ -71,10 +71,10 @@ fn no_folder_is_looked_into_that_may_be_anybodys() {
 fn a_program_for_another_machine_than_its_name_says_is_told_and_not_used() {
     let root = tempfile::tempdir().unwrap();
     program(&root.path().join("named/rejoin-server-linux-aarch64"), 62);
-    let shelf = shelf(root.path(), true);
+    let store = store(root.path(), true);
     let aarch64 = Platform::new("Linux", "aarch64").unwrap();
-    assert!(shelf.all().iter().all(|server| *server.platform() != aarch64));
-    let advice = shelf.advice(&aarch64);
+    assert!(store.all().iter().all(|server| *server.platform() != aarch64));
+    let advice = store.advice(&aarch64);
     assert!(advice.contains("--target aarch64-unknown-linux-musl"), "{advice}");
     assert!(advice.contains("home/.local/share/rejoin/servers/rejoin-server-linux-aarch64"));
     assert!(advice.ends_with("rejoin-server-linux-aarch64: it is a program for x86_64)"));
@@ -89,8 +89,8 @@ fn machine() -> String {
 }
 
 /// The paths of the servers for a machine: one or none.
-fn servers_for(shelf: &Shelf, machine: &str) -> Vec<PathBuf> {
-    let servers = shelf.all();
+fn servers_for(store: &ServerStore, machine: &str) -> Vec<PathBuf> {
+    let servers = store.all();
     let fitting = servers.iter().filter(|server| server.platform().machine() == machine);
     fitting.map(|server| server.path().to_owned()).collect()
 }
@@ -112,21 +112,21 @@ fn a_server_that_others_can_replace_is_used_from_nowhere_and_reported() {
         let root = tempfile::tempdir().unwrap();
         let (path, machine) = &places(root.path())[number];
         program(path, if number == 3 { ELF_MACHINE } else { 243 });
-        let shelf = shelf(root.path(), true);
-        assert_eq!(servers_for(&shelf, machine), std::slice::from_ref(path));
+        let store = store(root.path(), true);
+        assert_eq!(servers_for(&store, machine), std::slice::from_ref(path));
         let folder = path.parent().unwrap();
         for at_fault in [folder, path, folder.parent().unwrap()] {
             set_mode(at_fault, 0o777);
-            let found = servers_for(&shelf, machine);
+            let found = servers_for(&store, machine);
             assert!(!found.contains(path), "{} with {}", path.display(), at_fault.display());
-            let [DeployNews::Unsafe { what }] = &shelf.left_out()[..] else {
-                panic!("{:?}", shelf.left_out())
+            let [DeployNews::Unsafe { what }] = &store.left_out()[..] else {
+                panic!("{:?}", store.left_out())
             };
             let at_fault_canonical = at_fault.canonicalize().unwrap();
             let why =
                 format!("other users can write to {} (mode 0777", at_fault_canonical.display());
             assert!(what.contains(&why), "{what}");
-            let advice = shelf.advice(&Platform::new("Linux", machine).unwrap());
+            let advice = store.advice(&Platform::new("Linux", machine).unwrap());
             assert!(advice.contains(&why), "{advice}");
             set_mode(at_fault, 0o755);
         }
@@ -136,7 +136,7 @@ fn a_server_that_others_can_replace_is_used_from_nowhere_and_reported() {
 #[test]
 fn the_program_that_runs_goes_where_no_server_stands_beside_it() {
     let root = tempfile::tempdir().unwrap();
-    let running = shelf(root.path(), true).all();
+    let running = store(root.path(), true).all();
     let expected: &[_] =
         if cfg!(feature = "embedded-server") { &[Path::new(RUNNING)] } else { &[] };
     assert_eq!(running.iter().map(ServerFile::path).collect::<Vec<_>>(), expected);
@@ -153,19 +153,19 @@ fn with_the_digests_of_a_release_only_its_servers_are_found_by_search() {
         program(&path, if number == 3 { ELF_MACHINE } else { 243 });
         let digest = digest_of(&path);
         let found = |digests: Vec<String>| {
-            let shelf = released_with(root.path(), true, digests);
-            let is_found = servers_for(&shelf, &machine).contains(&path);
-            (is_found, shelf)
+            let store = released_with(root.path(), true, digests);
+            let is_found = servers_for(&store, &machine).contains(&path);
+            (is_found, store)
         };
         assert!(found(vec!["0".repeat(64), digest.clone()]).0, "{}", path.display());
-        let (is_found, shelf) = found(vec!["0".repeat(64)]);
+        let (is_found, store) = found(vec!["0".repeat(64)]);
         assert_eq!(is_found, number == 0, "named by the user: {}", path.display());
         if !is_found {
-            let [DeployNews::Unused { what }] = &shelf.left_out()[..] else {
-                panic!("{:?}", shelf.left_out())
+            let [DeployNews::Unused { what }] = &store.left_out()[..] else {
+                panic!("{:?}", store.left_out())
             };
             assert!(what.contains(&format!("{}: not a server of this release", path.display())));
-            let advice = shelf.advice(&Platform::new("Linux", &machine).unwrap());
+            let advice = store.advice(&Platform::new("Linux", &machine).unwrap());
             assert!(
                 advice.contains("in a folder that REJOIN_SERVERS names (") && advice.contains(what)
             );

@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 type Connected = Result<Link, LinkError>;
 
 /// Starts a first link at once, which whoever asks for one first gets. All others are as ever.
-pub(crate) struct Early {
+pub(crate) struct FirstConnection {
     connect: Arc<dyn Connect>,
     first: Mutex<First>,
     /// To be run here when the host has answered, before the first session begins.
@@ -25,7 +25,7 @@ enum First {
     Gone,
 }
 
-impl Early {
+impl FirstConnection {
     pub(crate) fn start(connect: Arc<dyn Connect>) -> Self {
         let mut started = JoinSet::new();
         let first = Arc::clone(&connect);
@@ -95,7 +95,7 @@ async fn come(mut started: JoinSet<Connected>) -> Connected {
     }
 }
 
-impl Connect for Early {
+impl Connect for FirstConnection {
     fn connect(&self, attempt: Attempt) -> BoxFuture<'_, Connected> {
         Box::pin(self.link(attempt))
     }

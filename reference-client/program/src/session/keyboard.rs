@@ -10,14 +10,14 @@ use tokio::sync::mpsc;
 
 use crate::session::escape::Escapes;
 use crate::session::input::{self, Heard, Keys};
-use crate::session::preferences::{Setting, Source};
+use crate::session::preferences::{Preferences, Source};
 use crate::session::stdin::{self, Pause};
 use crate::terminal::tty::RawMode;
-use crate::terminal::writer::{Brush, Paint, Trouble};
+use crate::terminal::writer::{Trouble, WriterMessage, WriterSender};
 
 /// Stdin, and the terminal if it is one.
 pub(crate) struct Keyboard {
-    brush: Brush,
+    writer: WriterSender,
     /// Until the process is there to read it.
     input: Option<(Input, mpsc::UnboundedSender<Heard>)>,
     raw: Option<RawMode>,
@@ -31,20 +31,24 @@ pub(crate) struct Keyboard {
 const LATE: Duration = Duration::from_secs(1);
 
 impl Keyboard {
-    pub(crate) fn new(brush: Brush, input: Input, heard: mpsc::UnboundedSender<Heard>) -> Self {
+    pub(crate) fn new(
+        writer: WriterSender,
+        input: Input,
+        heard: mpsc::UnboundedSender<Heard>,
+    ) -> Self {
         let input = Some((input, heard));
-        Self { brush, input, raw: None, pause: None, is_lent: false, reclaimed: None }
+        Self { writer, input, raw: None, pause: None, is_lent: false, reclaimed: None }
     }
 
     /// Begins to read, and makes a terminal raw, the first time. Not before there is a process: until
     /// then, the terminal belongs to the ssh that may ask for a password.
     pub(crate) fn start(
         &mut self,
-        setting: &Setting,
+        preferences: &Preferences,
         is_away: &Arc<AtomicBool>,
     ) -> Result<(), Trouble> {
         let Some((input, heard)) = self.input.take() else { return Ok(()) };
-        if matches!(setting.source, Source::Nothing | Source::Forwardings) {
+        if matches!(preferences.source, Source::Nothing | Source::Forwardings) {
             tokio::spawn(input::pipe(None, input));
             return Ok(());
         }
@@ -52,12 +56,12 @@ impl Keyboard {
         let unread = |error| Trouble::Failed(format!("stdin cannot be read: {error}"));
         let (chunks, pause) = started.map_err(unread)?;
         self.pause = Some(pause);
-        if setting.source == Source::Pipe {
+        if preferences.source == Source::Pipe {
             tokio::spawn(input::pipe(Some(chunks), input));
             return Ok(());
         }
         self.make_raw()?;
-        let escapes = Escapes::new(setting.escape);
+        let escapes = Escapes::new(preferences.escape);
         let keys = Keys { escapes, is_away: Arc::clone(is_away), heard };
         tokio::spawn(input::keys(chunks, input, keys));
         Ok(())
@@ -94,7 +98,7 @@ impl Keyboard {
         }
     }
 
-    /// Stops this program as a job of the shell, which continues it later. The painter has given the
+    /// Stops this program as a job of the shell, which continues it later. The writer has given the
     /// screen back before. Returns when the program goes on: at once, if no shell controls the job.
     pub(crate) fn suspend(&mut self) {
         self.set_paused(true);
@@ -120,14 +124,14 @@ impl Keyboard {
         self.raw = None;
         // A terminal lets itself be made raw as long as it is there.
         self.raw = Some(RawMode::enter().map_err(|_| Trouble::Hangup)?);
-        self.paint(Paint::Raw(true));
+        self.paint(WriterMessage::Raw(true));
         self.set_paused(false);
         Ok(())
     }
 
     fn give_back(&mut self) {
         self.set_paused(true);
-        self.paint(Paint::Raw(false));
+        self.paint(WriterMessage::Raw(false));
         self.raw = None;
     }
 
@@ -137,9 +141,9 @@ impl Keyboard {
         }
     }
 
-    fn paint(&self, paint: Paint) {
-        // The painter lives as long as the brush.
-        let _ = self.brush.send(paint);
+    fn paint(&self, paint: WriterMessage) {
+        // The writer lives as long as the sender.
+        let _ = self.writer.send(paint);
     }
 
     /// Nothing is read any more. The terminal stays raw until what comes back is dropped.

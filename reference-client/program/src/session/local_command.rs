@@ -3,13 +3,13 @@
 
 use rejoin_ssh::{Resolved, Unresolved};
 
-use crate::host::query::Aside;
+use crate::host::query::HostQuery;
 use crate::session::messages::Ending;
 use crate::session::start::Fallible;
 
 /// The command with its tokens replaced: by ssh, which knows them, but for the one that names its tunnel.
 pub(crate) async fn expanded(
-    aside: &Aside,
+    query: &HostQuery,
     resolved: &Resolved,
     command: &str,
 ) -> Fallible<String> {
@@ -19,7 +19,7 @@ pub(crate) async fn expanded(
             "%T in LocalCommand is not supported: rejoin does not know ssh's tunnel device",
         )
     })?;
-    aside.expand(resolved, &command).await.map_err(|error| match error {
+    query.expand(resolved, &command).await.map_err(|error| match error {
         Unresolved::Refused(lines) => Ending::failed(format!("LocalCommand: {}", lines.join(" "))),
         Unresolved::BadAddress(error) | Unresolved::Unclear(error) => {
             Ending::failed(format!("LocalCommand: {error}"))

@@ -15,7 +15,7 @@ use crate::terminal::writer::{Outages, Style};
 
 /// What does not change.
 #[derive(Debug)]
-pub(crate) struct Setting {
+pub(crate) struct Preferences {
     pub(crate) destination: String,
     /// What to type to come back; the session's id follows.
     pub(crate) attach: String,
@@ -82,7 +82,7 @@ impl Volume {
     }
 }
 
-impl Setting {
+impl Preferences {
     /// For a process with a terminal or without.
     pub(crate) fn new(
         link: &LinkOptions,
@@ -126,7 +126,7 @@ impl Setting {
     }
 }
 
-impl Setting {
+impl Preferences {
     /// Whether the connection is for its forwardings only.
     pub(crate) fn is_tunnel(&self) -> bool {
         self.source == Source::Forwardings
@@ -155,11 +155,11 @@ mod tests {
         args::parse(line.iter().map(OsString::from).collect()).unwrap().run.link
     }
 
-    fn setting(line: &[&str], has_terminal: bool, all: bool) -> Setting {
+    fn preferences(line: &[&str], has_terminal: bool, all: bool) -> Preferences {
         let standard = Standard { stdin: all, stdout: all, stderr: all };
         let given = link(line);
         let wishes = Wishes::of_options(&given.ssh_options).unwrap();
-        Setting::new(&given, "h".as_ref(), &wishes, has_terminal, standard)
+        Preferences::new(&given, "h".as_ref(), &wishes, has_terminal, standard)
     }
 
     #[test]
@@ -174,27 +174,27 @@ mod tests {
 
     #[test]
     fn without_a_terminal_nothing_is_drawn_and_no_key_is_special() {
-        let setting = setting(&["h"], true, false);
-        assert_eq!((setting.source, setting.escape), (Source::Pipe, None));
-        assert_eq!(setting.volume, Volume::Unread);
-        assert!(!setting.style.is_screen && setting.style.outages == Outages::Lines);
+        let preferences = preferences(&["h"], true, false);
+        assert_eq!((preferences.source, preferences.escape), (Source::Pipe, None));
+        assert_eq!(preferences.volume, Volume::Unread);
+        assert!(!preferences.style.is_screen && preferences.style.outages == Outages::Lines);
     }
 
     #[test]
     fn a_process_without_a_terminal_gets_bytes_as_they_are() {
-        let setting = setting(&["h"], false, true);
-        assert_eq!((setting.source, setting.escape), (Source::Pipe, None));
-        assert_eq!(setting.volume, Volume::Normal);
-        assert!(!setting.style.is_screen && setting.style.outages == Outages::Lines);
+        let preferences = preferences(&["h"], false, true);
+        assert_eq!((preferences.source, preferences.escape), (Source::Pipe, None));
+        assert_eq!(preferences.volume, Volume::Normal);
+        assert!(!preferences.style.is_screen && preferences.style.outages == Outages::Lines);
     }
 
     #[test]
     fn options_decide_what_is_read_and_said() {
-        assert_eq!(setting(&["-n", "h"], false, true).source, Source::Nothing);
-        assert_eq!(setting(&["-q", "h"], false, true).volume, Volume::Quiet);
-        assert_eq!(setting(&["-qv", "h"], false, true).volume, Volume::Verbose);
-        assert_eq!(setting(&["h"], true, true).escape, Some(b'~'));
-        assert_eq!(setting(&["-enone", "h"], true, true).escape, None);
+        assert_eq!(preferences(&["-n", "h"], false, true).source, Source::Nothing);
+        assert_eq!(preferences(&["-q", "h"], false, true).volume, Volume::Quiet);
+        assert_eq!(preferences(&["-qv", "h"], false, true).volume, Volume::Verbose);
+        assert_eq!(preferences(&["h"], true, true).escape, Some(b'~'));
+        assert_eq!(preferences(&["-enone", "h"], true, true).escape, None);
         assert!(Wishes::of_options(&link(&["-eab", "h"]).ssh_options).is_err());
     }
 }

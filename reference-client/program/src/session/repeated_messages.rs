@@ -12,12 +12,12 @@ use crate::terminal::quote::shown;
 
 /// Lines that were shown before the process began, and that its own first lines may repeat.
 #[derive(Debug, Default)]
-pub(crate) struct Repeats {
+pub(crate) struct RepeatedMessages {
     shown: VecDeque<String>,
     has_found: bool,
 }
 
-impl Repeats {
+impl RepeatedMessages {
     /// A line was shown.
     pub(crate) fn add(&mut self, line: &str) {
         if self.shown.len() < MOST_LINES {
@@ -56,7 +56,7 @@ mod tests {
     use super::*;
 
     fn left(shown: &[&str], written: &[&'static str]) -> String {
-        let mut repeats = Repeats::default();
+        let mut repeats = RepeatedMessages::default();
         for line in shown {
             repeats.add(line);
         }

@@ -14,14 +14,14 @@ use rejoin_ssh::{Attempt, LinkErrorKind};
 use crate::args::ssh_request::{SessionKind, Wishes};
 use crate::args::{LinkOptions, ProcessOptions, Run, SessionOptions, WhenLost, WhichLane};
 use crate::events::EventLog;
-use crate::host::query::Aside;
+use crate::host::query::HostQuery;
 use crate::host::ssh_program;
 use crate::session::attached;
 use crate::session::background::Background;
-use crate::session::first_connection::Early;
+use crate::session::first_connection::FirstConnection;
 use crate::session::local_command;
 use crate::session::messages::{Ending, FAILED};
-use crate::session::preferences::Setting;
+use crate::session::preferences::Preferences;
 use crate::terminal::output;
 use crate::terminal::quote;
 use crate::terminal::tty::{self, Standard};
@@ -54,27 +54,27 @@ async fn start(run: &Run, background: Option<Background>) -> Fallible<Outcome> {
     let log = event_log(session_options)?;
     let mut options = options(session_options)?;
     let (timelines, followed) = timelines(session_options, link);
-    let mut aside = Aside::running(link, destination, command).followed(followed);
-    let early = Early::start(aside.attach_and_count());
-    let told = aside.configuration().await;
+    let mut query = HostQuery::running(link, destination, command).followed(followed);
+    let early = FirstConnection::start(query.attach_and_count());
+    let told = query.configuration().await;
     let wishes = Wishes::of(&link.ssh_options, &told)?;
     if wishes.is_forking && background.is_none() {
         return Ok(Outcome::Background);
     }
     if let (Some(command), Ok(resolved)) = (&wishes.local_command, &told) {
-        early.run_once_connected(local_command::expanded(&aside, resolved, command).await?);
+        early.run_once_connected(local_command::expanded(&query, resolved, command).await?);
     }
     let is_tunnel = wishes.session == SessionKind::Nothing;
-    if is_tunnel && runs_no_programs(&mut aside, &early).await {
+    if is_tunnel && runs_no_programs(&mut query, &early).await {
         return Ok(Outcome::LeftToSsh);
     }
     let spec = spec_of(&wishes, command, process, standard, link.ssh_options.has('q'))?;
     let has_terminal = spec.terminal.is_some();
-    let mut setting = Setting::new(link, destination, &wishes, has_terminal, standard);
-    setting.background = background;
+    let mut preferences = Preferences::new(link, destination, &wishes, has_terminal, standard);
+    preferences.background = background;
     if matches!(spec.command, Command::Shell(_) | Command::LoginShell) {
         // The shell reads its start-up files again.
-        setting.style.repeating = repeating(has_terminal, standard);
+        preferences.style.repeating = repeating(has_terminal, standard);
     }
     options.on_loss = match on_loss {
         Some(WhenLost::Respawn) => OnLoss::Respawn,
@@ -83,8 +83,8 @@ async fn start(run: &Run, background: Option<Background>) -> Fallible<Outcome> {
     };
     let session = Session::open(Arc::new(early), &spec, options)
         .map_err(|error| Ending::failed(error.to_string()))?;
-    let chatter = aside.into_chatter(&mut setting);
-    Ok(Outcome::Ended(attached::run(session, setting, log, (chatter, timelines)).await))
+    let ssh_messages = query.into_messages(&mut preferences);
+    Ok(Outcome::Ended(attached::run(session, preferences, log, (ssh_messages, timelines)).await))
 }
 
 /// Where a process's output appears in the same place as what is said at the login.
@@ -97,9 +97,9 @@ fn repeating(has_terminal: bool, standard: Standard) -> Option<Stream> {
 }
 
 /// Whether the host lets this account forward ports, perhaps, and run nothing.
-async fn runs_no_programs(aside: &mut Aside, early: &Early) -> bool {
+async fn runs_no_programs(query: &mut HostQuery, early: &FirstConnection) -> bool {
     use LinkErrorKind::{Closed, Other, Refused, ServerMissing, Undeployable};
-    let Err(error) = aside.meanwhile(early.wait()).await else { return false };
+    let Err(error) = query.meanwhile(early.wait()).await else { return false };
     let is_so = matches!(error.kind, Refused | ServerMissing | Undeployable | Closed | Other);
     if is_so {
         output::say(format_args!("rejoin: {error}: ssh -N takes over, which does not reconnect\n"));

@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::session::messages;
 use crate::session::preferences::Volume;
-use crate::session::repeated_messages::Repeats;
+use crate::session::repeated_messages::RepeatedMessages;
 use crate::session::status;
 use crate::terminal::output::Sink;
 use crate::terminal::quote::shown;
@@ -18,16 +18,16 @@ use crate::terminal::tty;
 
 /// What else is to be written.
 #[derive(Debug)]
-pub(crate) enum Paint {
+pub(crate) enum WriterMessage {
     /// What the window's title says, or what it said before.
     Title(Option<String>),
     /// A line on stderr that the next one takes the place of, or none.
     Moving(Option<String>),
-    /// A line of rejoin's own, or of the ssh that carries the link. It may quote a peer: the painter makes
+    /// A line of rejoin's own, or of the ssh that carries the link. It may quote a peer: the writer makes
     /// it printable.
     Line(String),
     /// A line that ssh, or the host's login shell, has said.
-    Said(String),
+    SshMessage(String),
     /// Output is written from here on, and not before: it comes by another way than what is painted.
     Begin,
     /// No more output: what is not written stays on its host.
@@ -39,8 +39,8 @@ pub(crate) enum Paint {
     Suspend(String, oneshot::Sender<()>),
 }
 
-/// The sender's side. Dropping it ends the painter, once all output is written.
-pub(crate) type Brush = mpsc::UnboundedSender<Paint>;
+/// The sender's side. Dropping it ends the writer, once all output is written.
+pub(crate) type WriterSender = mpsc::UnboundedSender<WriterMessage>;
 
 /// How the streams are written to.
 #[derive(Clone, Copy, Debug)]
@@ -94,7 +94,7 @@ enum Holder {
     Other,
 }
 
-pub(crate) struct Painter {
+pub(crate) struct TerminalWriter {
     style: Style,
     stdout: Sink,
     stderr: Sink,
@@ -106,11 +106,11 @@ pub(crate) struct Painter {
     has_begun: bool,
     is_stopped: bool,
     holder: Holder,
-    repeats: Repeats,
+    repeats: RepeatedMessages,
 }
 
-impl Painter {
-    /// With `awaits_mode`, output waits for the first [`Paint::Raw`]: what ssh said until then comes
+impl TerminalWriter {
+    /// With `awaits_mode`, output waits for the first [`WriterMessage::Raw`]: what ssh said until then comes
     /// before it, and a terminal that is not raw yet would change it.
     pub(crate) fn new(
         style: Style,
@@ -129,7 +129,7 @@ impl Painter {
             has_begun: false,
             is_stopped: false,
             holder: if awaits_mode { Holder::Other } else { Holder::Process },
-            repeats: Repeats::default(),
+            repeats: RepeatedMessages::default(),
         }
     }
 
@@ -140,7 +140,7 @@ impl Painter {
     pub(crate) async fn run(
         mut self,
         mut outputs: Outputs,
-        mut paints: mpsc::UnboundedReceiver<Paint>,
+        mut paints: mpsc::UnboundedReceiver<WriterMessage>,
     ) {
         let (mut has_output, mut has_paints) = (true, true);
         while (has_output && !self.is_stopped) || has_paints {
@@ -189,7 +189,7 @@ impl Painter {
 
     /// Everything of the old program is written, and nothing of the fresh one.
     async fn replaced(&mut self, Replaced { reason, unacked_input_bytes, .. }: &Replaced) {
-        self.repeats = Repeats::default();
+        self.repeats = RepeatedMessages::default();
         self.undo().await;
         if self.style.volume >= Volume::Unread {
             let words = messages::replaced(reason, *unacked_input_bytes);
@@ -225,34 +225,34 @@ impl Painter {
         let _ = self.trouble.send(trouble);
     }
 
-    async fn paint(&mut self, paint: Paint) {
+    async fn paint(&mut self, paint: WriterMessage) {
         match paint {
-            Paint::Title(Some(title)) => self.title(&title).await,
-            Paint::Title(None) => self.take_title_back().await,
-            Paint::Moving(None) => self.erase().await,
-            Paint::Moving(Some(line)) => {
+            WriterMessage::Title(Some(title)) => self.title(&title).await,
+            WriterMessage::Title(None) => self.take_title_back().await,
+            WriterMessage::Moving(None) => self.erase().await,
+            WriterMessage::Moving(Some(line)) => {
                 self.is_moving = true;
                 let line = status::moving(&line, tty::size().cols);
                 let _ = self.stderr.write_all(line.into()).await;
             }
-            Paint::Line(line) => self.line(&line).await,
-            Paint::Said(line) => {
+            WriterMessage::Line(line) => self.line(&line).await,
+            WriterMessage::SshMessage(line) => {
                 if !self.has_begun {
                     self.repeats.add(&line);
                 }
                 self.line(&line).await;
             }
-            Paint::Begin => self.has_begun = true,
-            Paint::Stop => self.is_stopped = true,
-            Paint::Raw(true) => {
+            WriterMessage::Begin => self.has_begun = true,
+            WriterMessage::Stop => self.is_stopped = true,
+            WriterMessage::Raw(true) => {
                 self.lines = Lines::Raw { is_at_start: false };
                 self.reclaim().await;
             }
-            Paint::Raw(false) => {
+            WriterMessage::Raw(false) => {
                 self.lend().await;
                 self.lines = Lines::Cooked;
             }
-            Paint::Suspend(line, done) => {
+            WriterMessage::Suspend(line, done) => {
                 self.lend().await;
                 self.line(&line).await;
                 // Whoever does not wait any more does not need to know.
@@ -316,7 +316,7 @@ impl Painter {
     }
 
     /// A line of its own on stderr. On a terminal, a line feed alone may not lead to a line's start: the
-    /// terminal can be raw before the painter knows.
+    /// terminal can be raw before the writer knows.
     async fn line(&mut self, line: &str) {
         self.erase().await;
         let is_terminal = self.stderr.was_terminal();

@@ -51,7 +51,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Collector {
         if let Some(span) = context.span(id) {
             let mut fields = Fields::default();
             attributes.record(&mut fields);
-            span.extensions_mut().insert(Course::begun(fields.lane, Instant::now()));
+            span.extensions_mut().insert(TimelineBuilder::begun(fields.lane, Instant::now()));
         }
     }
 
@@ -59,7 +59,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Collector {
         let now = Instant::now();
         let Some(span) = context.event_span(event) else { return };
         let mut extensions = span.extensions_mut();
-        let Some(course) = extensions.get_mut::<Course>() else { return };
+        let Some(course) = extensions.get_mut::<TimelineBuilder>() else { return };
         let mut fields = Fields::default();
         event.record(&mut fields);
         if let Some(found) = course.reached(&fields, now) {
@@ -109,7 +109,7 @@ pub(super) fn place_of(reached: &str) -> Option<usize> {
 
 /// How far an attempt has got, and when.
 #[derive(Debug)]
-pub(super) struct Course {
+pub(super) struct TimelineBuilder {
     lane: Lane,
     began: Instant,
     /// When the link before was lost.
@@ -119,7 +119,7 @@ pub(super) struct Course {
     is_resumed: bool,
 }
 
-impl Course {
+impl TimelineBuilder {
     pub(super) fn begun(lane: Lane, now: Instant) -> Self {
         Self { lane, began: now, lost: None, ends: Vec::new(), is_resumed: false }
     }

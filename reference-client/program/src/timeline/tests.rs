@@ -1,6 +1,6 @@
 use serde_json::{Value, json};
 
-use super::collector::{Course, Fields, place_of};
+use super::collector::{Fields, TimelineBuilder, place_of};
 use super::*;
 
 fn ms(millis: u64) -> Duration {
@@ -10,7 +10,7 @@ fn ms(millis: u64) -> Duration {
 /// An attempt that reaches these, so many milliseconds after it began, and how that is told.
 struct Run {
     began: Instant,
-    course: Course,
+    course: TimelineBuilder,
     told: Vec<Found>,
 }
 
@@ -21,7 +21,7 @@ impl Run {
 
     fn begun_over(lane: Lane) -> Self {
         let began = Instant::now();
-        Self { began, course: Course::begun(lane, began), told: Vec::new() }
+        Self { began, course: TimelineBuilder::begun(lane, began), told: Vec::new() }
     }
 
     fn used(self, away: u64, at: u64) -> Self {

@@ -5,7 +5,7 @@ use std::fs;
 
 use rejoin_testing::{Signal, can_change_login_shells, make_program};
 
-use crate::deploy::Shelf;
+use crate::deploy::ServerStore;
 use crate::environment::{ECHO, assert_answers};
 use crate::life::assert_one_line;
 use crate::support::{Host, Tmux, is_alive, until};
@@ -64,7 +64,7 @@ fn reports_a_start_up_file_that_redirects_or_limits_without_a_second_login() {
 fn quotes_a_start_up_file_that_ends_the_login_shell_once() {
     rejoin_testing::needs!("ssh", "sshd", "ps");
     let host = host_that_first("echo bye; exit 0");
-    let shelf = Shelf::new(&host);
+    let shelf = ServerStore::new(&host);
     let mut client = host.plan().deploying(&shelf.0).run("true");
     assert_eq!(client.status(), 255);
     assert_one_line(&client, "ended and said only: bye");
@@ -192,7 +192,7 @@ fn shows_what_start_up_files_write_to_stderr_once_on_a_terminal() {
 fn a_process_has_the_path_that_start_up_files_made() {
     rejoin_testing::needs!("ssh", "sshd", "ps");
     let host = host_that_first("PATH=/nonexistent");
-    let shelf = Shelf::new(&host);
+    let shelf = ServerStore::new(&host);
     for _ in ["brought", "found"] {
         let mut client = host.plan().deploying(&shelf.0).run("echo $PATH");
         assert_eq!(client.finish(), (0, b"/nonexistent\n".to_vec()));

@@ -16,9 +16,9 @@ use crate::support::{Client, Host, Tmux, needed, rejoin, rejoin_server, stripped
 const ECHO: &str = "echo $$; while read line; do echo \"$$ $line\"; done";
 
 /// A folder on the host with server programs for hosts: that of this machine.
-pub(crate) struct Shelf(pub(crate) PathBuf);
+pub(crate) struct ServerStore(pub(crate) PathBuf);
 
-impl Shelf {
+impl ServerStore {
     pub(crate) fn new(host: &Host) -> Self {
         let folder = host.home().join("servers");
         fs::create_dir(&folder).unwrap();
@@ -68,7 +68,7 @@ fn assert_answers(client: &mut Client, line: usize) {
 fn the_first_run_brings_the_server_and_the_next_one_finds_it() {
     rejoin_testing::needs!("ssh", "sshd", "ps");
     let host = Host::start();
-    let shelf = Shelf::new(&host);
+    let shelf = ServerStore::new(&host);
     let mut first = host.plan().deploying(&shelf.0).run(ECHO);
     let pid = first.number(1);
     host.cut();
@@ -90,7 +90,7 @@ fn the_first_run_brings_the_server_and_the_next_one_finds_it() {
 fn every_subcommand_brings_the_server() {
     rejoin_testing::needs!("ssh", "sshd", "ps");
     let host = Host::start();
-    let shelf = Shelf::new(&host);
+    let shelf = ServerStore::new(&host);
     let plan = || host.plan().deploying(&shelf.0);
     let forget = || fs::remove_dir_all(host.home().join(".local")).unwrap();
     let mut ls = plan().subcommand("ls").run_words::<&str>([]);
@@ -117,7 +117,7 @@ fn every_subcommand_brings_the_server() {
 fn a_server_that_is_damaged_or_removed_meanwhile_is_brought_again() {
     rejoin_testing::needs!("ssh", "sshd", "ps");
     let host = Host::start();
-    let shelf = Shelf::new(&host);
+    let shelf = ServerStore::new(&host);
     let mut client = host.plan().deploying(&shelf.0).run(ECHO);
     client.line(1);
     let program = deployed(&host).remove(0);
@@ -149,7 +149,7 @@ fn a_server_that_is_damaged_or_removed_meanwhile_is_brought_again() {
 fn an_upload_that_is_cut_is_told_and_the_next_run_makes_it_whole() {
     rejoin_testing::needs!("ssh", "sshd", "ps");
     let host = Host::start();
-    let shelf = Shelf::new(&host);
+    let shelf = ServerStore::new(&host);
     host.relay().cut_plan(|link| (link == 0).then_some(200_000));
     let mut cut = host.plan().with(["-q"]).deploying(&shelf.0).run("true");
     assert_eq!(cut.finish().0, 255);
@@ -164,7 +164,7 @@ fn an_upload_that_is_cut_is_told_and_the_next_run_makes_it_whole() {
 fn a_session_outlives_a_new_version_of_the_server() {
     rejoin_testing::needs!("ssh", "sshd", "ps");
     let host = Host::start();
-    let shelf = Shelf::new(&host);
+    let shelf = ServerStore::new(&host);
     let old = host.plan().deploying(&shelf.0).run(ECHO);
     let pid = old.number(1);
     let file = File::open(&deployed(&host)[0]).unwrap();
@@ -202,7 +202,7 @@ fn where_there_is_no_server_for_the_host_the_command_to_build_one_is_told() {
              chmod 755 ~/bin/uname; PATH=~/bin:$PATH exec sh -c \"$SSH_ORIGINAL_COMMAND\"",
         )
     });
-    let shelf = Shelf::new(&host);
+    let shelf = ServerStore::new(&host);
     let wrong = shelf.0.join("rejoin-server-linux-riscv64");
     fs::rename(shelf.program(), &wrong).unwrap();
     for subcommand in [None, Some("ls")] {
@@ -244,7 +244,7 @@ fn a_terminal_is_clean_when_the_server_is_there() {
     rejoin_testing::needs!("ssh", "sshd", "ps", "tmux");
     needed("tmux");
     let host = Host::start();
-    let shelf = Shelf::new(&host);
+    let shelf = ServerStore::new(&host);
     let words = |words: &[&str]| {
         let options = host.options();
         let words = words.iter().map(AsRef::as_ref);

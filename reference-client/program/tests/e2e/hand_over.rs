@@ -3,7 +3,7 @@
 use rejoin_testing::Signal;
 use serde_json::Value;
 
-use crate::deploy::Shelf;
+use crate::deploy::ServerStore;
 use crate::support::{Client, Host, until, until_some};
 
 /// Sends lines back behind its own process id.
@@ -59,7 +59,7 @@ fn the_attempt_that_succeeds_has_had_its_ssh_since_before_the_back_off_ended() {
 fn a_server_that_was_put_on_the_host_is_come_back_to_in_the_same_way() {
     rejoin_testing::needs!("ssh", "sshd", "ps");
     let host = Host::start();
-    let shelf = Shelf::new(&host);
+    let shelf = ServerStore::new(&host);
     let mut client = host.plan().deploying(&shelf.0).run(ECHO);
     resumes_over_one_that_waited(&host, &mut client);
     assert_eq!(client.finish().0, 0);

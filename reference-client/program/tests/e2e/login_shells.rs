@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 
 use rejoin_testing::can_change_login_shells;
 
-use crate::deploy::Shelf;
+use crate::deploy::ServerStore;
 use crate::support::{Host, rejoin, rejoin_server};
 
 /// Sets itself up once, as scripts of Nix and others do, and counts how often it is read.
@@ -85,7 +85,7 @@ fn a_session_has_the_environment_that_it_has_through_ssh() {
     }
     for shell in ["bash", "dash", "zsh", "fish", "tcsh"] {
         let host = host_with(&format!("/bin/{shell}"));
-        let shelf = Shelf::new(&host);
+        let shelf = ServerStore::new(&host);
         let (mut ours, mut deployed) = (Command::new(rejoin()), Command::new(rejoin()));
         ours.arg("--server").arg(rejoin_server());
         deployed.env("REJOIN_SERVERS", &shelf.0);

@@ -7,21 +7,21 @@ use tokio::time::Instant;
 
 use rejoin_client::Event;
 
-use super::Job;
+use super::AttachedSession;
 use crate::session::messages;
 use crate::session::preferences::Volume;
 use crate::session::status::{self, Outage};
 use crate::terminal::tty;
-use crate::terminal::writer::{Outages, Paint};
+use crate::terminal::writer::{Outages, WriterMessage};
 
 /// Without a terminal to draw on, an outage is worth a line of its own only after a while.
 const PLAIN: Duration = Duration::from_secs(2);
 
-impl Job {
+impl AttachedSession {
     /// Takes back what was said about an outage.
     pub(super) fn take_back(&self, outage: &Outage) {
         match self.setting.style.outages {
-            Outages::Title => self.paint(Paint::Title(None)),
+            Outages::Title => self.paint(WriterMessage::Title(None)),
             Outages::OnRequest => {}
             Outages::Lines => {
                 let length = status::round(outage.length());
@@ -109,7 +109,7 @@ impl Job {
                 // From here on the keys count that are about outages.
                 self.is_away.store(true, Ordering::Relaxed);
                 let title = outage.title(self.setting.escape);
-                self.paint(Paint::Title(Some(title)));
+                self.paint(WriterMessage::Title(Some(title)));
             }
             Outages::Lines if !outage.is_told && outage.is_lasting(PLAIN) => {
                 outage.is_told = true;

@@ -16,17 +16,17 @@ use tokio::time::Instant;
 use crate::events::EventLog;
 use crate::host::deploy_progress::{Deploying, Show};
 use crate::host::login_messages::LoginLines;
-use crate::host::{Chatter, HELD_BACK, Said};
+use crate::host::{HELD_BACK, SshMessage, SshMessages};
 use crate::session::escape::{self, Request};
 use crate::session::input::Heard;
 use crate::session::keyboard::Keyboard;
 use crate::session::messages::{self, Ending, FAILED};
-use crate::session::preferences::{Setting, Source, Volume};
+use crate::session::preferences::{Preferences, Source, Volume};
 use crate::session::signals::{Signals, Told};
 use crate::session::status::Outage;
 use crate::terminal::output;
 use crate::terminal::tty;
-use crate::terminal::writer::{Brush, Paint, Painter, Trouble};
+use crate::terminal::writer::{TerminalWriter, Trouble, WriterMessage, WriterSender};
 use crate::timeline::{Timeline, Timelines};
 use suspension::{Suspension, given_back};
 
@@ -36,28 +36,29 @@ const LEAVING: Duration = Duration::from_secs(2);
 /// Runs a session to its end.
 pub(crate) async fn run(
     session: Session,
-    setting: Setting,
+    preferences: Preferences,
     log: Option<EventLog>,
-    (mut chatter, mut timelines): (Chatter, Timelines),
+    (mut ssh_messages, mut timelines): (SshMessages, Timelines),
 ) -> Ending {
     let mut signals = match Signals::listen() {
         Ok(signals) => signals,
         Err(error) => return Ending::failed(format!("signals cannot be handled: {error}")),
     };
-    let (brush, paints) = mpsc::unbounded_channel();
+    let (writer, paints) = mpsc::unbounded_channel();
     let (trouble, mut troubles) = mpsc::unbounded_channel();
     let (heard_sender, mut heard) = mpsc::unbounded_channel();
     let Session { input, output, mut events, control } = session;
-    let painter = Painter::new(setting.style, setting.source == Source::Keys, trouble);
-    let painter = tokio::spawn(painter.run(output, paints));
-    let keyboard = Keyboard::new(brush.clone(), input, heard_sender);
-    let mut job = Job::new(setting, control, brush, keyboard, log);
+    let terminal_writer =
+        TerminalWriter::new(preferences.style, preferences.source == Source::Keys, trouble);
+    let terminal_writer = tokio::spawn(terminal_writer.run(output, paints));
+    let keyboard = Keyboard::new(writer.clone(), input, heard_sender);
+    let mut job = AttachedSession::new(preferences, control, writer, keyboard, log);
     while !job.is_over {
         tokio::select! {
             next = next(&mut events, &mut timelines) => match next {
                 Next::Event(Some(event)) => {
                     // What ssh said before it is shown before it.
-                    while let Ok(said) = chatter.try_recv() {
+                    while let Ok(said) = ssh_messages.try_recv() {
                         job.said(said);
                     }
                     job.event(&event, &mut timelines);
@@ -67,13 +68,13 @@ pub(crate) async fn run(
             },
             Some(heard) = heard.recv() => job.heard(&heard),
             Some(trouble) = troubles.recv() => job.trouble(trouble),
-            Some(said) = chatter.recv() => job.said(said),
+            Some(said) = ssh_messages.recv() => job.said(said),
             told = signals.next() => job.told(told),
             () = given_back(&mut job.suspension) => job.suspend(),
             () = at(job.due) => job.tick(),
         }
     }
-    job.finish(painter, signals).await
+    job.finish(terminal_writer, signals).await
 }
 
 /// What a session's driver brings about.
@@ -100,10 +101,10 @@ pub(crate) async fn at(due: Option<Instant>) {
     }
 }
 
-struct Job {
-    setting: Setting,
+struct AttachedSession {
+    preferences: Preferences,
     control: Control,
-    brush: Brush,
+    writer: WriterSender,
     keyboard: Keyboard,
     log: Option<EventLog>,
     is_away: Arc<AtomicBool>,
@@ -125,20 +126,20 @@ struct Job {
     is_over: bool,
 }
 
-impl Job {
+impl AttachedSession {
     fn new(
-        mut setting: Setting,
+        mut preferences: Preferences,
         control: Control,
-        brush: Brush,
+        writer: WriterSender,
         keyboard: Keyboard,
         log: Option<EventLog>,
     ) -> Self {
-        let lines = std::mem::take(&mut setting.lines);
+        let lines = std::mem::take(&mut preferences.lines);
         let due = lines.are_held().then(|| Instant::now() + HELD_BACK);
         Self {
-            setting,
+            preferences,
             control,
-            brush,
+            writer,
             keyboard,
             log,
             is_away: Arc::default(),
@@ -166,8 +167,8 @@ impl Job {
         if let Some(log) = &self.log {
             log.write(event);
         }
-        if self.setting.volume == Volume::Verbose
-            && let Some(words) = messages::progress(event, &self.setting.destination)
+        if self.preferences.volume == Volume::Verbose
+            && let Some(words) = messages::progress(event, &self.preferences.destination)
         {
             self.say(&words);
         }
@@ -193,7 +194,7 @@ impl Job {
             Event::Exited { .. } => self.release_lines(),
             Event::Notice { message } => self.noticed(message),
             Event::ForwardMissing { .. } | Event::ForwardMade(_) => self.forward_changed(event),
-            // The painter reports a replaced process, behind the output of the old one.
+            // The writer reports a replaced process, behind the output of the old one.
             _ => {}
         }
     }
@@ -218,12 +219,13 @@ impl Job {
         if !was_attached {
             self.begin();
         }
-        if !was_attached && let Err(trouble) = self.keyboard.start(&self.setting, &self.is_away) {
+        if !was_attached && let Err(trouble) = self.keyboard.start(&self.preferences, &self.is_away)
+        {
             // Output that waits for the terminal's mode is written all the same.
-            self.paint(Paint::Raw(false));
+            self.paint(WriterMessage::Raw(false));
             self.trouble(trouble);
         }
-        if let Some(background) = self.setting.background.as_ref().filter(|_| !was_attached) {
+        if let Some(background) = self.preferences.background.as_ref().filter(|_| !was_attached) {
             background.go();
         }
         let outage = self.outage.take();
@@ -231,8 +233,8 @@ impl Job {
         if let Some(outage) = outage.filter(|outage| outage.is_told) {
             self.take_back(&outage);
         }
-        let is_new_here = self.setting.attached_to.is_some() && !was_attached;
-        if self.setting.has_terminal && (is_disturbed || is_new_here) {
+        let is_new_here = self.preferences.attached_to.is_some() && !was_attached;
+        if self.preferences.has_terminal && (is_disturbed || is_new_here) {
             // The size that it has already asks the program to draw itself anew.
             self.control.resize(tty::size());
         }
@@ -241,19 +243,19 @@ impl Job {
 
     /// The first words, and then the process's.
     fn begin(&self) {
-        if let Some(what) = &self.setting.attached_to {
+        if let Some(what) = &self.preferences.attached_to {
             self.say_from(Volume::Unread, &format!("attached to {what}"));
         }
         if let Some(others) = self.others() {
             self.say_from(Volume::Normal, &others);
         }
-        self.paint(Paint::Begin);
+        self.paint(WriterMessage::Begin);
     }
 
     /// What a person may have forgotten.
     fn others(&self) -> Option<String> {
-        let Setting { destination, attach, has_terminal, .. } = &self.setting;
-        match self.setting.detached_there {
+        let Preferences { destination, attach, has_terminal, .. } = &self.preferences;
+        match self.preferences.detached_there {
             _ if !has_terminal => None,
             0 => None,
             1 => Some(format!("1 detached session on {destination}: {attach}")),
@@ -283,8 +285,10 @@ impl Job {
     fn told(&mut self, told: Told) {
         match told {
             // As ssh -N ends.
-            Told::End(15) if self.setting.is_tunnel() => self.close_tunnel(0),
-            Told::Interrupt | Told::End(_) if self.setting.is_tunnel() => self.close_tunnel(FAILED),
+            Told::End(15) if self.preferences.is_tunnel() => self.close_tunnel(0),
+            Told::Interrupt | Told::End(_) if self.preferences.is_tunnel() => {
+                self.close_tunnel(FAILED)
+            }
             // It has got it, too, and ends.
             Told::Interrupt if self.keyboard.is_interrupt_of_ssh() => {}
             Told::Interrupt if self.stays_when_interrupted() => self.leave(130),
@@ -296,14 +300,14 @@ impl Job {
     }
 
     fn resized(&self) {
-        if self.setting.has_terminal {
+        if self.preferences.has_terminal {
             self.control.resize(tty::size());
         }
     }
 
     /// With a terminal, ^C is a key for the process; the signal comes from elsewhere.
     fn stays_when_interrupted(&self) -> bool {
-        self.setting.has_terminal && self.session.is_some()
+        self.preferences.has_terminal && self.session.is_some()
     }
 
     fn trouble(&mut self, trouble: Trouble) {
@@ -323,14 +327,14 @@ impl Job {
     fn leave_because(&mut self, ending: Ending) {
         self.is_left_running |= self.left.is_none();
         self.left.get_or_insert(ending);
-        self.paint(Paint::Stop);
+        self.paint(WriterMessage::Stop);
         self.control.detach();
         self.end_soon();
     }
 
     /// Ends the process, if it is this rejoin's. A second time means that nobody waits for the answer.
     fn close(&mut self, ending: Ending) {
-        if self.setting.attached_to.is_some() {
+        if self.preferences.attached_to.is_some() {
             return self.leave_because(ending);
         }
         self.is_over = self.left.is_some();
@@ -352,13 +356,13 @@ impl Job {
         self.look_again();
     }
 
-    fn said(&mut self, said: Said) {
+    fn said(&mut self, said: SshMessage) {
         match said {
-            Said::Ssh(attempt, line) => self.ssh_says(attempt, line),
-            Said::News(news) => self.deploys(&news),
-            Said::Slow => self.is_slow(),
-            Said::Detached(count) => self.setting.detached_there = count,
-            Said::Lane(news) => self.say_from(Volume::of_news(&news), &news.to_string()),
+            SshMessage::Ssh(attempt, line) => self.ssh_says(attempt, line),
+            SshMessage::News(news) => self.deploys(&news),
+            SshMessage::Slow => self.is_slow(),
+            SshMessage::Detached(count) => self.preferences.detached_there = count,
+            SshMessage::Lane(news) => self.say_from(Volume::of_news(&news), &news.to_string()),
         }
     }
 
@@ -366,11 +370,11 @@ impl Job {
     /// it. What announces a failure is held back, for the failure says it in one line.
     fn ssh_says(&mut self, attempt: Attempt, line: String) {
         let is_for_user = self.session.is_none() || self.keyboard.is_lent();
-        if self.setting.volume == Volume::Verbose {
-            self.paint(Paint::Said(line));
+        if self.preferences.volume == Volume::Verbose {
+            self.paint(WriterMessage::SshMessage(line));
         } else if attempt == Attempt::First
             && is_for_user
-            && self.setting.volume > Volume::Quiet
+            && self.preferences.volume > Volume::Quiet
             && self.lines.hold(&line)
         {
             self.due.get_or_insert_with(|| Instant::now() + HELD_BACK);
@@ -381,7 +385,7 @@ impl Job {
         if self.session.is_some() {
             return;
         }
-        let message = messages::slow(&self.setting.destination);
+        let message = messages::slow(&self.preferences.destination);
         self.say_from(Volume::Unread, &message);
         if let Some(log) = &self.log {
             log.write(&Event::Notice { message });
@@ -390,18 +394,18 @@ impl Job {
 
     /// Shown in its place only while there is nothing else on the screen.
     fn deploys(&self, news: &DeployNews) {
-        let Setting { destination, volume, is_live, .. } = &self.setting;
+        let Preferences { destination, volume, is_live, .. } = &self.preferences;
         let is_live = *is_live && self.session.is_none();
         match Deploying::new(destination, *volume, is_live).show(news) {
-            Show::Line(line) => self.paint(Paint::Line(line)),
-            Show::Moving(line) => self.paint(Paint::Moving(line)),
+            Show::Line(line) => self.paint(WriterMessage::Line(line)),
+            Show::Moving(line) => self.paint(WriterMessage::Moving(line)),
             Show::Nothing => {}
         }
     }
 
     fn release_lines(&mut self) {
         for line in self.lines.release() {
-            self.paint(Paint::Said(line));
+            self.paint(WriterMessage::SshMessage(line));
         }
     }
 
@@ -418,13 +422,13 @@ impl Job {
 
     /// Something that a person should know, and that programs find in the events.
     fn say_from(&self, volume: Volume, words: &str) {
-        if self.setting.volume >= volume {
+        if self.preferences.volume >= volume {
             self.say(words);
         }
     }
 
     fn say(&self, words: &str) {
-        self.paint(Paint::Line(format!("rejoin: {words}")));
+        self.paint(WriterMessage::Line(format!("rejoin: {words}")));
     }
 
     fn help(&mut self) {
@@ -434,32 +438,32 @@ impl Job {
                 self.say(&line);
             }
         }
-        for line in self.setting.escape.map(escape::help).unwrap_or_default() {
-            self.paint(Paint::Line(line));
+        for line in self.preferences.escape.map(escape::help).unwrap_or_default() {
+            self.paint(WriterMessage::Line(line));
         }
     }
 
-    fn paint(&self, paint: Paint) {
-        // The painter lives as long as the brush.
-        let _ = self.brush.send(paint);
+    fn paint(&self, paint: WriterMessage) {
+        // The writer lives as long as the sender.
+        let _ = self.writer.send(paint);
     }
 
     /// What is said where the process stays, if there is one.
     fn stays(&self) -> Option<String> {
-        let is_there = self.session.is_some() || self.setting.attached_to.is_some();
+        let is_there = self.session.is_some() || self.preferences.attached_to.is_some();
         let is_left = self.is_left_running && is_there;
         is_left.then(|| format!("the process stays; to come back: {}", self.again()))
     }
 
     fn again(&self) -> String {
         let session = self.session.as_deref().map(messages::short).unwrap_or_default();
-        format!("{} {session}", self.setting.attach).trim_end().to_owned()
+        format!("{} {session}", self.preferences.attach).trim_end().to_owned()
     }
 
     /// Has everything written, gives the terminal back, and says how it ended.
-    async fn finish(self, painter: JoinHandle<()>, signals: Signals) -> Ending {
+    async fn finish(self, terminal_writer: JoinHandle<()>, signals: Signals) -> Ending {
         let stays = self.stays();
-        let Self { brush, keyboard, log, ending, left, session, lines, .. } = self;
+        let Self { writer, keyboard, log, ending, left, session, lines, .. } = self;
         let patience = left.as_ref().map(|_| LEAVING);
         let mut ended = match (left, ending) {
             (Some(left), None) if stays.is_some() => left.and(stays),
@@ -470,10 +474,10 @@ impl Job {
             (None, Some(ending)) => ending,
             (None, None) => Ending::failed("the session ended without a word"),
         };
-        // Nobody has anything more to write: the painter ends with the output.
-        drop(brush);
+        // Nobody has anything more to write: the writer ends with the output.
+        drop(writer);
         let raw = keyboard.close();
-        if let Err(error) = wait_for(painter, patience, signals).await {
+        if let Err(error) = wait_for(terminal_writer, patience, signals).await {
             ended = Ending::failed(format!("output was not written: {error}"));
         }
         if raw.is_some() && ended.line.is_some() {
@@ -488,17 +492,17 @@ impl Job {
     }
 }
 
-/// Waits for the painter. It may not be able to write: a signal ends the wait, and so does time where
+/// Waits for the writer. It may not be able to write: a signal ends the wait, and so does time where
 /// nobody wants what it has.
 async fn wait_for(
-    mut painter: JoinHandle<()>,
+    mut terminal_writer: JoinHandle<()>,
     patience: Option<Duration>,
     mut signals: Signals,
 ) -> Result<(), JoinError> {
     let deadline = patience.map(|patience| Instant::now() + patience);
     loop {
         tokio::select! {
-            ended = &mut painter => return ended,
+            ended = &mut terminal_writer => return ended,
             told = signals.next() => {
                 if matches!(told, Told::Interrupt | Told::End(_)) {
                     break;
@@ -507,6 +511,6 @@ async fn wait_for(
             () = at(deadline) => break,
         }
     }
-    painter.abort();
+    terminal_writer.abort();
     Ok(())
 }

@@ -3,8 +3,8 @@
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
-use super::{Job, LEAVING};
-use crate::terminal::writer::Paint;
+use super::{AttachedSession, LEAVING};
+use crate::terminal::writer::WriterMessage;
 
 /// A stop that is prepared.
 pub(super) struct Suspension {
@@ -13,7 +13,7 @@ pub(super) struct Suspension {
     by: Instant,
 }
 
-/// Waits until the painter has given the screen back, if it is to do so: not for ever, for a terminal
+/// Waits until the writer has given the screen back, if it is to do so: not for ever, for a terminal
 /// may take nothing.
 pub(super) async fn given_back(suspension: &mut Option<Suspension>) {
     match suspension {
@@ -22,7 +22,7 @@ pub(super) async fn given_back(suspension: &mut Option<Suspension>) {
     }
 }
 
-impl Job {
+impl AttachedSession {
     pub(super) fn prepare_to_suspend(&mut self) {
         let (tell, done) = oneshot::channel();
         self.suspension = Some(Suspension { done, by: Instant::now() + LEAVING });
@@ -30,7 +30,7 @@ impl Job {
         let line = format!(
             "rejoin: suspended; the process keeps running on {destination}; fg resumes rejoin"
         );
-        self.paint(Paint::Suspend(line, tell));
+        self.paint(WriterMessage::Suspend(line, tell));
     }
 
     pub(super) fn suspend(&mut self) {
