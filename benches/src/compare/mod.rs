@@ -29,7 +29,7 @@ pub use self::rivals::Rival;
 use self::machine::Machine;
 use self::outages::Outage;
 use self::report::{Figure, Report};
-use self::stage::{Scenario, Stage};
+use self::stage::{LinkRoute, Stage};
 use crate::programs::Programs;
 
 /// Does the same outages to rejoin and to its rivals, in turn, and prints what each takes.
@@ -239,7 +239,7 @@ impl Compare {
     fn measure(
         &self,
         stage: &mut Stage,
-        course: &Scenario,
+        course: &LinkRoute,
         scenario: Scenario,
         report: &mut Report,
     ) -> io::Result<()> {
@@ -268,7 +268,7 @@ impl Compare {
     fn once(
         &self,
         stage: &mut Stage,
-        course: &Scenario,
+        course: &LinkRoute,
         scenario: Scenario,
         rival: Rival,
         turn: usize,

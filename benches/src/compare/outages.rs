@@ -10,7 +10,7 @@ use rejoin_testing::Signal;
 
 use super::processes;
 use super::rivals::{Rival, Running};
-use super::stage::{Scenario, Stage};
+use super::stage::{LinkRoute, Stage};
 use super::terminal::within;
 
 /// For a session to be back.
@@ -40,7 +40,7 @@ pub(super) enum Outage {
 /// that was typed since it began.
 pub(super) fn measure(
     stage: &mut Stage,
-    course: &Scenario,
+    course: &LinkRoute,
     rival: Rival,
     outage: Outage,
 ) -> io::Result<Duration> {
@@ -77,7 +77,7 @@ pub(super) fn measure(
 /// Does it, and says from when on to count.
 fn happen(
     stage: &mut Stage,
-    course: &Scenario,
+    course: &LinkRoute,
     running: &mut Running,
     outage: Outage,
 ) -> io::Result<Instant> {
@@ -113,7 +113,7 @@ fn happen(
 
 /// From nothing to the first byte of a fresh `ssh host echo x`: what a person waits for who does it
 /// all by hand, and has nothing to come back to.
-fn fresh_echo(stage: &Stage, course: &Scenario) -> io::Result<Duration> {
+fn fresh_echo(stage: &Stage, course: &LinkRoute) -> io::Result<Duration> {
     let mut words = stage.prefix(course);
     words.push("ssh".into());
     words.extend(stage.ssh_words(course));

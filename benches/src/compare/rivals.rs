@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::answer;
 use super::datagrams::Datagrams;
-use super::stage::{Scenario, Stage};
+use super::stage::{LinkRoute, Stage};
 use super::terminal::{Terminal, within};
 
 /// A program that keeps a session, or plain ssh.
@@ -116,7 +116,7 @@ pub(super) struct Running {
 
 impl Running {
     /// Starts the program that answers, and waits for its first word.
-    pub(super) fn start(stage: &Stage, course: &Scenario, rival: Rival) -> io::Result<Self> {
+    pub(super) fn start(stage: &Stage, course: &LinkRoute, rival: Rival) -> io::Result<Self> {
         let since = Instant::now();
         let (terminal, datagrams) = run(stage, course, rival, &stage.answerer())?;
         let first = terminal.find(within(BEGIN), |screen| answer::parse(&first_row(screen)));
@@ -170,7 +170,7 @@ fn first_row(screen: &vt100::Screen) -> String {
 /// that each of the shells in between leaves them as they are.
 pub(super) fn run(
     stage: &Stage,
-    course: &Scenario,
+    course: &LinkRoute,
     rival: Rival,
     program: &str,
 ) -> io::Result<(Terminal, Option<Datagrams>)> {
@@ -228,7 +228,11 @@ pub(super) fn run(
 }
 
 /// What `mosh` itself does, but for the relay that its client is sent to.
-fn start_mosh_server(stage: &Stage, course: &Scenario, program: &str) -> io::Result<(u16, String)> {
+fn start_mosh_server(
+    stage: &Stage,
+    course: &LinkRoute,
+    program: &str,
+) -> io::Result<(u16, String)> {
     let mut words = stage.prefix(course);
     words.extend(["ssh", "-n", "-tt"].map(OsString::from));
     words.extend(stage.ssh_words(course));

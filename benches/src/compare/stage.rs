@@ -40,7 +40,7 @@ struct Wires {
 }
 
 /// A way to the host.
-pub(super) struct Scenario {
+pub(super) struct LinkRoute {
     /// Plays the network, where there are no wires.
     relay: Option<Relay>,
     pub(super) round_trip: Duration,
@@ -84,14 +84,14 @@ impl Stage {
         Ok(stage)
     }
 
-    pub(super) fn course(&self, round_trip: Duration) -> io::Result<Scenario> {
+    pub(super) fn course(&self, round_trip: Duration) -> io::Result<LinkRoute> {
         if let Some(wires) = &self.wires {
             wires.long.take(round_trip);
-            return Ok(Scenario { relay: None, round_trip });
+            return Ok(LinkRoute { relay: None, round_trip });
         }
         let relay = Relay::builder(self.sshd.addr()).round_trip(round_trip).start();
         let relay = Some(self.runtime.block_on(relay)?);
-        Ok(Scenario { relay, round_trip })
+        Ok(LinkRoute { relay, round_trip })
     }
 
     /// How the network is played.
@@ -102,18 +102,18 @@ impl Stage {
         }
     }
 
-    fn wire(&self, course: &Scenario) -> Option<&Wire> {
+    fn wire(&self, course: &LinkRoute) -> Option<&Wire> {
         let wires = self.wires.as_ref()?;
         Some(if course.round_trip.is_zero() { &wires.short } else { &wires.long })
     }
 
     /// Where clients reach the host.
-    pub(super) fn address(&self, course: &Scenario) -> IpAddr {
+    pub(super) fn address(&self, course: &LinkRoute) -> IpAddr {
         self.wire(course).map_or(Ipv4Addr::LOCALHOST, Wire::host).into()
     }
 
     /// Waits until a second attach program runs on the host, and its first word is at the client's.
-    pub(super) fn wait_for_standby(&self, course: &Scenario) -> io::Result<()> {
+    pub(super) fn wait_for_standby(&self, course: &LinkRoute) -> io::Result<()> {
         let deadline = Instant::now() + Duration::from_secs(30);
         let is_attach = |pid: &u32| processes::words(*pid).iter().any(|word| word == "attach");
         while self.host_processes().into_iter().filter(is_attach).count() < 2 {
@@ -133,7 +133,7 @@ impl Stage {
     }
 
     /// Waits until so many logins were made from which a host is learnt, and the client is through with them.
-    pub(super) fn wait_for_logins(&self, course: &Scenario, logins: usize) -> io::Result<()> {
+    pub(super) fn wait_for_logins(&self, course: &LinkRoute, logins: usize) -> io::Result<()> {
         let deadline = Instant::now() + Duration::from_mins(1);
         while self.logins() < logins {
             if Instant::now() > deadline {
@@ -151,7 +151,7 @@ impl Stage {
     }
 
     /// Resets the oldest connection, if there is a choice, and says when that was done.
-    pub(super) fn reset(&self, course: &Scenario) -> io::Result<Instant> {
+    pub(super) fn reset(&self, course: &LinkRoute) -> io::Result<Instant> {
         match (self.wire(course), &course.relay) {
             (Some(wire), _) => wire.reset()?,
             (None, Some(relay)) => relay.cut_all_reset(),
@@ -163,7 +163,7 @@ impl Stage {
     /// Begins or ends a silence.
     pub(super) fn silence(
         &self,
-        course: &Scenario,
+        course: &LinkRoute,
         datagrams: Option<&Datagrams>,
         is_silent: bool,
     ) -> io::Result<()> {
@@ -180,7 +180,7 @@ impl Stage {
     }
 
     /// Gives the client another address.
-    pub(super) fn change_address(&mut self, course: &Scenario) -> io::Result<()> {
+    pub(super) fn change_address(&mut self, course: &LinkRoute) -> io::Result<()> {
         match &mut self.wires {
             Some(wires) if course.round_trip.is_zero() => wires.short.change_address()?,
             Some(wires) => wires.long.change_address()?,
@@ -200,12 +200,12 @@ impl Stage {
     }
 
     /// What is in front of a client's command for it to be on the other side of the network.
-    pub(super) fn prefix(&self, course: &Scenario) -> Vec<OsString> {
+    pub(super) fn prefix(&self, course: &LinkRoute) -> Vec<OsString> {
         self.wire(course).map(Wire::prefix).unwrap_or_default()
     }
 
     /// The words of ssh that lead to the host, its name included.
-    pub(super) fn ssh_words(&self, course: &Scenario) -> Vec<OsString> {
+    pub(super) fn ssh_words(&self, course: &LinkRoute) -> Vec<OsString> {
         let addr = course.relay.as_ref().map_or(self.sshd.addr(), Relay::addr);
         let mut words: Vec<OsString> = self.agent.ssh_options().into();
         words.extend(self.sshd.ssh_options(addr.port()));
@@ -214,7 +214,7 @@ impl Stage {
     }
 
     /// Relays datagrams to a port of the host's, where nothing else plays the network.
-    pub(super) fn datagrams(&self, course: &Scenario, port: u16) -> io::Result<Option<Datagrams>> {
+    pub(super) fn datagrams(&self, course: &LinkRoute, port: u16) -> io::Result<Option<Datagrams>> {
         if self.wires.is_some() {
             return Ok(None);
         }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use super::processes;
 use super::report::Figure;
 use super::rivals::{Rival, Running, run};
-use super::stage::{Scenario, Stage};
+use super::stage::{LinkRoute, Stage};
 use super::terminal::within;
 
 /// For anything that works.
@@ -17,7 +17,7 @@ const LIMIT: Duration = Duration::from_mins(1);
 const PROMPT: &str = "@@@";
 
 /// From the start of the client to the first word of the program on the host.
-pub(super) fn connect(stage: &Stage, course: &Scenario, rival: Rival) -> io::Result<Vec<Figure>> {
+pub(super) fn connect(stage: &Stage, course: &LinkRoute, rival: Rival) -> io::Result<Vec<Figure>> {
     let running = Running::start(stage, course, rival)?;
     Ok(vec![Figure::millis("first connect", running.connected)])
 }
@@ -25,7 +25,7 @@ pub(super) fn connect(stage: &Stage, course: &Scenario, rival: Rival) -> io::Res
 /// From a typed key to its answer on the screen.
 pub(super) fn echo(
     stage: &Stage,
-    course: &Scenario,
+    course: &LinkRoute,
     rival: Rival,
     is_quick: bool,
 ) -> io::Result<Vec<Figure>> {
@@ -47,7 +47,11 @@ pub(super) fn echo(
 }
 
 /// From a typed Ctrl-C under `yes` to the shell's next prompt on the screen.
-pub(super) fn interrupt(stage: &Stage, course: &Scenario, rival: Rival) -> io::Result<Vec<Figure>> {
+pub(super) fn interrupt(
+    stage: &Stage,
+    course: &LinkRoute,
+    rival: Rival,
+) -> io::Result<Vec<Figure>> {
     let shell = format!("env ENV= PS1={PROMPT} sh -i");
     let (mut terminal, _datagrams) = run(stage, course, rival, &shell)?;
     let is_prompt = |screen: &vt100::Screen| {
@@ -73,7 +77,7 @@ pub(super) fn interrupt(stage: &Stage, course: &Scenario, rival: Rival) -> io::R
 }
 
 /// The private memory of a session that does nothing.
-pub(super) fn memory(stage: &Stage, course: &Scenario, rival: Rival) -> io::Result<Vec<Figure>> {
+pub(super) fn memory(stage: &Stage, course: &LinkRoute, rival: Rival) -> io::Result<Vec<Figure>> {
     let running = Running::start(stage, course, rival)?;
     thread::sleep(Duration::from_secs(2));
     let sum = |pids: Vec<u32>| -> io::Result<u64> {
@@ -93,7 +97,7 @@ fn is_payload(pid: u32) -> bool {
 /// Bytes through pipes, both ways: of those compared, only ssh and rejoin have them.
 pub(super) fn bulk(
     stage: &Stage,
-    course: &Scenario,
+    course: &LinkRoute,
     rival: Rival,
     is_quick: bool,
 ) -> io::Result<Vec<Figure>> {
@@ -107,7 +111,7 @@ pub(super) fn bulk(
     Ok(vec![down, Figure::rate("bulk, to the host", bytes, time)])
 }
 
-fn piped(stage: &Stage, course: &Scenario, rival: Rival, command: &str) -> io::Result<Child> {
+fn piped(stage: &Stage, course: &LinkRoute, rival: Rival, command: &str) -> io::Result<Child> {
     let mut words = stage.prefix(course);
     if rival == Rival::Rejoin {
         words.push(stage.programs.client.clone().into());

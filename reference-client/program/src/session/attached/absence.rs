@@ -20,7 +20,7 @@ const PLAIN: Duration = Duration::from_secs(2);
 impl AttachedSession {
     /// Takes back what was said about an outage.
     pub(super) fn take_back(&self, outage: &Outage) {
-        match self.setting.style.outages {
+        match self.preferences.style.outages {
             Outages::Title => self.paint(WriterMessage::Title(None)),
             Outages::OnRequest => {}
             Outages::Lines => {
@@ -31,9 +31,9 @@ impl AttachedSession {
     }
 
     pub(super) fn detached(&mut self, reason: &str) {
-        let mut outage = Outage::new(&self.setting.destination, reason);
+        let mut outage = Outage::new(&self.preferences.destination, reason);
         // What is told then stands on the screen.
-        outage.is_disturbed = self.setting.volume == Volume::Verbose;
+        outage.is_disturbed = self.preferences.volume == Volume::Verbose;
         self.outage = Some(outage);
         self.look_again();
     }
@@ -42,10 +42,10 @@ impl AttachedSession {
     pub(super) fn noticed(&mut self, message: &str) {
         if self.session.is_none() || self.outage.is_some() {
             self.outage(message).advised(message);
-        } else if self.setting.volume == Volume::Normal {
+        } else if self.preferences.volume == Volume::Normal {
             // More is said at a higher volume, where this was among it.
             self.say(message);
-            if self.setting.has_terminal {
+            if self.preferences.has_terminal {
                 // The program draws itself anew around it.
                 self.control.resize(tty::size());
             }
@@ -54,10 +54,10 @@ impl AttachedSession {
 
     /// A connection that is for its forwards only has nothing else to tell of.
     pub(super) fn forward_changed(&mut self, event: &Event) {
-        let is_tunnel = self.setting.is_tunnel();
+        let is_tunnel = self.preferences.is_tunnel();
         let from = if is_tunnel { Volume::Unread } else { Volume::Normal };
         // More is said at a higher volume, where this was among it.
-        if self.setting.volume < from || self.setting.volume == Volume::Verbose {
+        if self.preferences.volume < from || self.preferences.volume == Volume::Verbose {
             return;
         }
         if let Some(words) = messages::forward(event) {
@@ -66,7 +66,7 @@ impl AttachedSession {
         match &mut self.outage {
             Some(outage) => outage.is_disturbed = true,
             // The program draws itself anew around it.
-            None if self.setting.has_terminal => self.control.resize(tty::size()),
+            None if self.preferences.has_terminal => self.control.resize(tty::size()),
             None => {}
         }
     }
@@ -74,7 +74,7 @@ impl AttachedSession {
     /// The outage that there is, or one from now on: a host may not answer at first, either.
     pub(super) fn outage(&mut self, why: &str) -> &mut Outage {
         if self.outage.is_none() {
-            self.outage = Some(Outage::new(&self.setting.destination, why));
+            self.outage = Some(Outage::new(&self.preferences.destination, why));
             self.look_again();
         }
         self.outage.get_or_insert_with(|| Outage::new("", why))
@@ -99,7 +99,7 @@ impl AttachedSession {
     pub(super) fn show_outage(&mut self) {
         let Some(outage) = &mut self.outage else { return };
         let outages = match self.session {
-            Some(_) => self.setting.style.outages,
+            Some(_) => self.preferences.style.outages,
             // There is no screen yet.
             None => Outages::Lines,
         };
@@ -108,7 +108,7 @@ impl AttachedSession {
                 outage.is_told = true;
                 // From here on the keys count that are about outages.
                 self.is_away.store(true, Ordering::Relaxed);
-                let title = outage.title(self.setting.escape);
+                let title = outage.title(self.preferences.escape);
                 self.paint(WriterMessage::Title(Some(title)));
             }
             Outages::Lines if !outage.is_told && outage.is_lasting(PLAIN) => {

@@ -287,7 +287,7 @@ impl AttachedSession {
             // As ssh -N ends.
             Told::End(15) if self.preferences.is_tunnel() => self.close_tunnel(0),
             Told::Interrupt | Told::End(_) if self.preferences.is_tunnel() => {
-                self.close_tunnel(FAILED)
+                self.close_tunnel(FAILED);
             }
             // It has got it, too, and ends.
             Told::Interrupt if self.keyboard.is_interrupt_of_ssh() => {}

@@ -26,7 +26,7 @@ impl AttachedSession {
     pub(super) fn prepare_to_suspend(&mut self) {
         let (tell, done) = oneshot::channel();
         self.suspension = Some(Suspension { done, by: Instant::now() + LEAVING });
-        let destination = &self.setting.destination;
+        let destination = &self.preferences.destination;
         let line = format!(
             "rejoin: suspended; the process keeps running on {destination}; fg resumes rejoin"
         );
