@@ -26,68 +26,66 @@ Examples:
   rejoin host                            a shell that outlives its connection
   rejoin host make -j8                   a command; its exit status is rejoin's
   rejoin -p 2222 -J gate me@host tmux    ssh's options mean what they mean to ssh
-  rejoin ls host                         what runs there
-  rejoin attach host                     come back to it, from any machine
-  rejoin attach host 2                   the second one that ls shows
-  rejoin kill host 1a2b3c4d              end it
+  rejoin ls host                         list its sessions
+  rejoin attach host                     resume the session, from any machine
+  rejoin attach host 2                   resume session 2 of ls
+  rejoin kill host 1a2b3c4d              end a session
   GIT_SSH_COMMAND=rejoin git fetch       in the place of ssh
   rsync -e rejoin -a big/ host:big/
   sftp -S rejoin host
 
-With a terminal, at the start of a line: ~. leaves and the process stays, ~? tells the rest.
-A host whose name is a subcommand's is reached as user@ls, or as rejoin -- ls.";
+With a terminal, at the start of a line: ~. detaches and leaves the process running; ~? lists all escapes.
+For a host named like a subcommand, use user@ls or rejoin -- ls.";
 
 const LONG_ABOUT: &str = "\
-Runs a process on another machine over SSH, and keeps it, its input and its output whole through \
-anything that happens to the connection. The first connection puts its server program on the host \
-(a Linux one), below the home folder; the programs for other kinds of machines than this one are looked \
-for in the folder that REJOIN_SERVERS names and in ~/.local/share/rejoin/servers, as \
-rejoin-server-linux-aarch64 and the like. rejoin does not use a program that another user of this machine \
-can have put there, or can change.
+Runs a process on another machine over SSH, and keeps it when the connection is lost.
 
-The exit status is the process's (128 + n after signal n), 126 or 127 if it could not be started, and \
-255 if rejoin itself failed. When rejoin gets SIGHUP or SIGTERM - its terminal was closed - it leaves \
-the process running; on SIGINT without a terminal, or when stdout cannot be written, it ends the \
-process. Signals that it was started to ignore, as nohup does it, it ignores.";
+The first connection puts the server program into your home folder on the host, which must run Linux. rejoin searches \
+server binaries for other architectures in the folder that REJOIN_SERVERS names and in \
+~/.local/share/rejoin/servers, under names such as rejoin-server-linux-aarch64. It uses no binary that another user \
+of this machine can replace.
+
+The exit status is that of the process (128 + n after signal n); 126 or 127 if the process could not start; 255 if \
+rejoin itself failed. On SIGHUP or SIGTERM, rejoin detaches and leaves the process running. It ends the process on \
+SIGINT without a terminal, and if it cannot write to stdout. Ignored signals (nohup) stay ignored.";
 
 const ABOUT_LS: &str = "\
 Lists the sessions of a host, the oldest first, with a number for rejoin attach.\n\n\
-IDLE is how long nothing went in or out and nobody came or went, to a minute. ATTACHED BY is \
-who has the session at the moment. With --json, ages are in seconds, and started in seconds \
-since 1970.";
+IDLE is the time since the last input, output, attach or detach, in minutes. ATTACHED BY is the client that has \
+the session now. With --json, ages are in seconds, and started is in seconds since 1970.";
 
 const ABOUT_ATTACH: &str = "\
-Comes back to a session. Output that nobody has taken yet follows first. However this ends, the \
-process stays, unless it ends itself.\n\n\
-A session that another client is attached to is taken over, and that client told, if this one \
-has a terminal; without one only with --take-over.";
+Resumes a session. You first get the output that no client has taken. The process keeps running when rejoin \
+detaches, however that happens.\n\n\
+If another client is attached, rejoin takes the session over and tells that client. Without a terminal, it does so \
+only with --take-over.";
 
 const ABOUT_KILL: &str = "\
-Ends sessions, with everything that their processes have started, and has the host forget \
-them. A row's number may be another session's by now: with one, kill shows the session and asks first, \
-and refuses if there is no terminal. The first digits of an id are not asked about.\n\n\
-A server that does not answer - it may be stopped, or busy - is not ended by force: it is told that \
-the outcome is unknown.";
+Ends sessions, with everything that their processes have started. The host then forgets them.\n\n\
+The number of a row may belong to another session by now: if you give a number, kill shows the session and asks \
+first, and it refuses without a terminal. It does not ask if you give the first digits of the id.\n\n\
+kill does not force a server that does not answer, because it may only be stopped or busy. It reports that the \
+outcome is unknown.";
 
 const ABOUT_DOCTOR: &str = "\
-Connects, puts the server program on the host if it is missing, starts a process, cuts the connection, \
-and comes back: then says what works and what does not, and where the time went. The exit status is 0 if \
-rejoin works there, and 255 if not. Nothing is left behind but the server program.";
+Connects, installs the server program if it is missing, starts a process, cuts the connection, and reconnects. Then \
+it reports what works, what does not, and how long each step took. The exit status is 0 if rejoin works on the host, \
+and 255 if not. Only the server program stays on the host.";
 
 const EVENTS: &str = "\
 Write events as lines of JSON to a file, or to a descriptor as fd:N\n\n\
-rejoin appends to a file that exists, and creates one that only you can read.\n\n\
-Each event is {\"event\": NAME, \"at\": TIME, ...}: connecting, attached, detached, reconnecting, replaced, lost, \
-superseded, exited, closed, refused, gave_up, notice, moved (the session goes on over another connection, \
-and has lost nothing); and timeline after each way back, with its lane \
-(fast or ssh), its millis and its phases, of which each has its start_millis and millis: wait, start, dial, key_exchange, login, \
-channel, attach, stand_by, hello, first_byte (or connect, for all in front of stand_by and hello).";
+rejoin appends to an existing file, and creates a new one for you alone.\n\n\
+Each event is {\"event\": NAME, \"at\": TIME, ...}. The names are connecting, attached, detached, reconnecting, \
+replaced, lost, superseded, exited, closed, refused, gave_up, notice, forward_missing, forward_made, moved (the \
+session changed to another connection and lost nothing), and timeline.\n\n\
+A timeline follows each reconnect. It has a lane (fast or ssh), millis, and phases with start_millis and millis: \
+wait, start, dial, key_exchange, login, channel, attach, stand_by, hello and first_byte; or connect for all \
+phases in front of stand_by and hello.";
 
 const ABOUT_PRUNE: &str = "\
-Removes what dead servers left behind on a host: entries, processes, and what was \
-remembered of sessions that ended more than a day ago. Other commands do so by the way; this one \
-says what it removed.\n\n\
-Dead is only what its lock shows to be dead, never what is stopped or busy.";
+Removes what dead servers left behind on a host: entries, processes, and the records of sessions that ended more \
+than a day ago. Other commands do this in passing; prune reports what it removed.\n\n\
+A session counts as dead only if its lock is free, never because its server is stopped or busy.";
 
 /// A remote process that outlives its connection.
 #[derive(Parser, Debug)]
@@ -118,7 +116,7 @@ pub(crate) enum Action {
     /// List the sessions of a host
     #[command(long_about = ABOUT_LS)]
     Ls(Question),
-    /// Come back to a session, from this machine or another one
+    /// Resume a session, from this machine or another one
     #[command(long_about = ABOUT_ATTACH)]
     Attach(Attach),
     /// End sessions and their processes
@@ -130,7 +128,7 @@ pub(crate) enum Action {
     /// Find out whether rejoin works on a host
     #[command(long_about = ABOUT_DOCTOR)]
     Doctor(Question),
-    /// Play the story of a lost connection on this machine; needs no ssh
+    /// Play a demo of lost connections on this machine, without ssh
     #[cfg(feature = "embedded-server")]
     Demo,
     /// Print a completion script for a shell
@@ -166,7 +164,7 @@ pub(crate) struct Run {
     #[arg(help = "Where to run: [user@]host or ssh://[user@]host[:port], or a name from ssh's \
                   configuration")]
     pub(crate) destination: Option<OsString>,
-    /// What to run, by the user's shell; a login shell if nothing is given
+    /// The command for the user's shell [default: a login shell]
     #[arg(trailing_var_arg = true)]
     pub(crate) command: Vec<OsString>,
 }
@@ -176,10 +174,10 @@ pub(crate) struct Run {
 pub(crate) struct LinkOptions {
     #[command(flatten)]
     pub(crate) ssh_options: SshOptions,
-    /// The server program on the host [default: one that is put there]
+    /// Use this server binary on the host; upload nothing
     #[arg(long, value_name = "PATH")]
     pub(crate) server: Option<OsString>,
-    /// The program that connects: the system's ssh, or one that takes the same arguments
+    /// The ssh program, or one that takes the same arguments
     #[arg(long, value_name = "PROGRAM", default_value = "ssh")]
     pub(crate) ssh: OsString,
 }
@@ -187,23 +185,23 @@ pub(crate) struct LinkOptions {
 /// What is started, and how.
 #[derive(Args, Debug)]
 pub(crate) struct ProcessOptions {
-    /// Run COMMAND directly: its words are the arguments, without a shell
+    /// Run COMMAND directly, without a shell
     #[arg(long)]
     pub(crate) exec: bool,
     /// The folder to start in [default: home]
     #[arg(long, value_name = "DIR")]
     pub(crate) directory: Option<OsString>,
-    /// A variable for the process, with its value from here if none is given; may be repeated
+    /// Set a variable for the process; without a value, take the one of this environment; may be repeated
     #[arg(long, value_name = "NAME[=VALUE]",
         value_parser = OsStringValueParser::new().try_map(|text| values::variable(&text)))]
     pub(crate) env: Vec<Variable>,
-    /// How long the process is kept without a client: 90s, 15m, 12h, 7d
+    /// Keep the process for this time without a client: 90s, 15m, 12h, 7d
     #[arg(long, value_name = "DURATION", default_value = "7d", value_parser = values::duration)]
     pub(crate) retention: Duration,
-    /// How much output is kept for a client that is away, until the process has to wait
+    /// Keep this much output for a detached client; then the process waits
     #[arg(long, value_name = "SIZE", default_value = "4M", value_parser = values::window)]
     pub(crate) window: u64,
-    /// Let the process go on when the window is full: its oldest output is dropped
+    /// Drop the oldest output when the window is full, instead of making the process wait
     #[arg(long)]
     pub(crate) drop_oldest: bool,
 }
@@ -214,15 +212,15 @@ pub(crate) struct SessionOptions {
     /// Write events as lines of JSON to a file, or to a descriptor as fd:N
     #[arg(long, value_name = "FILE|fd:N", long_help = EVENTS)]
     pub(crate) events: Option<OsString>,
-    /// Keep a second connection ready: a lost one costs one round trip then, instead of a login
+    /// Keep a second connection ready: a reconnect then takes one round trip, and no login
     #[arg(long)]
     pub(crate) standby: bool,
-    /// How to come back: with ssh, faster than ssh where the host is known well enough, or both at once
+    /// Reconnect over ssh, over the fast lane, or over both
     #[arg(long, value_enum, value_name = "LANE", default_value = "auto")]
     pub(crate) lane: WhichLane,
-    /// Give up when the host was out of reach for so long; the process stays [default: never]
+    /// Give up if the host is unreachable for this time; the process stays [default: never]
     ///
-    /// A host that only waits for you, for a passphrase or a second factor, is not out of reach.
+    /// The time in which the host waits for your passphrase or second factor does not count.
     #[arg(long, value_name = "DURATION", value_parser = values::duration)]
     pub(crate) give_up: Option<Duration>,
 }
@@ -230,20 +228,20 @@ pub(crate) struct SessionOptions {
 /// How to come back.
 #[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum WhichLane {
-    /// Both; ssh takes over when it is up
+    /// Over both; the session moves to ssh as soon as that is connected
     Auto,
-    /// With ssh alone
+    /// Over ssh alone
     Ssh,
-    /// Without ssh, as long as that works
+    /// Over the fast lane, and over ssh only if it fails
     Fast,
 }
 
 /// What to do when the process is gone.
 #[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum WhenLost {
-    /// Say so and start it anew
+    /// Report it, and start a new process
     Respawn,
-    /// Say so and end with status 255
+    /// Report it, and exit with status 255
     Fail,
 }
 
@@ -252,10 +250,10 @@ pub(crate) enum WhenLost {
 pub(crate) struct Question {
     #[command(flatten)]
     pub(crate) link: LinkOptions,
-    /// Print it as JSON
+    /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
-    /// Where
+    /// The host
     pub(crate) destination: OsString,
 }
 
@@ -266,12 +264,12 @@ pub(crate) struct Attach {
     pub(crate) link: LinkOptions,
     #[command(flatten)]
     pub(crate) session_options: SessionOptions,
-    /// Take the session from a client that is attached
+    /// Take the session over if another client is attached
     #[arg(long)]
     pub(crate) take_over: bool,
-    /// Where
+    /// The host
     pub(crate) destination: OsString,
-    /// Its number in ls, or the first digits of its id; without it, the only session, or rejoin asks
+    /// Its number in ls, or the first digits of its id [default: the only one; rejoin asks if there are several]
     pub(crate) session: Option<String>,
 }
 
@@ -286,7 +284,7 @@ pub(crate) struct Kill {
     /// Do not ask
     #[arg(long, requires = "all", conflicts_with = "sessions")]
     pub(crate) yes: bool,
-    /// Where
+    /// The host
     pub(crate) destination: OsString,
     /// Their numbers in ls, or the first digits of their ids
     #[arg(value_name = "SESSION", required_unless_present = "all")]
