@@ -2,8 +2,8 @@
 //! first byte of an input says in which pieces.
 #![no_main]
 
-use terminal::screen::Screen;
 use libfuzzer_sys::fuzz_target;
+use terminal::screen::Screen;
 
 // An inline module, so that the parts of `screen` are found where they are.
 #[path = "../../src/terminal"]
