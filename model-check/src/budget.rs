@@ -69,9 +69,15 @@ pub enum Chance {
     Upgrade,
     /// An access to the registry fails.
     Fault,
+    /// A server's heartbeat.
+    ServerPing,
+    /// A link brings bytes that are no frame.
+    Garble,
+    /// A Hello is delivered twice.
+    Repeat,
 }
 
-const COUNT: usize = Chance::Fault as usize + 1;
+const COUNT: usize = Chance::Repeat as usize + 1;
 
 /// What may still happen.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -87,6 +93,15 @@ impl Budget {
             at += 1;
         }
         Self(budget)
+    }
+
+    /// The same without these.
+    #[must_use]
+    pub fn but(mut self, chances: &[Chance]) -> Self {
+        for chance in chances {
+            self.0[*chance as usize] = 0;
+        }
+        self
     }
 
     /// Whether it may happen once more.

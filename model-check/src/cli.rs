@@ -131,12 +131,12 @@ fn chosen(profile: Option<&str>, nightly: bool) -> Result<Vec<Profile>, String> 
             None => Err(format!("there is no profile \"{name}\"; there are {}", all_names())),
         },
         None if nightly => Ok(profiles::NIGHTLY.to_vec()),
-        None => Ok(profiles::CI.to_vec()),
+        None => Ok(profiles::checked()),
     }
 }
 
 fn all_names() -> String {
-    let all = profiles::CI.iter().chain(profiles::NIGHTLY).chain(profiles::HUNTS);
+    let all = profiles::checked().into_iter().chain(profiles::NIGHTLY.iter().copied());
     let paths = paths::profile::all().into_iter().map(|profile| profile.name);
     all.map(|profile| profile.name).chain(paths).collect::<Vec<_>>().join(", ")
 }

@@ -8,10 +8,13 @@
 pub mod budget;
 pub mod check;
 pub mod files;
+pub mod ledgers;
 pub mod model;
 pub mod mutants;
 pub mod names;
+pub mod pairs;
 pub mod paths;
+pub mod probes;
 pub mod profile;
 pub mod profiles;
 pub mod properties;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use stateright::{Model, Property};
 
 use crate::budget::Budget;
+use crate::probes;
 use crate::profile::Profile;
 use crate::rules::{NAMES, Violation};
 use crate::settle;
@@ -48,7 +49,18 @@ impl Session {
 
     /// The rule that is broken in a world, or once it is left to settle.
     pub fn violation(&self, world: &World) -> Option<Violation> {
-        world.violation.or_else(|| settle::settle(&self.cx, world).err())
+        self.violations(world).next()
+    }
+
+    /// All that are found: of what happened, of what would happen next, and of what would happen in the end.
+    pub fn violations<'a>(&'a self, world: &'a World) -> impl Iterator<Item = Violation> + 'a {
+        let looks: [fn(&Cx, &World) -> Option<Violation>; 4] = [
+            |_, world| world.violation,
+            |_, world| world.suspicion,
+            |cx, world| probes::probe(cx, world).err(),
+            |cx, world| settle::settle(cx, world).err(),
+        ];
+        looks.into_iter().filter_map(|look| look(&self.cx, world))
     }
 }
 
@@ -86,14 +98,14 @@ impl Model for Session {
 macro_rules! rule {
     ($number:literal) => {
         Property::always(NAMES[$number - 1], |_: &Session, world: &World| {
-            world.violation.is_none_or(|violation| violation.rule != $number)
+            world.violation.or(world.suspicion).is_none_or(|it| it.rule != $number)
         })
     };
 }
 
 /// One property for each rule. What the fair schedule of rule 15 ends in may break another rule:
 /// it counts as broken by rule 15 here, and is told by its own name in the trace.
-fn properties() -> [Property<Session>; 16] {
+fn properties() -> [Property<Session>; 18] {
     [
         rule!(1),
         rule!(2),
@@ -110,8 +122,10 @@ fn properties() -> [Property<Session>; 16] {
         rule!(13),
         rule!(14),
         Property::always(NAMES[14], |session: &Session, world: &World| {
-            world.violation.is_some() || session.violation(world).is_none()
+            world.violation.or(world.suspicion).is_some() || session.violation(world).is_none()
         }),
         rule!(16),
+        rule!(17),
+        rule!(18),
     ]
 }

@@ -8,6 +8,8 @@ use std::str::FromStr;
 
 use crate::files::Kept;
 use crate::model::Session;
+use crate::pairs;
+use crate::probes;
 use crate::profile::Profile;
 use crate::profiles;
 use crate::search::{self, Counterexample, Outcome};
@@ -20,6 +22,9 @@ const PINS: &str = include_str!("../mutants.txt");
 
 /// How many worlds of a profile are searched for a mutant.
 const LIMIT: usize = 400_000;
+
+/// How many are, as long as other profiles may have a shorter run.
+const NEAREST: usize = 3_000;
 
 /// Something that is wrong on purpose.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -64,6 +69,7 @@ impl Wrong {
     /// A world with this twist, if it is one, and with the machines as they are.
     pub fn session(&self, profile: &Profile) -> Session {
         settle::forget();
+        probes::forget();
         Session::new(Cx::new(*profile, self.twist))
     }
 
@@ -80,24 +86,31 @@ pub fn pins() -> Vec<Pin> {
 
 /// Looks for a mutant in one profile.
 pub fn hunt(wrong: &Wrong, profile: &Profile) -> Option<Counterexample> {
+    hunt_within(wrong, profile, LIMIT)
+}
+
+fn hunt_within(wrong: &Wrong, profile: &Profile, limit: usize) -> Option<Counterexample> {
     let session = wrong.session(profile);
-    match search::shortest_of(&session, LIMIT, Some(wrong.rule)) {
+    match search::shortest_of(&session, limit, Some(wrong.rule)) {
         Outcome::Broken(found) => Some(found),
         Outcome::Exhausted(_) | Outcome::Unfinished(_) => None,
     }
 }
 
-/// Looks for a mutant in every profile, the small ones first.
+/// Looks for a mutant where it was caught before; if it is not there, in the nearest worlds of every
+/// profile, the small ones first; and then in those farther off.
 pub fn hunt_everywhere(wrong: &Wrong) -> Option<Kept> {
-    let found = profiles::HUNTS
-        .iter()
-        .chain(profiles::CI)
-        .find_map(|profile| hunt(wrong, profile).map(|found| (profile.name, found)));
-    found.map(|(profile, counterexample)| Kept {
-        profile: profile.to_owned(),
-        wrong: Some(wrong.name.clone()),
-        counterexample,
-    })
+    let by_hand = || profiles::HUNTS.iter().chain(profiles::CI);
+    let within = |profile: &Profile, limit| {
+        hunt_within(wrong, profile, limit).map(|found| (profile.name, found))
+    };
+    let known = wrong.pin().and_then(|pin| profiles::named(&pin.profile));
+    let (profile, counterexample) = known
+        .and_then(|profile| within(&profile, LIMIT))
+        .or_else(|| by_hand().chain(pairs::profiles()).find_map(|it| within(it, NEAREST)))
+        .or_else(|| by_hand().find_map(|it| within(it, LIMIT)))?;
+    let (profile, wrong) = (profile.to_owned(), Some(wrong.name.clone()));
+    Some(Kept { profile, wrong, counterexample })
 }
 
 impl FromStr for Pin {

@@ -2,7 +2,8 @@
 
 use bytes::Bytes;
 use rejoin_protocol::{
-    ClientInstance, Epoch, HostId, Item, Seq, SessionId, Stream, Version, VersionRange,
+    ClientInstance, Epoch, ExitStatus, HostId, Item, Seq, SessionId, Signal, Stream, Version,
+    VersionRange, WindowSize,
 };
 
 /// The one session that there is.
@@ -48,32 +49,86 @@ fn one_byte(value: u8) -> Bytes {
     Bytes::from_static(std::slice::from_ref(&BYTES[usize::from(value)]))
 }
 
-/// What a process writes as its item `seq`: says which process it was, and which item.
-pub fn output(epoch: u8, seq: Seq) -> Bytes {
-    one_byte(epoch << 4 | low(seq.0))
+/// A byte, and more of no meaning behind it.
+fn bytes_of(value: u8, length: u16) -> Bytes {
+    if length <= 1 {
+        return one_byte(value);
+    }
+    let mut bytes = vec![0; usize::from(length)];
+    bytes[0] = value;
+    Bytes::from(bytes)
 }
 
-/// The item that a process wrote.
-pub fn output_item(epoch: u8, seq: Seq) -> Item {
-    Item::Output { stream: Stream::Stdout, data: output(epoch, seq) }
+/// How long what a process writes as its item `seq` is: one byte where no lengths are given.
+pub fn output_length(seq: Seq, lengths: &[u16]) -> u16 {
+    let count = u64::try_from(lengths.len()).unwrap_or(1).max(1);
+    let at = usize::try_from(seq.0 % count).unwrap_or_default();
+    lengths.get(at).copied().unwrap_or(1)
 }
 
-/// What a process wrote where this item arrives; of an exit, there is only one.
-pub fn written(epoch: u8, seq: Seq, arrived: &Item) -> Item {
+/// What a process writes as its item `seq`: says which process it was, and which item. Where lengths
+/// are given, every other one goes to the other stream.
+pub fn output_item(epoch: u8, seq: Seq, lengths: &[u16]) -> Item {
+    let is_plain = lengths.is_empty() || seq.0.is_multiple_of(2);
+    let stream = if is_plain { Stream::Stdout } else { Stream::Stderr };
+    Item::Output { stream, data: bytes_of(epoch << 4 | low(seq.0), output_length(seq, lengths)) }
+}
+
+/// How a process ends whose last item has this number.
+pub fn exit_status(epoch: u8, seq: Seq) -> ExitStatus {
+    let number = epoch << 4 | low(seq.0);
+    if number.is_multiple_of(2) {
+        ExitStatus::Code(number)
+    } else {
+        ExitStatus::Signal(Signal(number))
+    }
+}
+
+/// What somebody puts in.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Kind {
+    /// So many bytes.
+    Bytes(u16),
+    /// A terminal's size.
+    Resize,
+    /// A signal.
+    Signal,
+    /// No more bytes. What puts it in puts in nothing behind it.
+    End,
+}
+
+/// What a process wrote where this item arrives, or how it ended.
+pub fn written(epoch: u8, seq: Seq, arrived: &Item, lengths: &[u16]) -> Item {
     match arrived {
-        Item::Exit(_) => arrived.clone(),
-        _ => output_item(epoch, seq),
+        Item::Exit(_) => Item::Exit(exit_status(epoch, seq)),
+        _ => output_item(epoch, seq, lengths),
     }
 }
 
 /// What a party's generation types as its item `number`.
 pub fn input(party: u8, generation: u8, number: u8) -> Item {
-    Item::Input(one_byte(party << 6 | generation << 4 | number))
+    input_of(party, generation, number, &[])
+}
+
+/// The same, where it types items of these kinds in turn.
+pub fn input_of(party: u8, generation: u8, number: u8, kinds: &[Kind]) -> Item {
+    let name = party << 6 | generation << 4 | number;
+    let at = usize::from(number) % kinds.len().max(1);
+    match kinds.get(at).copied().unwrap_or(Kind::Bytes(1)) {
+        Kind::Bytes(length) => Item::Input(bytes_of(name, length)),
+        Kind::Resize => Item::Resize(WindowSize { cols: u16::from(name), ..WindowSize::default() }),
+        Kind::Signal => Item::Signal(Signal(name)),
+        Kind::End => Item::InputEnd,
+    }
 }
 
 /// Who typed an input item, and as which: party, generation, number.
 pub fn typed(item: &Item) -> Option<(u8, u8, u8)> {
-    let byte = *item.payload().first()?;
+    let byte = match item {
+        Item::Resize(size) => u8::try_from(size.cols).ok()?,
+        Item::Signal(signal) => signal.0,
+        item => *item.payload().first()?,
+    };
     Some((byte >> 6, byte >> 4 & 3, byte & 15))
 }
 

@@ -1,10 +1,12 @@
 //! Profiles: which world is searched, and how far.
 
 use rejoin_protocol::client::OnLoss;
+use rejoin_protocol::frame::From;
 use rejoin_protocol::spec::Overflow;
 use rejoin_protocol::{Incarnation, Tenure};
 
 use crate::budget::Budget;
+use crate::names::Kind;
 use crate::world::Action;
 
 /// What a party is there for.
@@ -12,8 +14,8 @@ use crate::world::Action;
 pub enum Role {
     /// Opens the session; there from the start.
     Opener,
-    /// Takes the session over, once it joins.
-    Claimant,
+    /// Takes the session over, once it joins, with its output from there on.
+    Claimant(From),
     /// Ends the session, once it joins.
     Closer,
     /// The same, naming an incarnation that was not started yet.
@@ -21,6 +23,9 @@ pub enum Role {
 }
 
 impl Role {
+    /// Takes the session over, from the first output that is held.
+    pub const CLAIMANT: Self = Self::Claimant(From::FirstHeld);
+
     /// Whether it only ends the session.
     pub fn is_closer(self) -> bool {
         matches!(self, Self::Closer | Self::CloserAhead)
@@ -60,6 +65,10 @@ pub struct Profile {
     pub has_slow_process: bool,
     /// Whether frames of a link that its client has closed may still reach that client.
     pub has_late_reports: bool,
+    /// What parties put in, in turn; bytes one by one if nothing is listed.
+    pub inputs: &'static [Kind],
+    /// How long what processes write is, in turn; one byte if nothing is listed.
+    pub outputs: &'static [u16],
     /// What may happen.
     pub budget: Budget,
     /// What has happened before the search begins: a deep corner that it would not reach.
@@ -89,6 +98,8 @@ impl Profile {
         has_slow_application: false,
         has_slow_process: false,
         has_late_reports: false,
+        inputs: &[],
+        outputs: &[],
         budget: Budget::of(&[]),
         prefix: &[],
     };

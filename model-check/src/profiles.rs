@@ -1,19 +1,22 @@
 //! The profiles: each a corner of the world that is searched to its end.
 
 use rejoin_protocol::client::OnLoss;
+use rejoin_protocol::frame::From;
 use rejoin_protocol::spec::Overflow;
-use rejoin_protocol::{Incarnation, Tenure};
+use rejoin_protocol::{Incarnation, Seq, Tenure};
 
 use crate::budget::{Budget, Chance as C};
+use crate::names::Kind;
+use crate::pairs;
 use crate::profile::{AMPLE, ONE_ITEM, Profile, Role, TWO_ITEMS};
 use crate::world::Action as A;
 
 const ALONE: &[Role] = &[Role::Opener];
-const RIVALS: &[Role] = &[Role::Opener, Role::Claimant];
+const RIVALS: &[Role] = &[Role::Opener, Role::CLAIMANT];
 const CLOSED: &[Role] = &[Role::Opener, Role::Closer];
-const AHEAD: &[Role] = &[Role::Opener, Role::CloserAhead, Role::Claimant];
-const CLAIMANTS: &[Role] = &[Role::Claimant, Role::Claimant];
-const THREE: &[Role] = &[Role::Opener, Role::Claimant, Role::Claimant];
+const AHEAD: &[Role] = &[Role::Opener, Role::CloserAhead, Role::CLAIMANT];
+const CLAIMANTS: &[Role] = &[Role::CLAIMANT, Role::CLAIMANT];
+const THREE: &[Role] = &[Role::Opener, Role::CLAIMANT, Role::CLAIMANT];
 
 /// Opened, welcomed, and nothing else yet.
 const ATTACHED: &[A] = &[A::Dial(0), A::ToClient(0), A::ToHost(0), A::ToClient(0)];
@@ -188,6 +191,59 @@ pub const CI: &[Profile] = &[
         ..base("stale", "a client that had written down its position too early")
     },
     Profile {
+        window: 192,
+        has_slow_process: true,
+        inputs: &[Kind::Signal, Kind::Bytes(64), Kind::Resize, Kind::End],
+        budget: Budget::of(&[(C::Input, 4), (C::Cut, 1), (C::ServerPing, 1)]),
+        ..base("sizes", "input of several kinds, some of which fills a window exactly")
+    },
+    Profile {
+        window: 192,
+        has_slow_application: true,
+        outputs: &[20, 52],
+        budget: Budget::of(&[(C::Output, 3), (C::Exit, 1), (C::Cut, 1)]),
+        ..base(
+            "lengths",
+            "output of several lengths, on both streams, and an exit that fits always",
+        )
+    },
+    Profile {
+        window: 200_000,
+        inputs: &[Kind::Bytes(9000), Kind::Bytes(7000)],
+        budget: Budget::of(&[(C::Input, 4), (C::Cut, 2)]),
+        ..base("early", "more input than goes out behind a Resume")
+    },
+    Profile {
+        window: 378,
+        overflow: Overflow::DropOldest,
+        has_slow_application: true,
+        outputs: &[1, 90, 30],
+        budget: Budget::of(&[(C::Output, 6), (C::Exit, 1), (C::Cut, 1)]),
+        ..base("drops", "a log that drops output of several sizes")
+    },
+    Profile {
+        roles: &[Role::Opener, Role::Claimant(From::Latest)],
+        budget: Budget::of(&[(C::Output, 2), (C::Exit, 1), (C::Cut, 1), (C::Join, 1)]),
+        ..base("latest", "a claim of the latest output")
+    },
+    Profile {
+        roles: &[Role::Opener, Role::Claimant(From::Seq(Seq(1)))],
+        has_slow_application: true,
+        budget: Budget::of(&[(C::Output, 2), (C::Exit, 1), (C::Join, 1)]),
+        ..base("positions", "a claim of output from a number on")
+    },
+    Profile {
+        roles: RIVALS,
+        has_slow_application: true,
+        budget: Budget::of(&[(C::Output, 1), (C::Exit, 1), (C::Join, 1), (C::Close, 1)]),
+        ..base("handovers", "a takeover with output under way, an exit, and a Close")
+    },
+    Profile {
+        has_slow_process: true,
+        budget: Budget::of(&[(C::Input, 1), (C::Garble, 1), (C::Repeat, 1)]),
+        ..base("garbled", "links that bring what is no frame, and a Hello that comes twice")
+    },
+    Profile {
         budget: Budget::of(&[
             (C::FailedStart, 1),
             (C::Cut, 3),
@@ -306,6 +362,12 @@ pub const CI: &[Profile] = &[
     },
 ];
 
+/// All that `check` searches: what was made for CI, the small worlds in which mutants are looked for,
+/// and what is generated.
+pub fn checked() -> Vec<Profile> {
+    CI.iter().chain(HUNTS).chain(pairs::profiles()).copied().collect()
+}
+
 /// Small worlds in which mutants are looked for first.
 pub const HUNTS: &[Profile] = &[
     Profile {
@@ -359,6 +421,11 @@ pub const HUNTS: &[Profile] = &[
     Profile {
         budget: Budget::of(&[(C::FailedStart, 1), (C::Cut, 2)]),
         ..base("hunt-starts", "failed starts and late Opens")
+    },
+    Profile {
+        roles: &[Role::CLAIMANT],
+        budget: Budget::of(&[(C::FailedStart, 1), (C::Cut, 1)]),
+        ..base("hunt-claimed", "a start by one who meant to claim, which may fail")
     },
     Profile {
         budget: Budget::of(&[(C::Cut, 1), (C::Retention, 1), (C::Exit, 1), (C::Close, 1)]),
@@ -419,11 +486,6 @@ pub const HUNTS: &[Profile] = &[
         ..base("hunt-rivals", "two clients that want the same session")
     },
     Profile {
-        roles: RIVALS,
-        budget: Budget::of(&[(C::Join, 1), (C::ServerKill, 1), (C::Cut, 2)]),
-        ..base("hunt-return", "a client that comes back after a takeover")
-    },
-    Profile {
         attempts: 4,
         budget: Budget::of(&[(C::Cut, 1), (C::Reboot, 1), (C::OtherHost, 1)]),
         ..base("hunt-hosts", "reboots and another host")
@@ -443,11 +505,6 @@ pub const HUNTS: &[Profile] = &[
     },
     Profile {
         is_stepwise: true,
-        budget: Budget::of(&[(C::Cut, 2), (C::Leftover, 1), (C::Exit, 1), (C::ServerKill, 1)]),
-        ..base("hunt-ends", "steps of the end")
-    },
-    Profile {
-        is_stepwise: true,
         budget: Budget::of(&[(C::Cut, 2), (C::Day, 1), (C::Sweep, 1), (C::Exit, 1)]),
         ..base("hunt-sweeps", "steps of the sweep")
     },
@@ -462,6 +519,12 @@ pub const HUNTS: &[Profile] = &[
         budget: Budget::of(&[(C::Wipe, 1)]),
         prefix: SENT_TWICE,
         ..base("hunt-wiped", "a registry that is removed while two attaches go on")
+    },
+    Profile {
+        is_stepwise: true,
+        budget: Budget::of(&[(C::Cut, 1), (C::Wipe, 1), (C::EntryWipe, 1)]),
+        prefix: ATTACHED,
+        ..base("hunt-guards", "a registry that is removed while a server puts its entry back")
     },
     Profile {
         is_stepwise: true,
@@ -552,5 +615,6 @@ pub const NIGHTLY: &[Profile] = &[
 
 /// The profile of this name.
 pub fn named(name: &str) -> Option<Profile> {
-    CI.iter().chain(HUNTS).chain(NIGHTLY).find(|profile| profile.name == name).copied()
+    let all = CI.iter().chain(HUNTS).chain(NIGHTLY).chain(pairs::profiles());
+    all.copied().find(|profile| profile.name == name)
 }

@@ -13,13 +13,14 @@ pub struct Violation {
 
 /// The names of the properties, by number: short, since Stateright hashes each of them for every
 /// world.
-pub const NAMES: [&str; 16] = [
+pub const NAMES: [&str; 18] = [
     "rule 1", "rule 2", "rule 3", "rule 4", "rule 5", "rule 6", "rule 7", "rule 8", "rule 9",
-    "rule 10", "rule 11", "rule 12", "rule 13", "rule 14", "rule 15", "rule 16",
+    "rule 10", "rule 11", "rule 12", "rule 13", "rule 14", "rule 15", "rule 16", "rule 17",
+    "rule 18",
 ];
 
 /// The rules by number, in short.
-pub const RULES: [&str; 16] = [
+pub const RULES: [&str; 18] = [
     "what is handed over is a gapless, duplicate-free prefix of what was sent",
     "acknowledged means handed over, and only that trims a log",
     "logs are bounded, producers wait, links are always read",
@@ -36,6 +37,8 @@ pub const RULES: [&str; 16] = [
     "numbers that cannot be are told, never papered over",
     "once faults stop, everything settles",
     "every change is told",
+    "what is said is true, and has a cause",
+    "what means nothing changes nothing, and what breaks a rule costs the link",
 ];
 
 impl Violation {

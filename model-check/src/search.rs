@@ -53,7 +53,7 @@ pub fn shortest_of(session: &Session, limit: usize, rule: Option<u8>) -> Outcome
     let mut level: Vec<(usize, World)> = Vec::new();
     for world in session.init_states() {
         seen.insert(digest(&world));
-        if let Some(violation) = session.violation(&world) {
+        if let Some(violation) = session.violations(&world).find(is_wanted) {
             return Outcome::Broken(Counterexample { violation, actions: Vec::new() });
         }
         level.push((usize::MAX, world));
@@ -71,18 +71,14 @@ pub fn shortest_of(session: &Session, limit: usize, rule: Option<u8>) -> Outcome
                 }
                 steps.push(Step { before: at, action: *action });
                 let here = steps.len() - 1;
-                match session.violation(&next) {
-                    None => next_level.push((here, next)),
-                    Some(violation) if is_wanted(&violation) => {
-                        let actions = path(&steps, here);
-                        return Outcome::Broken(Counterexample { violation, actions });
-                    }
-                    // Its successors show nothing new, unless it only fails to settle.
-                    Some(_) => {
-                        if next.violation.is_none() {
-                            next_level.push((here, next));
-                        }
-                    }
+                if let Some(violation) = session.violations(&next).find(is_wanted) {
+                    let actions = path(&steps, here);
+                    return Outcome::Broken(Counterexample { violation, actions });
+                }
+                // The successors of a world that breaks another rule show nothing new, unless only a
+                // ledger says so, or it only fails to settle.
+                if next.violation.is_none() {
+                    next_level.push((here, next));
                 }
             }
             if seen.len() >= limit {

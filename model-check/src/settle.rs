@@ -35,20 +35,87 @@ thread_local! {
     static SETTLED: RefCell<Vec<(u64, u32)>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Continues a world without faults until it settles; after how many steps it did, or the rule
+/// In which order a run goes on where several things can.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Schedule {
+    /// In turns.
+    Turns,
+    /// Hosts get on first, as long as they can.
+    HostsFirst,
+    /// Clients get on first, as long as they can.
+    ClientsFirst,
+    /// The newest link, program or server first.
+    NewestFirst,
+    /// In an order that looks like chance, the same each time.
+    Shuffled(u64),
+}
+
+impl Schedule {
+    /// All of them but the first, which every world is continued by.
+    pub const OTHERS: [Self; 6] = [
+        Self::HostsFirst,
+        Self::ClientsFirst,
+        Self::NewestFirst,
+        Self::Shuffled(1),
+        Self::Shuffled(2),
+        Self::Shuffled(3),
+    ];
+
+    /// What tells digests of one schedule from those of another.
+    fn salt(self) -> u64 {
+        match self {
+            Self::Turns => 0,
+            Self::HostsFirst => 1,
+            Self::ClientsFirst => 2,
+            Self::NewestFirst => 3,
+            Self::Shuffled(seed) => 3 + seed,
+        }
+        .wrapping_mul(0x9e37_79b9_7f4a_7c15)
+    }
+
+    fn choose(self, actions: &[Action], turn: u8) -> Option<Action> {
+        let by_hosts = |action: &&Action| action.is_of_host();
+        match self {
+            Self::Turns => actions.get(usize::from(turn) % actions.len().max(1)),
+            Self::HostsFirst => actions.iter().find(by_hosts).or(actions.first()),
+            Self::ClientsFirst => {
+                actions.iter().find(|action| !by_hosts(action)).or(actions.first())
+            }
+            Self::NewestFirst => actions.last(),
+            Self::Shuffled(seed) => {
+                let mixed = (u64::from(turn) + seed * 256).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+                let at = usize::try_from(mixed >> 40).unwrap_or_default();
+                actions.get(at % actions.len().max(1))
+            }
+        }
+        .copied()
+    }
+}
+
+/// Continues a world without faults until it settles, in turns, and every other world by one more
+/// schedule: how many things there are in it says which. After how many steps it settled, or the rule
 /// that is broken by then.
 pub fn settle(cx: &Cx, world: &World) -> Result<u32, Violation> {
-    if let Some(left) = remembered(world.settling_digest()) {
+    if let Some(other) = Schedule::OTHERS.get(world.count() % (2 * Schedule::OTHERS.len())) {
+        settle_by(cx, world, *other)?;
+    }
+    settle_by(cx, world, Schedule::Turns)
+}
+
+/// The same, by one schedule.
+pub fn settle_by(cx: &Cx, world: &World, schedule: Schedule) -> Result<u32, Violation> {
+    let salt = schedule.salt();
+    if let Some(left) = remembered(world.settling_digest() ^ salt) {
         cx.settled.note(left);
         return Ok(left);
     }
-    let mut run = Run::new(world);
+    let mut run = Run::by(world, schedule);
     let mut passed = Vec::new();
     let mut steps = 0;
     let mut known = 0;
     loop {
         if run.is_plain() {
-            let here = run.world.settling_digest();
+            let here = run.world.settling_digest() ^ salt;
             if let Some(left) = remembered(here) {
                 known = left;
                 break;
@@ -58,7 +125,8 @@ pub fn settle(cx: &Cx, world: &World) -> Result<u32, Violation> {
         let Some(action) = run.next(cx) else { break };
         steps += 1;
         run.take(cx, action);
-        if let Some(violation) = run.world.violation {
+        let suspicion = run.world.suspicion.filter(|_| world.suspicion.is_none());
+        if let Some(violation) = run.world.violation.or(suspicion) {
             return Err(violation);
         }
         if steps > LIMIT {
@@ -134,17 +202,23 @@ pub struct Run {
     pub world: World,
     dials: [u8; 3],
     turn: u8,
+    schedule: Schedule,
     is_over: bool,
     actions: Vec<Action>,
 }
 
 impl Run {
-    /// Faults stop here.
+    /// Faults stop here, and what can go on does in turns.
     pub fn new(world: &World) -> Self {
+        Self::by(world, Schedule::Turns)
+    }
+
+    /// The same, by another schedule.
+    pub fn by(world: &World, schedule: Schedule) -> Self {
         let mut world = world.clone();
         world.budget = Budget::of(&[]);
         world.snapshot = None;
-        Self { world, dials: [0; 3], turn: 0, is_over: false, actions: Vec::new() }
+        Self { world, dials: [0; 3], turn: 0, schedule, is_over: false, actions: Vec::new() }
     }
 
     /// Whether what follows depends on nothing but the world.
@@ -176,8 +250,7 @@ impl Run {
         self.turn = self.turn.wrapping_add(1);
         // Servers first: they make everybody else wait.
         let first = actions.iter().find(|it| matches!(it, Action::Server(_)));
-        let in_turn = actions.get(usize::from(self.turn) % actions.len().max(1));
-        let next = first.or(in_turn).copied();
+        let next = first.copied().or_else(|| self.schedule.choose(&actions, self.turn));
         self.actions = actions;
         next
     }
@@ -304,6 +377,10 @@ impl Run {
         }
     }
 
+    fn servers(&self) -> impl Iterator<Item = u8> {
+        (0u8..).zip(&self.world.servers).filter(|(_, server)| server.is_some()).map(|(s, _)| s)
+    }
+
     fn check_residue(&self) -> Result<(), Violation> {
         if self.world.programs.iter().flatten().any(|program| program.has_lock()) {
             return Err(violation(15, "a program holds the lock for ever"));
@@ -330,6 +407,9 @@ impl Run {
         };
         if self.world.servers.iter().flatten().any(|it| it.current.is_some() && !is_served(it)) {
             return Err(violation(15, "a server keeps a link that nobody has any more"));
+        }
+        if self.servers().any(|s| self.world.needs_guard(s)) {
+            return Err(violation(15, "what was removed of a session's entry is never put back"));
         }
         let is_idle = |server: &&crate::world::serve::Serve| server.current.is_none();
         match self.world.servers.iter().flatten().map(|it| &**it).find(is_idle) {

@@ -6,6 +6,7 @@ use stateright::Model;
 
 use crate::budget::{Budget, Chance as C};
 use crate::model::Session;
+use crate::names::Kind;
 use crate::profile::{Profile, Role};
 use crate::search::Counterexample;
 use crate::world::{Action, Cx};
@@ -14,7 +15,7 @@ use crate::world::{Action, Cx};
 const LONG: Profile = Profile {
     name: "long",
     about: "long random runs",
-    roles: &[Role::Opener, Role::Claimant, Role::Claimant],
+    roles: &[Role::Opener, Role::CLAIMANT, Role::CLAIMANT],
     attempts: 200,
     has_slow_application: true,
     has_slow_process: true,
@@ -41,6 +42,22 @@ const LONG: Profile = Profile {
         (C::Sweep, 3),
         (C::EntryWipe, 1),
         (C::Wipe, 1),
+        (C::Daemon, 2),
+        (C::Retention, 1),
+        (C::ClientKill, 1),
+        (C::Detach, 1),
+        (C::Close, 1),
+        (C::GiveUp, 1),
+        (C::Day, 1),
+        (C::Reboot, 1),
+        (C::OtherHost, 2),
+        (C::Snapshot, 1),
+        (C::StaleState, 1),
+        (C::NoRegistry, 2),
+        (C::Upgrade, 1),
+        (C::ServerPing, 4),
+        (C::Garble, 3),
+        (C::Repeat, 2),
     ]),
     ..Profile::CALM
 };
@@ -52,8 +69,38 @@ pub fn profile(seed: u64) -> Profile {
         overflow: if seed & 2 == 2 { Overflow::DropOldest } else { Overflow::Block },
         window: if seed & 4 == 4 { 160 } else { 640 },
         has_slow_process: seed & 8 == 8,
+        inputs: if seed & 16 == 16 { MIXED } else { &[] },
+        outputs: if seed & 32 == 32 { &[1, 20, 3] } else { &[] },
+        roles: if seed & 64 == 64 { CLOSED } else { LONG.roles },
+        budget: LONG.budget.but(&rare(seed)),
         ..LONG
     }
+}
+
+const CLOSED: &[Role] = &[Role::Opener, Role::CLAIMANT, Role::Closer];
+const MIXED: &[Kind] = &[Kind::Bytes(1), Kind::Signal, Kind::Bytes(20), Kind::Resize];
+
+/// What ends a run, or most of it, is left out of most runs: otherwise few would be long.
+fn rare(seed: u64) -> Vec<C> {
+    const ENDS: [C; 14] = [
+        C::Exit,
+        C::Wipe,
+        C::EntryWipe,
+        C::Retention,
+        C::ClientKill,
+        C::Detach,
+        C::Close,
+        C::GiveUp,
+        C::Day,
+        C::Reboot,
+        C::OtherHost,
+        C::Snapshot,
+        C::StaleState,
+        C::Upgrade,
+    ];
+    let mut dice = Dice::new(!seed);
+    let kept: Vec<C> = (0..3).filter_map(|_| ENDS.get(dice.below(ENDS.len())).copied()).collect();
+    ENDS.into_iter().filter(|it| !kept.contains(it)).collect()
 }
 
 /// The random numbers of a run (xorshift, seeded by splitmix): nothing that is checked depends on

@@ -5,6 +5,7 @@ use std::cell::RefCell;
 use std::fmt::{self, Write as _};
 
 use crate::model::Session;
+use crate::probes;
 use crate::rules::Violation;
 use crate::settle::Run;
 use crate::world::wire::Far;
@@ -37,6 +38,17 @@ fn record<R>(act: impl FnOnce() -> R) -> (R, Vec<Note>) {
     NOTES.set(Some(Vec::new()));
     let result = act();
     (result, NOTES.take().unwrap_or_default())
+}
+
+/// What a copy of a machine was brought, if it broke a rule by that.
+fn probed(session: &Session, world: &World) -> Option<Line> {
+    probes::forget();
+    let (probed, mut notes) = record(|| probes::probe(&session.cx, world));
+    probed.err()?;
+    // What came last is what broke the rule; one more step may have led to it.
+    let notes = notes.split_off(notes.len().saturating_sub(4));
+    let title = "a copy of a machine is brought what nobody sends".to_owned();
+    Some(Line { title, arrow: None, notes, states: Vec::new(), is_settling: false })
 }
 
 /// One step of a run.
@@ -86,8 +98,12 @@ impl Trace {
             let ((), notes) = record(|| world.act(&session.cx, *action));
             lines.push(line(*action, &before, &world, notes, false));
         }
-        if world.violation.is_none() && session.violation(&world).is_some() {
-            settle(session, &world, &mut lines);
+        let is_broken = world.violation.or(world.suspicion).is_some();
+        if !is_broken && session.violation(&world).is_some() {
+            match probed(session, &world) {
+                Some(line) => lines.push(line),
+                None => settle(session, &world, &mut lines),
+            }
         }
         Self { lines, violation: session.violation(&world) }
     }

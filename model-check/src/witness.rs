@@ -75,6 +75,8 @@ witnesses! {
     EndedGaveUp => "a client ends without an outcome",
     EndedLeft => "a client leaves",
     RetentionEnds => "retention ends a detached process",
+    Garbled => "a link brings what is no frame",
+    Repeated => "a Hello is delivered twice",
     RolledBack => "a server is rolled back",
 }
 

@@ -73,3 +73,24 @@ fn an_action_is_read_as_it_is_written() {
     assert!("Fly 3".parse::<Action>().is_err());
     assert!("Dial".parse::<Action>().is_err());
 }
+
+#[test]
+fn every_pair_of_kinds_stands_in_a_checked_profile() {
+    use rejoin_model_check::{pairs, profiles};
+    let checked = profiles::checked();
+    assert_eq!(pairs::missing(&checked), []);
+    let by_hand: Vec<Profile> = profiles::CI.iter().chain(profiles::HUNTS).copied().collect();
+    let (all, missing) = (pairs::wanted().len(), pairs::missing(&by_hand).len());
+    println!("{} of {all} pairs stand in profiles made by hand", all - missing);
+    println!("the other {missing} stand in {} that are generated", pairs::profiles().len());
+}
+
+#[test]
+fn a_simulated_world_knows_every_kind_of_event() {
+    use rejoin_model_check::pairs::{KINDS, Kind, has};
+    let of_chance = KINDS.iter().filter(|kind| matches!(kind, Kind::Chance(_)));
+    for kind in of_chance {
+        let is_known = (0..512).any(|seed| has(&simulate::profile(seed), *kind));
+        assert!(is_known, "{kind:?}");
+    }
+}

@@ -1,8 +1,9 @@
 //! What can happen in a world, and what it does.
 
 use rejoin_protocol::client::{self, Patience};
+use rejoin_protocol::error::{FrameError, Misbehaviour};
 use rejoin_protocol::registry::FailureKind;
-use rejoin_protocol::{Frame, Link, Seq, Timer, server};
+use rejoin_protocol::{Frame, Link, Seq, Tenure, Timer, server};
 
 use super::action::{Action, Action as A};
 use super::host::INODES;
@@ -45,6 +46,12 @@ impl World {
             A::ToHost(w) => self.host_reads(cx, w),
             A::ClientLearns(w) => self.client_learns(cx, w),
             A::HostLearns(w) => self.host_learns(cx, w),
+            A::GarbleToClient(w) => self.garble(cx, w, true),
+            A::GarbleToHost(w) => self.garble(cx, w, false),
+            A::Repeat(w) => {
+                cx.seen.mark(Witness::Repeated);
+                self.repeat_hello(w);
+            }
             A::Cut(w) => {
                 self.budget.spend(Chance::Cut);
                 self.wire_mut(w).fault = Fault::Reset;
@@ -184,7 +191,7 @@ impl World {
         let number = party.past.typed;
         let generation = party.generation;
         party.past.typed += 1;
-        let item = names::input(p, generation, number);
+        let item = names::input_of(p, generation, number, cx.profile.inputs);
         self.step_client(cx, p, client::Event::Input(item));
     }
 
@@ -207,6 +214,10 @@ impl World {
         let wire = self.wire_mut(w);
         let Some(frame) = wire.to_client.pop_front() else { return };
         let p = wire.party;
+        if !self.party(p).is_alive {
+            return;
+        }
+        let wire = self.wire_mut(w);
         if !wire.is_open {
             cx.seen.mark(Witness::ZombieAtClient);
         } else if let Frame::Greeting(greeting) = &frame {
@@ -255,6 +266,34 @@ impl World {
             }
             Far::Closed => {}
         }
+    }
+
+    /// A link brings bytes that are no frame, and nothing behind them is read.
+    fn garble(&mut self, cx: &Cx, w: u8, is_to_client: bool) {
+        self.budget.spend(Chance::Garble);
+        cx.seen.mark(Witness::Garbled);
+        let what = Misbehaviour::Frame(FrameError::Empty);
+        let link = Link(u64::from(w));
+        let wire = self.wire_mut(w);
+        let (p, far) = (wire.party, wire.far);
+        if is_to_client {
+            wire.to_client.clear();
+            self.step_client(cx, p, client::Event::LinkMisbehaved(link, what));
+        } else if let Far::Server(s) = far {
+            wire.to_server.clear();
+            self.step_server(cx, s, server::Event::LinkMisbehaved(link, what));
+        }
+    }
+
+    /// A Hello that is on its way reaches the host a second time, over a link whose client is gone.
+    fn repeat_hello(&mut self, w: u8) {
+        self.budget.spend(Chance::Repeat);
+        let wire = self.wire_mut(w);
+        let (p, hello) = (wire.party, wire.to_server.front().cloned());
+        let copy = self.put_wire(p);
+        let copy = self.wire_mut(copy);
+        copy.is_open = false;
+        copy.to_server.extend(hello);
     }
 
     /// Whether a server has input that its process does not take.
@@ -325,6 +364,10 @@ impl World {
                 self.server_mut(s).timers.disarm(Timer::LinkSilent);
                 self.step_server(cx, s, server::Event::Timer(Timer::LinkSilent));
             }
+            A::ServerHeartbeat(s) => {
+                self.budget.spend(Chance::ServerPing);
+                self.step_server(cx, s, server::Event::Timer(Timer::Heartbeat));
+            }
             A::Retention(s) => {
                 self.budget.spend(Chance::Retention);
                 self.retain_no_longer(cx, s);
@@ -381,7 +424,7 @@ impl World {
             A::WipeEntry(host) => {
                 self.budget.spend(Chance::EntryWipe);
                 self.host_mut(host).entry = None;
-                self.forget_all(host);
+                self.forget_record(host);
             }
             A::Day => {
                 self.budget.spend(Chance::Day);
@@ -389,7 +432,7 @@ impl World {
             }
             A::Reboot(host) => {
                 self.budget.spend(Chance::Reboot);
-                self.reboot(host);
+                self.reboot(cx, host);
             }
             A::Upgrade(host) => {
                 self.budget.spend(Chance::Upgrade);
@@ -435,16 +478,29 @@ impl World {
         self.forget_superseded(host);
     }
 
+    /// What was in the record only is forgotten; what the tombstone knows is not.
+    fn forget_record(&mut self, host: u8) {
+        let tombstone = self.host(host).and_then(|it| it.inode(it.path?)?.tombstone.clone());
+        let tombstone = tombstone.unwrap_or_default();
+        self.ghost.edit().forget_but(host, &tombstone);
+        self.forget_superseded_below(host, tombstone.tenure);
+    }
+
     /// Nobody remembers any more who was superseded.
     pub(super) fn forget_superseded(&mut self, host: u8) {
-        self.ghost.edit().last = None;
+        self.forget_superseded_below(host, Tenure(0));
+    }
+
+    /// The same, but for who has a lower tenure than this one, which is remembered.
+    fn forget_superseded_below(&mut self, host: u8, tenure: Tenure) {
+        self.ghost.edit().last[usize::from(host)] = None;
         for program in self.programs.iter_mut().flatten() {
             if program.host == host && !program.is_listening() {
                 program.edit().is_outdated = true;
             }
         }
         for party in self.parties.iter_mut().flatten() {
-            if party.past.is_superseded {
+            if party.past.is_superseded && party.past.tenure >= tenure {
                 party.edit().past.is_superseded = false;
             }
         }
@@ -472,9 +528,9 @@ impl World {
         }
     }
 
-    /// Everything that ran is gone, and so is the registry, in a folder that no boot outlives. The
-    /// clients are expected to know: a start is counted on.
-    fn reboot(&mut self, host: u8) {
+    /// Everything that ran is gone, and so is the registry, in a folder that no boot outlives. A
+    /// client that is alone with its session is expected to know: a start is counted on.
+    fn reboot(&mut self, cx: &Cx, host: u8) {
         for s in 0..self.servers.len() {
             if self.servers[s].as_ref().is_some_and(|server| server.host == host) {
                 self.kill_server(u8::try_from(s).unwrap_or(u8::MAX), false);
@@ -492,13 +548,20 @@ impl World {
         at.entry = None;
         at.tidy();
         at.id.boot[0] += 1;
+        self.ghost.edit().reboot(host, cx.profile.roles.len() == 1);
+        self.forget_superseded(host);
     }
 
     /// The server is as it was, and its links are dead.
     fn roll_back(&mut self, cx: &Cx, s: u8) {
         let Some(old) = self.snapshot.take() else { return };
         cx.seen.mark(Witness::RolledBack);
-        self.ghost.edit().is_rolled_back = true;
+        let holder = old.process.as_ref().and_then(|process| process.welcomed);
+        let ghost = self.ghost.edit();
+        ghost.is_rolled_back = true;
+        ghost.owner[usize::from(old.host)] =
+            holder.map(|(party, generation, _)| (party, generation));
+        self.forget_superseded(old.host);
         for wire in self.wires.iter_mut().flatten() {
             if wire.far == Far::Server(s) {
                 wire.edit().close_far();

@@ -91,6 +91,12 @@ actions! {
     ClientLearns(u8) => "link {}: the client is told that it is gone";
     /// A host is told that a link is gone.
     HostLearns(u8) => "link {}: the host is told that it is gone";
+    /// A client gets bytes that are no frame.
+    GarbleToClient(u8) => "link {} brings its client what is no frame";
+    /// A host gets bytes that are no frame.
+    GarbleToHost(u8) => "link {} brings its host what is no frame";
+    /// A Hello is delivered twice.
+    Repeat(u8) => "the Hello on link {} is delivered twice";
     /// A link is reset.
     Cut(u8) => "link {} is reset";
     /// A link falls silent.
@@ -141,6 +147,8 @@ actions! {
     LeaveProcess(u8) => "server {} is killed, and its process stays";
     /// A server has heard nothing for too long.
     ServerSilent(u8) => "server {} has heard nothing for too long";
+    /// A server has sent nothing for a while.
+    ServerHeartbeat(u8) => "server {} has sent nothing for a while";
     /// A detached process was kept for long enough.
     Retention(u8) => "server {} has kept its process for long enough";
     /// The process writes.
@@ -200,6 +208,22 @@ impl Action {
 }
 
 impl Action {
+    /// Whether a host gets on by it, or what runs on one.
+    pub fn is_of_host(self) -> bool {
+        matches!(
+            self,
+            Self::ToHost(_)
+                | Self::HostLearns(_)
+                | Self::Program(_)
+                | Self::Server(_)
+                | Self::Write(_)
+                | Self::Read(_)
+                | Self::Exit(_)
+                | Self::Ended(_)
+                | Self::Guard(_)
+        )
+    }
+
     /// Whether it is something that goes wrong, or ends something.
     pub fn is_fault(self) -> bool {
         !matches!(

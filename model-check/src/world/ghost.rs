@@ -1,5 +1,6 @@
 //! History that only the checker sees: what hosts and servers really did.
 
+use rejoin_protocol::registry::Remembered;
 use rejoin_protocol::{Incarnation, Seq, Tenure};
 
 /// What has happened so far, in the whole world.
@@ -7,14 +8,17 @@ use rejoin_protocol::{Incarnation, Seq, Tenure};
 pub struct Ghost {
     /// Which incarnations each host has started, as it can know.
     started: [u16; 2],
+    /// Which incarnations somebody was told to have closed: no Open may start them, for as long as
+    /// the host does not boot.
+    pub closed: [u16; 2],
     /// Which incarnations a tombstone has said to have failed.
     failed: [u16; 2],
     /// The highest tenure that a host has granted or recorded.
     pub tenure: [Tenure; 2],
-    /// The client that the session belongs to: party and generation.
-    pub owner: Option<(u8, u8)>,
-    /// The client that was welcomed last, whatever became of the process, and its tenure.
-    pub last: Option<(u8, u8, Tenure)>,
+    /// The client that the session belongs to on each host: party and generation.
+    pub owner: [Option<(u8, u8)>; 2],
+    /// The client that each host has welcomed last, whatever became of the process, and its tenure.
+    pub last: [Option<(u8, u8, Tenure)>; 2],
     /// Whether a host was rolled back.
     pub is_rolled_back: bool,
     /// Whether a registry or an entry was removed.
@@ -30,14 +34,14 @@ impl Ghost {
     pub fn start(&mut self, host: u8, incarnation: Incarnation) -> bool {
         let bit = bit(incarnation);
         let started = &mut self.started[usize::from(host)];
-        let is_first = *started & bit == 0;
+        let is_first = (*started | self.closed[usize::from(host)]) & bit == 0;
         *started |= bit;
         is_first
     }
 
     /// Somebody was told that the session is closed: no Open up to this incarnation may start it.
     pub fn close(&mut self, host: u8, incarnation: Incarnation) {
-        self.started[usize::from(host)] |= bit(incarnation) | (bit(incarnation) - 1);
+        self.closed[usize::from(host)] |= bit(incarnation) | (bit(incarnation) - 1);
     }
 
     /// A process could not be started: that uses its number up.
@@ -58,9 +62,32 @@ impl Ghost {
     /// The host has lost everything that it knew, and nobody expects it to know.
     pub fn forget(&mut self, host: u8) {
         self.started[usize::from(host)] = 0;
+        self.closed[usize::from(host)] = 0;
         self.failed[usize::from(host)] = 0;
         self.tenure[usize::from(host)] = Tenure(0);
         self.was_wiped = true;
+    }
+
+    /// The host has lost a record, and what its tombstone says is all that it is expected to know.
+    pub fn forget_but(&mut self, host: u8, tombstone: &Remembered) {
+        let upto = |used: Incarnation| bit(used) | (bit(used) - 1);
+        let at = usize::from(host);
+        self.started[at] &= tombstone.used.map_or(0, upto);
+        self.closed[at] &= tombstone.used.map_or(0, upto);
+        self.failed[at] &= tombstone.failed.as_ref().map_or(0, |(failed, _)| bit(*failed));
+        self.tenure[at] = self.tenure[at].min(tombstone.tenure);
+        self.was_wiped = true;
+    }
+
+    /// The host boots, and knows nothing of before. A client that is alone with the session knows.
+    pub fn reboot(&mut self, host: u8, is_alone: bool) {
+        let at = usize::from(host);
+        self.closed[at] = 0;
+        self.tenure[at] = Tenure(0);
+        if !is_alone {
+            self.started[at] = 0;
+            self.failed[at] = 0;
+        }
     }
 
     /// A client has acknowledged output.

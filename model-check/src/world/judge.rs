@@ -26,7 +26,7 @@ impl World {
         let typist = &self.party(party).past;
         let (first, incarnation) = (typist.first, typist.incarnation);
         let is_present = self.party(party).generation == generation;
-        let owner = self.ghost.owner;
+        let owner = self.ghost.owner[usize::from(self.server(s).host)];
         let Some(process) = &mut self.server_mut(s).process else { return };
         let held = server::handed_over(seq, process.handed);
         let place = process.last.iter_mut().find(|(p, g, _)| (*p, *g) == (party, generation));
@@ -58,8 +58,9 @@ impl World {
         let Some(heard) = heard else { return };
         let generation = self.generation_of(party, heard.instance);
         let is_superseded = self.is_superseded(party, generation);
-        let owner = self.ghost.edit().owner.replace((party, generation));
         let host = self.server(s).host;
+        let at = usize::from(host);
+        let owner = self.ghost.edit().owner[at].replace((party, generation));
         let acked = self.ghost.acknowledged(names::epoch_index(welcome.epoch));
         let Some(process) = &mut self.server_mut(s).process else { return };
         let attach = welcome.attach;
@@ -74,11 +75,11 @@ impl World {
         let attached = self.server_mut(s).current.replace(link);
         self.require(server::replaces(Link(link), attached.map(Link)));
         let is_taken_silently = before.is_none()
-            && self.ghost.last.is_some_and(|(p, g, tenure)| {
+            && self.ghost.last[at].is_some_and(|(p, g, tenure)| {
                 // Two that claimed what nobody knew any more are equals; the opener's tenure is 0.
                 (p, g) != (party, generation) && tenure == welcome.tenure && tenure == Tenure(0)
             });
-        self.ghost.edit().last = Some((party, generation, welcome.tenure));
+        self.ghost.edit().last[at] = Some((party, generation, welcome.tenure));
         if welcome.how == How::Opened && before.is_some() {
             cx.seen.mark(Witness::Joined);
         }
@@ -87,7 +88,7 @@ impl World {
             is_superseded,
             before,
             expected: heard.expected,
-            recorded: self.ghost.tenure[usize::from(host)],
+            recorded: self.ghost.tenure[at],
         };
         self.require(server::welcomed(welcome, &by));
         if is_taken_silently {
@@ -112,7 +113,7 @@ impl World {
         if ends_all && self.host(host).is_some_and(|host| host.daemon.is_some()) {
             self.violate(7, "a session is closed, and its daemon goes on");
         }
-        if let Some((p, g)) = self.ghost.owner.filter(|owner| *owner != closer) {
+        if let Some((p, g)) = self.ghost.owner[usize::from(host)].filter(|owner| *owner != closer) {
             self.supersede(p, g);
         }
     }

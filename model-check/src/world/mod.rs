@@ -42,6 +42,7 @@ use serve::Serve;
 use wire::{Far, Wire};
 
 use crate::budget::{Budget, Chance};
+use crate::ledgers;
 use crate::names;
 use crate::profile::{Profile, Role};
 use crate::properties::{Broken, Held};
@@ -55,7 +56,7 @@ const PARTIES: usize = 3;
 const WIRES: usize = 10;
 const PROGRAMS: usize = 5;
 const SERVERS: usize = 4;
-const GENERATIONS: usize = 3;
+const GENERATIONS: usize = 4;
 
 /// What does not change in a search.
 #[derive(Debug)]
@@ -94,6 +95,9 @@ pub struct World {
     pub budget: Budget,
     /// The first rule that was broken, if one was.
     pub violation: Option<Violation>,
+    /// What a ledger was first to hold against a machine. The run goes on: who looks for the breach of
+    /// another rule still finds it.
+    pub suspicion: Option<Violation>,
 }
 
 impl Cx {
@@ -183,15 +187,16 @@ impl Cx {
 fn config(profile: &Profile, party: usize, generation: usize) -> client::Config {
     let role = profile.roles.get(party).copied().unwrap_or(Role::Opener);
     let small = |number: usize| u8::try_from(number).unwrap_or(u8::MAX);
-    let is_closer = role.is_closer();
+    // Who only wants to watch has nothing to start.
+    let starts = !role.is_closer() && role != Role::Claimant(rejoin_protocol::frame::From::Latest);
     client::Config {
         session: names::SESSION,
         instance: names::instance(small(party), small(generation)),
         name: ClientName::default(),
         versions: VersionRange::SUPPORTED,
-        spec: (!is_closer).then(|| bytes::Bytes::from_static(b"spec")),
+        spec: starts.then(|| bytes::Bytes::from_static(b"spec")),
         on_loss: profile.on_loss,
-        take_over: role == Role::Claimant,
+        take_over: matches!(role, Role::Claimant(_)),
         window: profile.window,
     }
 }
@@ -201,6 +206,18 @@ impl World {
     pub fn settling_digest(&self) -> u64 {
         let Self { parties, wires, programs, servers, hosts, ghost, reached, .. } = self;
         digest(&(parties, wires, programs, servers, hosts, ghost, reached)).get()
+    }
+
+    /// How many things there are and were: no hash, which may differ from one machine to another.
+    pub fn count(&self) -> usize {
+        let frames = |wire: &Shared<Wire>| 1 + wire.to_client.len() + wire.to_server.len();
+        let of_wires: usize = self.wires.iter().flatten().map(frames).sum();
+        let of_parties = |party: &Shared<Party>| party.past.attach + u64::from(party.past.typed);
+        let attaches: u64 = self.parties.iter().flatten().map(of_parties).sum();
+        let programs = self.programs.iter().flatten().count();
+        let servers = self.servers.iter().flatten().map(|server| 1 + server.todo.len());
+        let attaches = usize::try_from(attaches).unwrap_or_default();
+        of_wires + attaches + programs + servers.sum::<usize>()
     }
 
     /// The world at its beginning.
@@ -221,6 +238,7 @@ impl World {
             reached: 0,
             budget: cx.profile.budget,
             violation: None,
+            suspicion: None,
         };
         let first = cx.profile.roles.first().copied().unwrap_or(Role::Opener);
         world.parties[0] = Some(Shared::new(Party::join(cx, 0, first)));
@@ -256,9 +274,15 @@ impl World {
         }
     }
 
+    /// Takes note of what a ledger has judged.
+    fn hold(&mut self, held: ledgers::Held) {
+        self.suspicion = self.suspicion.or(held.err());
+    }
+
     /// Makes the world fit to be compared and hashed.
     pub fn seal(&mut self) {
         self.end_idle_programs();
+        self.end_wipe();
         for at in 0..WIRES {
             if self.wires[at].as_ref().is_some_and(|wire| wire.is_forgotten()) {
                 self.wires[at] = None;
@@ -270,6 +294,31 @@ impl World {
         self.servers.iter_mut().flatten().for_each(Shared::seal);
         self.hosts.iter_mut().flatten().for_each(Shared::seal);
         self.ghost.seal();
+    }
+
+    /// What was removed is an excuse until everybody has looked at the registry again, and until an entry
+    /// is swept that somebody made who had not.
+    fn end_wipe(&mut self) {
+        if !self.ghost.was_wiped {
+            return;
+        }
+        let has_looked = |host: &Host| {
+            host.leftovers.is_empty()
+                && host.entry.as_ref().is_none_or(|entry| entry.socket.is_some())
+                && (0u8..)
+                    .zip(&host.inodes)
+                    .all(|(at, inode)| inode.is_none() || host.path == Some(at))
+        };
+        let is_outdated = self.programs.iter().flatten().any(|it| it.is_outdated);
+        let all = (0u8..).zip(&self.servers);
+        let mut servers = all.filter_map(|(s, server)| server.as_ref().map(|_| s));
+        let is_mended = servers.all(|s| {
+            let is_busy = !self.server(s).todo.is_empty();
+            !is_busy && !self.needs_guard(s) && self.has_place(s)
+        });
+        if !is_outdated && is_mended && self.hosts.iter().flatten().all(|it| has_looked(it)) {
+            self.ghost.edit().was_wiped = false;
+        }
     }
 
     /// A program that waits for a Hello on a link that its client has closed does nothing any

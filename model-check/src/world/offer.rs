@@ -1,7 +1,7 @@
 //! What can happen in a world.
 
 use rejoin_protocol::registry::{Next, Operation, Program as _};
-use rejoin_protocol::{Link, Timer};
+use rejoin_protocol::{Frame, Link, Timer};
 
 use super::action::{Action, Action as A};
 use super::party::Party;
@@ -35,6 +35,10 @@ impl World {
         }
         for (w, wire) in taken(&self.wires) {
             self.wire_actions(w, wire, out);
+            let is_hello = matches!(wire.to_server.front(), Some(Frame::Hello(_)));
+            if is_hello && self.budget.has(Chance::Repeat) && self.has_places(cx, attempts) {
+                out.push(A::Repeat(w));
+            }
         }
         for (a, program) in taken(&self.programs) {
             if !program.is_listening() {
@@ -45,7 +49,7 @@ impl World {
             self.failures_of_program(a, program, out);
         }
         for (s, server) in taken(&self.servers) {
-            self.server_actions(s, server, out);
+            self.server_actions(cx, s, server, out);
         }
         self.world_actions(cx, attempts, out);
     }
@@ -88,7 +92,7 @@ impl World {
         }
         let role = cx.profile.roles.get(usize::from(p));
         if !role.is_some_and(|role| role.is_closer()) {
-            if party.machine.input_room() > 0 {
+            if party.machine.input_room() > 0 || !cx.profile.inputs.is_empty() {
                 self.chance(Chance::Input, A::Type(p), out);
             } else if self.budget.has(Chance::Input) {
                 cx.seen.mark(Witness::InputWaits);
@@ -148,6 +152,10 @@ impl World {
         }
         if wire.fault == Fault::Whole && wire.is_open && wire.far != Far::Closed {
             self.chance(Chance::Cut, A::Cut(w), out);
+            self.chance(Chance::Garble, A::GarbleToClient(w), out);
+            if matches!(wire.far, Far::Server(_)) && self.can_read(wire.far) {
+                self.chance(Chance::Garble, A::GarbleToHost(w), out);
+            }
             self.chance(Chance::Silence, A::Silence(w), out);
         }
     }
@@ -165,7 +173,7 @@ impl World {
         }
     }
 
-    fn server_actions(&self, s: u8, server: &super::serve::Serve, out: &mut Vec<Action>) {
+    fn server_actions(&self, cx: &Cx, s: u8, server: &super::serve::Serve, out: &mut Vec<Action>) {
         self.chance(Chance::ServerKill, A::KillServer(s), out);
         if server.has_living_process() {
             self.chance(Chance::Leftover, A::LeaveProcess(s), out);
@@ -191,19 +199,22 @@ impl World {
         if server.timers.has(Timer::LinkSilent) && (is_silent || self.budget.has(Chance::Timeout)) {
             out.push(A::ServerSilent(s));
         }
+        if server.timers.has(Timer::Heartbeat) {
+            self.chance(Chance::ServerPing, A::ServerHeartbeat(s), out);
+        }
         if server.timers.has(Timer::Retention) {
             self.chance(Chance::Retention, A::Retention(s), out);
         }
         if self.can_take(s) {
             out.push(A::Read(s));
         }
-        self.process_actions(s, server, out);
+        self.process_actions(cx, s, server, out);
         if self.needs_guard(s) {
             out.push(A::Guard(s));
         }
     }
 
-    fn process_actions(&self, s: u8, server: &super::serve::Serve, out: &mut Vec<Action>) {
+    fn process_actions(&self, cx: &Cx, s: u8, server: &super::serve::Serve, out: &mut Vec<Action>) {
         let Some(process) = &server.process else { return };
         if server.is_ending || process.is_reported {
             return;
@@ -211,7 +222,8 @@ impl World {
         if !process.is_alive {
             out.push(A::Exit(s));
         } else if process.is_blocked {
-            if server.machine.output_room() > 0 {
+            let length = names::output_length(process.written, cx.profile.outputs);
+            if server.machine.output_room() >= usize::from(length) {
                 out.push(A::Write(s));
             }
         } else {

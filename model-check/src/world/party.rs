@@ -8,6 +8,8 @@ use rejoin_protocol::{AttachNumber, Frame, Incarnation, Item, Link, Reason, Seq,
 
 use super::timers::Timers;
 use super::{Cx, World};
+use crate::budget::Chance as C;
+use crate::ledgers::client::Ledger;
 use crate::names;
 use crate::profile::Role;
 pub use crate::properties::client::Told;
@@ -32,6 +34,8 @@ pub struct Party {
     pub untaken: VecDeque<Seq>,
     /// What has happened to it.
     pub past: History,
+    /// What its machine was given and did, by which that is judged.
+    pub ledger: Ledger,
 }
 
 /// What a client did and was told, as seen from outside.
@@ -70,7 +74,7 @@ pub struct History {
 }
 
 impl Party {
-    fn new(machine: Client, generation: u8) -> Self {
+    fn new(machine: Client, generation: u8, ledger: Ledger) -> Self {
         let mut timers = Timers::default();
         timers.arm(Timer::Reconnect);
         let past = History { incarnation: machine.incarnation(), ..History::default() };
@@ -82,19 +86,26 @@ impl Party {
             is_dialing: false,
             untaken: VecDeque::new(),
             past,
+            ledger,
         }
     }
 
     /// The party as it joins in its role.
     pub fn join(cx: &Cx, index: u8, role: Role) -> Self {
         let config = cx.config(index, 0);
-        let machine = match role {
-            Role::Opener => Client::open(config),
-            Role::Claimant => Client::claim(config, None, From::FirstHeld),
-            Role::Closer => Client::close(config, Incarnation(0), Tenure(0)),
-            Role::CloserAhead => Client::close(config, Incarnation(1), Tenure(0)),
+        let of = |incarnation, claim| Ledger::new(config, incarnation, Tenure(0), claim);
+        let (machine, ledger) = match role {
+            Role::Opener => (Client::open(config), of(Incarnation(0), None)),
+            Role::Claimant(from) => {
+                (Client::claim(config, None, from), of(Incarnation(0), Some((None, from))))
+            }
+            Role::Closer | Role::CloserAhead => {
+                let incarnation = Incarnation(u64::from(role == Role::CloserAhead));
+                let ledger = of(incarnation, None).closing();
+                (Client::close(config, incarnation, Tenure(0)), ledger)
+            }
         };
-        Self::new(machine, 0)
+        Self::new(machine, 0, ledger)
     }
 
     /// The same party, started anew with what it had written down: its holder, and this position.
@@ -102,11 +113,16 @@ impl Party {
         let generation = self.generation + 1;
         let config = cx.config(index, generation);
         let from = From::Seq(next_output);
-        let mut machine = Client::claim(config, self.machine.holder(), from);
+        let holder = self.machine.holder();
+        let mut machine = Client::claim(config, holder, from);
+        let (incarnation, tenure) =
+            holder.map_or_else(Default::default, |it| (it.incarnation, it.tenure));
+        let mut ledger = Ledger::new(config, incarnation, tenure, Some((holder, from)));
         if let Some(host) = self.machine.host() {
             machine = machine.with_host(host);
+            ledger = ledger.with_host(host);
         }
-        Self::new(machine, generation)
+        Self::new(machine, generation, ledger)
     }
 }
 
@@ -126,7 +142,10 @@ impl World {
             }
             let was_ended = party.machine.is_ended();
             let generation = party.generation;
-            let effects = party.machine.step(cx.config(p, generation), event);
+            let config = cx.config(p, generation);
+            let effects = party.machine.step(config, event.clone());
+            let held = party.ledger.step(config, &event, &effects);
+            self.hold(held);
             let acts = effects.iter().any(is_act);
             if acts {
                 self.require(client::acted(was_ended, String::new));
@@ -241,7 +260,8 @@ impl World {
         if matches!(item, Item::Gap { .. }) {
             cx.seen.mark(Witness::GapDelivered);
         }
-        self.require(client::arrived(seq, item, Some(&names::written(epoch, seq, item))));
+        let written = names::written(epoch, seq, item, cx.profile.outputs);
+        self.require(client::arrived(seq, item, Some(&written)));
     }
 
     fn told(&mut self, cx: &Cx, p: u8, notice: &Notice, welcome: Option<&Welcome>) {
@@ -256,7 +276,7 @@ impl World {
             Notice::Replaced { old, new, unacknowledged_input, next_output, .. } => {
                 cx.seen.mark(Witness::Replaced);
                 self.require(client::replaced(*old, *new));
-                self.check_losses(p, *unacknowledged_input, *next_output);
+                self.check_losses(cx, p, *unacknowledged_input, *next_output);
                 let party = self.party_mut(p);
                 party.untaken.clear();
                 let past = &mut party.past;
@@ -278,7 +298,7 @@ impl World {
                 } else if *replacements == MAX_REPLACEMENTS {
                     cx.seen.mark(Witness::Bounded);
                 }
-                self.check_losses(p, *unacknowledged_input, *next_output);
+                self.check_losses(cx, p, *unacknowledged_input, *next_output);
                 self.party_mut(p).past.told = Told::Ended;
             }
             Notice::Exited { .. } => {
@@ -290,7 +310,10 @@ impl World {
             Notice::Hindered(reason) => cx.mark_reason(reason),
             Notice::Refused(reason) => {
                 cx.mark_reason(reason);
-                let is_diverged = matches!(reason, Reason::Diverged(_));
+                // Who names a number that is not written yet is wrong, and nobody was set back.
+                let role = cx.profile.roles.get(usize::from(p));
+                let is_guess = matches!(role, Some(Role::Claimant(From::Seq(_))));
+                let is_diverged = matches!(reason, Reason::Diverged(_)) && !is_guess;
                 if is_diverged && !self.ghost.is_rolled_back {
                     self.violate(14, "the two sides diverge though nothing was rolled back");
                 }
@@ -320,6 +343,11 @@ impl World {
             How::Resumed => Witness::Resumed,
             How::Claimed => Witness::TookOver,
         });
+        let forgets = [C::Wipe, C::EntryWipe, C::Day, C::Reboot, C::OtherHost, C::Snapshot];
+        let is_remembered = !forgets.iter().any(|chance| cx.profile.budget.has(*chance));
+        if is_remembered && welcome.tenure < self.party(p).past.tenure {
+            self.violate(11, "a tenure falls");
+        }
         let index = names::epoch_index(welcome.epoch);
         let past = &mut self.party_mut(p).past;
         if past.epoch != Some(index) {
@@ -337,12 +365,16 @@ impl World {
     }
 
     /// Rule 16: what is told of a loss is exact.
-    fn check_losses(&mut self, p: u8, unacknowledged: u64, next_output: Seq) {
+    fn check_losses(&mut self, cx: &Cx, p: u8, unacknowledged: u64, next_output: Seq) {
         let past = &self.party(p).past;
         // An item of the model has one byte.
         let typed = u64::from(past.typed - past.first);
         let known = Losses {
-            unacknowledged_input: typed.saturating_sub(past.acked.since(past.base)),
+            // Items of several lengths are counted by the ledger.
+            unacknowledged_input: match cx.profile.inputs {
+                [] => typed.saturating_sub(past.acked.since(past.base)),
+                _ => unacknowledged,
+            },
             next_output: past.expected,
         };
         let told = Losses { unacknowledged_input: unacknowledged, next_output };

@@ -1,7 +1,7 @@
 //! The process that a server keeps: what it reads, writes, and how it ends.
 
 use rejoin_protocol::server::Event;
-use rejoin_protocol::{ExitStatus, Item, Seq, Stream};
+use rejoin_protocol::{Item, Seq};
 
 use super::serve::Todo;
 use super::{Cx, World};
@@ -15,20 +15,22 @@ impl World {
         let server = self.server_mut(s);
         let room = server.machine.output_room();
         let Some(process) = &mut server.process else { return };
-        process.is_blocked = room == 0;
-        if room == 0 {
+        let lengths = cx.profile.outputs;
+        process.is_blocked = room < usize::from(names::output_length(process.written, lengths));
+        if process.is_blocked {
             cx.seen.mark(Witness::ProducerWaits);
             return;
         }
         let seq = process.written;
         process.written = seq.next();
-        let data = names::output(process.epoch, seq);
+        let item = names::output_item(process.epoch, seq, lengths);
+        let Item::Output { stream, data } = item else { return };
         let epoch = process.epoch;
         let held = seq.next().since(self.ghost.acknowledged(epoch)) * (Item::OVERHEAD + 1);
-        if cx.blocks() {
+        if cx.blocks() && lengths.is_empty() {
             self.require(server::kept(held, cx.profile.window));
         }
-        self.step_server(cx, s, Event::Output(Stream::Stdout, data));
+        self.step_server(cx, s, Event::Output(stream, data));
         self.unblock(cx, s);
     }
 
@@ -64,8 +66,9 @@ impl World {
         server.process_is_killed();
         let Some(process) = &mut server.process else { return };
         process.is_reported = true;
+        let status = names::exit_status(process.epoch, process.written);
         process.written = process.written.next();
-        self.step_server(cx, s, Event::Exited(ExitStatus::Code(0)));
+        self.step_server(cx, s, Event::Exited(status));
     }
 
     /// The process and its descendants are gone.

@@ -228,6 +228,7 @@ impl World {
                 let opened = self.program(a).opened;
                 let report = self.execute(cx, a, &operation);
                 self.report(cx, a, report);
+                self.check_gone(a, opened);
                 self.check_relied(a, opened);
                 // In a world without interruptions, looking again at once would find the same.
                 operation != Operation::Wait
@@ -336,6 +337,7 @@ impl World {
             // The system's buffers are full: the program waits until the system gives the link up.
             return false;
         }
+        self.check_gone(a, program.opened);
         self.check_relied(a, program.opened);
         self.close_lock_of(a);
         if let Frame::Refused(refused) = &frame {

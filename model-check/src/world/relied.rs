@@ -7,6 +7,7 @@ use rejoin_protocol::{Frame, Incarnation, Link, Reason};
 
 use super::registry::Opened;
 use super::{Cx, World};
+use crate::ledgers::absent;
 use crate::properties::registry;
 use crate::witness::Witness;
 
@@ -36,6 +37,29 @@ impl World {
         self.require(registry::relied(is_recorded || self.is_remembered(host, closes)));
         if is_refused && self.host(host).is_some_and(|host| host.entry.is_some()) {
             self.violate(9, "an attach is refused, and the entry stays");
+        }
+    }
+
+    /// Who says under the lock that the process is gone has seen to it.
+    pub(super) fn check_gone(&mut self, a: u8, opened: Option<Opened>) {
+        let program = self.program(a);
+        let host = program.host;
+        let Some(answer) = program.answer().filter(|_| self.is_in_place(host, opened)) else {
+            return;
+        };
+        let is_closed = matches!(answer, Frame::Closed { .. });
+        let is_gone = matches!(answer, Frame::Refused(refused)
+            if matches!(refused.reason, Reason::ProcessGone | Reason::Unknown));
+        let lives = (0u8..).zip(&self.servers).any(|(s, server)| {
+            let serves = server.as_ref().is_some_and(|it| it.host == host && it.serves());
+            serves && self.has_place(s)
+        });
+        let is_left =
+            self.host(host).is_some_and(|host| host.leftovers.iter().any(|it| it.is_counted));
+        if is_closed && (lives || is_left) {
+            self.violate(7, "Closed is said while the process lives");
+        } else if is_gone && lives {
+            self.violate(6, "a living process is said to be gone");
         }
     }
 
@@ -75,16 +99,21 @@ impl World {
 
     /// Rules 5 and 6 by what is known: authority first, and a failed start burns its number.
     pub(super) fn check_judged(&mut self, cx: &Cx, host: u8, hello: &Hello, past: &Past) {
-        let Wish::Open { incarnation, .. } = hello.wish else { return };
+        let config = cx.attach_config(self, host);
         let event = Event::Frame(Link(0), Frame::Hello(hello.clone()));
-        let effects = Server::Absent(past.clone()).step(&cx.attach_config(self, host), event);
+        let effects = Server::Absent(past.clone()).step(&config, event);
+        self.hold(absent::judge(&config, past, hello, &effects));
+        let Wish::Open { incarnation, .. } = hello.wish else { return };
         let refused = effects.into_iter().find_map(|effect| match effect {
             Effect::Send(_, Frame::Refused(Refused { reason, .. })) => Some(reason),
             _ => None,
         });
         let Some(reason) = refused else { return };
         let is_superseded = matches!(reason, Reason::Superseded { .. });
-        if hello.tenure < past.tenure && !is_superseded {
+        // Version and host are judged before.
+        let comes_first =
+            matches!(reason, Reason::Incompatible { .. } | Reason::DifferentHost { .. });
+        if hello.tenure < past.tenure && !is_superseded && !comes_first {
             self.violate(6, "the process is judged before the authority");
         } else if !is_superseded && self.ghost.has_failed(host, incarnation) {
             if matches!(reason, Reason::SpawnFailed(_)) {

@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 
 use rejoin_protocol::error::Misbehaviour;
-use rejoin_protocol::frame::{Scope, Wish};
+use rejoin_protocol::frame::{Bye, Scope, Wish};
 use rejoin_protocol::registry::{Burial, Guard, Next, Operation, Program, Recorded, Start};
 use rejoin_protocol::server::{Effect, Event, Extent, Limits, Past, Server};
 use rejoin_protocol::{Epoch, Frame, Incarnation, Item, Link, Seq, Tenure, Timer};
@@ -18,6 +18,7 @@ use super::todo_text::todo_text;
 use super::wire::Far;
 use super::{Cx, World};
 use crate::budget::Chance;
+use crate::ledgers::server::Ledger;
 use crate::names;
 use crate::properties::{client, server as properties};
 use crate::trace;
@@ -62,6 +63,8 @@ pub struct Serve {
     pub has_failed: bool,
     /// Whether it could not end its process, which the kernel ends with it.
     pub takes_process_along: bool,
+    /// What its machine was given and did, by which that is judged.
+    pub ledger: Ledger,
 }
 
 /// The process that a server keeps, with what really happened to it.
@@ -142,6 +145,7 @@ impl Serve {
             may_end: false,
             has_failed: false,
             takes_process_along: false,
+            ledger: Ledger::new(Past::default()),
         }
     }
 
@@ -245,7 +249,7 @@ impl World {
         let Some(todo) = self.server_mut(s).todo.pop_front() else { return };
         trace::note(|| (format!("server {s}"), todo_text(&todo)));
         match todo {
-            Todo::Event(event) => self.take_event(cx, s, event),
+            Todo::Event(event) => self.take_event(cx, s, &event),
             Todo::Effect(effect) => self.carry_out_for_server(cx, s, effect),
             Todo::RecordTenure(tenure) => self.record_tenure(s, tenure),
             Todo::Stop => {
@@ -260,13 +264,13 @@ impl World {
         }
     }
 
-    fn take_event(&mut self, cx: &Cx, s: u8, event: Event) {
+    fn take_event(&mut self, cx: &Cx, s: u8, event: &Event) {
         let config = cx.server_config(self, self.server(s).host);
         let server = self.server_mut(s);
         let current = server.current;
         let current_link = current.map(Link);
-        let is_late_loss = matches!(event, Event::LinkLost(link) if current_link != Some(link));
-        if let Event::Frame(Link(link), frame) = &event {
+        let is_late_loss = matches!(event, Event::LinkLost(link) if current_link != Some(*link));
+        if let Event::Frame(Link(link), frame) = event {
             if current == Some(*link) {
                 server.may_end_all |= matches!(frame, Frame::Close);
                 server.may_end |= matches!(frame, Frame::Close);
@@ -283,11 +287,13 @@ impl World {
         }
         server.may_end |= matches!(event, Event::Timer(Timer::Retention) | Event::Displaced);
         server.may_end_all |= matches!(event, Event::Timer(Timer::Retention));
-        let from = match &event {
+        let from = match event {
             Event::Frame(link, _) => Some(*link),
             _ => None,
         };
-        let effects = server.machine.step(&config, event);
+        let effects = server.machine.step(&config, event.clone());
+        let held = server.ledger.step(&config, event, &effects);
+        self.hold(held);
         if is_late_loss {
             let begins_retention = effects.contains(&Effect::Arm(Timer::Retention));
             self.require(properties::lost_late(begins_retention));
@@ -387,7 +393,7 @@ impl World {
         {
             self.count_start(host, incarnation, tenure);
         }
-        self.ghost.edit().owner = None;
+        self.ghost.edit().owner[usize::from(host)] = None;
         let others = self.other_processes(s, host);
         let server = self.server_mut(s);
         let Some(process) = &mut server.process else { return };
@@ -472,10 +478,8 @@ impl World {
             }
             _ => {}
         }
-        if matches!(
-            frame,
-            Frame::Bye(rejoin_protocol::frame::Bye::Misbehaved(Misbehaviour::WindowExceeded))
-        ) {
+        let excess = Frame::Bye(Bye::Misbehaved(Misbehaviour::WindowExceeded));
+        if frame == excess && !self.ghost.is_rolled_back {
             self.violate(3, "more input comes than the window allows");
         }
         if let Some(wire) = self.wire_at_server(s, link) {

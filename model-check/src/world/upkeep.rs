@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 
 use rejoin_protocol::reason::{SpawnError, SpawnErrorKind};
 use rejoin_protocol::registry::{
-    Failure, FailureKind, Guard, Kept, Next, Operation, Outcome, Program, Reaped, Report, Rest,
-    Started,
+    Failure, FailureKind, Guard, Kept, Next, Operation, Outcome, Program, Reaped, Recorded, Report,
+    Rest, Started,
 };
 use rejoin_protocol::server::{Effect, Effects, Event};
 
@@ -13,6 +13,7 @@ use super::host::Entry;
 use super::registry::{Opened, User};
 use super::serve::Todo;
 use super::{Cx, World};
+use crate::ledgers::server::Ledger;
 use crate::trace;
 use crate::witness::Witness;
 
@@ -30,7 +31,10 @@ impl World {
         let server = self.server(s);
         let is_quiet = server.todo.is_empty() && !server.is_ending && server.process.is_some();
         let entry = self.host(server.host).and_then(|host| host.entry.as_ref());
-        let has_entry = entry.is_some_and(|entry| entry.socket.is_some());
+        let epoch_of = |record: &Option<Recorded>| record.as_ref().map(|record| record.epoch);
+        let has_entry = entry.is_some_and(|entry| {
+            entry.socket.is_some() && epoch_of(&entry.record) == epoch_of(&server.record)
+        });
         is_quiet && !server.machine.is_gone() && !(self.has_place(s) && has_entry)
     }
 
@@ -160,7 +164,9 @@ impl World {
         let opened = Some(Opened { inode: server.inode, has_lock: true });
         let user = User { host: server.host, opened, may_end_all: false };
         let past = self.known(&user).fold(Reaped::default(), None);
-        self.server_mut(s).machine = rejoin_protocol::Server::Absent(past);
+        let server = self.server_mut(s);
+        server.ledger = Ledger::new(past.clone());
+        server.machine = rejoin_protocol::Server::Absent(past);
     }
 
     fn started(&mut self, cx: &Cx, s: u8, end: Started) {

@@ -1,6 +1,6 @@
 //! The switched machines: with no mutant selected they are those that ship. With a mutant selected,
-//! the transition tables and the stories below read differently than without it, and differently
-//! than with any other.
+//! the transition tables, the stories below and the runs at random read differently than without it,
+//! and differently than with any other.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 // What the tests of `rejoin-protocol` share, here with the switched machines.
@@ -8,11 +8,14 @@ extern crate rejoin_switched as rejoin_protocol;
 
 #[path = "../../../protocol/tests/common/mod.rs"]
 mod common;
+mod random;
+mod stories;
 #[path = "../../../protocol/tests/table/mod.rs"]
 mod table;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::panic;
 use std::path::{Path, PathBuf};
 
 use common::drive::{ClientDrive, ServerDrive};
@@ -140,24 +143,38 @@ fn a_claim_beyond_the_last_tenure() -> String {
     effects(&drive.frame(2, hello(BOB, 1, 0, claim)), server_effect)
 }
 
+/// A mutant may panic: that is something it does.
 fn rendering() -> String {
-    [
-        table::text(&table::client::lines()),
-        table::text(&table::server::lines()),
-        a_repeated_open(),
-        a_replacement(ClientDrive::open(OnLoss::Respawn)),
-        a_replacement(ClientDrive::claim(BOB, Some(holder(0)), From::FirstHeld)),
-        a_claim_of_a_busy_session(),
-        an_exit_while_detached(),
-        a_flood(),
-        lost_processes(),
-        the_last_incarnation(),
-        a_close_after_the_exit(),
-        a_close_from_ahead(),
-        a_claim_beyond_the_last_tenure(),
-    ]
-    .join("\n\n")
+    let parts: [fn() -> String; 20] = [
+        || table::text(&table::client::lines()),
+        || table::text(&table::server::lines()),
+        a_repeated_open,
+        || a_replacement(ClientDrive::open(OnLoss::Respawn)),
+        || a_replacement(ClientDrive::claim(BOB, Some(holder(0)), From::FirstHeld)),
+        a_claim_of_a_busy_session,
+        an_exit_while_detached,
+        a_flood,
+        lost_processes,
+        the_last_incarnation,
+        a_close_after_the_exit,
+        a_close_from_ahead,
+        a_claim_beyond_the_last_tenure,
+        stories::full_windows,
+        stories::left_input,
+        stories::earlier_output,
+        stories::held_again,
+        stories::takeovers,
+        stories::closes_at_the_end,
+        || random::digest().to_string(),
+    ];
+    let hook = panic::take_hook();
+    panic::set_hook(Box::new(|_| {}));
+    let parts = parts.map(|part| panic::catch_unwind(part).unwrap_or_else(|_| PANIC.to_owned()));
+    panic::set_hook(hook);
+    parts.join("\n\n")
 }
+
+const PANIC: &str = "it panics";
 
 /// The files of the two machines, which the tables and the stories are about.
 fn is_of_the_machines(mutant: &Mutant) -> bool {
@@ -179,6 +196,7 @@ fn each_mutant_changes_what_the_machines_do_and_no_two_the_same() {
         fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(file)).unwrap()
     };
     let tables = [snapshot("client"), snapshot("server")].join("\n\n");
+    assert!(!shipped.contains(PANIC), "the machines that ship panic");
     assert!(shipped.starts_with(&tables), "the copy is another machine than the one that ships");
     let mut seen = BTreeMap::from([(shipped, "no mutant")]);
     let mut same_machines = Vec::new();
@@ -196,7 +214,7 @@ fn each_mutant_changes_what_the_machines_do_and_no_two_the_same() {
 fn every_rule_of_the_machines_has_a_mutant() {
     let of_session = mutant::ALL.iter().filter(|mutant| !mutant.is_of_paths());
     let broken: BTreeSet<_> = of_session.map(|mutant| mutant.rule).collect();
-    let missing: Vec<u8> = (1..=16).filter(|rule| !broken.contains(rule)).collect();
+    let missing: Vec<u8> = (1..=18).filter(|rule| !broken.contains(rule)).collect();
     assert_eq!(missing, [0; 0]);
 }
 

@@ -71,7 +71,9 @@ impl Guard {
             (Stage::ChecksNew, Outcome::Path(_)) => Stage::LetsGo(Kept::Waits),
             (Stage::Reads { is_held }, Outcome::Known(known)) => self.judge(&known, *is_held),
             (Stage::Adopts, _) => Stage::Looks,
-            (Stage::Looks, Outcome::Known(known)) if known.has_socket => Stage::Ends(Kept::Whole),
+            (Stage::Looks, Outcome::Known(known)) if self.is_whole(&known) => {
+                Stage::Ends(Kept::Whole)
+            }
             (Stage::Looks, Outcome::Known(_)) if self.record.is_none() => Stage::Binds,
             (Stage::Looks, Outcome::Known(_)) => Stage::Records,
             (Stage::Records, _) => Stage::Binds,
@@ -79,6 +81,14 @@ impl Guard {
             (Stage::LetsGo(end) | Stage::Ends(end), _) => Stage::Ends(end.clone()),
             (stage, _) => failed(stage, Failure::misfit()),
         }
+    }
+
+    /// A socket alone is not enough: whoever comes next believes what the record says. While this server
+    /// holds the lock, a record that is missing or another's is a mistake.
+    fn is_whole(&self, known: &Known) -> bool {
+        let epoch_of = |record: &Option<Recorded>| record.as_ref().map(|record| record.epoch);
+        known.has_socket
+            && (self.record.is_none() || epoch_of(&known.record) == epoch_of(&self.record))
     }
 
     /// If another server had the name meanwhile, the session is that one's. An attach that merely holds the

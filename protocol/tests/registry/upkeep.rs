@@ -18,6 +18,13 @@ fn a_guard_puts_back_what_was_removed() {
     let mut fake = Fake::default();
     assert_eq!(run(guard(), &mut fake), Kept::Mended);
     assert_eq!(fake.done[2..], [Operation::WriteRecord(record.clone()), Operation::Bind]);
+    for left in [None, Some(recorded(0, false, EPOCH)), Some(recorded(0, true, OTHER_EPOCH))] {
+        let mut fake = Fake::dead(0);
+        fake.known.record = left.clone();
+        let is_own = left.as_ref().is_some_and(|left| left.epoch == record.epoch);
+        assert_eq!(run(guard(), &mut fake) == Kept::Whole, is_own, "{left:?}");
+        assert_ne!(fake.has_done(&Operation::WriteRecord(record.clone())), is_own, "{left:?}");
+    }
     let standings = vec![Standing::Missing, Standing::Current];
     let mut fake = Fake { standings, ..Fake::default() };
     assert_eq!(run(guard(), &mut fake), Kept::Mended);

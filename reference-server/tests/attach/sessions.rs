@@ -155,6 +155,21 @@ fn a_link_that_was_replaced_and_is_never_read_is_let_go_of() {
 }
 
 #[test]
+fn a_server_writes_its_record_again_when_it_is_gone() {
+    let mut client = Client::new();
+    client.open(0, "exec sleep 1000").welcomed();
+    let registry = Registry::open(Some(&client.folder())).unwrap();
+    let epoch = || match registry.read_record(client.session).unwrap() {
+        Found::Whole(record) => record.epoch,
+        _ => None,
+    };
+    let first = epoch();
+    assert!(first.is_some());
+    std::fs::remove_file(registry.dir().join(client.session.to_string()).join("record")).unwrap();
+    until("the record is there again", || epoch() == first);
+}
+
+#[test]
 fn a_server_whose_name_another_one_took_ends_and_leaves_the_entry_alone() {
     let mut client = Client::new();
     let link = client.open(0, "echo $$; exec sleep 1000").welcomed();
