@@ -1,8 +1,7 @@
 //! Frames to bytes and back (SPEC section 3).
 //!
-//! Encoding yields the header and the payload apart, so that a payload is never copied; decoding
-//! slices payloads out of the buffer that was read into. Every length is judged before anything
-//! is allocated for it.
+//! Encoding yields header and payload separately, so that a payload is never copied. Decoding slices payloads
+//! out of the buffer that was read into. Every length is checked before anything is allocated for it.
 
 mod acks;
 mod hello;
@@ -21,12 +20,12 @@ pub use crate::preamble::{MAX_NOISE, MAX_NOISE_KEPT, Noise};
 use crate::seq::Seq;
 use crate::spec::ProcessSpec;
 
-/// What a server's stream starts with, behind whatever a login shell printed (SPEC section 3.1).
+/// The magic of a server's stream. A login shell may print something before it (SPEC section 3.1).
 pub const SERVER_MAGIC: [u8; 8] = *b"\xc1rejoin>";
-/// What a client's stream starts with.
+/// The magic of a client's stream.
 pub const CLIENT_MAGIC: [u8; 8] = *b"\xc1rejoin<";
 
-/// The longest frame without a payload, in bytes behind the length field.
+/// The longest frame without a payload, in bytes after the length field.
 pub const MAX_CONTROL: u32 = 4096;
 /// The longest Hello: a spec and its header.
 // Both terms are far below 2^32.
@@ -37,13 +36,13 @@ pub const MAX_HELLO: u32 = ProcessSpec::MAX_ENCODED as u32 + MAX_CONTROL;
 pub const MAX_ITEM: u32 = Item::MAX_PAYLOAD as u32 + 64;
 /// The longest frame of an unknown kind that may be skipped.
 pub const MAX_IGNORABLE: u32 = MAX_ITEM;
-/// Set in the kind of a frame that a peer may skip when it does not know it.
+/// The ignorable bit: a peer that does not know such a kind skips the frame.
 pub const IGNORABLE: u8 = 0x80;
 
 const LENGTH_LEN: usize = 4;
-/// Every Item and every Ack has a header below this.
+/// Every Item and every Ack has a header shorter than this.
 const SHORT_HEADER: usize = 32;
-/// How much room for heads there is at once: for some hundred frames.
+/// How much room is reserved for heads at once: enough for some hundred frames.
 const HEADS: usize = 4096;
 
 /// The kind bytes (SPEC section 4.1).
@@ -80,12 +79,12 @@ enum ItemKind {
     Gap { next: Seq },
 }
 
-/// A frame in bytes: what goes first, and the payload behind it, not copied.
+/// A frame in bytes: the head, and the payload after it, which is not copied.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Encoded {
     /// Length, kind and header.
     pub head: Bytes,
-    /// What follows; often empty.
+    /// The payload; often empty.
     pub payload: Bytes,
 }
 
@@ -93,13 +92,14 @@ pub struct Encoded {
 ///
 /// # Errors
 /// [`FrameError::TooLong`] if the frame is longer than its kind may be, [`FrameError::BadPayload`] if an
-/// item's payload is too long or an Output is empty: only a payload or a text of the caller's can cause that.
+/// item's payload is too long or an Output is empty. Only a payload or a text of the caller can cause these
+/// errors.
 pub fn encode(frame: &Frame) -> Result<Encoded, FrameError> {
     encode_with(frame, &mut BytesMut::new())
 }
 
-/// The same, with room for heads that many frames share: an allocation for each would cost more than
-/// its frame.
+/// The same, with room for heads that many frames share. An allocation for each head would cost more than its
+/// frame.
 pub(crate) fn encode_sharing(frame: &Frame, heads: &mut BytesMut) -> Result<Encoded, FrameError> {
     if heads.capacity() < LENGTH_LEN + 1 + SHORT_HEADER {
         heads.reserve(HEADS);
@@ -146,7 +146,7 @@ fn finish<T: Serialize>(
     payload: Bytes,
     heads: &mut BytesMut,
 ) -> Result<Encoded, FrameError> {
-    // The frames that come often fit, and need no memory of their own.
+    // Frequent frames fit, and need no memory of their own.
     let mut short = [0; SHORT_HEADER];
     if let Ok(header) = postcard::to_slice(header, &mut short) {
         return join(kind, header, payload, heads);
@@ -169,7 +169,7 @@ fn join(
     Ok(Encoded { head: heads.split().freeze(), payload })
 }
 
-/// The longest frame of a kind, in bytes behind the length field (SPEC section 3.2).
+/// The longest frame of a kind, in bytes after the length field (SPEC section 3.2).
 pub fn limit(kind: u8) -> u32 {
     match kind {
         kind::HELLO => MAX_HELLO,
@@ -186,8 +186,8 @@ fn check_length(kind: u8, length: u32) -> Result<(), FrameError> {
 
 /// Reads frames out of a growing buffer.
 ///
-/// Feed it everything that arrives, in any split. It never asks for more buffer than the longest
-/// frame of the kind at hand, and an error is final: the link is to be closed.
+/// Feed it everything that arrives, in any split. It never asks for more buffer than the longest frame of the
+/// current kind. An error is final: close the link.
 #[derive(Clone, Debug)]
 pub struct Decoder {
     preamble: Preamble,
@@ -199,12 +199,12 @@ impl Decoder {
         Self { preamble: Preamble::of_host(SERVER_MAGIC) }
     }
 
-    /// For a client's stream, as a server reads it: it starts with the magic.
+    /// For a client's stream, as a server reads it: the stream starts with the magic.
     pub fn of_client() -> Self {
         Self { preamble: Preamble::of_client(CLIENT_MAGIC) }
     }
 
-    /// What was skipped before the magic so far.
+    /// The noise before the magic so far.
     pub fn noise(&self) -> &Noise {
         self.preamble.noise()
     }
@@ -214,10 +214,10 @@ impl Decoder {
         self.preamble.is_found()
     }
 
-    /// The next frame, if all of it is there. Its bytes are taken out of `buffer`.
+    /// The next frame, if it is complete. Its bytes are removed from `buffer`.
     ///
     /// # Errors
-    /// [`FrameError`] if the bytes are no frame, as early as that can be known.
+    /// [`FrameError`] if the bytes are not a frame, as early as that is certain.
     pub fn decode(&mut self, buffer: &mut BytesMut) -> Result<Option<Frame>, FrameError> {
         if !self.preamble.find(buffer)? {
             return Ok(None);
@@ -238,14 +238,14 @@ impl Decoder {
     }
 }
 
-/// Kind and length of the frame at hand, both judged.
+/// Kind and length of the current frame, both checked.
 fn peek(buffer: &[u8]) -> Result<Option<(u8, usize)>, FrameError> {
     let Some((length, rest)) = buffer.split_first_chunk::<LENGTH_LEN>() else { return Ok(None) };
     let length = u32::from_be_bytes(*length);
     if length == 0 {
         return Err(FrameError::Empty);
     }
-    // No kind may be longer than a Hello, whatever the kind byte will say.
+    // No kind may be longer than a Hello.
     if length > MAX_HELLO {
         let kind = rest.first().copied().unwrap_or_default();
         return Err(FrameError::TooLong { kind, length, limit: MAX_HELLO });
@@ -282,7 +282,7 @@ fn decode_body(kind: u8, body: &Bytes) -> Result<Option<Frame>, FrameError> {
     }))
 }
 
-/// A header with nothing behind it.
+/// A header with nothing after it.
 fn whole<'a, T: Deserialize<'a>>(kind: u8, body: &'a Bytes) -> Result<T, FrameError> {
     match postcard::take_from_bytes(body) {
         Ok((header, [])) => Ok(header),
@@ -291,7 +291,7 @@ fn whole<'a, T: Deserialize<'a>>(kind: u8, body: &'a Bytes) -> Result<T, FrameEr
     }
 }
 
-/// A header, and what stands behind it as a slice of the same buffer.
+/// A header, and what follows it as a slice of the same buffer.
 fn with_payload<'a, T: Deserialize<'a>>(
     kind: u8,
     body: &'a Bytes,
@@ -317,7 +317,7 @@ fn decode_item(body: &Bytes) -> Result<Frame, FrameError> {
     Ok(Frame::Item { seq: header.seq, item })
 }
 
-/// An Output brings something, and no payload is longer than an item's.
+/// An Output is not empty, and no payload is longer than an item's limit.
 fn check_payload(item: &ItemKind, payload: &[u8]) -> Result<(), FrameError> {
     let is_empty = payload.is_empty() && matches!(item, ItemKind::Output(_));
     if is_empty || payload.len() > Item::MAX_PAYLOAD {
@@ -326,28 +326,28 @@ fn check_payload(item: &ItemKind, payload: &[u8]) -> Result<(), FrameError> {
     Ok(())
 }
 
-/// Frames on their way into a stream, as one buffer of many pieces: a vectored write sends them
-/// without copying a payload.
+/// Frames to write to a stream, as one buffer of many pieces: a vectored write sends them without copying a
+/// payload.
 #[derive(Clone, Debug, Default)]
 pub struct WriteQueue {
     pieces: VecDeque<Bytes>,
     len: usize,
-    /// Room for the heads to come.
+    /// Room for the next heads.
     heads: BytesMut,
 }
 
 impl WriteQueue {
-    /// A queue that holds the magic a stream starts with.
+    /// A queue that holds the magic at the start of a stream.
     pub fn starting_with(magic: [u8; 8]) -> Self {
         let mut queue = Self::default();
         queue.push_bytes(Bytes::copy_from_slice(&magic));
         queue
     }
 
-    /// Puts a frame at the end.
+    /// Appends a frame.
     ///
     /// # Errors
-    /// As [`encode`]; the queue is then as before.
+    /// As [`encode`]; the queue is then unchanged.
     pub fn push(&mut self, frame: &Frame) -> Result<(), FrameError> {
         let Encoded { head, payload } = encode_sharing(frame, &mut self.heads)?;
         self.push_bytes(head);

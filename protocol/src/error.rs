@@ -1,11 +1,11 @@
-//! What can be wrong with bytes from a peer (SPEC sections 3 and 10).
+//! Errors in what a peer sends (SPEC sections 3 and 10).
 
 use core::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// Bytes that are no frame. Always the peer's fault, or the link's; it costs the link, never the
-/// session (SPEC section 3.3).
+/// Bytes that are not a frame. The fault is the peer's or the link's. It costs the link, never the session
+/// (SPEC section 3.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum FrameError {
     /// The frame is longer than its kind may be.
@@ -19,13 +19,13 @@ pub enum FrameError {
     },
     /// The length does not even cover the kind byte.
     Empty,
-    /// A kind that this version does not know, and that is not marked as ignorable.
+    /// A kind that this version does not know and that is not ignorable.
     UnknownKind(u8),
     /// The header does not decode.
     BadHeader(u8),
-    /// Bytes stand behind the header of a kind that has no payload.
+    /// There are bytes after the header of a kind that has no payload.
     UnexpectedPayload(u8),
-    /// The stream does not start with the magic, within the noise allowed before it.
+    /// The stream does not start with the magic, or too much precedes it.
     NoMagic,
     /// The payload of an Input or Output is longer than [`Item::MAX_PAYLOAD`](crate::Item::MAX_PAYLOAD), or
     /// that of an Output is empty.
@@ -60,15 +60,15 @@ impl core::error::Error for FrameError {}
 /// What a peer did that the protocol does not allow (SPEC section 10).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Misbehaviour {
-    /// It sent bytes that are no frame.
+    /// It sent bytes that are not a frame.
     Frame(FrameError),
     /// It sent a frame that only the other side sends, or an item of the other direction.
     WrongSide,
-    /// It left out items: one came with a number higher than the next one wanted.
+    /// It skipped items: one arrived with a higher number than the next one wanted.
     SkippedItems,
     /// It sent more than the window allows.
     WindowExceeded,
-    /// It stayed silent for longer than its heartbeat allows.
+    /// It was silent for too long.
     Silent,
 }
 
@@ -84,15 +84,15 @@ impl fmt::Display for Misbehaviour {
     }
 }
 
-/// Numbers that cannot be: one side forgot what it acknowledged, or acknowledges what was never
-/// sent, as after a rolled-back machine or a cloned disk (SPEC section 8.4).
+/// Numbers that contradict each other: one side forgot what it acknowledged, or acknowledges what was never
+/// sent. The cause is a machine restored from a snapshot, or a copied disk (SPEC section 8.4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Divergence {
     /// The client wants or acknowledges output that the server never sent.
     OutputAhead,
-    /// The client wants output that it acknowledged before.
+    /// The client wants output that it already acknowledged.
     OutputBehind,
-    /// The server has taken input that the client never sent.
+    /// The server accepted input that the client never sent.
     InputAhead,
     /// The server has lost input that it acknowledged before.
     InputBehind,

@@ -1,27 +1,27 @@
-//! When a forward is made that ssh could not make, and what is reported of it.
+//! Decides when to make a forward that ssh could not make, and what to report about it.
 //!
-//! A forward is a port or a socket that one connection of a session listens on, here or on the host. Somebody
-//! else may have it when the connection is opened. The machine decides when another attempt is made while the
-//! connection lasts: after a pause that grows, so that neither the host nor this machine is bothered by it.
-//! Each absence of a forward is reported once, and its end once.
+//! A forward is a port or a socket on which one connection of a session listens, here or on the host. Another
+//! program may have it when the connection is opened. The machine decides when to try again while the
+//! connection lasts: after a pause that grows, so that the attempts burden neither the host nor this machine.
+//! It reports each missing forward once, and once when the forward is there.
 //!
-//! The machine is pure, as those of sessions are: it has no clock, and timers are names.
+//! The machine is pure, like those of sessions: it has no clock, and timers are names.
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
-/// A forward, as its driver numbers it.
+/// A forward's number, which the driver chooses.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Slot(pub u16);
 
-/// After so many rounds of attempts the pause grows no longer.
+/// After this many rounds of attempts the pause stops growing.
 pub const LAST_STEP: u8 = 6;
 
-/// Something that happened.
+/// An event.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Event {
-    /// A connection was opened. It has all forwards but these; the value says whether another attempt to make
-    /// one is possible on this connection.
+    /// A connection was opened. It has all forwards except these; the value says whether another attempt is
+    /// possible on this connection.
     Opened(BTreeMap<Slot, bool>),
     /// The connection is gone.
     Closed,
@@ -36,35 +36,35 @@ pub enum Event {
 pub enum Outcome {
     /// The forward is there.
     Made,
-    /// It is not.
+    /// The forward is not there.
     Failed,
-    /// It is not, and no other attempt is possible on this connection.
+    /// The forward is not there, and no other attempt is possible on this connection.
     Impossible,
 }
 
-/// Something to do.
+/// An effect.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Effect {
     /// Try to make this forward, and report how that ended, unless [`Abandon`](Self::Abandon) comes first.
     Try(Slot),
-    /// Nobody wants to know any more how attempts end.
+    /// The results of attempts are no longer wanted.
     Abandon,
-    /// Start the pause, which is the longer the greater the step is: from 0 to [`LAST_STEP`].
+    /// Start the pause. It grows with the step: from 0 to [`LAST_STEP`].
     Arm(u8),
     /// Stop the pause.
     Disarm,
-    /// Report that the forward is missing, and whether another attempt is made while the connection lasts.
+    /// Report that the forward is missing, and whether another attempt follows while the connection lasts.
     TellMissing(Slot, bool),
-    /// Report that a forward is there whose absence was reported.
+    /// Report that a forward that was reported missing is there.
     TellMade(Slot),
 }
 
-/// Which forwards are missing, and what is done about it.
+/// The state: which forwards are missing, and what happens to each.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
 pub struct Forwards {
-    /// Those that are missing, as far as was reported.
+    /// The forwards that are missing, according to the reports.
     told: BTreeSet<Slot>,
-    /// Those that wait for an attempt on this connection.
+    /// The forwards that wait for an attempt on this connection.
     waiting: BTreeSet<Slot>,
     /// Those that an attempt is made for.
     trying: BTreeSet<Slot>,
@@ -72,13 +72,12 @@ pub struct Forwards {
 }
 
 impl Forwards {
-    /// One that knows of nothing missing.
+    /// A machine that knows of no missing forward.
     pub const fn new() -> Self {
         Self { told: BTreeSet::new(), waiting: BTreeSet::new(), trying: BTreeSet::new(), step: 0 }
     }
 
-    /// Takes an event, and returns what follows from it. It is total: an event that makes no sense changes
-    /// nothing.
+    /// Takes an event, and returns its effects. It is total: an event that makes no sense changes nothing.
     pub fn step(&mut self, event: Event) -> Vec<Effect> {
         match event {
             Event::Opened(missing) => self.opened(&missing),
@@ -88,7 +87,7 @@ impl Forwards {
         }
     }
 
-    /// Those whose absence was reported, and whose presence was not.
+    /// The forwards that were reported missing, and not reported made.
     pub fn missing(&self) -> impl Iterator<Item = Slot> {
         self.told.iter().copied()
     }

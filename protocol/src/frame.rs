@@ -13,7 +13,7 @@ use crate::reason::{Counters, Reason};
 use crate::seq::Seq;
 use crate::version::{Capabilities, Version, VersionRange};
 
-/// Everything that travels on a link (SPEC section 4).
+/// A frame: the unit that travels on a link (SPEC section 4).
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 #[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 pub enum Frame {
@@ -32,12 +32,12 @@ pub enum Frame {
         /// What it holds.
         item: Item,
     },
-    /// Both: everything before `next` was handed over.
+    /// Both: everything before `next` was delivered.
     Ack {
-        /// The next one wanted.
+        /// The first item that is not delivered.
         next: Seq,
     },
-    /// Both: answer with the same token.
+    /// Both: asks for a Pong with the same token.
     Ping {
         /// Comes back in the Pong.
         token: u64,
@@ -58,21 +58,21 @@ pub enum Frame {
     Detach,
     /// Client: end the process and forget the session.
     Close,
-    /// Server: it is ended and forgotten.
+    /// Server: the session is ended and forgotten.
     Closed {
         /// The attach that this answers.
         attach: AttachNumber,
         /// How many processes were ended for it.
         ended: u32,
     },
-    /// Both: why the sender closes this link. The session goes on.
+    /// Both: why the sender closes this link. The session continues.
     Bye(Bye),
 }
 
 /// The server's first frame (SPEC section 4.2).
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 pub struct Greeting {
-    /// What the server understands.
+    /// The versions that the server understands.
     pub versions: VersionRange,
     /// The host that an Open must name.
     pub host: HostId,
@@ -86,21 +86,21 @@ pub struct Greeting {
 pub struct Hello {
     /// The version that the client speaks from here on.
     pub version: Version,
-    /// Which session.
+    /// The session.
     pub session: SessionId,
-    /// Which claim to it.
+    /// The client instance.
     pub instance: ClientInstance,
-    /// Who the client is, for people.
+    /// The client's name, for people.
     pub name: ClientName,
     /// Higher than in every earlier Hello of this instance.
     pub attach: AttachNumber,
     /// The highest tenure that the client was entitled to.
     pub tenure: Tenure,
-    /// What it wants.
+    /// The client's wish.
     pub wish: Wish,
 }
 
-/// What a client wants (SPEC sections 4.3 and 7).
+/// A wish: what a client asks for (SPEC sections 4.3 and 7).
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 #[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 pub enum Wish {
@@ -108,13 +108,13 @@ pub enum Wish {
     Open {
         /// Never used before by this session.
         incarnation: Incarnation,
-        /// The host that greeted: no other may start it.
+        /// The host of the Greeting: no other host may start it.
         host: HostId,
         /// What to start: an encoded [`crate::spec::ProcessSpec`], opaque to the machines.
         #[cfg_attr(feature = "record", serde(with = "crate::record::payload"))]
         spec: Bytes,
     },
-    /// Go on with a process that this client instance was attached to.
+    /// Continue with a process that this client instance was attached to.
     Resume {
         /// Which process.
         incarnation: Incarnation,
@@ -125,50 +125,50 @@ pub enum Wish {
     },
     /// Take the session over from the holder that the user saw.
     Claim {
-        /// That holder; none asks who it is.
+        /// That holder. Without it, the Claim asks who the holder is.
         expected: Option<Holder>,
         /// Where the output starts.
         from: From,
     },
-    /// End the process and forget the session, also when no server lives.
+    /// End the process and forget the session, even if no server lives.
     Close {
         /// No Open of this incarnation or a lower one may start anything afterwards.
         incarnation: Incarnation,
-        /// What is ended.
+        /// What to end.
         scope: Scope,
     },
-    /// What a later version made of it. Its Hello is answered with Incompatible; it cannot be sent.
+    /// A wish of a later version. The Hello is answered with Incompatible; this cannot be sent.
     Unreadable,
 }
 
-/// What a Close ends (SPEC section 11.5).
+/// What a Close ends (SPEC section 11.4).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 pub enum Scope {
     /// The process, and everything else that carries the session's mark.
     Session,
-    /// What is left of a process that has ended by itself. What has left it, as a daemon does, goes on.
+    /// What is left of a process that has ended. Daemons, which have left the process, continue.
     Process,
 }
 
 /// Where a claimant's output starts.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 pub enum From {
-    /// With the first item that is still held.
+    /// At the first item that the server still holds.
     FirstHeld,
-    /// With what comes next; what is held is skipped, but not the exit status.
+    /// At the next item that the process writes. Held items are skipped, except the exit status.
     Latest,
-    /// With this one.
+    /// At this item.
     Seq(Seq),
 }
 
-/// The server's consent (SPEC section 4.4).
+/// The server grants a wish (SPEC section 4.4).
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 pub struct Welcome {
     /// The attach that this answers.
     pub attach: AttachNumber,
     /// The version spoken from here on: the Hello's.
     pub version: Version,
-    /// What the server can do beyond it.
+    /// What the server can do beyond that version.
     pub capabilities: Capabilities,
     /// The server.
     pub epoch: Epoch,
@@ -176,15 +176,15 @@ pub struct Welcome {
     pub incarnation: Incarnation,
     /// The client's tenure.
     pub tenure: Tenure,
-    /// The next input wanted.
+    /// The next input that the server wants.
     pub accepted: Seq,
-    /// The first input that the process has not taken.
+    /// The first input that is not delivered to the process.
     pub handed_over: Seq,
-    /// What lies between the two, in bytes of window.
+    /// The cost of the input between the two, in bytes of window.
     pub buffered: u64,
     /// The first output held.
     pub first_output: Seq,
-    /// The output that follows this Welcome starts here.
+    /// Where the output that follows this Welcome starts.
     pub next_output: Seq,
     /// How much may be unacknowledged in each direction, in bytes of window.
     pub window: u64,
@@ -214,8 +214,7 @@ pub struct Refused {
     pub counters: Counters,
 }
 
-/// Why a link is closed. It explains and changes nothing: the loss of the link is what counts
-/// (SPEC section 4.9).
+/// Why a link is closed. A Bye explains and changes nothing: what counts is the link loss (SPEC section 4.9).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 pub enum Bye {
     /// The receiver broke a rule.

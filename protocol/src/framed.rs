@@ -9,8 +9,8 @@ use crate::frame::Frame;
 
 /// Either end of a link for `FramedRead`, `FramedWrite` and `Framed`.
 ///
-/// The encoder copies payloads, since tokio-util wants one contiguous buffer; a driver that must
-/// not copy uses [`crate::codec::WriteQueue`].
+/// The encoder copies payloads, because tokio-util wants one contiguous buffer; a driver that must not copy
+/// uses [`crate::codec::WriteQueue`].
 #[derive(Debug)]
 pub struct FrameCodec {
     decoder: Decoder,
@@ -29,7 +29,7 @@ impl FrameCodec {
         Self { decoder: Decoder::of_client(), magic: Some(SERVER_MAGIC), heads: BytesMut::new() }
     }
 
-    /// The reading side, for what was skipped before the magic.
+    /// The decoder, which has the noise before the magic.
     pub fn decoder(&self) -> &Decoder {
         &self.decoder
     }
@@ -40,7 +40,7 @@ impl FrameCodec {
 pub enum CodecError {
     /// The stream failed.
     Io(std::io::Error),
-    /// The bytes are no frame.
+    /// The bytes are not a frame.
     Frame(FrameError),
 }
 

@@ -27,12 +27,12 @@ macro_rules! random_id {
         pub struct $name([u8; 16]);
 
         impl $name {
-            /// Names what these 16 bytes name. Fresh ids are 16 random bytes of the caller's.
+            /// Makes the id from these 16 bytes. For a fresh id, the caller passes 16 random bytes.
             pub const fn from_bytes(bytes: [u8; 16]) -> Self {
                 Self(bytes)
             }
 
-            /// The 16 bytes, as they travel.
+            /// The 16 bytes, as they are on the wire.
             pub const fn as_bytes(&self) -> &[u8; 16] {
                 &self.0
             }
@@ -61,19 +61,19 @@ macro_rules! random_id {
 }
 
 random_id! {
-    /// What the user sees as one thing: minted by the client, it outlives links, client restarts
-    /// and, after a replacement, processes (SPEC section 2).
+    /// A session: what the user sees as one remote process. The client makes the id. A session outlives
+    /// links, restarts of the client and, with a replacement, processes (SPEC section 2).
     SessionId
 }
 
 random_id! {
-    /// One server instance: minted when a server starts. Another epoch means that nothing of the
-    /// earlier one survives (SPEC section 2).
+    /// One server: it makes the id when it has started its process. A different epoch means that the old
+    /// process is gone (SPEC section 2).
     Epoch
 }
 
 random_id! {
-    /// One claim of a client to a session: fresh for each, never used again (SPEC section 2).
+    /// One client's claim to a session: new for each claim, never used again (SPEC section 2).
     ClientInstance
 }
 
@@ -98,9 +98,9 @@ fn hex_digit(digit: u8) -> Result<u8, ParseIdError> {
     }
 }
 
-/// The machine at the far end and its current boot (SPEC section 2).
+/// A host: the machine and its current boot (SPEC section 2).
 ///
-/// Processes outlive links but no boot: the same machine with another boot id has lost them all.
+/// Processes outlive links but not a boot: the same machine with another boot id has lost them all.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 pub struct HostId {
     /// Which machine: stable over reboots.
@@ -110,7 +110,7 @@ pub struct HostId {
 }
 
 impl HostId {
-    /// Whether both name the same machine, in whatever boot.
+    /// Whether both name the same machine, whatever its boot.
     pub fn is_same_machine(&self, other: &Self) -> bool {
         self.machine == other.machine
     }
@@ -131,7 +131,7 @@ macro_rules! counter {
         pub struct $name(pub u64);
 
         impl $name {
-            /// The one after this; none after 2^64 - 1, where the counter is [exhausted](Counter).
+            /// The next value; none after 2^64 - 1, where the counter is [exhausted](Counter).
             pub const fn next(self) -> Option<Self> {
                 match self.0.checked_add(1) {
                     Some(next) => Some(Self(next)),
@@ -164,15 +164,15 @@ counter! {
     Tenure
 }
 
-/// A counter that has no next value. It never wraps and never repeats its last value: whoever needs
-/// the next one reports this instead (SPEC section 8.5).
+/// A counter that has no next value. Counters never wrap and never repeat their last value: a side that needs
+/// the next value reports this instead (SPEC section 8.5).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 pub enum Counter {
-    /// [`Incarnation`]: the session can start no further process.
+    /// [`Incarnation`]: the session can start no more processes.
     Incarnation,
-    /// [`Tenure`]: the session can change hands no more.
+    /// [`Tenure`]: the session cannot be taken over any more.
     Tenure,
-    /// [`AttachNumber`]: this client instance can attach no more.
+    /// [`AttachNumber`]: this client instance cannot attach any more.
     AttachNumber,
 }
 
@@ -186,20 +186,19 @@ impl fmt::Display for Counter {
     }
 }
 
-/// What a claimant must name to take a session over: the holder that its user saw
-/// (SPEC section 7.4).
+/// The holder that a Claim must name: the one that its user saw (SPEC section 7.4).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 pub struct Holder {
     /// The server that keeps the process.
     pub epoch: Epoch,
     /// The process.
     pub incarnation: Incarnation,
-    /// Who is entitled to it.
+    /// The owner's tenure.
     pub tenure: Tenure,
 }
 
-/// Who a client is, in words for people: `user@machine`. Never compared, never trusted.
-/// A longer one is cut when it is read, too: it has to fit in every frame that passes it on.
+/// A client's name for people: `user@machine`. Never compared, never trusted. A longer name is cut when it is
+/// read, too, because it must fit into every frame that carries it.
 #[derive(Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 #[serde(from = "String")]
 pub struct ClientName(String);
@@ -211,7 +210,7 @@ impl From<String> for ClientName {
 }
 
 impl ClientName {
-    /// The longest name kept, in bytes; what goes beyond is cut off at a character.
+    /// The longest name, in bytes; the rest is cut off at a character boundary.
     pub const MAX_LEN: usize = 128;
 
     /// Takes `name`, made [printable] and cut to [`Self::MAX_LEN`].
@@ -219,7 +218,7 @@ impl ClientName {
         Self(printable(name, Self::MAX_LEN))
     }
 
-    /// The name made [printable], also when a peer sent it.
+    /// The name made [printable], even if a peer sent it.
     pub fn to_printable(&self) -> String {
         printable(&self.0, Self::MAX_LEN)
     }

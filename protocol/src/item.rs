@@ -15,11 +15,11 @@ use crate::seq::Seq;
 pub enum Item {
     /// Bytes for the process.
     Input(#[cfg_attr(feature = "record", serde(with = "crate::record::payload"))] Bytes),
-    /// No more bytes come for the process.
+    /// No more bytes follow for the process.
     InputEnd,
-    /// The terminal's size. The size that the terminal already has asks the program to redraw.
+    /// The terminal's size. A Resize to the current size asks the program to redraw.
     Resize(WindowSize),
-    /// A signal for the process: its foreground group where it has a terminal.
+    /// A signal for the process, or for the foreground group of its terminal.
     Signal(Signal),
     /// Bytes from the process.
     Output {
@@ -31,7 +31,7 @@ pub enum Item {
     },
     /// How the process ended: the last item of its log.
     Exit(ExitStatus),
-    /// Stands for dropped output: every item up to `next`, not included.
+    /// Replaces dropped output: every item up to `next`, not included.
     Gap {
         /// The first item that was not dropped.
         next: Seq,
@@ -42,15 +42,15 @@ impl Item {
     /// The most payload bytes of one item.
     pub const MAX_PAYLOAD: usize = 64 * 1024;
 
-    /// What an item costs beside its payload, in bytes of window (SPEC section 5.3).
+    /// The cost of an item without its payload, in bytes of window (SPEC section 5.3).
     pub const OVERHEAD: u64 = 64;
 
-    /// Whether clients send it; the others are sent by servers.
+    /// Whether clients send this item; servers send the others.
     pub fn is_input(&self) -> bool {
         matches!(self, Self::Input(_) | Self::InputEnd | Self::Resize(_) | Self::Signal(_))
     }
 
-    /// The bytes that it carries.
+    /// The payload.
     pub fn payload(&self) -> &[u8] {
         match self {
             Self::Input(data) | Self::Output { data, .. } => data,
@@ -58,13 +58,13 @@ impl Item {
         }
     }
 
-    /// What it takes of the window, in bytes (SPEC section 5.3).
+    /// The cost of the item, in bytes of window (SPEC section 5.3).
     pub fn cost(&self) -> u64 {
         // A usize fits in 64 bits on every platform that Rust supports.
         self.payload().len() as u64 + Self::OVERHEAD
     }
 
-    /// The number behind it, when its own is `seq`.
+    /// The number after the item, if its own is `seq`.
     pub fn end(&self, seq: Seq) -> Seq {
         match self {
             Self::Gap { next } => seq.next().max(*next),
@@ -117,9 +117,9 @@ impl Signal {
 /// How a process ended.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 pub enum ExitStatus {
-    /// By itself, with this status.
+    /// The process exited with this status.
     Code(u8),
-    /// By a signal.
+    /// A signal ended the process.
     Signal(Signal),
 }
 

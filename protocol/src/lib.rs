@@ -1,10 +1,9 @@
 //! The rejoin protocol: frames, and the state machines that speak them.
 //!
-//! A remote process that outlives its connection needs two parties that agree, after any cut, on
-//! which process there is and which bytes each has. This crate is that agreement and nothing else:
-//! no I/O, no clock, no randomness. Every machine takes events and returns effects; a driver of
-//! yours carries them out. `SPEC.md` beside this crate is the normative text, and the documentation
-//! here names its sections.
+//! A remote process that outlives its connection needs two parties that agree, after any cut, on which
+//! process exists and which bytes each side has. This crate is that agreement and nothing else: no I/O, no
+//! clock, no randomness. Every machine takes events and returns effects; your driver carries the effects out.
+//! `SPEC.md` beside this crate is the normative text. The documentation here refers to its sections.
 //!
 //! - [`client::Client`] and [`server::Server`] speak the protocol over a link.
 //! - [`paths::Paths`] decides when a client opens which link, and which one it uses (section 7.9).

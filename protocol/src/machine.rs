@@ -10,21 +10,21 @@ pub struct Link(pub u64);
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 #[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 pub enum Timer {
-    /// Client: a link was opened and has not led to an answer.
+    /// Client: a link was opened and is not attached yet.
     Handshake,
-    /// Both: nothing was sent on the attached link for a while. The driver starts it again by
-    /// itself, with each frame it sends, for as long as it is armed.
+    /// Both: nothing was sent on the attached link for a while. While it is armed, the driver restarts it
+    /// with each frame that it sends.
     Heartbeat,
-    /// Both: nothing came from the attached link for a while. The driver starts it again by
-    /// itself, with each byte that comes, for as long as it is armed.
+    /// Both: nothing arrived on the attached link for a while. While it is armed, the driver restarts it with
+    /// each byte that arrives.
     LinkSilent,
     /// Client: the next attempt is due.
     Reconnect,
-    /// Client: what it waits for has not come for as long as it is willing to wait;
-    /// [`crate::client::Client::patience`] says what that is.
+    /// Client: something with a deadline has not happened in time; [`crate::client::Client::patience`] says
+    /// what it is.
     GiveUp,
-    /// Client: a process that replaced a lost one has been attached for a while (reference: 10 s).
+    /// Client: a replacement has been attached for a while (reference: 10 s).
     Stable,
-    /// Server: nobody was attached for as long as the process is to be kept.
+    /// Server: nobody was attached for the whole retention.
     Retention,
 }

@@ -1,4 +1,4 @@
-//! The modes of a terminal (SPEC section 6), from this system's `termios` and into it.
+//! Converts the modes of a terminal (SPEC section 6) from and to this system's `termios`.
 
 use alloc::vec::Vec;
 
@@ -12,7 +12,7 @@ use crate::spec::Terminal;
 const INPUT_SPEED: u8 = 128;
 const OUTPUT_SPEED: u8 = 129;
 
-/// A special character that is switched off: on the wire, and in this system's `termios`.
+/// A special character that is disabled: on the wire, and in this system's `termios`.
 const NO_CHARACTER: u8 = 255;
 const DISABLED: u8 = if cfg!(target_os = "linux") { 0 } else { 0xff };
 
@@ -27,7 +27,7 @@ enum Mode {
 
 use Mode::{Character, Control, Input, Local, Output};
 
-/// The opcodes of RFC 4254, and IUTF8 of RFC 8160, that this system has a mode for.
+/// The opcodes of RFC 4254 and RFC 8160 (IUTF8) for which this system has a mode.
 const MODES: &[(u8, Mode)] = &[
     (1, Character(SpecialCodeIndex::VINTR)),
     (2, Character(SpecialCodeIndex::VQUIT)),
@@ -44,7 +44,7 @@ const MODES: &[(u8, Mode)] = &[
     (12, Character(SpecialCodeIndex::VREPRINT)),
     (13, Character(SpecialCodeIndex::VWERASE)),
     (14, Character(SpecialCodeIndex::VLNEXT)),
-    // Linux has a VSWTC for opcode 16, which does nothing there, and which OpenSSH leaves alone.
+    // Linux has a VSWTC for opcode 16, which does nothing there. OpenSSH ignores it, too.
     #[cfg(target_vendor = "apple")]
     (17, Character(SpecialCodeIndex::VSTATUS)),
     (18, Character(SpecialCodeIndex::VDISCARD)),
@@ -127,20 +127,19 @@ fn character_of_this_system(character: u8) -> u8 {
 }
 
 impl Terminal {
-    /// The modes of a terminal of this system's, for [`Terminal::modes`]: what this system has no
-    /// opcode for stays out.
+    /// The modes of a terminal of this system, for [`Terminal::modes`]. Modes without an opcode are left out.
     pub fn modes_of(termios: &Termios) -> Vec<(u8, u32)> {
         let speeds = [(OUTPUT_SPEED, termios.output_speed()), (INPUT_SPEED, termios.input_speed())];
         let others = MODES.iter().map(|(opcode, mode)| (*opcode, mode.of(termios)));
         speeds.into_iter().chain(others).collect()
     }
 
-    /// Changes `termios` to have [`Terminal::modes`], in their order. What this system does not
-    /// have is ignored, and what is not listed stays as it is.
+    /// Sets [`Terminal::modes`] in `termios`, in their order. Modes that this system does not have are
+    /// ignored, and modes that are not listed stay unchanged.
     pub fn apply_modes(&self, termios: &mut Termios) {
         for &(opcode, value) in &self.modes {
             match opcode {
-                // A speed that this system does not have leaves the one that there is.
+                // A speed that this system does not have changes nothing.
                 INPUT_SPEED => drop(termios.set_input_speed(value)),
                 OUTPUT_SPEED => drop(termios.set_output_speed(value)),
                 _ => {

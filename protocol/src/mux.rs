@@ -1,16 +1,16 @@
-//! What both ends of a connection that many links share have to agree on (SPEC section 3.4).
+//! The constants of a connection that many links share (SPEC section 3.4).
 //!
-//! Numbers and names only: the streams themselves are yamux's.
+//! The streams themselves are yamux's.
 
-/// What a host's direction starts with, behind whatever a login shell printed.
+/// The magic of a host's direction. A login shell may print something before it.
 pub const HOST_MAGIC: [u8; 8] = *b"\xc1rejoin]";
-/// What a client's direction starts with.
+/// The magic of a client's direction.
 pub const CLIENT_MAGIC: [u8; 8] = *b"\xc1rejoin[";
-/// How many streams a host serves at once over one connection; what is opened beyond is reset.
-/// Each costs the host a descriptor, of which a process usually has 1,024.
+/// How many streams a host serves at once over one connection; it resets any further stream. Each stream
+/// costs the host a descriptor, and a process usually has 1,024.
 pub const MAX_STREAMS: usize = 512;
-/// How much may be on its way in one direction of one stream, unread, in bytes. It does not grow:
-/// what a stream has on its way, every other one may have to wait for.
+/// How much may be in transit in one direction of one stream, unread, in bytes. It does not grow, because
+/// every stream may have to wait for what another stream has in transit.
 pub const WINDOW: usize = 256 * 1024;
-/// The longest data frame that an end sends, in bytes: streams take turns by the frame.
+/// The longest Data frame that an end sends, in bytes: streams take turns frame by frame.
 pub const MAX_FRAME: usize = 4 * 1024;

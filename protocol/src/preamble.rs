@@ -1,16 +1,16 @@
-//! The magic that a stream starts with, behind whatever a login shell printed (SPEC section 3.1).
+//! The magic at the start of a stream, after anything that a login shell printed (SPEC section 3.1).
 
 use alloc::vec::Vec;
 use bytes::{Buf, BytesMut};
 
 use crate::error::FrameError;
 
-/// The most noise skipped before a server's magic, in bytes.
+/// *Noise* is what precedes a server's magic: at most this many bytes are skipped.
 pub const MAX_NOISE: usize = 64 * 1024;
-/// How much of the noise is kept for a report, in bytes.
+/// How much of the noise is kept for reports, in bytes.
 pub const MAX_NOISE_KEPT: usize = 1024;
 
-/// What stood before the magic.
+/// What preceded the magic.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Noise {
     /// How many bytes there were.
@@ -21,8 +21,8 @@ pub struct Noise {
 
 /// Looks for a magic in a growing buffer.
 ///
-/// Feed it everything that arrives, in any split. It takes out of the buffer what stands before
-/// the magic, and keeps no more of that than [`MAX_NOISE_KEPT`] bytes.
+/// Feed it everything that arrives, in any split. It removes from the buffer what precedes the magic, and
+/// keeps no more of that than [`MAX_NOISE_KEPT`] bytes.
 #[derive(Clone, Debug)]
 pub struct Preamble {
     magic: [u8; 8],
@@ -37,7 +37,7 @@ impl Preamble {
         Self::new(magic, MAX_NOISE)
     }
 
-    /// For what a client sends: it starts with the magic.
+    /// For what a client sends: the stream starts with the magic.
     pub fn of_client(magic: [u8; 8]) -> Self {
         Self::new(magic, 0)
     }
@@ -46,7 +46,7 @@ impl Preamble {
         Self { magic, allowed_noise, noise: Noise::default(), is_found: false }
     }
 
-    /// What was skipped so far.
+    /// The noise so far.
     pub fn noise(&self) -> &Noise {
         &self.noise
     }
@@ -56,11 +56,11 @@ impl Preamble {
         self.is_found
     }
 
-    /// Whether the magic was seen, with what has come since. Once it was, `buffer` starts with
-    /// what stands behind it, and is left alone.
+    /// Looks for the magic in everything that has arrived, and returns whether it was found. Then `buffer`
+    /// starts after the magic, and is not changed any more.
     ///
     /// # Errors
-    /// [`FrameError::NoMagic`] as soon as it is known that too much stands before the magic.
+    /// [`FrameError::NoMagic`] as soon as it is certain that too many bytes precede the magic.
     pub fn find(&mut self, buffer: &mut BytesMut) -> Result<bool, FrameError> {
         if self.is_found {
             return Ok(true);

@@ -11,37 +11,37 @@ use crate::ident::{AttachNumber, ClientName, Counter, Epoch, Holder, HostId, Inc
 use crate::seq::Seq;
 use crate::version::VersionRange;
 
-/// Why a server does not do what a Hello wishes. Each has one transition of the client and one
-/// message for a person (SPEC section 8.1).
+/// Why a server refuses a wish. Each reason has one transition of the client and one message for a person
+/// (SPEC section 8.1).
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 pub enum Reason {
     /// The process has ended, or died with its server.
     ProcessGone,
-    /// This host has never heard of the session, or has forgotten it.
+    /// This host never knew the session, or has forgotten it.
     Unknown,
-    /// Another server than the one named keeps the session.
+    /// Another server keeps the session than the wish named.
     EpochMismatch {
-        /// The one that does.
+        /// The epoch of that server.
         current: Epoch,
     },
     /// The wish names another host than this one.
     DifferentHost {
-        /// This one.
+        /// This host.
         host: HostId,
     },
     /// The numbers of the two sides cannot both be true.
     Diverged(Divergence),
-    /// The output wanted is no longer held.
+    /// The server no longer holds the requested output.
     Gap {
-        /// The first that is.
+        /// The first output that it holds.
         first_held: Seq,
     },
-    /// A later attach of the same client instance was seen already.
+    /// The server has already seen a later attach of the same client instance.
     Stale {
         /// Its number.
         last: AttachNumber,
     },
-    /// Another client instance holds the session.
+    /// Another client instance owns the session.
     Held {
         /// What a claim must name.
         by: Holder,
@@ -50,27 +50,27 @@ pub enum Reason {
     },
     /// Another client instance took the session over.
     Superseded {
-        /// The tenure of the one who did.
+        /// The tenure of that instance.
         by: Tenure,
         /// Who it is.
         name: ClientName,
     },
     /// The process could not be started. Its incarnation is used up.
     SpawnFailed(SpawnError),
-    /// The version asked for is not understood.
+    /// The server does not understand the version of the Hello.
     Incompatible {
-        /// What is.
+        /// The versions that it understands.
         supported: VersionRange,
     },
-    /// A server lives but does not answer.
+    /// A server lives but does not answer, or is busy.
     Unresponsive,
     /// The host does not allow it.
     Forbidden {
         /// Why.
         message: String,
     },
-    /// A counter of the session is exhausted. A server says so of the tenure only; a client reports the
-    /// others to its application.
+    /// A counter of the session is exhausted. A server reports the tenure only; a client reports the others
+    /// to its application.
     Exhausted(Counter),
 }
 
@@ -118,7 +118,7 @@ fn shown(name: &ClientName) -> String {
 pub struct SpawnError {
     /// What kind of failure it is.
     pub kind: SpawnErrorKind,
-    /// What the host says of it, at most [`Reason::MAX_MESSAGE`] bytes.
+    /// The host's message, at most [`Reason::MAX_MESSAGE`] bytes.
     pub message: String,
 }
 
@@ -160,8 +160,7 @@ pub enum SpawnErrorKind {
     Other,
 }
 
-/// The counters that a refusal tells, as far as they are known: a client that opens again must
-/// name an incarnation above `used`.
+/// The counters in a refusal, if known. A client that opens again must name an incarnation above `used`.
 #[derive(
     Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize,
 )]
@@ -170,6 +169,6 @@ pub struct Counters {
     pub used: Option<Incarnation>,
     /// The highest tenure.
     pub tenure: Tenure,
-    /// The server that lives.
+    /// The living server.
     pub epoch: Option<Epoch>,
 }

@@ -5,8 +5,8 @@ use alloc::collections::VecDeque;
 use crate::item::Item;
 use crate::seq::Seq;
 
-/// Which items came, and which were handed over: two counters, since an item that was accepted is
-/// not acknowledged before the process or the application took it.
+/// Which items were accepted, and which were delivered. These are two counters: an accepted item is not
+/// acknowledged before the process or the application has taken it.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 #[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 pub struct Receive {
@@ -17,7 +17,7 @@ pub struct Receive {
     window: u64,
 }
 
-/// An item that was accepted and not handed over: the number behind it, and its cost.
+/// An item that was accepted and not delivered: the number after it, and its cost.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 struct Waiting {
@@ -25,21 +25,21 @@ struct Waiting {
     cost: u64,
 }
 
-/// What an item that came is.
+/// How an arriving item is judged.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub enum Arrival {
-    /// The next one: to be handed over, under this number.
+    /// The next item: to be delivered, with this number.
     New(Seq, Item),
-    /// One that came before.
+    /// A duplicate.
     Duplicate,
-    /// One after the next: items are missing in between.
+    /// A later item: items are missing in between.
     Ahead,
-    /// The next one, but the window does not allow it.
+    /// The next item, but the window does not allow it.
     Excess,
 }
 
 impl Receive {
-    /// Begins with `first`.
+    /// Starts at `first`.
     pub fn starting_at(first: Seq, window: u64) -> Self {
         Self { accepted: first, handed_over: first, waiting: VecDeque::new(), buffered: 0, window }
     }
@@ -49,17 +49,17 @@ impl Receive {
         self.accepted
     }
 
-    /// The first number that was not handed over.
+    /// The first number that is not delivered.
     pub fn handed_over(&self) -> Seq {
         self.handed_over
     }
 
-    /// What was accepted and not handed over, in bytes of window.
+    /// The cost of what was accepted and not delivered, in bytes of window.
     pub fn buffered(&self) -> u64 {
         self.buffered
     }
 
-    /// Judges an item that came.
+    /// Judges an arriving item.
     pub fn accept(&mut self, seq: Seq, item: Item) -> Arrival {
         let end = item.end(seq);
         if end <= self.accepted {
@@ -69,7 +69,7 @@ impl Receive {
             return Arrival::Ahead;
         }
         let cost = item.cost();
-        // An Exit always fits, but not a second one behind it.
+        // An Exit always fits, but not a second one after it.
         let needed = if matches!(item, Item::Exit(_)) { 0 } else { cost };
         if self.buffered.saturating_add(needed) > self.window {
             return Arrival::Excess;
@@ -81,8 +81,8 @@ impl Receive {
         Arrival::New(seq, item)
     }
 
-    /// Takes note that everything before `next` was handed over; whether that is news. What was
-    /// never accepted cannot have been handed over.
+    /// Records that everything before `next` was delivered; returns whether that is new. What was never
+    /// accepted cannot have been delivered.
     pub fn hand_over(&mut self, next: Seq) -> bool {
         let next = next.min(self.accepted);
         while let Some(waiting) = self.waiting.front().copied().filter(|front| front.end <= next) {

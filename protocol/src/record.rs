@@ -1,11 +1,10 @@
-//! What a driver writes down of a run, so that the run can be stepped again (feature `record`).
+//! Recordings of a run, which can be stepped again (feature `record`).
 //!
-//! A machine is a function of its state and its events. Its first state and all of its events
-//! therefore say what it must have answered; the effects are written down beside them, so that
-//! whoever reads a recording can compare. No I/O is done here: the driver writes, in a format of
-//! its choice that serde has. The drivers of this workspace write lines of JSON: one [`Header`],
-//! then a [`Step`] a line, each before its effects are carried out. A driver that is killed leaves
-//! every step of which anything can have been seen. A driver that records no further ends with [`CUT`].
+//! A machine is a function of its state and its events. So its first state and all of its events determine
+//! its effects; a recording has the effects too, so that a reader can compare. This module does no I/O: the
+//! driver writes, in any format that serde supports. The drivers of this workspace write lines of JSON: one
+//! [`Header`], then one [`Step`] per line, each before its effects are carried out. A driver that is killed
+//! leaves every step that can have had a visible effect. A driver that stops recording ends with [`CUT`].
 //!
 //! A recording contains everything that was typed and printed.
 
@@ -15,30 +14,30 @@ use serde::{Deserialize, Serialize};
 
 use crate::{client, server};
 
-/// How recordings are written. It rises when an older one cannot be read any more.
+/// The version of the format. It rises when older recordings cannot be read any more.
 pub const FORMAT: u32 = 1;
 
-/// The last line of a recording that was ended before its run, since it had reached the length that
-/// somebody allowed. What happened later is not known.
+/// The last line of a recording that ended before its run because it reached its length limit. What happened
+/// later is unknown.
 pub const CUT: &[u8] = b"\"cut\"";
 
-/// What stands in front of the steps.
+/// What precedes the steps.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Header {
-    /// [`FORMAT`], when it was written.
+    /// [`FORMAT`] at the time of writing.
     pub format: u32,
-    /// What was stepped.
+    /// The machine that was stepped.
     pub start: Start,
 }
 
 impl Header {
-    /// The header of a recording that starts now.
+    /// The header of a new recording.
     pub fn new(start: Start) -> Self {
         Self { format: FORMAT, start }
     }
 }
 
-/// A machine before its first step, and who drives it.
+/// A machine before its first step, and its driver.
 // One exists per recording.
 #[allow(clippy::large_enum_variant)]
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -50,15 +49,15 @@ pub enum Start {
         /// Its first state.
         state: client::Client,
     },
-    /// A server's, which carries out what the machine says.
+    /// A server's, which carries out the machine's effects.
     Server {
         /// Its configuration.
         config: server::Config,
         /// Its first state.
         state: server::Server,
     },
-    /// The attach program's, for one look at a session that has no server: a Start is not its own
-    /// to carry out, but the server's that it makes way for.
+    /// The attach program's, for one decision about a session without a server. It does not carry out a Start
+    /// itself: the server that it makes way for does.
     Attach {
         /// Its configuration.
         config: server::Config,
@@ -67,13 +66,12 @@ pub enum Start {
     },
 }
 
-/// One step: what happened, and all that the machine said to it. Either may be a reference, where
-/// it is written.
+/// One step: the event, and all of its effects. Either may be a reference when it is written.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Step<Event, Effects> {
-    /// What happened.
+    /// The event.
     pub event: Event,
-    /// What was to be done, in order.
+    /// The effects, in order.
     pub effects: Effects,
 }
 
@@ -83,8 +81,8 @@ pub type ClientStep = Step<client::Event, Vec<client::Effect>>;
 /// A step of a server, or of the attach program.
 pub type ServerStep = Step<server::Event, Vec<server::Effect>>;
 
-/// Payloads as text, one character for a byte: what a person can read stays readable, and what is
-/// no text comes back unchanged.
+/// Payloads as text, one character per byte. So readable text stays readable, and all other bytes survive
+/// unchanged.
 pub(crate) mod payload {
     use alloc::string::String;
 
@@ -105,14 +103,14 @@ pub(crate) mod payload {
         bytes.map(Bytes::from).map_err(|_| E::custom("a payload holds a character beyond U+00FF"))
     }
 
-    /// The same where there may be none.
+    /// The same for an optional payload.
     pub(crate) mod optional {
         use alloc::string::String;
 
         use bytes::Bytes;
         use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-        // serde hands over a reference to the field.
+        // serde passes a reference to the field.
         #[allow(clippy::ref_option)]
         pub(crate) fn serialize<S: Serializer>(
             data: &Option<Bytes>,

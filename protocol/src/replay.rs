@@ -8,8 +8,8 @@ use crate::spec::Overflow;
 
 /// The sending side of one direction.
 ///
-/// It is trimmed by acknowledgement only, never on sending: what was sent on a link that is cut
-/// is sent again on the next one.
+/// It is trimmed by acknowledgement only, never on sending: what was sent on a link that was cut is sent
+/// again on the next link.
 ///
 /// ```text
 ///   base            sent              next
@@ -24,7 +24,7 @@ pub struct ReplayLog {
     sent: Seq,
     next: Seq,
     cost: u64,
-    /// What of it lies before `sent`.
+    /// The part before `sent`.
     flying: u64,
     window: u64,
     overflow: Overflow,
@@ -38,8 +38,8 @@ struct Entry {
     item: Item,
 }
 
-/// What an earlier client instance left unacknowledged: not held here, but it takes its part of
-/// the window until the server has handed it over.
+/// What an earlier client instance left unacknowledged. It is not held here, but takes its part of the window
+/// until the server has delivered it.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 #[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 struct Predecessor {
@@ -47,7 +47,7 @@ struct Predecessor {
     cost: u64,
 }
 
-/// A number that an acknowledgement cannot have.
+/// An acknowledgement of something that was never sent.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct NeverSent;
 
@@ -82,7 +82,7 @@ impl ReplayLog {
         self.next
     }
 
-    /// How many payload bytes the next item may have: 0 if its producer has to wait.
+    /// How many payload bytes the next item may have; 0 if its producer has to wait.
     pub fn room(&self) -> usize {
         let room = match self.overflow {
             Overflow::Block => {
@@ -94,7 +94,7 @@ impl ReplayLog {
         usize::try_from(room).unwrap_or(usize::MAX).min(Item::MAX_PAYLOAD)
     }
 
-    /// What payloads leave free for signals and sizes, which must not wait behind them.
+    /// What payloads leave free for signals and sizes, which must not wait behind payloads.
     fn reserve(&self) -> u64 {
         (self.window / 16).min(32 * Item::OVERHEAD)
     }
@@ -108,12 +108,12 @@ impl ReplayLog {
         }
     }
 
-    /// Payload bytes held of input that the process is not known to have taken.
+    /// The payload bytes that the log holds: input that the process is not known to have taken.
     pub fn unacknowledged_bytes(&self) -> u64 {
         self.entries.iter().map(|entry| entry.item.payload().len() as u64).sum()
     }
 
-    /// Puts an item at the end, or hands it back if it has to wait.
+    /// Appends an item, or returns it if it has to wait.
     ///
     /// # Errors
     /// The item itself, when the window is full and nothing may be dropped.
@@ -131,10 +131,10 @@ impl ReplayLog {
         Ok(seq)
     }
 
-    /// Forgets everything before `next`. What was acknowledged before is no error.
+    /// Removes everything before `next`. A repeated or lower acknowledgement is not an error.
     ///
     /// # Errors
-    /// [`NeverSent`] if `next` lies beyond what was sent; nothing is forgotten then.
+    /// [`NeverSent`] if `next` is beyond what was sent; then nothing is removed.
     pub fn acknowledge(&mut self, next: Seq) -> Result<(), NeverSent> {
         if next > self.sent {
             return Err(NeverSent);
@@ -143,7 +143,7 @@ impl ReplayLog {
             if entry.item.end(entry.seq) > next {
                 break;
             }
-            // It was sent, since nothing beyond that may be acknowledged.
+            // It was sent, because nothing beyond that may be acknowledged.
             self.cost -= entry.item.cost();
             self.flying -= entry.item.cost();
             self.entries.pop_front();
@@ -155,8 +155,8 @@ impl ReplayLog {
         Ok(())
     }
 
-    /// Begins to send again from `from`, as on a new link. Outside of what is held it goes to the
-    /// nearest number that is; what a predecessor left was sent by it.
+    /// Restarts sending from `from`, as on a new link. If the log does not hold `from`, sending starts at the
+    /// nearest number that it holds; a predecessor's input was sent by the predecessor.
     pub fn rewind(&mut self, from: Seq) {
         let first = self.predecessor.as_ref().map_or(self.base, |left| left.end.max(self.base));
         self.sent = from.clamp(first, self.next);
@@ -164,26 +164,26 @@ impl ReplayLog {
         self.flying = sent.map(|entry| entry.item.cost()).sum();
     }
 
-    /// Goes on behind what the other side has already, which needs no sending again on this link.
+    /// Continues after what the other side already has, which this link need not send again.
     pub fn skip(&mut self, accepted: Seq) {
         if accepted > self.sent {
             self.rewind(accepted);
         }
     }
 
-    /// What was sent on this link and is not acknowledged, in bytes of window.
+    /// The cost of what was sent on this link and is not acknowledged, in bytes of window.
     pub fn in_flight(&self) -> u64 {
         self.flying
     }
 
-    /// The next item to send on this link, if there is one and the window in flight allows it.
+    /// The next item to send on this link, if there is one and the window allows it.
     pub fn take_sendable(&mut self) -> Option<(Seq, Item)> {
         let at = self.unsent_index();
         let entry = self.entries.get(at)?;
         if !self.may_fly(at) {
             return None;
         }
-        // A gap may begin before the number that the other side wants next.
+        // A gap may start before the number that the other side wants next.
         let seq = entry.seq.max(self.sent);
         let item = entry.item.clone();
         self.sent = item.end(seq);
@@ -191,8 +191,8 @@ impl ReplayLog {
         Some((seq, item))
     }
 
-    /// Renumbers what is queued behind what the server already has: for a claimant, which learns
-    /// the numbers with its first Welcome.
+    /// Renumbers what is queued, to follow what the server already has. A claimant needs this: it learns the
+    /// numbers with its first Welcome.
     pub fn rebase(&mut self, handed_over: Seq, accepted: Seq, buffered: u64, window: u64) {
         self.base = handed_over;
         self.sent = accepted;
@@ -215,9 +215,9 @@ impl ReplayLog {
         self.entries.partition_point(|entry| entry.item.end(entry.seq) <= self.sent)
     }
 
-    /// More may be queued than the window allows: a claimant learns its size with the Welcome.
-    /// With dropping, half of the window at most is in flight, so that there is always something
-    /// left to drop that was not sent; a link that takes nothing then holds back nothing either.
+    /// More may be queued than the window allows, because a claimant learns the window with the Welcome. With
+    /// dropping, at most half of the window is in flight, so that there is always something left to drop that
+    /// was not sent. Then a link that takes nothing holds back nothing either.
     fn may_fly(&self, at: usize) -> bool {
         match self.overflow {
             Overflow::Block => self.total_cost() <= self.window || self.fits_behind(at),
@@ -238,12 +238,12 @@ impl ReplayLog {
         while self.cost > self.window && self.drop_one(at) {}
     }
 
-    /// Puts a gap in the place of the entry at `at`, or widens the gap that stands there.
+    /// Replaces the entry at `at` by a gap, or widens the gap that is there.
     fn drop_one(&mut self, at: usize) -> bool {
         let Some(Entry { seq, item }) = self.entries.get(at) else { return false };
         let (seq, is_gap) = (*seq, matches!(item, Item::Gap { .. }));
         let victim = at + usize::from(is_gap);
-        // The exit status is never dropped: it is the last item, and nothing comes behind it.
+        // The exit status is never dropped: it is the last item, and nothing follows it.
         let Some(dropped) = self.entries.get(victim) else { return false };
         if matches!(dropped.item, Item::Exit(_)) {
             return false;
@@ -256,7 +256,7 @@ impl ReplayLog {
             self.cost += Item::OVERHEAD;
         }
         self.entries[at] = Entry { seq, item: Item::Gap { next } };
-        // A gap that replaces an empty item saves nothing by itself; go on with the next one.
+        // A gap that replaces an empty item saves nothing alone; continue with the next item.
         self.entries.len() > at + 1
     }
 }

@@ -14,13 +14,13 @@ impl Seq {
     /// The first item's number.
     pub const ZERO: Self = Self(0);
 
-    /// The number after this one. 2^64 items cannot be sent in the life of a process; a peer that
-    /// claims so gets a number that follows itself, which every check then refuses.
+    /// The number after this one. A process cannot send 2^64 items in its life. For a peer that claims so,
+    /// the last number follows itself, and every check then refuses it.
     pub const fn next(self) -> Self {
         Self(self.0.saturating_add(1))
     }
 
-    /// How many items lie from `earlier` up to this one; 0 if this one is earlier.
+    /// How many items there are from `earlier` up to this one; 0 if this one is earlier.
     pub const fn since(self, earlier: Self) -> u64 {
         self.0.saturating_sub(earlier.0)
     }

@@ -1,4 +1,4 @@
-//! What to start (SPEC section 6). The machines pass it on unread.
+//! What to start (SPEC section 6). The machines pass the spec on unread.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -12,7 +12,7 @@ use crate::item::{Item, WindowSize};
 pub struct ProcessSpec {
     /// What to run.
     pub command: Command,
-    /// Where; the home folder if none is given.
+    /// The folder to start in; by default the home folder.
     pub directory: Option<Vec<u8>>,
     /// Variables added to the environment.
     pub environment: Vec<(Vec<u8>, Vec<u8>)>,
@@ -21,7 +21,7 @@ pub struct ProcessSpec {
     /// How much of each direction may be unacknowledged, in bytes of window, between
     /// [`Self::MIN_WINDOW`] and [`Self::MAX_WINDOW`].
     pub window: u64,
-    /// What happens to output at the window's bound.
+    /// What happens to output when the window is full.
     pub overflow: Overflow,
     /// How long a detached process is kept, in seconds, at most [`Self::MAX_RETENTION`].
     pub retention: u64,
@@ -32,9 +32,9 @@ impl ProcessSpec {
     pub const MIN_WINDOW: u64 = Item::MAX_PAYLOAD as u64 + Item::OVERHEAD;
     /// The largest window.
     pub const MAX_WINDOW: u64 = 64 * 1024 * 1024;
-    /// The window where none is asked for.
+    /// The default window.
     pub const DEFAULT_WINDOW: u64 = 4 * 1024 * 1024;
-    /// The retention where none is asked for: seven days.
+    /// The default retention: seven days.
     pub const DEFAULT_RETENTION: u64 = 7 * 24 * 60 * 60;
     /// The longest retention: ten years.
     pub const MAX_RETENTION: u64 = 10 * 365 * 24 * 60 * 60;
@@ -68,10 +68,10 @@ impl ProcessSpec {
         Ok(encoded.into())
     }
 
-    /// Reads the payload of an Open, with window and retention brought within their bounds.
+    /// Reads the payload of an Open, and brings window and retention within their bounds.
     ///
     /// # Errors
-    /// [`SpecError`] if the bytes are no spec.
+    /// [`SpecError`] if the bytes are not a spec.
     pub fn decode(encoded: &[u8]) -> Result<Self, SpecError> {
         if encoded.len() > Self::MAX_ENCODED {
             return Err(SpecError::TooLong { length: encoded.len() });
@@ -99,7 +99,7 @@ impl ProcessSpec {
 /// What is wrong with a spec.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum SpecError {
-    /// The bytes are no spec.
+    /// The bytes are not a spec.
     Malformed,
     /// The command line and the environment are too long together.
     TooLong {
@@ -136,11 +136,11 @@ impl core::error::Error for SpecError {}
 pub enum Command {
     /// The user's shell, as at login.
     LoginShell,
-    /// These words, run by the user's shell.
+    /// A command line that the user's shell runs.
     Shell(Vec<u8>),
     /// A program with its arguments, the program first, without a shell.
     Exec(Vec<Vec<u8>>),
-    /// A service by its name, as ssh's subsystems: `sftp`.
+    /// A service by its name, like ssh's subsystems: `sftp`.
     Subsystem(String),
 }
 
@@ -151,8 +151,8 @@ pub struct Terminal {
     pub term: String,
     /// Its first size.
     pub size: WindowSize,
-    /// Its first modes: opcodes of RFC 4254 section 8, and their values. Of several with one opcode
-    /// the last counts. At most [`Self::MAX_MODES`]; what is not listed is as the host has it.
+    /// Its first modes: opcodes of RFC 4254 section 8, and their values. The last mode with an opcode counts.
+    /// At most [`Self::MAX_MODES`]; a mode that is not listed stays as the host has it.
     pub modes: Vec<(u8, u32)>,
 }
 
@@ -166,6 +166,6 @@ impl Terminal {
 pub enum Overflow {
     /// The process waits: nothing is lost.
     Block,
-    /// The oldest output is dropped; a Gap with its exact range stands in its place.
+    /// The oldest output is dropped; a Gap with the exact range replaces it.
     DropOldest,
 }

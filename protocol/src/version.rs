@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 pub struct Version(pub u16);
 
 impl Version {
-    /// The version that this crate writes.
+    /// The version that this crate speaks.
     pub const CURRENT: Self = Self(1);
 }
 
@@ -29,10 +29,10 @@ pub struct VersionRange {
 }
 
 impl VersionRange {
-    /// What this crate understands.
+    /// The versions that this crate understands.
     pub const SUPPORTED: Self = Self { min: Version(1), max: Version::CURRENT };
 
-    /// Whether `version` lies within.
+    /// Whether the range contains `version`.
     pub fn contains(self, version: Version) -> bool {
         self.min <= version && version <= self.max
     }
@@ -50,8 +50,8 @@ impl fmt::Display for VersionRange {
     }
 }
 
-/// What a server can do beyond its version, as a set of bits. No bit is defined yet; bits that a
-/// client does not know say nothing to it.
+/// What a server can do beyond its version, as a set of bits. No bit is defined yet; a client ignores bits
+/// that it does not know.
 #[derive(
     Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize,
 )]

@@ -122,7 +122,7 @@ fn tell() -> String {
     story.client.cut();
     story.server.step(server::Event::LinkLost(Link(1)));
     story.server.output("!\n");
-    story.say("The second link: what was not acknowledged goes out right behind the Hello, in both directions.");
+    story.say("The second link: what was not acknowledged is sent right after the Hello, in both directions.");
     story.connect();
     story.server_step(server::Event::InputTaken(Seq(2)));
     story.client_step(client::Event::Taken(Seq(2)));

@@ -1,4 +1,4 @@
-//! What a client makes of the answer to its Hello (SPEC sections 7.6 and 8.1).
+//! How a client handles the answer to its Hello (SPEC sections 7.6 and 8.1).
 
 use super::{
     Claim, Client, Config, Effect, Effects, Ending, Loss, MAX_REPLACEMENTS, Notice, OnLoss,
@@ -14,7 +14,8 @@ use crate::seq::Seq;
 use crate::spec::ProcessSpec;
 use crate::version::VersionRange;
 
-/// No process takes so many items in its life. Below it, a client never runs out of numbers for its input.
+/// No process takes so many items in its life. Below this number, a client never runs out of numbers for its
+/// input.
 const NEVER_ACCEPTED: Seq = Seq(1 << 63);
 
 impl Client {
@@ -27,7 +28,7 @@ impl Client {
             return self.refused_for_good(Reason::Diverged(divergence), effects);
         }
         if self.epoch.is_some() {
-            // `divergence` has judged both numbers.
+            // `divergence` has checked both numbers.
             self.input.skip(welcome.accepted);
             let _ = self.input.acknowledge(welcome.handed_over);
         } else {
@@ -53,7 +54,7 @@ impl Client {
             next_output: self.output.accepted(),
             next_input: self.input.next(),
         }));
-        // An earlier acknowledgement may have been lost with its link, and nothing else may come.
+        // An earlier Ack may have been lost with its link, and the server may wait for nothing else.
         let next = self.output.handed_over();
         if next > welcome.first_output {
             effects.push(Effect::Send(link, Frame::Ack { next }));
@@ -70,13 +71,13 @@ impl Client {
         self.number_input(welcome);
     }
 
-    /// Numbers what is queued as the server wants it next.
+    /// Numbers queued input from the number that the server wants next.
     fn number_input(&mut self, welcome: &Welcome) {
         let Welcome { handed_over, accepted, buffered, window, .. } = *welcome;
         self.input.rebase(handed_over, accepted, buffered, window.min(ProcessSpec::MAX_WINDOW));
     }
 
-    /// Numbers that cannot both be true (rule 14): told, never papered over.
+    /// Finds numbers that contradict each other (rule 14). They are reported and never repaired.
     fn divergence(&self, welcome: &Welcome) -> Option<Divergence> {
         if welcome.handed_over > welcome.accepted || welcome.first_output > welcome.next_output {
             return Some(Divergence::Identity);
@@ -87,7 +88,8 @@ impl Client {
         match (self.epoch, &self.claim) {
             (Some(epoch), _) => self.resume_divergence(welcome, epoch),
             (None, Some(claim)) => claim_divergence(claim, welcome),
-            // Nothing was sent to it before its first Welcome: what lives is joined where it stands.
+            // Nothing was sent to the process before its first Welcome, so the client joins it where it
+            // stands.
             (None, None) => (welcome.how != How::Opened).then_some(Divergence::Identity),
         }
     }
@@ -129,8 +131,8 @@ impl Client {
             Reason::ProcessGone | Reason::Unknown | Reason::EpochMismatch { .. } => {
                 self.process_gone(config, link, greeted, reason, counters, effects);
             }
-            // Of the process that this client was attached to nothing survives: its input must not
-            // reach another one.
+            // Nothing survives of the process that this client was attached to, and its input must not reach
+            // another process.
             Reason::Held { by, .. } if self.epoch.is_some_and(|epoch| epoch != by.epoch) => {
                 let reason = Reason::EpochMismatch { current: by.epoch };
                 self.process_gone(config, link, greeted, reason, counters, effects);
@@ -142,8 +144,8 @@ impl Client {
                 self.epoch = None;
                 self.ask(config, link, greeted, effects);
             }
-            // A server may be older than the attach program that greeted, or the other way round.
-            // Only downwards: two of them that have nothing in common would go on for ever.
+            // A server may be older than the attach program that sent the Greeting, or newer. Ask only in a
+            // lower version: two peers without a common version would repeat this endlessly.
             Reason::Incompatible { supported } => {
                 let common = config.versions.newest_common(supported);
                 match common.filter(|common| *common < self.version) {
@@ -188,7 +190,7 @@ impl Client {
         self.detached(Loss::Cut, effects);
     }
 
-    /// A deadline that runs already - of an Open, of a Close - is the shorter one.
+    /// A deadline that runs already, of an Open or a Close, is the shorter one.
     fn be_hindered(&mut self, reason: Reason, effects: &mut Effects) {
         effects.push(Effect::Tell(Notice::Hindered(reason)));
         if self.patience.is_none() {
@@ -209,7 +211,7 @@ impl Client {
             return self.forgotten(0, effects);
         }
         if self.exit.is_some() {
-            // All of its output is here, and waits for the application to take it.
+            // All of its output has arrived, and waits for the application to take it.
             effects.push(Effect::Close(link));
             return self.detached(Loss::Cut, effects);
         }
@@ -223,8 +225,7 @@ impl Client {
         };
         self.replace(fresh, reason, effects);
         match greeted {
-            // The first process that is lost is replaced at once. Those that follow it too soon wait for
-            // the back-off.
+            // The first lost process is replaced at once. Further replacements wait for the backoff.
             _ if self.replacements > 1 => {
                 effects.push(Effect::Close(link));
                 self.detached(Loss::Cut, effects);
@@ -255,7 +256,7 @@ impl Client {
         self.process_gone(config, link, Some(host), Reason::ProcessGone, counters, effects);
     }
 
-    /// The client of a fresh process, in the next incarnation.
+    /// The client of the replacement, in the next incarnation.
     fn replacement(&self, config: &Config, counters: Counters) -> Result<Self, Counter> {
         let used = self.incarnation.max(counters.used.unwrap_or_default());
         let next = used.next().ok_or(Counter::Incarnation)?;
@@ -273,8 +274,7 @@ impl Client {
         Ok(fresh)
     }
 
-    /// Input that was not acknowledged is not sent to the fresh process: whether the old one took it
-    /// cannot be known.
+    /// Unacknowledged input is not sent to the replacement: nobody can know whether the old process took it.
     fn replace(&mut self, mut fresh: Self, reason: Reason, effects: &mut Effects) {
         self.tell_detached(Loss::Cut, effects);
         let replaced = Notice::Replaced {
@@ -290,7 +290,7 @@ impl Client {
         *self = fresh;
     }
 
-    /// What is not acknowledged, in payload bytes: the process may have taken it or not.
+    /// The payload bytes that are not acknowledged: the process may have taken them or not.
     fn input_of_unknown_fate(&self) -> u64 {
         self.input.unacknowledged_bytes()
     }

@@ -1,4 +1,4 @@
-//! From an open link to the wish of the moment (SPEC section 7.6).
+//! From an open link to the current wish (SPEC section 7.6).
 
 use super::{Claim, Client, Config, Effect, Effects, Patience, Phase};
 use crate::frame::{Frame, Greeting, Hello, Scope, Wish};
@@ -21,7 +21,7 @@ impl Client {
         if self.host.is_some_and(|known| !known.is_same_machine(&greeting.host)) {
             return self.different_host(link, greeting.host, effects);
         }
-        // What was asked already was asked in the version that is spoken with the server itself.
+        // A Hello that was sent already was sent in the version that is spoken with the server.
         if !is_asked {
             self.version = version;
         }
@@ -40,7 +40,7 @@ impl Client {
         self.patience == Some(Patience::Open) && is_other
     }
 
-    /// Sends a Hello with the wish of the moment. An Open names the host that greeted.
+    /// Sends a Hello with the current wish. An Open names the host of the Greeting.
     pub(super) fn ask(
         &mut self,
         config: &Config,

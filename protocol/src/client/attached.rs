@@ -1,4 +1,4 @@
-//! A client on an attached link, and what an application can ask of it (SPEC section 7.7).
+//! A client on an attached link, and what an application can query (SPEC section 7.7).
 
 use super::{Client, Effect, Effects, Ending, Loss, Notice, Patience, Phase};
 use crate::error::{Divergence, Misbehaviour};
@@ -79,7 +79,7 @@ impl Client {
         self.output.handed_over() == self.output.accepted()
     }
 
-    /// How many payload bytes the next input item may have: 0 if the application has to wait.
+    /// How many payload bytes the next input item may have; 0 if the application has to wait.
     pub fn input_room(&self) -> usize {
         if self.is_ended() { 0 } else { self.input.room() }
     }
@@ -99,19 +99,19 @@ impl Client {
         self.patience
     }
 
-    /// The process, as a claim must name it; none before the first Welcome of an incarnation.
+    /// The holder that a Claim must name; none before the first Welcome of an incarnation.
     pub fn holder(&self) -> Option<Holder> {
         let epoch: Option<Epoch> = self.epoch;
         epoch.map(|epoch| Holder { epoch, incarnation: self.incarnation, tenure: self.tenure })
     }
 
-    /// How many processes in a row were started in the place of lost ones, at most [`super::MAX_REPLACEMENTS`]: while
-    /// there is one, a driver's back-off does not begin anew.
+    /// How many replacements were started in a row, at most [`super::MAX_REPLACEMENTS`]. While there are any,
+    /// a driver's backoff does not restart.
     pub fn replacements(&self) -> u8 {
         self.replacements
     }
 
-    /// The process that the client has, or asks for.
+    /// The incarnation that the client has, or asks for.
     pub fn incarnation(&self) -> Incarnation {
         self.incarnation
     }
@@ -131,7 +131,7 @@ impl Client {
         self.output.handed_over()
     }
 
-    /// Whether a host was asked for anything yet: without that, nothing can have been started.
+    /// Whether a Hello was sent to a host: before that, nothing can have been started.
     pub fn has_asked(&self) -> bool {
         self.attach > AttachNumber(0)
     }
@@ -141,12 +141,13 @@ impl Client {
         matches!(self.phase, Phase::Attached { .. })
     }
 
-    /// Whether there is no link, and none was asked for: [`Timer::Reconnect`](crate::Timer::Reconnect) may fire.
+    /// Whether there is no link, and none was requested: [`Timer::Reconnect`](crate::Timer::Reconnect) may
+    /// fire.
     pub fn is_detached(&self) -> bool {
         self.phase == Phase::Detached
     }
 
-    /// Whether a link was asked for, and is not there yet.
+    /// Whether a link was requested and is not open yet.
     pub fn is_dialing(&self) -> bool {
         self.phase == Phase::Dialing
     }

@@ -1,4 +1,4 @@
-//! What a client does not wait for without end, and how it ends (SPEC sections 7.5 and 7.6).
+//! Deadlines of a client, and how it ends (SPEC sections 7.5 and 7.6).
 
 use super::{Client, Effect, Effects, Ending, Loss, Notice, Patience, Phase};
 use crate::frame::Frame;
@@ -9,8 +9,8 @@ use crate::replay::ReplayLog;
 use crate::spec::Overflow;
 
 impl Client {
-    /// Waits for something that must come in time. What is waited for already is not waited for
-    /// anew, so that repeating a question does not prolong its deadline.
+    /// Starts a deadline. A deadline that runs for the same thing is not restarted, so that repeating a wish
+    /// does not prolong it.
     pub(super) fn be_patient(&mut self, patience: Patience, effects: &mut Effects) {
         if self.patience != Some(patience) {
             self.patience = Some(patience);
@@ -24,7 +24,7 @@ impl Client {
         }
     }
 
-    /// What hindered the client is not what keeps it away now.
+    /// The hindrance is no longer what keeps the client from its session.
     pub(super) fn not_hindered(&mut self, effects: &mut Effects) {
         if self.patience == Some(Patience::Hindrance) {
             self.stop_waiting(effects);
@@ -61,7 +61,7 @@ impl Client {
         self.be_patient(Patience::Close, effects);
         match self.phase {
             Phase::Attached { link } => effects.push(Effect::Send(link, Frame::Close)),
-            // Its answer would be to another wish than this one.
+            // The answer would be to another wish.
             Phase::Attaching { link, is_asked: true, .. } => {
                 effects.push(Effect::Close(link));
                 self.detached(Loss::Cut, effects);
@@ -76,13 +76,13 @@ impl Client {
         }
     }
 
-    /// The host knows nothing of the session any more, as it should be.
+    /// The host has forgotten the session, as requested.
     pub(super) fn forgotten(&mut self, ended: u32, effects: &mut Effects) {
         let ending = if self.exit.is_some() { Ending::Exited } else { Ending::Closed };
         self.end(ending, Some(Notice::Closed { ended }), effects);
     }
 
-    /// The session is over for this client. A terminal state holds nothing.
+    /// The session is over for this client. An ended machine holds nothing.
     pub(super) fn end(&mut self, ending: Ending, notice: Option<Notice>, effects: &mut Effects) {
         effects.extend(self.link().map(Effect::Close));
         effects.extend(notice.map(Effect::Tell));

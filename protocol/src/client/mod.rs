@@ -1,4 +1,4 @@
-//! The client's machine: one session, through every loss of its link (SPEC section 7).
+//! The client machine: one session, over every link loss (SPEC section 7).
 //!
 //! ```text
 //!               Reconnect            LinkOpened             Welcome
@@ -11,12 +11,12 @@
 //!
 //! # The driver's contract
 //! - Carry out the effects of a step in their order, before the next step.
-//! - A new client is `Detached`: fire [`Timer::Reconnect`] when it is to begin, and at any time
-//!   after when an attempt is worth making at once, as when the network came back.
+//! - A new client is `Detached`: fire [`Timer::Reconnect`] when it should start, and later whenever an
+//!   attempt is worthwhile at once, for example when the network is back.
 //! - Name every link with a number of its own; answer every [`Effect::Connect`] with
 //!   [`Event::LinkOpened`] or [`Event::LinkFailed`].
 //! - Ask [`Client::input_room`] before taking input from the application.
-//! - Report [`Event::Taken`] when the application took the output, not when it was offered.
+//! - Report [`Event::Taken`] when the application has taken the output, not when it was offered.
 
 mod answer;
 mod ask;
@@ -42,12 +42,12 @@ use crate::seq::Seq;
 use crate::spec::{Overflow, ProcessSpec};
 use crate::version::{Version, VersionRange};
 
-/// How much input goes out right behind a Resume, in bytes of window: more than anybody types during
-/// an outage, and little beside what a link carries that is soon cut again.
+/// How much input is sent right after a Resume, in bytes of window. It is more than anybody types during an
+/// outage, and little compared with what a link carries that is soon cut again.
 const EARLY_FLIGHT: u64 = 16 * 1024;
 
-/// How many processes in a row a client starts in the place of lost ones. Each that stays attached until
-/// [`Timer::Stable`] fires begins the count anew.
+/// How many replacements a client starts in a row. The count restarts if one stays attached until
+/// [`Timer::Stable`] fires.
 pub const MAX_REPLACEMENTS: u8 = 5;
 
 /// What does not change while a client lives.
@@ -56,20 +56,20 @@ pub const MAX_REPLACEMENTS: u8 = 5;
 pub struct Config {
     /// The session.
     pub session: SessionId,
-    /// This claim to it: fresh, never used before.
+    /// The client instance: new, never used before.
     pub instance: ClientInstance,
-    /// Who the client is, for people.
+    /// The client's name, for people.
     pub name: ClientName,
-    /// What is understood.
+    /// The versions that the client understands.
     pub versions: VersionRange,
     /// What to start, encoded; none if this client cannot start anything.
     #[cfg_attr(feature = "record", serde(with = "crate::record::payload::optional"))]
     pub spec: Option<Bytes>,
     /// What to do when the process is gone.
     pub on_loss: OnLoss,
-    /// Whether a session that another client holds is to be taken over, once.
+    /// Whether to take over a session that another client owns, once.
     pub take_over: bool,
-    /// How much input is kept before the server has said its own window, in bytes of window.
+    /// How much input to keep before the server has said its window, in bytes of window.
     pub window: u64,
 }
 
@@ -77,9 +77,9 @@ pub struct Config {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 #[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 pub enum OnLoss {
-    /// Tell it and start a fresh process in the same session.
+    /// Report the loss and start a new process in the same session.
     Respawn,
-    /// Tell it and end.
+    /// Report the loss and end.
     Fail,
 }
 
@@ -100,20 +100,19 @@ pub struct Client {
     patience: Option<Patience>,
     replacements: u8,
     exit: Option<ExitStatus>,
-    /// Whether the application was told last that it is attached.
+    /// Whether the last report to the application said that it is attached.
     is_told_attached: bool,
     input: ReplayLog,
     output: Receive,
 }
 
-/// Where the client stands with its link.
+/// The phase of the client's link.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 #[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 enum Phase {
     Detached,
     Dialing,
-    /// A link is open. `greeted` is the host at its other end; with `is_asked`, a Hello waits for
-    /// its answer.
+    /// A link is open. `greeted` is the host at its other end; with `is_asked`, a Hello waits for its answer.
     Attaching {
         link: Link,
         greeted: Option<HostId>,
@@ -125,7 +124,7 @@ enum Phase {
     Ended(Ending),
 }
 
-/// A session that another client instance held, and that is not ours yet.
+/// A session that another client instance owned, and that is not ours yet.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 #[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 struct Claim {
@@ -133,23 +132,23 @@ struct Claim {
     from: From,
 }
 
-/// What happens to a client.
+/// An event of a client.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 #[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 pub enum Event {
-    /// The link asked for is open.
+    /// The requested link is open.
     LinkOpened(Link),
-    /// It could not be opened.
+    /// The requested link could not be opened.
     LinkFailed,
-    /// A frame came.
+    /// A frame arrived.
     Frame(Link, Frame),
     /// A link ended, or was cut.
     LinkLost(Link),
-    /// This link is open, and takes the place of the one at hand, which is to be closed: nothing was lost.
+    /// This link is open, and replaces the current one, which is to be closed. Nothing was lost.
     LinkReplaced(Link),
-    /// No link can be had, and the driver looks for none any more.
+    /// No link can be had, and the driver has stopped trying.
     Unreachable,
-    /// A link brought bytes that are no frame.
+    /// Bytes that are not a frame arrived on a link.
     LinkMisbehaved(Link, Misbehaviour),
     /// A timer fired.
     Timer(Timer),
@@ -157,37 +156,37 @@ pub enum Event {
     Input(Item),
     /// The application has taken all output before this number.
     Taken(Seq),
-    /// The application wants to leave, and the process to stay.
+    /// The application leaves; the process continues.
     Detach,
-    /// The application wants the process ended and the session forgotten.
+    /// The application wants to end the process and forget the session.
     Close,
 }
 
-/// What a client is to do.
+/// An effect of a client.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 #[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 pub enum Effect {
-    /// Open a link, and report it.
+    /// Open a link, and report the result.
     Connect,
     /// Send a frame.
     Send(Link, Frame),
-    /// Close a link once everything before is sent, without waiting for its reader. A link that is
-    /// still being opened is named by no effect: the driver gives it up when the client has ended.
+    /// Close a link once everything before is sent, without waiting for its reader. No effect names a link
+    /// that is still being opened: the driver abandons it when the client has ended.
     Close(Link),
     /// Offer an output item to the application, and report it once it is taken.
     Deliver(Seq, Item),
-    /// Tell the application.
+    /// Report to the application.
     Tell(Notice),
-    /// An input item that there was no room for, or no process any more, or that is longer than
+    /// Return an input item: there was no room, there is no process any more, or it is longer than
     /// [`Item::MAX_PAYLOAD`].
     Return(Item),
-    /// Start a timer, again if it runs.
+    /// Start a timer, or restart it.
     Arm(Timer),
     /// Stop a timer.
     Disarm(Timer),
 }
 
-/// All that a step causes, in the order to carry it out.
+/// The effects of a step, in the order to carry them out.
 pub type Effects = Vec<Effect>;
 
 impl Client {
@@ -196,8 +195,8 @@ impl Client {
         Self::new(config, Incarnation(0), Tenure(0), None)
     }
 
-    /// A client that claims a session: from the holder that its user saw, or, if none is named,
-    /// from whoever holds it, if [`Config::take_over`] allows that.
+    /// A client that claims a session from the holder that its user saw. If no holder is named, it claims the
+    /// session from its current holder, if [`Config::take_over`] allows that.
     pub fn claim(config: &Config, expected: Option<Holder>, from: From) -> Self {
         let incarnation = expected.map_or(Incarnation(0), |holder| holder.incarnation);
         let tenure = expected.map_or(Tenure(0), |holder| holder.tenure);
@@ -213,7 +212,7 @@ impl Client {
         client
     }
 
-    /// Names the host that the session is known to be on: another one is not asked.
+    /// Names the host on which the session is known to be. The client sends no wish to another host.
     pub fn with_host(mut self, host: HostId) -> Self {
         self.host = Some(host);
         self
@@ -297,7 +296,8 @@ impl Client {
         self.begin(config, link, effects);
     }
 
-    /// The session moves: for the application it stays attached, unless the new link leads nowhere.
+    /// The session moves to another link. For the application it stays attached, unless the new link does not
+    /// become attached.
     fn link_replaced(&mut self, config: &Config, link: Link, effects: &mut Effects) {
         match self.phase {
             Phase::Attaching { link: old, .. } | Phase::Attached { link: old } => {
@@ -310,11 +310,10 @@ impl Client {
         self.begin(config, link, effects);
     }
 
-    /// What is wanted is asked for on a link that is open.
+    /// Sends the current wish on a link that is open.
     fn begin(&mut self, config: &Config, link: Link, effects: &mut Effects) {
         effects.push(Effect::Arm(Timer::Handshake));
-        // Only a Resume goes out before the Greeting: it starts nothing, and the version that it
-        // speaks was agreed on before.
+        // Only a Resume is sent before the Greeting: it starts nothing, and its version was agreed on before.
         let is_asked = self.epoch.is_some() && !self.is_closing;
         self.phase = Phase::Attaching { link, greeted: None, is_asked };
         if is_asked {
@@ -349,7 +348,8 @@ impl Client {
         }
     }
 
-    /// A frame that belongs to no answer: what only clients send is a fault, the rest is late.
+    /// Handles a frame that is not an answer: a frame that only clients send is misbehaviour, any other is
+    /// late.
     fn unexpected(&mut self, link: Link, frame: &Frame, effects: &mut Effects) {
         let is_fault =
             matches!(frame, Frame::Hello(_) | Frame::Detach | Frame::Close | Frame::Greeting(_));
@@ -387,7 +387,8 @@ impl Client {
         }
     }
 
-    /// Goes back to wait for the next attempt: without a word where the application knows of no attachment.
+    /// Returns to waiting for the next attempt. Reports nothing if the application does not know of an
+    /// attachment.
     fn detached(&mut self, loss: Loss, effects: &mut Effects) {
         self.tell_detached(loss, effects);
         self.phase = Phase::Detached;
@@ -435,8 +436,8 @@ impl Client {
         }
     }
 
-    /// Sends a part of what is not acknowledged before it is known what of it has arrived: what
-    /// was typed saves its round trip, and bulk does not fill a short-lived link with repetitions.
+    /// Sends a part of the unacknowledged input before it is known how much has arrived. Typed input saves
+    /// its round trip, and bulk input does not fill a short-lived link with repetitions.
     fn send_early(&mut self, link: Link, effects: &mut Effects) {
         while self.input.in_flight() < EARLY_FLIGHT && self.send_next_input(link, effects) {}
     }

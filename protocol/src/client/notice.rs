@@ -1,4 +1,4 @@
-//! What the application is told (SPEC section 7.8).
+//! What a client reports to its application (SPEC section 7.8).
 
 use crate::error::Misbehaviour;
 use crate::frame::How;
@@ -7,11 +7,11 @@ use crate::item::ExitStatus;
 use crate::reason::Reason;
 use crate::seq::Seq;
 
-/// A change that an application may care about.
+/// A change that matters to an application.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 #[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 pub enum Notice {
-    /// Attached to the process: also where the session has moved to another link.
+    /// Attached to the process, also after a move to another link.
     Attached {
         /// By which wish.
         how: How,
@@ -21,7 +21,7 @@ pub enum Notice {
         incarnation: Incarnation,
         /// The client's tenure.
         tenure: Tenure,
-        /// The host, where its Greeting has come already.
+        /// The host, if its Greeting has arrived already.
         host: Option<HostId>,
         /// The first output that follows.
         next_output: Seq,
@@ -30,56 +30,56 @@ pub enum Notice {
     },
     /// The link is gone; the client reconnects.
     Detached(Loss),
-    /// The process is gone, and a fresh one takes its place.
+    /// The process is gone, and a new one replaces it.
     Replaced {
-        /// The old one.
+        /// The old incarnation.
         old: Incarnation,
-        /// The fresh one.
+        /// The new incarnation.
         new: Incarnation,
-        /// How that is known.
+        /// The reason by which that is known.
         reason: Reason,
         /// Payload bytes of input whose fate is unknown.
         unacknowledged_input: u64,
         /// The first output of the old process that was never received.
         next_output: Seq,
     },
-    /// The process is gone, and the client is done.
+    /// The process is gone, and the client ends.
     Lost {
-        /// How that is known; or which counter leaves no number for a fresh process.
+        /// The reason by which that is known; or the counter that has no number left for a replacement.
         reason: Reason,
-        /// How many fresh processes were lost before this one, none of which had stayed
-        /// [stable](crate::Timer::Stable): at [`MAX_REPLACEMENTS`](super::MAX_REPLACEMENTS), no further one
-        /// is started.
+        /// How many replacements were lost before this one, none of which had become
+        /// [stable](crate::Timer::Stable). At [`MAX_REPLACEMENTS`](super::MAX_REPLACEMENTS), the client
+        /// starts no further one.
         replacements: u8,
         /// Payload bytes of input whose fate is unknown.
         unacknowledged_input: u64,
         /// The first output that was never received.
         next_output: Seq,
     },
-    /// The wish was refused for good; the client is done.
+    /// The wish was refused permanently; the client ends.
     Refused(Reason),
-    /// The wish was refused for now; the client tries again.
+    /// The wish was refused temporarily; the client tries again.
     Hindered(Reason),
-    /// Another client took the session over; this one is done.
+    /// Another client took the session over; this client ends.
     Superseded {
         /// The other's tenure.
         by: Tenure,
-        /// Who it is; empty if the host did not say.
+        /// The other's name; empty if the host did not say.
         name: ClientName,
     },
     /// The process ended, and all of its output was taken.
     Exited {
         /// How.
         status: ExitStatus,
-        /// Payload bytes of input that it never took.
+        /// Payload bytes of input that the process never took.
         unacknowledged_input: u64,
     },
     /// The session is ended and forgotten.
     Closed {
-        /// How many processes the host has ended for that; 0 where it did not say.
+        /// How many processes the host has ended for that; 0 if it did not say.
         ended: u32,
     },
-    /// What was waited for did not come in time: its outcome is unknown.
+    /// A deadline passed: the outcome is unknown.
     GaveUp(Patience),
 }
 
@@ -89,24 +89,24 @@ pub enum Notice {
 pub enum Loss {
     /// It ended.
     Cut,
-    /// Nothing came for too long.
+    /// Nothing arrived for too long.
     Silent,
     /// The server broke a rule.
     Misbehaved(Misbehaviour),
 }
 
-/// What a client does not wait for without end.
+/// What a client waits for with a deadline.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 #[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 pub enum Patience {
-    /// The answer to an Open. Beyond a time well below a tombstone's life, repeating it could
-    /// start the process a second time.
+    /// The answer to an Open. The deadline is well below a tombstone's life: a later repetition could start
+    /// the process a second time.
     Open,
     /// The answer to a Close.
     Close,
-    /// An end to a refusal that is for now: `Unresponsive` or `DifferentHost`.
+    /// The end of a temporary refusal: `Unresponsive` or `DifferentHost`.
     Hindrance,
-    /// A link: how long, the driver decides.
+    /// A link. The driver decides how long.
     Link,
 }
 
@@ -116,15 +116,15 @@ pub enum Patience {
 pub enum Ending {
     /// The process exited and everything was delivered.
     Exited,
-    /// It was ended and forgotten, as asked for.
+    /// It was ended and forgotten, as requested.
     Closed,
     /// The process is gone.
     Lost,
-    /// Another client has it.
+    /// Another client took it over.
     Superseded,
     /// The server refused.
     Refused,
-    /// Something did not come in time.
+    /// A deadline passed.
     GaveUp,
     /// The application left; the process stays.
     Left,

@@ -6,21 +6,21 @@ use core::time::Duration;
 use crate::frame::Frame;
 use crate::seq::Seq;
 
-/// So many items may be handed over before the sender of them is told at once. It waits for none of
-/// them, unless its window holds no more than that.
+/// How many items may be delivered before the sender must get an Ack at once. A sender does not wait for
+/// fewer, unless its window holds no more than that.
 const FEW: u64 = 4;
 
-/// Keeps acknowledgements from costing more than what they acknowledge: a typed key and its echo are
-/// one item each, and a frame of its own for each is a packet of its own to encrypt.
+/// Keeps acknowledgements from costing more than what they acknowledge. A typed key and its echo are one item
+/// each. A frame of its own for each Ack would be one more packet to encrypt.
 ///
-/// Acks are cumulative, so that one may come later than it could, and a later one stands for it.
+/// Acks are cumulative, so an Ack may be delayed, and a later Ack replaces it.
 #[derive(Debug, Default)]
 pub struct Acks {
     sent: Seq,
 }
 
 impl Acks {
-    /// How long an acknowledgement may wait for company.
+    /// How long an Ack may wait for other frames.
     pub const DELAY: Duration = Duration::from_millis(10);
 
     /// Whether `frames` are nothing but acknowledgements of a few items.
@@ -31,9 +31,9 @@ impl Acks {
         })
     }
 
-    /// Leaves out of `frames`, which are about to be sent, every Ack that a later one stands for: with
-    /// nothing in between but items and heartbeats. Behind anything else, the later one may be of another
-    /// process, or count no more.
+    /// Removes from `frames`, which are about to be sent, every Ack that a later Ack replaces, with only
+    /// items and heartbeats in between. After any other frame, the later Ack may be of another process, or
+    /// void.
     pub fn thin(&mut self, frames: &mut Vec<Frame>) {
         let mut waiting: Option<usize> = None;
         let mut covered = Vec::new();

@@ -1,5 +1,5 @@
-//! The Hello. What stands before its wish can be read in every version, so that a peer that speaks
-//! another one can be told so (SPEC section 9).
+//! The Hello. Every version can read the fields before the wish, so that a peer that speaks another version
+//! gets an answer (SPEC section 9).
 
 use bytes::{Bytes, BytesMut};
 use serde::{Deserialize, Serialize};

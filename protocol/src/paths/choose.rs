@@ -1,4 +1,4 @@
-//! What follows from where the machine stands: which link is used, what is dialled, what is told.
+//! Decides from the state: which link is used, what is dialled, what is reported.
 
 use super::doubt::Cause;
 use super::route::Attempt;
@@ -19,7 +19,7 @@ impl Paths {
         self.be_patient(config, effects);
     }
 
-    /// What is dialled already ends its login, and is there for the next wish.
+    /// A dial that is under way finishes its login, and serves the next wish for a link.
     pub(super) fn unwanted(&mut self, effects: &mut Effects) {
         if matches!(self.wish, Wish::Link { .. }) {
             self.wish = Wish::Nothing;
@@ -28,7 +28,7 @@ impl Paths {
         }
     }
 
-    /// A person asks. Who is there is the pace.
+    /// A person asks for an attempt. The person sets the pace.
     pub(super) fn retry(&mut self, may_ask: bool, effects: &mut Effects) {
         if matches!(self.wish, Wish::Link { .. }) && !self.route(Path::Main).is_dialling() {
             self.wish = Wish::Link { may_ask };
@@ -46,7 +46,7 @@ impl Paths {
         route.end_pause(path, effects);
     }
 
-    /// A dial from before a sleep leads nowhere. One from before a change of the network may still, and
+    /// A dial from before a sleep is useless. A dial from before a network change may still succeed, and such
     /// changes come in bursts.
     pub(super) fn woken(&mut self, config: &Config, wake: Wake, effects: &mut Effects) {
         if self.is_attached() {
@@ -68,8 +68,8 @@ impl Paths {
         }
     }
 
-    /// Whoever is being asked for a password still is. Not even the very first dial says anything about the
-    /// host: it is made again as it was.
+    /// A dial that asks a person for a password continues. To drop even the very first dial says nothing
+    /// about the host: the dial is repeated unchanged.
     fn drop_stale(&mut self, config: &Config, effects: &mut Effects) {
         for path in Path::ALL {
             if let Attempt::Dialling { is_asking: false, .. } = self.route(path).attempt {
@@ -125,7 +125,7 @@ impl Paths {
         *self = Self { wish: Wish::Over, ..Self::new() };
     }
 
-    /// Makes of the state what follows from it.
+    /// Derives the effects from the state.
     pub(super) fn choose(&mut self, config: &Config, effects: &mut Effects) {
         self.use_best(config, effects);
         if self.patience == Patience::Over && self.is_waiting() {
@@ -144,7 +144,7 @@ impl Paths {
         self.tell_wait(effects);
     }
 
-    /// What a person is needed for is told when it is clear whether the session goes on without.
+    /// Reports what a person is needed for, once it is clear whether the session continues without.
     fn tell_need(&mut self, effects: &mut Effects) {
         let Some(need) = self.need.filter(|need| self.told_need != Some(*need)) else { return };
         if self.is_attached() || (self.used.is_none() && !self.is_under_way()) {
@@ -176,19 +176,19 @@ impl Paths {
         ready.min_by_key(|(path, _)| config.rank(*path))
     }
 
-    /// A link that works is left only for one that is better, or if it is doubted. One that is not attached is
-    /// left only on a quick path: hosts count logins that are given up half-way.
+    /// The session leaves a working link only for a better one, or if the working one is doubted. It leaves a
+    /// link that is not attached only on a quick path: hosts count abandoned logins.
     fn is_better(&self, config: &Config, used: Used, path: Path) -> bool {
         let is_hopeless = self.is_hopeless(used) && config.is_quick(used.path);
         self.doubt.is_doubted() || used.is_worse_than(config, path) || is_hopeless
     }
 
-    /// Whether it is not attached, and one like it has led nowhere during this absence.
+    /// Whether the link is not attached, and a dial over its path has failed during this absence.
     fn is_hopeless(&self, used: Used) -> bool {
         used.stage < Stage::Attached && self.route(used.path).has_failed
     }
 
-    /// That it has greeted does not show that it still works: it has to answer in time.
+    /// A Greeting does not show that the link still works: it has to answer in time.
     fn use_ready(&mut self, path: Path, link: Link, effects: &mut Effects) {
         let route = self.route_mut(path);
         route.attempt = Attempt::None;
@@ -196,7 +196,7 @@ impl Paths {
         self.begin_use(Used::new(link, path, Stage::Greeted, Mode::Alone));
     }
 
-    /// Uses a link that has not greeted, unless a quicker one is under way.
+    /// Uses a link without a Greeting, unless a quicker one is under way.
     fn use_open(&mut self, config: &Config, effects: &mut Effects) {
         for path in Path::ALL {
             let is_quick = config.is_quick(path);
@@ -224,8 +224,8 @@ impl Paths {
         paths.any(|path| config.is_quick(path) && self.route(path).is_dialling_in_time())
     }
 
-    /// A dial that is not needed any more ends its login: hosts count those that are given up half-way.
-    /// Then it grants the next one.
+    /// A dial that is not needed any more finishes its login, because hosts count abandoned logins. Then it
+    /// grants the next dial.
     fn drop_superfluous(&mut self, config: &Config, effects: &mut Effects) {
         if !self.is_attached() || self.is_asked || self.doubt != super::Doubt::None {
             return;
@@ -245,7 +245,7 @@ impl Paths {
         is_fit && self.wants_standby && self.is_settled
     }
 
-    /// Why a link over this path is wanted, as the class of the pause behind its dial.
+    /// Why a link over this path is wanted, as the class of the pause after its dial.
     pub(super) fn reason_to_dial(&self, config: &Config, path: Path) -> Option<Class> {
         let Some(used) = self.used else {
             let is_left_to_quick = self.is_left_to_quick(config, path);
@@ -260,7 +260,8 @@ impl Paths {
             if is_attached {
                 Some(Class::Aside)
             } else {
-                // What did not hold waits until the quick one has failed, or has been attached for a while.
+                // A path whose link did not last waits until the quick path has failed, or has been attached
+                // for a while.
                 (self.route(path).falls == 0).then_some(Class::Retry)
             }
         } else if is_attached && self.is_standby(config, path) {
@@ -270,16 +271,16 @@ impl Paths {
         }
     }
 
-    /// Where the session may stay on the quick path, and where the other did not hold, that is dialled when the
-    /// quick one has failed.
+    /// If the session may stay on the quick path, or the other path's link did not last, the other path is
+    /// dialled only after the quick path has failed.
     fn is_left_to_quick(&self, config: &Config, path: Path) -> bool {
         let is_equal = config.fast.is_some_and(|fast| fast.rank <= config.rank(path));
         let is_second = is_equal || self.route(path).falls > 0;
         is_second && !config.is_quick(path) && self.is_quick_promising(config)
     }
 
-    /// Two logins at the same moment would want the same processor, and hosts admit few at a time: the
-    /// quick one goes first.
+    /// Two simultaneous logins would compete for the same processor, and hosts admit few at a time. So the
+    /// quick path goes first.
     fn dial_in_turn(&mut self, config: &Config, path: Path, class: Class, effects: &mut Effects) {
         let is_behind = self.used.is_none_or(|used| used.stage < Stage::Attached)
             && !config.is_quick(path)
@@ -298,7 +299,7 @@ impl Paths {
         self.used.is_some_and(|used| config.is_quick(used.path) && used.stage == Stage::Open)
     }
 
-    /// One word for each attempt, whatever number of paths it takes.
+    /// Reports each attempt once, however many paths it takes.
     fn tell_wait(&mut self, effects: &mut Effects) {
         if !self.is_waiting() {
             return;
@@ -319,7 +320,7 @@ impl Paths {
         }
     }
 
-    /// The time that a person takes to answer is none in which the host could not be reached.
+    /// Time in which a person answers a question does not count as an unreachable host.
     pub(super) fn be_patient(&mut self, config: &Config, effects: &mut Effects) {
         if self.is_asking() {
             self.stop_patience(effects);

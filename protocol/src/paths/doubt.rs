@@ -1,28 +1,28 @@
-//! Whether the link that is used may be dead.
+//! Doubts that the used link works.
 
 use super::used::Stage;
 use super::{Class, Config, Effect, Effects, Paths, Timer};
 
-/// What is thought of the link that is used. Only an attached one is doubted: one that was never attached
-/// and says nothing has failed.
+/// The doubt about the used link. Only an attached link is doubted: a link that was never attached and is
+/// silent has failed.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 #[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 pub(super) enum Doubt {
     None,
-    /// It has a moment to show that it works.
+    /// The link has a moment to show that it works.
     Suspected(Cause),
-    /// Another link is worth its cost, and the first that is ready takes its place.
+    /// Another link is worth its cost. The first link that is ready replaces this one.
     Doubted(Cause),
 }
 
-/// What the doubt is for, and so what ends it.
+/// The cause of the doubt, and so what ends it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 #[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 pub(super) enum Cause {
-    /// Nothing came: anything that comes ends it.
+    /// Nothing arrived: any byte ends the doubt.
     Silence,
-    /// What was sent is not answered: only an answer ends it. After an outage, each direction heals in its own
-    /// time.
+    /// Something sent is not answered: only an answer ends the doubt. After an outage, each direction
+    /// recovers in its own time.
     NoAnswer,
 }
 
@@ -44,7 +44,7 @@ impl Paths {
         self.is_expecting && self.is_attached()
     }
 
-    /// Begins to watch the link that is attached.
+    /// Starts watching the attached link.
     pub(super) fn watch(&mut self, effects: &mut Effects) {
         if self.is_attached_and_expecting() {
             effects.push(Effect::Arm(Timer::Silence, Class::Usual, 0));
@@ -59,7 +59,7 @@ impl Paths {
         }
     }
 
-    /// Nothing is known any more that speaks against the link.
+    /// No reason for doubt remains.
     pub(super) fn forget_doubt(&mut self, effects: &mut Effects) {
         self.doubt = Doubt::None;
         (self.is_owed, self.is_asked) = (false, false);
@@ -102,12 +102,12 @@ impl Paths {
         self.watch(effects);
     }
 
-    /// The link has one more moment. What a new one needs is got ready meanwhile.
+    /// The link has one more moment. Meanwhile, what a new link needs is prepared.
     pub(super) fn suspect(&mut self, cause: Cause, class: Class, effects: &mut Effects) {
         if !self.is_attached_and_expecting() {
             return;
         }
-        // What only an answer ends does not become what anything ends.
+        // A doubt that only an answer ends does not become one that any byte ends.
         let cause = self.doubt.cause().map_or(cause, |known| known.max(cause));
         if self.doubt.is_doubted() {
             self.doubt = Doubt::Doubted(cause);
@@ -121,7 +121,7 @@ impl Paths {
         }
     }
 
-    /// What was said is not acknowledged, for which there are other reasons, too: a process may not read.
+    /// Something sent is not acknowledged. There are other causes, too: a process may not read.
     pub(super) fn question(&mut self, effects: &mut Effects) {
         if self.is_attached_and_expecting() && core::mem::take(&mut self.is_owed) && !self.is_asked
         {
@@ -139,7 +139,7 @@ impl Paths {
         }
     }
 
-    /// What the doubted link holds is given up, so that another one can have it.
+    /// Drops the doubted link, so that another link can have what it holds.
     pub(super) fn let_go(&mut self, config: &Config, effects: &mut Effects) {
         if let Some(used) = self.used.filter(|_| self.doubt.is_doubted()) {
             effects.push(Effect::Drop(used.link));

@@ -1,15 +1,15 @@
-//! What is to be done.
+//! Effects of the path machine.
 
 use alloc::vec::Vec;
 
 use super::{Need, Path};
 use crate::machine::Link;
 
-/// Something to do.
+/// An effect.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 pub enum Effect {
-    /// Open a link over a path, and report what becomes of it.
+    /// Open a link over a path, and report what happens to it.
     Dial {
         /// The path.
         path: Path,
@@ -32,23 +32,23 @@ pub enum Effect {
     /// A link over an [exclusive](super::Properties::is_exclusive) path that is dropped or replaced keeps
     /// its number until it has ended: report that.
     Drop(Link),
-    /// A link will probably be wanted soon: do what can be done before.
+    /// A link will probably be wanted soon: prepare it.
     Prepare,
-    /// Send a Ping on the link that is used.
+    /// Send a Ping on the used link.
     Ask,
-    /// Find out what a quick path needs.
+    /// Learn what a quick path needs.
     Learn,
-    /// Start a timer, again if it runs.
+    /// Start a timer, or restart it.
     Arm(Timer, Class, u8),
     /// Stop a timer.
     Disarm(Timer),
-    /// Tell the application.
+    /// Report to the application.
     Tell(Story),
     /// No link can be had: the session is over for this client.
     GiveUp(Urgency),
 }
 
-/// All that a step causes, in the order to carry it out.
+/// The effects of a step, in the order to carry them out.
 pub type Effects = Vec<Effect>;
 
 /// Whether a dial may ask a person for something.
@@ -57,21 +57,21 @@ pub type Effects = Vec<Effect>;
 pub enum Mode {
     /// It may.
     Asking,
-    /// It may not: what needs a person fails.
+    /// It may not: a dial that needs a person fails.
     Alone,
 }
 
-/// What the application is told.
+/// A report to the application.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 pub enum Story {
-    /// The session has no link. The next attempt is under way, or made when the first of the timers
-    /// [`Timer::Pause`] fires. One for each attempt, whatever number of paths it takes.
+    /// The session has no link. The next attempt is under way, or starts when the first of the timers
+    /// [`Timer::Pause`] fires. One report per attempt, however many paths it takes.
     Waiting,
-    /// A person is needed: told once for each need.
+    /// A person is needed: reported once for each need.
     Needs(Need),
-    /// [`MANY_ENDS`](super::MANY_ENDS) links in a row have ended after the host had greeted, before the
-    /// session was attached.
+    /// [`MANY_ENDS`](super::MANY_ENDS) links in a row have ended after the Greeting and before the session
+    /// was attached.
     Ends,
 }
 
@@ -79,9 +79,9 @@ pub enum Story {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 pub enum Urgency {
-    /// The first link failed, and nothing was asked of the host yet: as with ssh, that is the end.
+    /// The first link failed, and no Hello was sent yet: the client ends, as ssh does.
     First,
-    /// No link came about for as long as the application is willing to wait.
+    /// No link was ready within the time that the application allows.
     Patience,
 }
 
@@ -89,32 +89,34 @@ pub enum Urgency {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 #[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 pub enum Timer {
-    /// The pause between two dials of a path, from the first one's beginning.
+    /// The pause between two dials of a path, counted from the start of the first.
     Pause(Path),
-    /// A link that was dialled over this path has not greeted, or was used and is not attached.
+    /// A link that was dialled over this path has not greeted, or is used and not attached.
     Dial(Path),
-    /// The link that is used was attached for a while.
+    /// The used link has been attached for a while.
     Calm,
-    /// It was attached for long enough for another one to be opened beside it.
+    /// The used link has been attached long enough to open another one beside it.
     Settled,
-    /// Nothing came on it. The driver starts this again with each byte that comes, while it runs.
+    /// Nothing arrived on the used link. While the timer runs, the driver restarts it with each byte that
+    /// arrives.
     Silence,
-    /// What was sent on it is not acknowledged.
+    /// Something sent on the used link is not acknowledged.
     Question,
-    /// A Ping on it is not answered. The driver puts this off while bytes come that the answer may be behind.
+    /// A Ping on the used link is not answered. The driver postpones this while bytes arrive that may precede
+    /// the answer.
     Answer,
-    /// It is suspected, and has this long to show that it works.
+    /// The used link is suspected, and has this long to show that it works.
     Doubt,
-    /// It is doubted, and holds what another one over its path would need.
+    /// The used link is doubted, and holds something that another link over its path would need.
     Hold,
-    /// The session has no link.
+    /// The session has had no link for as long as the application waits.
     Patience,
-    /// What a quick path needs is to be found out.
+    /// The time to learn what a quick path needs.
     Learn,
 }
 
 impl Timer {
-    /// All of them.
+    /// All timers.
     pub const ALL: [Self; 13] = [
         Self::Pause(Path::Main),
         Self::Pause(Path::Fast),
@@ -132,28 +134,28 @@ impl Timer {
     ];
 }
 
-/// What kind of time a timer runs for. With each step it is twice as long, up to a bound of the class.
+/// The kind of a timer's duration. It doubles with each step, up to a bound of the class.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 #[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 pub enum Class {
-    /// Of a pause: the session waits (reference: 50 ms to 2 s, with jitter).
+    /// A pause while the session waits (reference: 50 ms to 2 s, with jitter).
     Retry,
-    /// Of a pause: the session has a link, and another one would be better (1 s to 1 min).
+    /// A pause for a better link beside a working one (1 s to 2 min).
     Aside,
-    /// Of a pause: the session has a link, and another one is to stand by (1 min).
+    /// A pause for a standby link (1 min).
     Standby,
-    /// Of a pause: only a person can help (1 min to 1 h).
+    /// A pause because only a person can help (2 min to 1 h).
     Person,
-    /// Of a pause: a quicker link is dialled at the same moment, and goes first (40 ms).
+    /// A head start for a quicker link that is dialled at the same moment (40 ms).
     HeadStart,
-    /// A login (three times as long as the last one took, from 4 s to 1 min).
+    /// A login (three times the last login, from 30 s to 1 min).
     Login,
     /// A login in which a person may be asked (3 min).
     Asking,
-    /// An answer of a link that works (half a login, 1 s at least).
+    /// An answer of a link that should work (half a login, from 1 s to 30 s).
     Answer,
-    /// The time of [`Timer::Silence`], [`Timer::Question`], [`Timer::Calm`] and so on: each has one of its own.
+    /// The durations of [`Timer::Silence`], [`Timer::Question`], [`Timer::Calm`] and so on: each has its own.
     Usual,
-    /// The same where something happened that makes a dead link probable (a tenth of a second or so).
+    /// The same after an event that makes a dead link probable (0.1 s to 0.5 s).
     Suspicious,
 }

@@ -1,70 +1,70 @@
-//! What happens.
+//! Events of the path machine.
 
 use super::{Path, Timer};
 use crate::machine::Link;
 
-/// Something that happened to a link, to the session or to the machine that it runs on.
+/// An event of a link, of the session, or of the computer that the client runs on.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 pub enum Event {
-    /// The session has no link and wants one. With `may_ask`, a person is there for the first dial.
+    /// The session has no link and wants one. With `may_ask`, a person is present for the first dial.
     Wanted {
         /// Whether a person may be asked for a password.
         may_ask: bool,
     },
-    /// It does not want one any more, for now.
+    /// The session does not want a link any more, for now.
     Unwanted,
-    /// A link can be written to.
+    /// A link is open: it can be written to.
     Opened(Link),
-    /// The host's end of a link says something, if only noise: nobody is asked for anything any more.
+    /// The host's end of a link sent something, even if only noise: the login no longer asks a person.
     Begun(Link),
-    /// The host has greeted on a link.
+    /// The Greeting arrived on a link.
     Greeted(Link),
     /// A link could not be opened, or has ended.
     Ended(Link, Why),
-    /// The session has asked a host for something, for the first time.
+    /// The session has sent its first Hello to a host.
     Asked,
-    /// The session is attached over the link that is used.
+    /// The session is attached over the used link.
     Attached,
-    /// The attached link brought the session on: output that is new, or an acknowledgement. Not reported
-    /// while a process that replaced a lost one has not proved to be stable.
+    /// The session made progress over the attached link: new output, or an acknowledgement. Not reported
+    /// while a replacement has not proved to be stable.
     Progressed,
-    /// The client machine has closed the link that is used.
+    /// The client machine has closed the used link.
     GivenUp(Link),
-    /// Something was sent on the link that is used that the host acknowledges.
+    /// Something that the host acknowledges was sent on the used link.
     Sent,
-    /// A Ping was sent on it.
+    /// A Ping was sent on the used link.
     Pinged,
-    /// Anything came on it.
+    /// Any bytes arrived on the used link.
     Heard,
-    /// What was sent on it has arrived: a Pong or an Ack came.
+    /// A Pong or an Ack arrived on the used link.
     Answered,
     /// A timer fired.
     Timer(Timer),
-    /// What failed before may work now, and what worked may be dead.
+    /// Paths that failed before may work now, and working links may be dead.
     Woken(Wake),
     /// A person asks for an attempt now.
     Retry {
         /// Whether the person may be asked for a password.
         may_ask: bool,
     },
-    /// A link over this path can be had at once that could not before.
+    /// A link over this path, which could not be had before, can be had at once.
     Available(Path),
-    /// The link that is used still works, and a better one can be had over the same path.
+    /// The used link still works, and a better one can be had over the same path.
     Outdated,
-    /// Whether a ready link beside the one that is used is worth its cost.
+    /// Whether a standby link is worth its cost.
     Standby(bool),
-    /// Whether something is expected to come on the link that is used: not while it carries no session.
+    /// Whether bytes are expected on the used link: not while it carries no session.
     Expecting(bool),
     /// Nothing is wanted any more.
     Stop,
 }
 
-/// Why the machine that the client runs on makes an attempt worthwhile.
+/// Why the computer that the client runs on makes an attempt worthwhile.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 pub enum Wake {
-    /// It did not run for a while.
+    /// It slept.
     Slept,
     /// Its network changed.
     NetworkChanged,
@@ -74,26 +74,26 @@ pub enum Wake {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 pub enum Why {
-    /// The host could not be reached, or the connection was cut before anybody had logged in.
+    /// The host was unreachable, or the connection was cut before the login.
     Unreachable,
-    /// It ended, and there is nothing more to know.
+    /// It ended, for no known reason.
     Closed,
-    /// The host wants something that only a person can do or give.
+    /// The host needs something that only a person can do or give.
     NeedsPerson(Need),
     /// The path does not exist now: nothing was dialled.
     Unavailable,
-    /// Something else, which trying again soon would not change on a path of the client's own.
+    /// Another failure, which a retry would not change soon on a path of the client's own.
     Failed,
 }
 
-/// What only a person can do or give.
+/// What a person is needed for.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 #[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 pub enum Need {
     /// A passphrase, a password, a second factor.
     Login,
-    /// A look at the host's key, which is unknown or has changed.
+    /// A decision about the host's key, which is unknown or has changed.
     HostKey,
-    /// The server program is missing on the host, or must not be run there.
+    /// The server program is missing on the host, or must not run there.
     Server,
 }

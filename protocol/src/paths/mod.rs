@@ -1,8 +1,8 @@
-//! The path machine: when and how a client comes back (SPEC section 7.9).
+//! The path machine: when and how a client reconnects (SPEC section 7.9).
 //!
-//! The client machine decides about the session; this one decides about links: which to open, over which
-//! *path*, which one the session uses, which to drop, how long to pause, and what to tell. There is one
-//! for each connection to a host.
+//! The client machine decides about the session; this machine decides about links: which to open, over which
+//! *path*, which one the session uses, which to drop, how long to pause, and what to report. There is one
+//! path machine for each connection to a host.
 //!
 //! ```text
 //!              dial             open              greeted
@@ -16,16 +16,16 @@
 //!
 //! # The driver's contract
 //! - Carry out the effects of a step in their order, before the next step.
-//! - Links are numbered from 0; the number of a link that was dropped, was replaced or has ended is free
-//!   again. Report nothing about such a link: its number may mean another one by then.
+//! - Links are numbered from 0. The number of a link that was dropped, was replaced or has ended is free
+//!   again. Report nothing about such a link: its number may mean another link by then.
 //! - Answer every [`Effect::Dial`] with [`Event::Opened`], [`Event::Begun`], [`Event::Greeted`] and
 //!   [`Event::Ended`] in that order; any of them but the last may be left out.
-//! - Timers are named, and have a [`Class`] and a doubling step: the durations are the driver's.
-//! - What ends a link for the session ends it here: report [`Event::GivenUp`] when the client machine has
-//!   closed the link that is used, and after that [`Event::Wanted`] when it wants another.
+//! - Timers have a name, a [`Class`] and a doubling step. The driver chooses the durations.
+//! - A link that ends for the session ends here, too: report [`Event::GivenUp`] when the client machine has
+//!   closed the used link, and then [`Event::Wanted`] when it wants another.
 //!
-//! There are no instants here, no durations and no randomness, and the state is finite: a model checker
-//! can visit all of it.
+//! The state has no instants, no durations and no randomness, and it is finite: a model checker can visit all
+//! of it.
 
 mod choose;
 mod config;
@@ -45,7 +45,7 @@ use used::{Stage, Used};
 
 use crate::machine::Link;
 
-/// How many links that greet and end in a row are told of: see [`Story::Ends`].
+/// How many links have to greet and end in a row for a report: see [`Story::Ends`].
 pub const MANY_ENDS: u8 = 3;
 
 /// The machine's state.
@@ -57,29 +57,29 @@ pub struct Paths {
     used: Option<Used>,
     wish: Wish,
     doubt: Doubt,
-    /// Whether something was sent that is not answered, and whether an answer was asked for.
+    /// Whether something sent is not answered, and whether an answer was requested.
     is_owed: bool,
     is_asked: bool,
-    /// Whether anything was ever asked of a host: before, the first failure is the end.
+    /// Whether a Hello was ever sent to a host. Before that, the first failure ends the machine.
     has_asked: bool,
-    /// Whether the session was ever attached: only then there is something to come back to.
+    /// Whether the session was ever attached: only then is there something to reconnect to.
     is_known: bool,
-    /// Whether something is expected to come on the link that is used.
+    /// Whether bytes are expected on the used link.
     is_expecting: bool,
-    /// Whether a ready link beside the one that is used is worth its cost.
+    /// Whether a standby link is worth its cost.
     wants_standby: bool,
-    /// Whether the time for opening one has come.
+    /// Whether it is time to open it.
     is_settled: bool,
-    /// What a person is needed for, and what was told of that.
+    /// What a person is needed for, and what was reported of that.
     need: Option<Need>,
     told_need: Option<Need>,
-    /// Whether the host's key is not trusted: no path leads there until a person has looked.
+    /// Whether the host's key is untrusted: no path is used until a person has decided.
     is_distrusted: bool,
     told: Told,
     patience: Patience,
 }
 
-/// What was told of the present wait for a link.
+/// What was reported about the current wait for a link.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 enum Told {
@@ -90,15 +90,15 @@ enum Told {
     Pausing,
 }
 
-/// How long the application is still willing to wait.
+/// The application's remaining patience.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 enum Patience {
-    /// Nobody waits.
+    /// The session does not wait.
     Resting,
     /// Its timer runs.
     Running,
-    /// No longer: a link that is used and comes to nothing is the last one.
+    /// It is used up: if the used link does not become attached, it is the last one.
     Over,
 }
 
@@ -106,7 +106,7 @@ enum Patience {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 enum Wish {
-    /// Nothing: it has a link, or does not want one yet.
+    /// Nothing: the session has a link, or does not want one yet.
     Nothing,
     /// A link. The first dial may ask a person.
     Link { may_ask: bool },
@@ -180,17 +180,17 @@ impl Paths {
         }
     }
 
-    /// The link that the session uses, and the path that it goes over.
+    /// The used link, and its path.
     pub fn used(&self) -> Option<(Link, Path)> {
         self.used.map(|used| (used.link, used.path))
     }
 
-    /// Whether the link that is used is attached.
+    /// Whether the used link is attached.
     pub fn is_attached(&self) -> bool {
         self.used.is_some_and(|used| used.stage >= Stage::Attached)
     }
 
-    /// Whether the link that is used may be dead.
+    /// Whether the used link may be dead.
     pub fn is_doubted(&self) -> bool {
         self.doubt.is_doubted()
     }
@@ -216,7 +216,7 @@ impl Paths {
         used.or_else(|| Path::ALL.into_iter().find(|path| self.route(*path).link() == Some(link)))
     }
 
-    /// Each link that is open or is being opened, the one that is used first.
+    /// Each link that is open or is being opened, the used link first.
     pub fn links(&self) -> impl Iterator<Item = Link> + '_ {
         let beside = self.routes.iter().filter_map(Route::link);
         self.used.iter().map(|used| used.link).chain(beside)

@@ -1,4 +1,4 @@
-//! One path: what is dialled over it, and its pauses.
+//! One path: its dial, and its pauses.
 
 use super::used::Stage;
 use super::{
@@ -7,10 +7,10 @@ use super::{
 };
 use crate::machine::Link;
 
-/// The highest step: more than any bound of a class needs.
+/// The highest step: more than the bound of any class needs.
 const LAST_STEP: u8 = 7;
 
-/// How it stands with one path.
+/// The state of one path.
 #[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
@@ -18,7 +18,7 @@ pub(super) struct Route {
     pub(super) attempt: Attempt,
     /// The pause that runs.
     pub(super) pause: Option<Class>,
-    /// How many dials there were since the last success.
+    /// The number of dials since the last success.
     pub(super) step: u8,
     /// How many times in a row a person was needed.
     pub(super) needs: u8,
@@ -26,19 +26,19 @@ pub(super) struct Route {
     pub(super) overdue: u8,
     /// How many links in a row greeted and ended.
     pub(super) ends: u8,
-    /// How many links in a row were attached and did not hold.
+    /// How many links in a row were attached and did not last.
     pub(super) falls: u8,
-    /// Whether a dial over it has led nowhere since the session was attached.
+    /// Whether a dial over it has failed since the session was attached.
     pub(super) has_failed: bool,
     pub(super) grant: Grant,
-    /// Whether a wake-up, or a change of the network, has cut a pause short since one last ran out.
+    /// Whether a wake-up, or a network change, has cut a pause short since one last ran out.
     pub(super) is_woken: bool,
     pub(super) is_moved: bool,
-    /// Whether it is of no use during this absence.
+    /// Whether the path is useless during this absence.
     pub(super) is_unavailable: bool,
 }
 
-/// Whether one dial may be made although a pause runs: one in each pause that runs out.
+/// Whether one dial is allowed during a pause: one in each pause that runs out.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 pub(super) enum Grant {
@@ -47,7 +47,7 @@ pub(super) enum Grant {
     Spent,
 }
 
-/// A link that is not used.
+/// A link that the session does not use.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 pub(super) enum Attempt {
@@ -56,7 +56,7 @@ pub(super) enum Attempt {
         link: Link,
         mode: Mode,
         is_open: bool,
-        /// Whether it has taken too long to be waited for. It is not cut off: hosts count that.
+        /// Whether it takes too long to wait for. It is not cut off, because hosts count abandoned logins.
         is_late: bool,
         /// Whether a person may still be asked.
         is_asking: bool,
@@ -65,7 +65,7 @@ pub(super) enum Attempt {
     Ready {
         link: Link,
     },
-    /// It holds what the next one needs, and was dropped.
+    /// It was dropped, and still holds what the next link needs.
     Closing {
         link: Link,
     },
@@ -105,7 +105,7 @@ impl Route {
         }
     }
 
-    /// Whether a link is dialled that is still worth waiting for.
+    /// Whether a dial is under way that is still worth waiting for.
     pub(super) fn is_dialling_in_time(&self) -> bool {
         matches!(self.attempt, Attempt::Dialling { is_late: false, .. })
     }
@@ -114,18 +114,18 @@ impl Route {
         matches!(self.attempt, Attempt::Dialling { .. })
     }
 
-    /// A link over it was attached for a while.
+    /// A link over it has been attached for a while.
     pub(super) fn succeeded(&mut self) {
         (self.step, self.needs, self.overdue, self.falls) = (0, 0, 0, 0);
         (self.is_woken, self.is_moved) = (false, false);
     }
 
-    /// A link over it was attached, and is gone before that was a success.
+    /// A link over it was attached, and ended before that was a success.
     pub(super) fn fell(&mut self) {
         self.falls = self.falls.saturating_add(1).min(LAST_STEP);
     }
 
-    /// A pause that is long since nothing was in a hurry becomes one as for somebody who waits.
+    /// Shortens a pause that is long because nothing was urgent to that of a session that waits.
     pub(super) fn hasten(&mut self, path: Path, effects: &mut Effects) {
         if matches!(self.pause, Some(Class::Aside | Class::Standby)) {
             self.pause = Some(Class::Retry);
@@ -156,14 +156,15 @@ impl Route {
         }
     }
 
-    /// A dial is made, or will be: within a pause, only since one was granted.
+    /// A dial is made, or will be. During a pause, only a grant allows it.
     pub(super) fn spend_grant(&mut self) {
         if self.pause.is_some() {
             self.grant = Grant::Spent;
         }
     }
 
-    /// A pause has run out; its class. A link over this path that `is_used` by then grants a dial again.
+    /// A pause has run out; returns its class. If a link over this path `is_used` by then, it grants a dial
+    /// again.
     pub(super) fn pause_ended(&mut self, is_used: bool) -> Option<Class> {
         let class = self.pause.take()?;
         if class != Class::HeadStart {
@@ -184,7 +185,7 @@ impl Paths {
         !is_held && !is_barred && !is_first && self.route(path).can_dial()
     }
 
-    /// Dials. The pause to the next one begins now: a dial that takes long is pause enough.
+    /// Dials. The pause before the next dial starts now: a dial that takes long is pause enough.
     pub(super) fn dial(
         &mut self,
         config: &Config,
@@ -217,7 +218,7 @@ impl Paths {
         }
     }
 
-    /// A person is asked once, over the user's own path, and only by a session that has nothing else.
+    /// A person is asked once, over the user's own path, and only if the session has no link.
     fn mode(&mut self, config: &Config, path: Path) -> Mode {
         match &mut self.wish {
             Wish::Link { may_ask } if self.used.is_none() && !config.is_quick(path) => {
@@ -231,7 +232,7 @@ impl Paths {
         }
     }
 
-    /// Until then, whoever opens the link keeps the time: it may have much to send first.
+    /// Until a link is open, the driver limits its time: it may have much to send first.
     pub(super) fn opened(&mut self, config: &Config, link: Link, effects: &mut Effects) {
         let Some(path) = self.path_of(link) else { return };
         let route = self.route_mut(path);
@@ -241,7 +242,7 @@ impl Paths {
         }
     }
 
-    /// A login that a person was asked for has come to its end, and has as long as any other now.
+    /// A login that asked a person has finished asking, and now has as long as any other login.
     pub(super) fn begun(&mut self, config: &Config, link: Link, effects: &mut Effects) {
         let Some(path) = self.path_of(link) else { return };
         if let Attempt::Dialling { is_asking, .. } = &mut self.route_mut(path).attempt
@@ -257,7 +258,7 @@ impl Paths {
         if let Some(used) = self.used.as_mut().filter(|used| used.link == link) {
             used.stage = used.stage.max(Stage::Greeted);
             if !config.is_quick(path) {
-                // It does not answer to what it is asked: the server is to blame, and not the link.
+                // If it does not answer from now on, the server is to blame, and not the link.
                 effects.push(Effect::Disarm(Timer::Dial(path)));
             }
         } else if self.route(path).is_dialling() {
@@ -292,7 +293,7 @@ impl Paths {
         }
     }
 
-    /// The host greets and ends the link: a failure like any other, and a puzzle for people.
+    /// The host greets and ends the link: a failure like any other, and one that puzzles people.
     fn ended_early(&mut self, config: &Config, path: Path, effects: &mut Effects) {
         let route = self.route_mut(path);
         route.has_failed = true;
@@ -303,7 +304,7 @@ impl Paths {
         self.end_if_first(config, path, effects);
     }
 
-    /// A dial has led nowhere.
+    /// A dial has failed.
     pub(super) fn failed(&mut self, config: &Config, path: Path, why: Why, effects: &mut Effects) {
         self.route_mut(path).has_failed = true;
         match why {
@@ -313,11 +314,11 @@ impl Paths {
                 route.is_unavailable = true;
                 route.end_pause(path, effects);
             }
-            // What ends in the client's own hands would end there again, and hosts count it.
+            // A failure of the client's own path would repeat, and hosts count it.
             Why::Failed if config.is_quick(path) => self.route_mut(path).is_unavailable = true,
             Why::Failed | Why::Unreachable | Why::Closed | Why::Unavailable => {}
         }
-        // What follows is another attempt, unless one is under way still, or is about to be.
+        // The next dial is a new attempt, unless a dial is still under way, or about to start.
         if !self.is_coming(config, path) && self.told == Told::UnderWay {
             self.told = Told::Nothing;
         }
@@ -328,7 +329,7 @@ impl Paths {
         self.end_if_first(config, path, effects);
     }
 
-    /// Before anything was asked of a host, a dial that fails is the end, as with ssh.
+    /// Before the first Hello to a host, a failed dial ends the machine, as ssh ends.
     fn end_if_first(&mut self, config: &Config, path: Path, effects: &mut Effects) {
         if path == Path::Main && !self.has_asked && self.wish != Wish::Over {
             effects.push(Effect::GiveUp(Urgency::First));
@@ -336,7 +337,7 @@ impl Paths {
         }
     }
 
-    /// The path is dialled again when a person asks for it, or after a pause that a host bears.
+    /// The path is dialled again when a person asks for it, or after a pause that hosts tolerate.
     fn needs_person(&mut self, config: &Config, path: Path, need: Need, effects: &mut Effects) {
         let is_quick = config.is_quick(path);
         let route = self.route_mut(path);
@@ -344,10 +345,10 @@ impl Paths {
         route.grant = Grant::None;
         let step = route.needs;
         route.needs = step.saturating_add(1).min(LAST_STEP);
-        // Logins that fail over two paths are twice as many as a host bears: the usual one is enough.
+        // Failed logins over two paths are twice as many as a host tolerates: the usual path is enough.
         route.is_unavailable |= is_quick;
         effects.push(Effect::Arm(Timer::Pause(path), Class::Person, step));
-        // Time in which a host only waits for a person is not counted.
+        // Time in which the host only waits for a person does not count.
         self.stop_patience(effects);
         self.need = Some(need);
         let judges_keys = config.properties(path).is_some_and(|properties| properties.judges_keys);
@@ -356,7 +357,7 @@ impl Paths {
         }
     }
 
-    /// What the user's own ssh does not trust is not used over any other path.
+    /// A host that the user's own ssh does not trust is not used over any other path.
     fn distrust(&mut self, config: &Config, effects: &mut Effects) {
         self.is_distrusted = true;
         for path in Path::ALL {
@@ -372,7 +373,7 @@ impl Paths {
         }
     }
 
-    /// Closes what is dialled or ready over this path.
+    /// Closes a dial or a ready link over this path.
     pub(super) fn drop_beside(&mut self, config: &Config, path: Path, effects: &mut Effects) {
         if let Attempt::Dialling { link, .. } | Attempt::Ready { link } = self.route(path).attempt {
             effects.push(Effect::Drop(link));
@@ -382,8 +383,8 @@ impl Paths {
         }
     }
 
-    /// A link over this path did not come as far as it should have in its time. Whoever asks a person,
-    /// and hears nothing, is not waited for either.
+    /// A link over this path did not make its next step in time. That also ends a dial that asks a person and
+    /// gets no answer.
     pub(super) fn overdue(&mut self, config: &Config, path: Path, effects: &mut Effects) {
         let used = self.used.filter(|used| used.path == path && used.stage < Stage::Attached);
         if let Some(used) = used {
@@ -413,7 +414,7 @@ impl Paths {
         self.failed(config, path, Why::Closed, effects);
     }
 
-    /// The time for the login that is under way.
+    /// Arms the time limit of the login that is under way.
     fn arm_login(&self, config: &Config, path: Path) -> Effect {
         let route = self.route(path);
         let class = match route.attempt {
@@ -424,14 +425,14 @@ impl Paths {
         Effect::Arm(Timer::Dial(path), class, route.overdue)
     }
 
-    /// A link that was dropped holds what it held until it has ended.
+    /// A dropped link holds what it held until it has ended.
     pub(super) fn close(&mut self, config: &Config, path: Path, link: Link) {
         if config.properties(path).is_some_and(|properties| properties.is_exclusive) {
             self.route_mut(path).attempt = Attempt::Closing { link };
         }
     }
 
-    /// Whether a link is dialled, or waited for a quicker one to go first, which has failed.
+    /// Whether a dial is under way, or waits for a quicker one to go first, which has failed.
     fn is_coming(&self, config: &Config, failed: Path) -> bool {
         let is_next = |path| {
             let is_left = config.is_quick(failed) && !config.is_quick(path);
@@ -443,7 +444,7 @@ impl Paths {
         })
     }
 
-    /// What waited for a quicker link to go first waits no longer.
+    /// Ends the wait of paths that let a quicker link go first.
     pub(super) fn end_head_start(&mut self, effects: &mut Effects) {
         for path in Path::ALL {
             if self.route(path).pause == Some(Class::HeadStart) {

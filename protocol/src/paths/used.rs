@@ -12,9 +12,9 @@ pub(super) struct Used {
     pub(super) link: Link,
     pub(super) path: Path,
     pub(super) stage: Stage,
-    /// How it was dialled.
+    /// Whether its dial could ask a person.
     pub(super) mode: Mode,
-    /// Whether a better one can be had over the same path.
+    /// Whether a better link can be had over the same path.
     pub(super) is_outdated: bool,
 }
 
@@ -30,14 +30,14 @@ impl Used {
     }
 }
 
-/// How far it has come.
+/// The progress of the used link.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 #[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 pub(super) enum Stage {
     Open,
     Greeted,
     Attached,
-    /// Attached for a while: only that is a success.
+    /// Attached for a while: only that counts as a success.
     Calm,
 }
 
@@ -46,7 +46,7 @@ impl Paths {
         let Some(used) = self.used.as_mut() else { return };
         let path = used.path;
         if used.stage < Stage::Attached {
-            // Later, the timer is that of a link beside this one.
+            // From here on, the timer belongs to a link beside this one.
             used.stage = Stage::Attached;
             effects.push(Effect::Disarm(Timer::Dial(path)));
         }
@@ -60,7 +60,7 @@ impl Paths {
         }
         let route = self.route_mut(path);
         route.ends = 0;
-        // A link that falls silent just now is to have a second one beside it at once.
+        // If this link falls silent at once, a second link must be dialled beside it at once.
         route.give_grant();
         effects.push(Effect::Arm(Timer::Calm, Class::Usual, 0));
         effects.push(Effect::Arm(Timer::Settled, Class::Usual, 0));
@@ -74,21 +74,21 @@ impl Paths {
         self.put_off_falls(config, path, effects);
     }
 
-    /// What did not hold is not moved to again at once.
+    /// The session does not return at once to a path whose link did not last.
     fn put_off_falls(&mut self, config: &Config, path: Path, effects: &mut Effects) {
         for other in Path::ALL.into_iter().filter(|other| *other != path) {
             let is_better = config.rank(other) < config.rank(path);
             let route = self.route_mut(other);
             if is_better && route.falls > 0 && route.pause != Some(Class::Person) {
                 route.pause = Some(Class::Aside);
-                // What was granted for the one that fell is not for this.
+                // The grant of the link that fell is not for this one.
                 route.grant = Grant::Spent;
                 effects.push(Effect::Arm(Timer::Pause(other), Class::Aside, route.falls));
             }
         }
     }
 
-    /// The attached link has held for a while. One that may be dead has still to show that.
+    /// The attached link has lasted for a while. A doubted link still has to show that.
     pub(super) fn calm(&mut self, config: &Config, effects: &mut Effects) {
         if self.doubt != Doubt::None {
             return effects.push(Effect::Arm(Timer::Calm, Class::Usual, 0));
@@ -99,18 +99,19 @@ impl Paths {
         used.stage = Stage::Calm;
         let path = used.path;
         self.route_mut(path).succeeded();
-        // Where the session stays, nobody is needed, and whoever is in another absence is told again.
+        // On the path where the session stays, no person is needed. In another absence, the need is reported
+        // again.
         if path == Path::Main || config.rank(path) == 0 {
             (self.need, self.told_need) = (None, None);
             self.routes.iter_mut().for_each(|route| route.needs = 0);
         }
-        // What failed in the client's own hands may work in another absence.
+        // A failure of the client's own path may not repeat in another absence.
         for path in Path::ALL {
             self.route_mut(path).is_unavailable = false;
         }
     }
 
-    /// It brought the session on: its next pause is the first one's again. That is no success yet.
+    /// The link made progress: its next pause is the first one's again. That is not a success yet.
     pub(super) fn progressed(&mut self) {
         if let Some(used) = self.used.filter(|used| used.stage >= Stage::Attached) {
             self.route_mut(used.path).step = 0;
@@ -133,8 +134,8 @@ impl Paths {
         }
     }
 
-    /// The session has no link any more. Whatever paused for the sake of one that worked has no longer
-    /// a reason to pause for so long.
+    /// The session has no link any more. Pauses for the sake of a working link have no reason to be long any
+    /// more.
     pub(super) fn leave(&mut self, used: Used, effects: &mut Effects) {
         self.used = None;
         self.is_settled = false;

@@ -1,4 +1,4 @@
-//! The attach program: a Hello is answered, joined to a server, or starts one (SPEC section 11.2).
+//! The attach program: answers a Hello, joins it to a server, or starts a server (SPEC section 11.2).
 
 use super::end::Burying;
 use super::{
@@ -10,11 +10,11 @@ use crate::machine::Link;
 use crate::reason::{Counters, Reason};
 use crate::server::{Config, Effect, Effects, Event, Past, Server};
 
-/// The only link that an attach program has.
+/// The only link of an attach program.
 const CLIENT: Link = Link(0);
 
-/// What becomes of a Hello, step by step (SPEC section 11.2). A clock is the executor's:
-/// [`Attach::overdue`] says that the deadline has passed.
+/// Handles a Hello, step by step (SPEC section 11.2). The executor has the clock: [`Attach::overdue`] says
+/// that the deadline has passed.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Attach {
     config: Config,
@@ -23,14 +23,14 @@ pub struct Attach {
     stage: Stage,
 }
 
-/// What became of a Hello.
+/// The result of a Hello.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub enum Attached {
-    /// It is answered here. No server has seen it.
+    /// The program answers it. No server has seen it.
     Answers(Frame),
-    /// It goes to the server that the program connected to or forked, which has not seen it yet.
+    /// It goes to the server that the program connected to or forked. That server has not seen it yet.
     Joins,
-    /// It is not answered: nobody waits for the answer any more.
+    /// It is not answered: no client waits for the answer any more.
     Leaves,
 }
 
@@ -46,32 +46,32 @@ enum Stage {
     Reads(Reaped),
     ChecksAgain(Judged),
     Buries(Burying, Then),
-    /// What nobody has to remember.
+    /// Removes an entry without a record.
     Removes(Remains, Then),
     Reserves(Remains),
     Forks(Remains),
-    /// Late: what is there decides what is left behind.
+    /// Overdue: what exists decides what remains.
     LooksBack,
     RemovesLock(Then),
     LetsGo(Then),
     Ends(Attached),
 }
 
-/// What a start goes by.
+/// The facts that a start depends on.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 struct Judged {
     past: Past,
     has_entry: bool,
 }
 
-/// Whether a lock file has a tombstone once the entry is gone.
+/// Whether the lock file has a tombstone after the entry is removed.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 enum Remains {
     Tombstone,
     Nothing,
 }
 
-/// What follows once the registry is as it has to be.
+/// What follows once the registry is up to date.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 enum Then {
     Answer(Frame),
@@ -82,7 +82,7 @@ enum Then {
 }
 
 impl Attach {
-    /// A program that has read this Hello. What speaks against it whatever the session's state is, is
+    /// A program that has read this Hello. An objection that does not depend on the session's state is
     /// answered without the registry.
     pub fn new(config: Config, hello: Hello) -> Self {
         let stage = match config.objection(&hello) {
@@ -92,19 +92,19 @@ impl Attach {
         Self { config, hello, is_overdue: false, stage }
     }
 
-    /// An answer to a Hello from who knows nothing of the session.
+    /// A refusal of a Hello from a program that knows nothing of the session.
     pub fn refusal(hello: &Hello, reason: Reason) -> Frame {
         let counters = Counters::default();
         Frame::Refused(Refused { attach: hello.attach, reason, counters })
     }
 
-    /// The deadline has passed: 30 s from the Greeting for an Open or a Close, from the Hello for the
-    /// rest. From now on nothing is started, ended or waited for.
+    /// The deadline has passed: 30 s from the Greeting for an Open or a Close, from the Hello for other
+    /// wishes. From now on nothing is started, ended or waited for.
     pub fn overdue(&mut self) {
         self.is_overdue = true;
     }
 
-    /// What the Hello is judged with.
+    /// The configuration with which the Hello is judged.
     pub fn config(&self) -> &Config {
         &self.config
     }
@@ -114,7 +114,7 @@ impl Attach {
         &self.hello
     }
 
-    /// What the server's machine will judge the Hello by, if the operation at hand has this outcome.
+    /// The facts by which the server machine will judge the Hello, if the current operation has this outcome.
     pub fn judges(&self, outcome: &Outcome) -> Option<Past> {
         match (&self.stage, outcome) {
             (Stage::OpensRegistry | Stage::OpensLock, Outcome::Missing) => Some(Past::default()),
@@ -125,12 +125,12 @@ impl Attach {
         }
     }
 
-    /// Whether the Hello starts or ends something, so that files may be made for it.
+    /// Whether the Hello starts or ends something, so that files may be created for it.
     fn makes(&self) -> bool {
         matches!(self.hello.wish, Wish::Open { .. } | Wish::Close { .. })
     }
 
-    /// Only who closes the session ends what has left its process.
+    /// Only a Close of the session ends processes that have left their session's process.
     fn ends_all(&self) -> bool {
         matches!(self.hello.wish, Wish::Close { scope: Scope::Session, .. })
     }
@@ -170,10 +170,10 @@ impl Attach {
             },
             (Stage::Removes(remains, then), _) => self.removed(remains, then),
             (Stage::Reserves(remains), _) => Stage::Forks(remains),
-            // A server that lives must not find this program in its place.
+            // A living server must not find this program in its place.
             (Stage::Forks(_), _) => Stage::LetsGo(Then::Join),
             (Stage::LooksBack, Outcome::Known(known)) => withdraw(&known, Then::Leave),
-            // An answer may block on a dead link: the lock is let go of before.
+            // An answer may block on a dead link, so the lock is released first.
             (Stage::RemovesLock(then), _) => Stage::LetsGo(then),
             (Stage::LetsGo(then), _) => self.ends(then),
             (Stage::Ends(end), _) => Stage::Ends(end),
@@ -181,7 +181,7 @@ impl Attach {
         }
     }
 
-    /// Without the lock file nothing is known of the session, and nothing is made.
+    /// Without the lock file nothing is known of the session, and nothing is created.
     fn answers_stranger(&self) -> Stage {
         let answer = self.effects(Past::default()).into_iter().find_map(|effect| match effect {
             Effect::Send(_, answer) => Some(answer),
@@ -190,12 +190,12 @@ impl Attach {
         Stage::Ends(answer.map_or(Attached::Leaves, Attached::Answers))
     }
 
-    /// Who is late leaves without a word: an effect now would be a surprise.
+    /// An overdue program leaves without an answer: the client does not expect an effect any more.
     fn checked(&self) -> Stage {
         if self.is_overdue { Stage::LooksBack } else { Stage::Reaps }
     }
 
-    /// Look again, unless it is too late for that.
+    /// Start again, unless it is overdue.
     fn again(&self) -> Stage {
         if self.is_overdue {
             return Stage::LetsGo(Then::Answer(Self::refusal(&self.hello, Reason::Unresponsive)));
@@ -208,7 +208,7 @@ impl Attach {
         Server::Absent(past).step(&self.config, event)
     }
 
-    /// What the server's machine says, step by step: what is buried is written before it is answered.
+    /// Follows the server machine's effects: a tombstone is written before an answer is given.
     fn judge(&self, known: &Known, reaped: Reaped) -> Stage {
         let has_entry = known.has_entry;
         let past = known.fold(reaped, self.asked());
@@ -248,22 +248,22 @@ impl Attach {
         }
     }
 
-    /// A failure is answered as such, and never by what it keeps from being true.
+    /// A failure is answered as a failure, never with something that the failure makes untrue.
     fn failed(&self, stage: Stage, failure: Failure) -> Stage {
         match stage {
-            // A socket that refuses while the lock is held means that the server starts or ends: look at
-            // both again, never remove it, never kill on that ground.
+            // A socket that refuses while the lock is held means that the server starts or ends. Try both
+            // again; never remove the socket or end the server for that reason.
             Stage::Connects | Stage::Waits => self.again(),
             Stage::OpensRegistry if failure.is_busy() => {
                 let reason = Reason::Unresponsive;
                 Stage::Ends(Attached::Answers(Self::refusal(&self.hello, reason)))
             }
-            // What is reserved and not started leaves nothing behind.
+            // A reservation without a start leaves nothing behind.
             Stage::Reserves(remains) | Stage::Forks(remains) => {
                 Stage::Removes(remains, self.because(failure))
             }
             Stage::LooksBack | Stage::Removes(_, Then::Leave) => Stage::LetsGo(Then::Leave),
-            // A lock file that stays behind is swept, and says nothing wrong.
+            // A leftover lock file is harmless, and a sweep removes it.
             Stage::RemovesLock(then) => Stage::LetsGo(then),
             Stage::LetsGo(then) => self.ends(then),
             Stage::Ends(end) => Stage::Ends(end),
@@ -281,9 +281,9 @@ impl Attach {
     }
 }
 
-/// What an earlier server left is folded into the tombstone and removed first: a record that is
-/// overwritten would forget which incarnations were used. The server judges the same Hello once
-/// more, under the lock that it inherits.
+/// What an earlier server left is folded into the tombstone and removed first: overwriting its record would
+/// forget which incarnations were used. The server judges the same Hello again, under the lock that it
+/// inherits.
 fn start(Judged { past, has_entry }: Judged) -> Stage {
     if past.is_known {
         Stage::Buries(Burying::begin(past), Then::Start)
@@ -294,8 +294,8 @@ fn start(Judged { past, has_entry }: Judged) -> Stage {
     }
 }
 
-/// Leaves nothing behind that says nothing: no entry without a record, which somebody left who had
-/// lost his place, and no lock file without a tombstone and an entry.
+/// Leaves no meaningless files behind: no entry without a record, which a server that lost its place can
+/// leave, and no lock file without a tombstone and an entry.
 fn withdraw(known: &Known, then: Then) -> Stage {
     let remains = if known.has_tombstone() { Remains::Tombstone } else { Remains::Nothing };
     if known.has_record() {

@@ -1,12 +1,12 @@
-//! A server's end: what else is ended, and the tombstone (SPEC sections 11.4 and 11.5).
+//! A server's end: which other processes are ended, and the tombstone (SPEC sections 11.4 and 11.5).
 
 use alloc::vec::Vec;
 
 use super::{Failure, Next, Operation, Outcome, Program, Reaped, Report, Standing};
 use crate::server::{Effect, Effects, Past};
 
-/// How a session is buried: the tombstone is written, and only then the entry is removed, so that at any
-/// moment one of them says what was used (SPEC section 11.1).
+/// Buries a session: writes the tombstone, and only then removes the entry. So at any moment one of the two
+/// says which incarnations were used (SPEC section 11.1).
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(super) enum Burying {
     Writes(Past),
@@ -18,7 +18,7 @@ impl Burying {
         Self::Writes(past)
     }
 
-    /// What is still to be done once this is done.
+    /// What remains to do after this operation.
     pub(super) fn rest(self) -> Option<Self> {
         match self {
             Self::Writes(past) => Some(Self::Removes(past)),
@@ -34,12 +34,12 @@ impl Burying {
     }
 }
 
-/// What [`Effect::Bury`] asks for, and what follows it in its step: the tombstone is written, then
-/// the entry is removed, then the answers that rely on it are given.
+/// Carries out [`Effect::Bury`] and the effects that follow it in its step: writes the tombstone, then
+/// removes the entry, then gives the answers that rely on the tombstone.
 ///
-/// If the tombstone is not written, what was to be sent is not: its link is closed instead, and who
-/// asked comes again and is answered by what is there. The entry stays for the next one to read.
-/// Nothing is touched where the name is another server's by now.
+/// If the tombstone is not written, the answers are not sent. Their links are closed instead; the clients try
+/// again and get an answer from what exists. The entry stays for the next program to read. If the name is
+/// another server's by now, nothing is touched.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Burial {
     stage: Stage,
@@ -54,13 +54,12 @@ enum Stage {
 }
 
 impl Burial {
-    /// Buries this, and goes on with the rest of the step.
+    /// Buries this, and continues with the rest of the step.
     pub fn new(past: Past, rest: Effects) -> Self {
         Self { stage: Stage::Checks(past, rest) }
     }
 
-    /// The end of a server whose opener was gone before it said what to start: it buries what is
-    /// known and stops.
+    /// The end of a server whose opener left before it said what to start: it buries what is known and stops.
     pub fn unopened() -> Self {
         Self { stage: Stage::Reads }
     }
@@ -90,12 +89,12 @@ fn failed(stage: Stage) -> Stage {
         Stage::Checks(_, rest) | Stage::Buries(Burying::Writes(_), rest) => {
             Stage::Ends(unanswered(rest))
         }
-        // What is answered relies on the tombstone alone.
+        // The answers rely on the tombstone alone.
         Stage::Buries(Burying::Removes(_), rest) | Stage::Ends(rest) => Stage::Ends(rest),
     }
 }
 
-/// The same with every link closed that something was to be sent on.
+/// The same, but closes every link on which something was to be sent.
 fn unanswered(rest: Effects) -> Effects {
     let closed = |effect| match effect {
         Effect::Send(link, _) => Effect::Close(link),
@@ -125,9 +124,9 @@ impl Program for Burial {
     }
 }
 
-/// What carries the session's mark besides the server's descendants, once those have ended: an
-/// earlier server kept it, or it has left its process. It is ended only by who ends all of the
-/// session ([`crate::server::Extent::Session`]), and only in the session's own place.
+/// Ends the processes that carry the session's mark besides the server's descendants, after those have ended.
+/// An earlier server kept them, or they have left their process. They are ended only if all of the session is
+/// to end ([`crate::server::Extent::Session`]), and only in the session's own place.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Rest {
     stage: Ending,
@@ -141,7 +140,7 @@ enum Ending {
 }
 
 impl Rest {
-    /// Nothing was looked at yet.
+    /// Nothing was checked yet.
     pub fn new() -> Self {
         Self { stage: Ending::Checks }
     }
@@ -154,7 +153,7 @@ impl Default for Rest {
 }
 
 impl Program for Rest {
-    /// How many processes were ended, or why some may be left.
+    /// How many processes were ended, or why some may remain.
     type End = Result<u32, Failure>;
 
     fn next(&self) -> Next<Self::End> {

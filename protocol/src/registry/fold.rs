@@ -5,18 +5,18 @@ use crate::ident::{Epoch, Incarnation, Tenure};
 use crate::reason::SpawnError;
 use crate::server::Past;
 
-/// What record and tombstone say, and what can be seen beside them.
-// Each is a fact of its own.
+/// The contents of record and tombstone, and what else is visible.
+// Each flag is an independent fact.
 #[allow(clippy::struct_excessive_bools)]
 #[derive(Clone, Default, PartialEq, Eq, Hash, Debug)]
 pub struct Known {
     /// Whether there is a lock file.
     pub has_lock: bool,
-    /// Whether there is an entry, with a record or without.
+    /// Whether there is an entry, with or without a record.
     pub has_entry: bool,
     /// Whether the entry has a socket.
     pub has_socket: bool,
-    /// Whether the process can be seen that the record names as the server. Used to spare only.
+    /// Whether the process that the record names as the server is visible. Used only to spare a session.
     pub is_server_seen: bool,
     /// Whether the tombstone was kept for long enough (at least a day of the host's running time).
     pub is_old: bool,
@@ -30,16 +30,16 @@ pub struct Known {
     pub tombstone: Option<Remembered>,
 }
 
-/// What a record says, as far as it decides anything (SPEC section 11.1).
+/// The fields of a record that matter for decisions (SPEC section 11.1).
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Recorded {
-    /// Which process.
+    /// The incarnation.
     pub incarnation: Incarnation,
-    /// Who is entitled to it.
+    /// The owner's tenure.
     pub tenure: Tenure,
-    /// Whether its phase is `starting`: the process may have been started. Else it is `reserved`.
+    /// Whether its phase is `starting`: the process may have been started. Otherwise the phase is `reserved`.
     pub is_starting: bool,
-    /// The server that keeps it; unknown while reserved.
+    /// The server's epoch; unknown while reserved.
     pub epoch: Option<Epoch>,
 }
 
@@ -50,7 +50,7 @@ impl Recorded {
     }
 }
 
-/// What a tombstone says (SPEC section 11.1).
+/// The contents of a tombstone (SPEC section 11.1).
 #[derive(Clone, Default, PartialEq, Eq, Hash, Debug)]
 pub struct Remembered {
     /// The highest incarnation that was ever used.
@@ -62,8 +62,8 @@ pub struct Remembered {
 }
 
 impl Remembered {
-    /// What is to be remembered of a past from now on. A tombstone never goes backwards, and a start
-    /// that failed uses its incarnation up.
+    /// What to remember of a past. A tombstone never goes backwards, and a failed start uses its incarnation
+    /// up.
     pub fn with(self, past: &Past) -> Self {
         let burnt = past.failed.as_ref().map(|(incarnation, _)| *incarnation);
         let last = self.failed.as_ref().map(|(incarnation, _)| *incarnation);
@@ -76,7 +76,7 @@ impl Remembered {
 }
 
 impl Known {
-    /// Whether there is a record or a tombstone, also one that cannot be read.
+    /// Whether there is a record or a tombstone, even one that cannot be read.
     pub(super) fn is_anything(&self) -> bool {
         self.has_record() || self.has_tombstone()
     }
@@ -89,9 +89,9 @@ impl Known {
         self.tombstone.is_some() || self.has_damaged_tombstone
     }
 
-    /// All that is known as one value: with what reaping found, which counts only up to the highest
-    /// incarnation that the tombstone, the record or the Hello at hand (`asked`) names. An
-    /// environment is no authority (SPEC section 11.3).
+    /// Everything known as one value. What reaping found counts only up to the highest incarnation that the
+    /// tombstone, the record or the current Hello (`asked`) names: an environment is no authority (SPEC
+    /// section 11.3).
     pub fn fold(&self, reaped: Reaped, asked: Option<Incarnation>) -> Past {
         let is_known = self.is_anything() || reaped.found.is_some();
         let recorded = self.record.as_ref();

@@ -1,11 +1,11 @@
-//! A server that looks after its entry (SPEC section 11.6).
+//! A server that guards its entry (SPEC section 11.6).
 
 use super::{
     Failure, Known, Next, Operation, Outcome, Program, Reaped, Recorded, Report, Standing,
 };
 
-/// Looks whether the session can still be found under its name, and puts back what was removed as long
-/// as nobody else has the name. What the executor opens here is a second lock file beside the server's
+/// Checks whether the session can still be found under its name, and restores what was removed as long as no
+/// other program has the name. The lock file that the executor opens here is a second one beside the server's
 /// own, until it is adopted.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Guard {
@@ -13,18 +13,18 @@ pub struct Guard {
     stage: Stage,
 }
 
-/// What a look at the entry came to.
+/// The result of a check.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub enum Kept {
-    /// Everything is where it was.
+    /// Everything is in its place.
     Whole,
-    /// What was removed was put back.
+    /// What was removed was restored.
     Mended,
-    /// Somebody has the name for now who may still go away.
+    /// Another program has the name, and may still leave.
     Waits,
     /// Another server has the session.
     Displaced,
-    /// It could not be looked, or not be put back.
+    /// Checking or restoring failed.
     Failed(Failure),
 }
 
@@ -36,11 +36,11 @@ enum Stage {
     },
     Tries,
     ChecksNew,
-    /// Whether the lock is held, or was got here.
+    /// Whether another program holds the lock, or this one got it.
     Reads {
         is_held: bool,
     },
-    /// What was opened and is not adopted is closed.
+    /// Closes a lock file that was opened and is not adopted.
     LetsGo(Kept),
     Adopts,
     Looks,
@@ -50,12 +50,12 @@ enum Stage {
 }
 
 impl Guard {
-    /// A look by a server that has written this record.
+    /// A check by a server that has written this record.
     pub fn new(record: Option<Recorded>) -> Self {
         Self { record, stage: Stage::Checks }
     }
 
-    /// The same, where it was seen already what the path names.
+    /// The same, if it is known already what the path names.
     pub(super) fn at(path: Standing, record: Option<Recorded>) -> Self {
         Self { record, stage: found(path) }
     }
@@ -83,16 +83,16 @@ impl Guard {
         }
     }
 
-    /// A socket alone is not enough: whoever comes next believes what the record says. While this server
-    /// holds the lock, a record that is missing or another's is a mistake.
+    /// A socket alone is not enough, because other programs believe the record. While this server holds the
+    /// lock, a missing record and the record of another server are mistakes.
     fn is_whole(&self, known: &Known) -> bool {
         let epoch_of = |record: &Option<Recorded>| record.as_ref().map(|record| record.epoch);
         known.has_socket
             && (self.record.is_none() || epoch_of(&known.record) == epoch_of(&self.record))
     }
 
-    /// If another server had the name meanwhile, the session is that one's. An attach that merely holds the
-    /// lock, or has only reserved, may still go away.
+    /// If another server had the name meanwhile, the session belongs to that server. An attach program that
+    /// only holds the lock, or has only reserved, may still leave.
     fn judge(&self, known: &Known, is_held: bool) -> Stage {
         let is_taken = self.is_taken(known);
         if is_held {
@@ -102,7 +102,7 @@ impl Guard {
         if is_taken && was_used { Stage::LetsGo(Kept::Displaced) } else { Stage::Adopts }
     }
 
-    /// Whether the record, or the tombstone, is another server's.
+    /// Whether the record or the tombstone is another server's.
     fn is_taken(&self, known: &Known) -> bool {
         let own = self.record.as_ref().and_then(|record| record.epoch);
         match &known.record {

@@ -1,7 +1,7 @@
-//! The programs on a host as machines: in which order they use the registry (SPEC section 11).
+//! The programs on a host as machines: the order in which they use the registry (SPEC section 11).
 //!
-//! Each machine is a program that asks for one [`Operation`] after the other. An executor carries
-//! out exactly that operation and reports its [`Outcome`] or its [`Failure`]:
+//! Each machine is a program that asks for one [`Operation`] after another. An executor carries out exactly
+//! that operation and reports its [`Outcome`] or its [`Failure`]:
 //!
 //! | machine | program | SPEC |
 //! | --- | --- | --- |
@@ -13,9 +13,10 @@
 //!
 //! # The executor's contract
 //! - Carry out one operation at a time, and report it before asking for the next one.
-//! - Add no operation. A program that is killed between any two leaves nothing that misleads others.
-//! - Report a failure as it is. An answer that relies on something written is given only after the
-//!   write was reported as done.
+//! - Add no operation. A program that is killed between any two operations leaves nothing that misleads
+//!   others.
+//! - Report a failure as it is. An answer that relies on a write is given only after the write was reported
+//!   as done.
 //! - Close what is still open, and not adopted, when the machine ends.
 
 mod attach;
@@ -45,70 +46,70 @@ use crate::server::Past;
 pub enum Operation {
     /// Open the registry's folder.
     OpenRegistry {
-        /// Whether it is made if it is absent; else [`Outcome::Missing`].
+        /// Whether to create it if it is absent; otherwise [`Outcome::Missing`].
         makes: bool,
     },
     /// Open the session's lock file, without locking it.
     OpenLock {
-        /// Whether it is made if it is absent, with the room for its tombstone; else
+        /// Whether to create it if it is absent, with the space for its tombstone; otherwise
         /// [`Outcome::Missing`].
         makes: bool,
     },
-    /// Try to lock the lock file. [`Outcome::Held`] if somebody else holds it.
+    /// Try to lock the lock file. [`Outcome::Held`] if another program holds it.
     TryLock,
-    /// Look what the lock's path names: [`Outcome::Path`].
+    /// Check what the lock's path names: [`Outcome::Path`].
     CheckPath,
     /// Connect to the session's server. Any failure means that it does not answer now.
     Connect,
     /// End processes of the session and wait until they are gone: [`Outcome::Reaped`].
     Reap {
-        /// Whether all that carry the session's mark are ended; else what an earlier process left
-        /// (SPEC section 11.5).
+        /// Whether to end all processes that carry the session's mark; otherwise only what an earlier process
+        /// left (SPEC section 11.5).
         all: bool,
     },
-    /// Read the record and the tombstone: [`Outcome::Known`]. Without the lock, this is no ground
-    /// to start or to write anything.
+    /// Read the record and the tombstone: [`Outcome::Known`]. Without the lock, the result is no reason to
+    /// start or to write anything.
     ReadEntry,
-    /// Write the tombstone that [`Remembered::with`] makes of the present one and this.
+    /// Write the tombstone that [`Remembered::with`] makes of the current one and this.
     WriteTombstone(Past),
-    /// Remove the session's entry - its socket, its log, its record - unless the lock's path names
-    /// another file than the locked one.
+    /// Remove the session's entry (its socket, its log, its record), unless the lock's path names another
+    /// file than the locked one.
     RemoveEntry,
     /// Remove the lock file, unless its path names another file.
     RemoveLock,
-    /// Write the record, whole or not at all, and make the entry if need be.
+    /// Write the record, completely or not at all, and create the entry if necessary.
     WriteRecord(Recorded),
     /// Start a server that inherits the lock and the stream.
     Fork,
-    /// Make the socket, and listen.
+    /// Create the socket, and listen.
     Bind,
-    /// Start the process: [`Outcome::NotSpawned`] if that cannot be done.
+    /// Start the process: [`Outcome::NotSpawned`] if that fails.
     Spawn,
     /// End the process and its descendants, and wait until they are gone.
     EndProcess,
-    /// Keep the lock that was got last in place of the own one. This does not fail.
+    /// Keep the lock that was acquired last in place of the own one. This does not fail.
     Adopt,
-    /// Let go of the lock, by closing its file. This does not fail.
+    /// Release the lock, by closing its file. This does not fail.
     LetGo,
-    /// Close the lock file, and wait for a moment before looking again. How long is the executor's
-    /// business: a server that starts or ends takes milliseconds. This does not fail.
+    /// Close the lock file, and wait for a moment before the next try. The executor decides how long: a
+    /// server that starts or ends takes milliseconds. This does not fail.
     Wait,
 }
 
-/// What an operation came to.
+/// The result of an operation.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub enum Outcome {
     /// It was carried out.
     Done,
-    /// There is no such file, and it was not to be made.
+    /// There is no such file, and it was not to be created.
     Missing,
-    /// Somebody else holds the lock.
+    /// Another program holds the lock.
     Held,
     /// What the lock's path names.
     Path(Standing),
     /// What was found and ended.
     Reaped(Reaped),
-    /// What record and tombstone say.
+    /// The contents of record and tombstone.
     Known(Known),
     /// The process could not be started.
     NotSpawned(SpawnError),
@@ -119,14 +120,14 @@ pub enum Outcome {
 pub enum Standing {
     /// The file that is open: its lock is the session's.
     Current,
-    /// Nothing: somebody removed the file.
+    /// Nothing: the file was removed.
     Missing,
-    /// Another file: this lock means nothing any more.
+    /// Another file: this lock has no meaning any more.
     Replaced,
 }
 
 impl Standing {
-    /// Whether the lock is still the session's, asked again before something is started.
+    /// Whether the lock is still the session's. Checked again before something is started.
     pub(crate) fn is_kept(self) -> bool {
         self == Self::Current
     }
@@ -141,27 +142,27 @@ pub struct Reaped {
     pub ended: u32,
 }
 
-/// An operation that could not be carried out. Nothing may be assumed of what it was to change.
+/// An operation that failed. Assume nothing about what it was to change.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Failure {
     /// What kind of failure it is.
     pub kind: FailureKind,
-    /// What the system says of it, for people.
+    /// The system's message, for people.
     pub message: String,
 }
 
 /// The kinds of failures.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum FailureKind {
-    /// The host is short of something now, or something takes too long: it may work in a moment.
+    /// The host lacks a resource for the moment, or something takes too long: a later try may succeed.
     Busy,
-    /// Something that has to be there is not.
+    /// Something required does not exist.
     Missing,
     /// The disk is full, or the user's share of it.
     Full,
     /// The system does not allow it.
     Denied,
-    /// Anything else, such as a disk that fails.
+    /// Anything else, such as a failing disk.
     Broken,
 }
 
@@ -171,12 +172,12 @@ impl Failure {
         Self { kind, message: message.into() }
     }
 
-    /// Whether trying again in a moment makes sense.
+    /// Whether another try in a moment makes sense.
     pub fn is_busy(&self) -> bool {
         self.kind == FailureKind::Busy
     }
 
-    /// An executor that reports what does not belong to the operation.
+    /// An executor reported something that does not belong to the operation.
     fn misfit() -> Self {
         Self::new(FailureKind::Broken, "an operation came to what it cannot come to")
     }
@@ -190,27 +191,28 @@ impl fmt::Display for Failure {
 
 impl core::error::Error for Failure {}
 
-/// How an operation went.
+/// An executor's report about an operation.
 pub type Report = Result<Outcome, Failure>;
 
 /// What a program does next.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub enum Next<End> {
-    /// This operation, of which [`Program::done`] is to be told.
+    /// Carry out this operation, and report it to [`Program::done`].
     Do(Operation),
-    /// Nothing: it has ended like this.
+    /// Nothing: the program has ended with this result.
     End(End),
 }
 
-/// A program on a host, one operation after the other.
+/// A program on a host: one operation after another.
 pub trait Program {
-    /// How it ends.
+    /// The type of its result.
     type End;
 
-    /// What it does next. It stays the same until the operation is done.
+    /// What the program does next. The answer stays the same until the operation is done.
     fn next(&self) -> Next<Self::End>;
 
-    /// How the operation went that [`Self::next`] asked for. Without one, this changes nothing.
+    /// Reports the result of the operation that [`Self::next`] asked for. Without such an operation, this
+    /// changes nothing.
     fn done(&mut self, report: Report);
 
     /// Runs the program to its end, with every operation carried out by `execute`.

@@ -3,25 +3,25 @@
 use super::{Failure, Guard, Next, Operation, Outcome, Program, Recorded, Report, Standing};
 use crate::reason::{SpawnError, SpawnErrorKind};
 
-/// How a server starts its process. It holds the lock that it inherited, and never locks again.
+/// Starts a server's process. The server holds the lock that it inherited, and never locks again.
 ///
-/// It listens first, then makes sure that the lock is still the session's, then records that the
-/// incarnation is used, then starts it: in any other order a crash in between leaves a process that
-/// nobody knows of, or a number that is used twice.
+/// It listens first, then checks that the lock is still the session's, then records that the incarnation is
+/// used, then starts the process. In any other order a crash in between leaves a process that nobody knows
+/// of, or a number that is used twice.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Start {
     record: Recorded,
     stage: Stage,
 }
 
-/// How a start ended.
+/// The result of a start.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub enum Started {
     /// The process runs, and the session is this server's.
     Serves,
-    /// Somebody else has the session's place: the server ends, and touches nothing.
+    /// Another program has the session's place: the server ends, and touches nothing.
     Leaves,
-    /// The process could not be started, or not be kept.
+    /// The process could not be started or kept.
     Fails(SpawnError),
 }
 
@@ -39,12 +39,12 @@ enum Stage {
 }
 
 impl Start {
-    /// A start that this record is written for: in the phase `starting`, with a fresh epoch.
+    /// A start for which this record is written: in the phase `starting`, with a new epoch.
     pub fn new(record: Recorded) -> Self {
         Self { record, stage: Stage::Binds }
     }
 
-    /// What is written to the record before the process is started.
+    /// The record to write before the process is started.
     pub fn record(&self) -> &Recorded {
         &self.record
     }
@@ -58,11 +58,11 @@ impl Start {
             (Stage::Spawns, Outcome::NotSpawned(error)) => Stage::Ends(Started::Fails(error)),
             (Stage::Spawns, _) => Stage::ChecksAgain,
             (Stage::ChecksAgain, Outcome::Path(Standing::Replaced)) => Stage::ChecksLast,
-            // Who removed the registry did not take it: the session gets its place back.
+            // The registry was removed, but nobody took the session's place: the session gets it back.
             (Stage::ChecksAgain, Outcome::Path(path)) => {
                 Stage::Guards(Guard::at(path, Some(self.record.clone())))
             }
-            // Who took the name in between has looked for leftovers before this process was there.
+            // The program that took the name in between has reaped before this process existed.
             (Stage::ChecksLast, Outcome::Path(path)) if path.is_kept() => {
                 Stage::Ends(Started::Serves)
             }
@@ -82,7 +82,7 @@ impl Start {
     }
 }
 
-/// A process that runs is ended before its server ends.
+/// A running process is ended before its server ends.
 fn left() -> Stage {
     Stage::EndsProcess(Started::Leaves)
 }
@@ -92,7 +92,7 @@ fn failed(stage: Stage, failure: &Failure) -> Stage {
     match stage {
         Stage::Binds | Stage::Checks | Stage::Records | Stage::Spawns => Stage::Ends(fails),
         Stage::ChecksAgain | Stage::Guards(_) | Stage::ChecksLast => Stage::EndsProcess(fails),
-        // What cannot be ended ends with its server: the system sees to it.
+        // A process that cannot be ended ends with its server: the system ensures that.
         Stage::EndsProcess(end) | Stage::Ends(end) => Stage::Ends(end),
     }
 }

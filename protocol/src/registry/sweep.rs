@@ -1,34 +1,34 @@
-//! The sweep: what nobody came back for is removed by whoever comes by (SPEC section 11.5).
+//! The sweep: removes what dead servers left (SPEC section 11.5).
 
 use super::end::Burying;
 use super::{Failure, Known, Next, Operation, Outcome, Program, Reaped, Report, Standing};
 use crate::server::Past;
 
-/// A sweep's visit to one session. It only ever tries the lock, and leaves alone what is held.
+/// A sweep's visit to one session. It only tries the lock, and changes nothing if the lock is held.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Sweep {
     stage: Stage,
 }
 
-/// What a visit came to.
+/// The result of a visit.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub enum Swept {
     /// Nothing was to be removed.
     Nothing,
-    /// A tombstone was old enough to be removed, or a lock file never became one.
+    /// A tombstone was old enough and was removed, or a lock file had no tombstone.
     Forgotten,
     /// A dead server's entry was folded into the tombstone and removed.
     Buried {
-        /// How many processes it had left that were ended.
+        /// How many processes it had left, which were ended.
         ended: u32,
     },
-    /// It could not be looked, or not be removed.
+    /// Looking or removing failed.
     Failed(Failure),
 }
 
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 enum Stage {
-    /// Without the lock first: a lock taken for a moment makes others try again.
+    /// First without the lock: a lock that is held even for a moment makes other programs try again.
     Looks,
     Opens(Aim),
     Tries(Aim),
@@ -37,23 +37,23 @@ enum Stage {
     Reads(Reaped),
     LooksAgain,
     Buries(Burying, Swept),
-    /// A tombstone whose age cannot be told: from now on it can.
+    /// Gives a tombstone of unknown age an age from now on.
     Dates,
     RemovesLock(Swept),
     Ends(Swept),
 }
 
-/// What is to be removed.
+/// What to remove.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 enum Aim {
     /// A dead server's entry.
     Entry,
-    /// A tombstone, with its file.
+    /// A tombstone, with its lock file.
     Tombstone,
 }
 
 impl Sweep {
-    /// A visit that begins.
+    /// A new visit.
     pub fn new() -> Self {
         Self { stage: Stage::Looks }
     }
@@ -92,8 +92,8 @@ fn nothing() -> Stage {
     Stage::Ends(Swept::Nothing)
 }
 
-/// Where only the lock file is gone, and the server that the record names can still be seen, that one
-/// will notice and put the file back, unless somebody wants the session before.
+/// If only the lock file is missing, and the server that the record names is still visible, that server will
+/// notice and restore the file, unless a client asks for the session before.
 fn aim(known: &Known) -> Stage {
     if known.has_entry {
         let may_put_back = !known.has_lock && known.is_server_seen;
@@ -105,7 +105,7 @@ fn aim(known: &Known) -> Stage {
     }
 }
 
-/// Whether the tombstone is old enough, or there is none that can be read.
+/// Whether the tombstone is old enough, or no tombstone can be read.
 fn is_over(known: &Known) -> bool {
     known.is_old || known.tombstone.is_none()
 }
@@ -115,7 +115,7 @@ fn bury(known: &Known, reaped: Reaped) -> Stage {
         let swept = Swept::Buried { ended: reaped.ended };
         return Stage::Buries(Burying::begin(known.fold(reaped, None)), swept);
     }
-    // Somebody else was faster.
+    // Another program was faster.
     if known.has_tombstone() { nothing() } else { Stage::RemovesLock(Swept::Nothing) }
 }
 

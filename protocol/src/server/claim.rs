@@ -1,4 +1,4 @@
-//! Claims: how a session changes hands (SPEC section 7.4).
+//! Claims: how another client takes a session over (SPEC section 7.4).
 
 use super::serving::After;
 use super::{Config, Effect, Effects, Owner, Serving, Takeover};
@@ -58,13 +58,13 @@ impl Serving {
         }
     }
 
-    /// The tenure of who takes the session over with this Hello; none beyond the last.
+    /// The tenure of the client that takes the session over with this Hello; none beyond the last.
     fn next_tenure(&self, hello: &Hello) -> Option<Tenure> {
         self.owner.tenure.max(hello.tenure).next()
     }
 
-    /// The tenure is recorded first: a server that dies after its Welcome must not leave a record
-    /// in which the one who lost the session still holds it.
+    /// The tenure is recorded first. A server that dies after its Welcome must not leave a record by which
+    /// the old owner still owns the session.
     pub(super) fn begin_takeover(
         &mut self,
         link: Link,
@@ -78,7 +78,7 @@ impl Serving {
         self.takeover = Some(Takeover { owner, link: Some(link), from });
     }
 
-    /// Whether a claim waits for its tenure already, and this is a later one of its instance.
+    /// Whether a takeover by this instance is in progress, and this Hello is a later one of it.
     pub(super) fn is_claimant(&self, hello: &Hello) -> bool {
         self.takeover.as_ref().is_some_and(|takeover| {
             takeover.owner.instance == hello.instance && takeover.owner.attach < hello.attach
@@ -91,7 +91,7 @@ impl Serving {
         if let Some(old) = takeover.link.replace(link).filter(|old| *old != link) {
             effects.push(Effect::Send(old, Frame::Bye(Bye::Replaced)));
             effects.push(Effect::Close(old));
-            // The holder may be attached to it as well.
+            // The owner may be attached on the same link.
             if self.link == Some(old) {
                 self.detach(effects);
             }

@@ -13,7 +13,7 @@ impl Ending {
             }
             Event::Displaced => self.is_displaced = true,
             Event::LinkLost(lost) => self.waiting.retain(|(link, _)| *link != lost),
-            // Ending may take a while, and who waits for it must not take that for silence.
+            // Ending may take a while, and a client that waits must not take that for silence.
             Event::Frame(link, Frame::Ping { token }) => {
                 effects.push(Effect::Send(link, Frame::Pong { token }));
             }
@@ -27,8 +27,8 @@ impl Ending {
         Server::Ending(self)
     }
 
-    /// Only a Close has something to wait for, if so much is being ended. Any other wish is for the
-    /// attach program, which answers it once this server has ended.
+    /// Only a Close may wait, unless it asks for more than is being ended. The attach program answers any
+    /// other wish once this server has ended.
     fn hello(&mut self, config: &Config, link: Link, hello: &Hello, effects: &mut Effects) {
         self.waiting.retain(|(waiting, _)| *waiting != link);
         if let Wish::Close { incarnation, scope } = hello.wish
@@ -48,7 +48,7 @@ impl Ending {
             effects.push(Effect::Bury(self.past));
         }
         for (link, attach) in self.waiting {
-            // What took this server's place is not closed.
+            // The server that took this one's place is not closed.
             if !self.is_displaced {
                 effects.push(Effect::Send(link, Frame::Closed { attach, ended }));
             }

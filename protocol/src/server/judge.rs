@@ -1,5 +1,5 @@
-//! What a Hello is answered (SPEC sections 7.2 to 7.5). Authority - attach number and tenure - is
-//! judged before the process that a wish names.
+//! How a Hello is answered (SPEC sections 7.2 to 7.5). Authority (attach number and tenure) is judged before
+//! the process that a wish names.
 
 use bytes::Bytes;
 
@@ -8,17 +8,17 @@ use crate::frame::{Hello, Wish};
 use crate::ident::Incarnation;
 use crate::reason::Reason;
 
-/// The answer where no server lives.
+/// The answer if no server lives.
 pub(super) enum Absent {
     Start { incarnation: Incarnation, spec: Bytes },
     Refuse(Reason),
     Forget(Past),
 }
 
-/// What speaks against a Hello to a living server.
+/// Why a living server objects to a Hello.
 pub(super) enum Objection {
     Reason(Reason),
-    /// It is another client instance than the owner.
+    /// The Hello is from another client instance than the owner.
     OtherInstance,
 }
 
@@ -51,15 +51,15 @@ pub(super) fn judge_absent(past: &Past, config: &Config, hello: &Hello) -> Absen
         Wish::Resume { .. } | Wish::Claim { .. } if past.is_known => {
             Absent::Refuse(Reason::ProcessGone)
         }
-        // What cannot be read is of a version that was judged before.
+        // An unreadable wish is of a version that was refused before.
         Wish::Resume { .. } | Wish::Claim { .. } | Wish::Unreadable => {
             Absent::Refuse(Reason::Unknown)
         }
     }
 }
 
-/// A claimant that names no holder does not know the tenure yet; everybody else has to. What is
-/// gone may be closed by anybody, again and again, until the answer arrives.
+/// A claimant that names no holder does not know the tenure yet; every other client has to. Anyone may close
+/// what is gone, repeatedly, until the answer arrives.
 fn is_superseded(past: &Past, hello: &Hello) -> bool {
     match &hello.wish {
         Wish::Claim { expected: None, .. } | Wish::Close { .. } => false,
@@ -82,7 +82,7 @@ fn is_used(past: &Past, incarnation: Incarnation) -> bool {
     past.used.is_some_and(|used| incarnation <= used)
 }
 
-/// An Open that is still on its way must find its incarnation used up.
+/// An Open in transit must find its incarnation used up.
 fn forgotten(past: &Past, hello: &Hello, incarnation: Incarnation) -> Past {
     Past {
         is_known: true,
@@ -93,7 +93,7 @@ fn forgotten(past: &Past, hello: &Hello, incarnation: Incarnation) -> Past {
     }
 }
 
-/// Whether the owner itself speaks, with an attach number that is new.
+/// Whether the Hello is the owner's, with a new attach number.
 pub(super) fn judge_owner(config: &Config, owner: &Owner, hello: &Hello) -> Result<(), Objection> {
     if let Some(reason) = objection(config, hello) {
         return Err(Objection::Reason(reason));
@@ -107,8 +107,8 @@ pub(super) fn judge_owner(config: &Config, owner: &Owner, hello: &Hello) -> Resu
     Ok(())
 }
 
-/// Whether a Close may be carried out: whoever is not superseded may end the session, also an
-/// instance that never held it.
+/// Whether a Close may be carried out: any client that is not superseded may end the session, even an
+/// instance that never owned it.
 pub(super) fn judge_close(config: &Config, owner: &Owner, hello: &Hello) -> Result<(), Reason> {
     if let Some(reason) = objection(config, hello) {
         return Err(reason);

@@ -1,4 +1,4 @@
-//! The server's machine: one session, from its first Open to its tombstone (SPEC section 7).
+//! The server machine: one session, from its first Open to its tombstone (SPEC section 7).
 //!
 //! ```text
 //!              Open                Started               Close, Retention, exit acknowledged
@@ -9,10 +9,10 @@
 //!
 //! # The driver's contract
 //! - Carry out the effects of a step in their order, before the next step.
-//! - Name every link; report each loss once. A link without a Hello is the driver's to close.
-//! - Ask [`Server::output_room`] before reading the process: that is how its writer waits.
-//! - `Absent` is stepped under the session's lock only, with everything that the registry and
-//!   reaping know; the process that leaves `Absent` keeps the lock until it ends.
+//! - Name every link; report each loss once. The driver closes links that bring no Hello.
+//! - Ask [`Server::output_room`] before reading from the process: that makes the process wait.
+//! - Step `Absent` only under the session's lock, with everything that the registry and reaping know. The
+//!   program that leaves `Absent` keeps the lock until it ends.
 
 mod claim;
 mod ending;
@@ -41,22 +41,22 @@ use crate::version::{Capabilities, Version, VersionRange};
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 #[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 pub struct Config {
-    /// The session that is kept.
+    /// The session that the server keeps.
     pub session: SessionId,
-    /// The host that it is kept on.
+    /// The host on which it keeps the session.
     pub host: HostId,
-    /// What is understood.
+    /// The versions that the server understands.
     pub versions: VersionRange,
-    /// What is offered beyond it.
+    /// The capabilities that it offers.
     pub capabilities: Capabilities,
 }
 
-/// What is known of a session without a living server: its record, its tombstone, and what was
-/// found alive of it, folded into one (SPEC section 11.3).
+/// What is known of a session without a living server: its record, its tombstone, and the processes that were
+/// found, folded into one value (SPEC section 11.3).
 #[derive(Clone, Default, PartialEq, Eq, Hash, Debug)]
 #[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 pub struct Past {
-    /// Whether there was anything to know.
+    /// Whether anything is known.
     pub is_known: bool,
     /// The highest incarnation that was ever used.
     pub used: Option<Incarnation>,
@@ -64,7 +64,7 @@ pub struct Past {
     pub tenure: Tenure,
     /// The last failed start.
     pub failed: Option<(Incarnation, SpawnError)>,
-    /// How many processes were ended by who looked. It is told, and not remembered.
+    /// How many processes the program ended that looked. The count is reported, and not remembered.
     pub ended: u32,
 }
 
@@ -74,15 +74,15 @@ pub struct Past {
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 #[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 pub enum Server {
-    /// No process. What the attach program decides from, under the lock.
+    /// No process. The attach program decides from this state, under the lock.
     Absent(Past),
-    /// A process was asked for and is not there yet.
+    /// A process was requested and does not run yet.
     Starting(Starting),
     /// The process lives, or its exit waits to be acknowledged.
     Serving(Serving),
     /// The process and its descendants are being ended.
     Ending(Ending),
-    /// Nothing is left but the tombstone.
+    /// Only the tombstone is left.
     Gone,
 }
 
@@ -124,7 +124,7 @@ pub struct Ending {
     waiting: Vec<(Link, AttachNumber)>,
 }
 
-/// The client instance that a session belongs to.
+/// The client instance that owns a session.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 #[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 struct Owner {
@@ -135,7 +135,7 @@ struct Owner {
     tenure: Tenure,
 }
 
-/// A claim that waits for its tenure to be recorded.
+/// A takeover whose tenure is not recorded yet.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 #[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 struct Takeover {
@@ -144,45 +144,45 @@ struct Takeover {
     from: Seq,
 }
 
-/// What a process was started with.
+/// The limits that a process was started with.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 pub struct Limits {
     /// How much may be unacknowledged in each direction, in bytes of window.
     pub window: u64,
-    /// What happens to output beyond it.
+    /// What happens to output when the window is full.
     pub overflow: Overflow,
 }
 
-/// What happens to a server.
+/// An event of a server.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 #[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 pub enum Event {
-    /// A frame came.
+    /// A frame arrived.
     Frame(Link, Frame),
     /// A link ended, or was cut.
     LinkLost(Link),
-    /// A link brought bytes that are no frame.
+    /// Bytes that are not a frame arrived on a link.
     LinkMisbehaved(Link, Misbehaviour),
     /// A timer fired.
     Timer(Timer),
-    /// The process runs, under this fresh epoch.
+    /// The process runs; this is the new epoch.
     Started(Epoch, Limits),
     /// The process could not be started.
     StartFailed(SpawnError),
-    /// The tenure of a takeover stands in the record.
+    /// The tenure of a takeover is in the record.
     TenureRecorded,
-    /// It could not be written.
+    /// The tenure of a takeover could not be written.
     TenureNotRecorded,
     /// The process has taken all input before this number.
     InputTaken(Seq),
     /// The process wrote something.
     Output(Stream, #[cfg_attr(feature = "record", serde(with = "crate::record::payload"))] Bytes),
-    /// The process has ended, and all that it wrote was reported.
+    /// The process has ended, and all of its output was reported.
     Exited(ExitStatus),
-    /// What [`Effect::EndProcess`] asked for is done, and so many processes were ended for it.
+    /// [`Effect::EndProcess`] is done, and ended this many processes.
     Ended(u32),
-    /// Another server holds the session's place in the registry.
+    /// Another server has the session's place in the registry.
     Displaced,
 }
 
@@ -190,16 +190,17 @@ pub enum Event {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 #[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 pub enum Extent {
-    /// The process has ended by itself: its terminal hangs up and its pipes close. What runs on after
-    /// that has left it.
+    /// The process has ended: its terminal hangs up and its pipes close. Processes that have left it
+    /// continue.
     HangUp,
-    /// The process and all its descendants: another server has the session, and its process the same mark.
+    /// The process and all its descendants. Another server has the session, and its process has the same
+    /// mark.
     Descendants,
     /// The process, its descendants, and everything else that carries the session's mark.
     Session,
 }
 
-/// What a server is to do.
+/// An effect of a server.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 #[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 pub enum Effect {
@@ -207,35 +208,35 @@ pub enum Effect {
     Send(Link, Frame),
     /// Close a link once everything before is sent, without waiting for its reader.
     Close(Link),
-    /// Write the record, start the process, and report it.
+    /// Write the record, start the process, and report the result.
     Start {
-        /// Which one.
+        /// The incarnation.
         incarnation: Incarnation,
-        /// The tenure of who opens it.
+        /// The opener's tenure.
         tenure: Tenure,
-        /// Who opens it, for people.
+        /// The opener's name, for people.
         name: ClientName,
         /// What to start, encoded.
         #[cfg_attr(feature = "record", serde(with = "crate::record::payload"))]
         spec: Bytes,
     },
-    /// Write a tenure to the record, and report that.
+    /// Write a tenure to the record, and report the result.
     RecordTenure(Tenure, ClientName),
-    /// Give an input item to the process, in order, and report it once it is taken.
+    /// Deliver an input item to the process, in order, and report when it is taken.
     HandOver(Seq, Item),
-    /// End so much, wait until it is gone, and report it.
+    /// End this much, wait until it is gone, and report it.
     EndProcess(Extent),
     /// Write this to the tombstone, then remove the entry.
     Bury(Past),
     /// End.
     Stop,
-    /// Start a timer, again if it runs.
+    /// Start a timer, or restart it.
     Arm(Timer),
     /// Stop a timer.
     Disarm(Timer),
 }
 
-/// All that a step causes, in the order to carry it out.
+/// The effects of a step, in the order to carry them out.
 pub type Effects = Vec<Effect>;
 
 impl Server {
@@ -256,7 +257,7 @@ impl Server {
         effects
     }
 
-    /// How many payload bytes of output the log takes now: 0 if the process has to wait.
+    /// How many payload bytes of output the log accepts now; 0 if the process has to wait.
     pub fn output_room(&self) -> usize {
         match self {
             Self::Serving(serving) => serving.output.room(),
@@ -264,7 +265,7 @@ impl Server {
         }
     }
 
-    /// What was sent on the attached link and is not acknowledged, in bytes of cost.
+    /// The cost of what was sent on the attached link and is not acknowledged, in bytes.
     pub fn output_in_flight(&self) -> u64 {
         match self {
             Self::Serving(serving) if serving.link.is_some() => serving.output.in_flight(),
@@ -280,7 +281,7 @@ impl Server {
         }
     }
 
-    /// What a claim must name, and who holds the session, for people.
+    /// The holder that a Claim must name, and the owner's name for people.
     pub fn holder(&self) -> Option<(Holder, &ClientName)> {
         match self {
             Self::Serving(serving) => Some((serving.holder(), &serving.owner.name)),
@@ -308,8 +309,8 @@ impl Server {
 }
 
 impl Config {
-    /// What speaks against a Hello whatever the session's state is: the attach program asks this
-    /// before it takes the lock (SPEC section 7.2).
+    /// Why a Hello is refused regardless of the session's state. The attach program asks this before it takes
+    /// the lock (SPEC section 7.2).
     pub fn objection(&self, hello: &Hello) -> Option<Reason> {
         judge::objection(self, hello)
     }
@@ -318,7 +319,7 @@ impl Config {
 fn step_absent(past: Past, config: &Config, event: Event, effects: &mut Effects) -> Server {
     let Event::Frame(link, Frame::Hello(hello)) = event else {
         match event {
-            // Items may stand right behind a Resume that was refused.
+            // Items may follow a Resume that was refused.
             Event::Frame(_, Frame::Item { .. }) => {}
             Event::Frame(link, Frame::Bye(_)) => effects.push(Effect::Close(link)),
             Event::Frame(link, _) => misbehaved(link, Misbehaviour::WrongSide, effects),
@@ -367,13 +368,13 @@ fn refusal(link: Link, hello: &Hello, reason: Reason, counters: Counters) -> Eff
     Effect::Send(link, Frame::Refused(Refused { attach: hello.attach, reason, counters }))
 }
 
-/// A link on which the other side broke a rule ends with why.
+/// Closes a link on which the other side broke a rule, and says why.
 fn misbehaved(link: Link, what: Misbehaviour, effects: &mut Effects) {
     effects.push(Effect::Send(link, Frame::Bye(Bye::Misbehaved(what))));
     effects.push(Effect::Close(link));
 }
 
-/// A state that has nothing to say to a link closes it.
+/// In this state, a link is closed without an answer.
 fn close_link_of(event: &Event, effects: &mut Effects) {
     if let Event::Frame(link, _) | Event::LinkMisbehaved(link, _) = event {
         effects.push(Effect::Close(*link));

@@ -16,10 +16,10 @@ use crate::receive::{Arrival, Receive};
 use crate::replay::ReplayLog;
 use crate::seq::Seq;
 
-/// Whether the session goes on after an event.
+/// Whether the session continues after an event.
 pub(super) enum After {
     Serve,
-    /// It ends, and so much with it; this link waits for the Closed, as the answer to this attach.
+    /// The session ends, and this much with it. This link waits for the Closed that answers this attach.
     End(Extent, Option<(Link, AttachNumber)>),
 }
 
@@ -142,7 +142,7 @@ impl Serving {
         }
     }
 
-    /// A process that lives is ended whatever a Close says of it.
+    /// A living process is ended, whatever scope a Close names.
     fn extent(&self, scope: Scope) -> Extent {
         match scope {
             Scope::Process if self.has_exited => Extent::HangUp,
@@ -150,15 +150,16 @@ impl Serving {
         }
     }
 
-    /// Who closes another's session takes it over: its holder is told so, and does not start the
-    /// process anew.
+    /// A client that closes another's session takes it over. The owner gets Superseded, and does not start
+    /// the process again.
     fn closed_by(&mut self, link: Link, hello: &Hello, effects: &mut Effects) {
         if hello.instance == self.owner.instance {
             return;
         }
         let highest = self.owner.tenure.max(hello.tenure);
         let tenure = highest.next().unwrap_or_else(|| {
-            // No tenure keeps the holder from opening it again: no incarnation is left then.
+            // No higher tenure is left to keep the owner from opening it again. So all incarnations count as
+            // used.
             self.closed = Some(Incarnation(u64::MAX));
             highest
         });
@@ -185,10 +186,10 @@ impl Serving {
         }
     }
 
-    /// Where the output of the owner's new attach starts.
+    /// Where the output starts on the owner's new attach.
     fn position(&self, hello: &Hello) -> Result<(Seq, How), Reason> {
         match hello.wish {
-            // Its version was judged before.
+            // Its version was checked before.
             Wish::Unreadable => Err(Reason::Unknown),
             Wish::Open { .. } | Wish::Close { .. } => Ok((self.output.base(), How::Opened)),
             Wish::Claim { from, .. } => Ok((self.claim_position(from)?, How::Claimed)),
@@ -210,7 +211,7 @@ impl Serving {
         }
     }
 
-    /// Tells the link that was attached so far, if it is another one, and closes it.
+    /// Sends this on the link that was attached so far, if it is another one, and closes that link.
     pub(super) fn close_other(&mut self, link: Link, farewell: Frame, effects: &mut Effects) {
         if let Some(old) = self.link.take().filter(|old| *old != link) {
             effects.push(Effect::Send(old, farewell));
@@ -263,7 +264,7 @@ impl Serving {
             return self.close_for(link, Misbehaviour::WrongSide, effects);
         }
         match self.input.accept(seq, item) {
-            // A process that has ended takes nothing; the client learns what it never took.
+            // A process that has ended takes nothing; the client learns how much it never took.
             Arrival::New(..) if self.has_exited => {}
             Arrival::New(seq, item) => effects.push(Effect::HandOver(seq, item)),
             Arrival::Duplicate => {}
@@ -302,7 +303,7 @@ impl Serving {
         }
     }
 
-    /// The driver asked for room before it read, so that the log takes what the process wrote.
+    /// The driver asked for room before it read, so the log accepts what the process wrote.
     fn output(&mut self, stream: Stream, data: Bytes, effects: &mut Effects) {
         if self.has_exited || data.is_empty() {
             return;
@@ -329,7 +330,7 @@ impl Serving {
         }
     }
 
-    /// A claimant may have asked over the very link that the holder is attached to.
+    /// A claimant may have used the link on which the owner is attached.
     fn claimant_lost(&mut self, link: Link) {
         if let Some(takeover) = &mut self.takeover {
             takeover.link = takeover.link.filter(|claimant| *claimant != link);
@@ -349,7 +350,7 @@ impl Serving {
         effects.push(Effect::Arm(Timer::Retention));
     }
 
-    /// The record may have the tenure of a takeover that is under way.
+    /// The record may have the tenure of a takeover in progress.
     fn past(&self) -> Past {
         let claimed = self.takeover.as_ref().map(|takeover| takeover.owner.tenure);
         Past {

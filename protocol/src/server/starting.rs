@@ -1,4 +1,4 @@
-//! A process that was asked for and is not there yet (SPEC section 7.2).
+//! A process that was requested and does not run yet (SPEC section 7.2).
 
 use super::judge::{self, Objection};
 use super::{
@@ -29,8 +29,8 @@ impl Starting {
         Server::Starting(self)
     }
 
-    /// A newer Open of the opener takes its place; everything else has come too early. A Claim or a
-    /// Resume of the opener is about an earlier process, and must not be answered as its Open.
+    /// A newer Open of the opener replaces the older one; everything else is too early. A Claim or a Resume
+    /// of the opener is about an earlier process, and must not be answered as its Open.
     fn hello(&mut self, config: &Config, link: Link, hello: &Hello, effects: &mut Effects) {
         match judge::judge_owner(config, &self.owner, hello) {
             Ok(()) if !matches!(hello.wish, Wish::Open { .. }) => {
