@@ -9,7 +9,9 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use rejoin_client::spec::{Command, ProcessSpec};
-use rejoin_client::{Control, Event, Events, Host, How, Input, Options, Output, Outputs, Session};
+use rejoin_client::{
+    Control, Event, Events, Host, How, Input, Options, Output, Outputs, Session, new_session_id,
+};
 use rejoin_ssh::SshConnect;
 use rejoin_testing::{Relay, Sshd};
 use tokio::task::JoinHandle;
@@ -58,10 +60,9 @@ impl<'a> Stage<'a> {
     }
 
     fn open(&self, line: &str) -> io::Result<Session> {
-        let mut options = Options::new().map_err(io::Error::other)?;
-        options.may_ask = false;
+        let options = Options { may_ask: false, ..Options::default() };
         let spec = ProcessSpec::new(Command::Shell(line.into()));
-        self.host.open(&spec, options).map_err(io::Error::other)
+        self.host.open(new_session_id()?, &spec, options).map_err(io::Error::other)
     }
 
     /// From the cut to each session's attachment.
@@ -135,7 +136,7 @@ impl<'a> Stage<'a> {
     async fn echoes(&self) -> io::Result<()> {
         let mut echo = Echo::start(self.open("exec cat")?).await?;
         echo.measure("echo, alone").await?;
-        let Session { input: _input, output, events, control } = self.open("exec yes")?;
+        let Session { input: _input, output, events, control, .. } = self.open("exec yes")?;
         let flood = tokio::spawn(count(output));
         let before = self.relay.bytes();
         let since = Instant::now();
@@ -171,7 +172,7 @@ struct Idle {
 
 impl Idle {
     fn start(session: Session) -> Self {
-        let Session { input, output, events, control } = session;
+        let Session { input, output, events, control, .. } = session;
         Self { events, control, _input: input, reading: tokio::spawn(count(output)) }
     }
 
@@ -211,7 +212,7 @@ struct Echo {
 
 impl Echo {
     async fn start(session: Session) -> io::Result<Self> {
-        let Session { input, output, events, control } = session;
+        let Session { input, output, events, control, .. } = session;
         let mut echo = Self { input, output, events, control };
         echo.once().await?;
         Ok(echo)

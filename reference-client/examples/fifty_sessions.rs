@@ -14,7 +14,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use rejoin_client::spec::{Command, ProcessSpec};
-use rejoin_client::{Event, Events, Host, Options, Output, Session};
+use rejoin_client::{Event, Events, Host, Options, Output, Session, new_session_id};
 use rejoin_ssh::{CommandConnect, Connect, SshConnect};
 use tokio::task::JoinSet;
 
@@ -47,10 +47,9 @@ async fn run(destination: Option<OsString>) -> Result<(), Box<dyn Error>> {
     for number in 1..=SESSIONS {
         let line = format!("echo hello from {number}; while read -r x; do echo {number}: $x; done");
         let spec = ProcessSpec::new(Command::Shell(line.into_bytes()));
-        let mut options = Options::new()?;
-        // Only the first one may have somebody asked for a password: the others share its login.
-        options.may_ask = number == 1;
-        running.spawn(talk(number, host.open(&spec, options)?));
+        // Only the first session may ask a person for a password: the others share its login.
+        let options = Options { may_ask: number == 1, ..Options::default() };
+        running.spawn(talk(number, host.open(new_session_id()?, &spec, options)?));
     }
     while let Some(done) = running.join_next().await {
         println!("{}", done?);
@@ -68,7 +67,7 @@ fn connect(destination: Option<OsString>) -> std::io::Result<Arc<dyn Connect>> {
 
 /// Says a few lines to a session, reads all that it answers, and tells how it went.
 async fn talk(number: usize, session: Session) -> String {
-    let Session { mut input, mut output, events, control: _control } = session;
+    let Session { mut input, mut output, events, control: _control, .. } = session;
     tokio::spawn(watch(number, events));
     for line in 1..=LINES {
         // A session that is over says so on its output.

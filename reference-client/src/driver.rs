@@ -24,6 +24,7 @@ use rejoin_protocol::client::{Client, Config, Effect, Ending, Event as MachineEv
 use rejoin_protocol::{Item, Timer};
 use rejoin_ssh::{BoxFuture, Connect};
 use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
 
 use crate::event::Event;
 use crate::link::LiveLink;
@@ -32,6 +33,7 @@ use crate::os;
 use crate::paths::{Happened, News, PathDriver};
 use crate::session::{Command, InputItem, Placed, Taken};
 use crate::state::SessionState;
+use crate::timeline::Timeline;
 use crate::timers::Timers;
 use crate::wake::Wake;
 use links::Links;
@@ -50,6 +52,8 @@ pub(crate) struct Ports {
     pub(crate) event: mpsc::UnboundedSender<Event>,
     pub(crate) taken: watch::Receiver<Taken>,
     pub(crate) state: watch::Sender<Option<SessionState>>,
+    /// The event that ended the session.
+    pub(crate) end: watch::Sender<Option<Event>>,
 }
 
 /// Whom a driver tells of output, events and its state.
@@ -57,6 +61,7 @@ struct Told {
     output: mpsc::UnboundedSender<Placed>,
     event: mpsc::UnboundedSender<Event>,
     state: watch::Sender<Option<SessionState>>,
+    end: watch::Sender<Option<Event>>,
 }
 
 struct Driver {
@@ -76,6 +81,8 @@ struct Driver {
     words: Words,
     /// When the patience for an Open ends, on the clock that runs while the machine sleeps.
     open_ends: Option<Duration>,
+    /// The timeline of the link that is used, until its first output or until this time.
+    timeline: Option<(Timeline, Instant)>,
     /// The last words of the link that was closed last.
     farewell: Option<BoxFuture<'static, ()>>,
 }
@@ -88,9 +95,9 @@ pub(crate) async fn run(
     options: Options,
     ports: Ports,
 ) {
-    let Ports { mut input, mut control, output, event, mut taken, state } = ports;
+    let Ports { mut input, mut control, output, event, mut taken, state, end } = ports;
     let (links, mut reported) = Links::new(Arc::clone(&connect));
-    let told = Told { output, event, state };
+    let told = Told { output, event, state, end };
     let mut driver = Driver::new(connect, links, config, machine, &options, told);
     driver.begin(options.may_ask);
     let mut has_control = true;
@@ -110,10 +117,19 @@ pub(crate) async fn run(
             },
             timer = driver.timers.next() => driver.timer(timer),
             happened = driver.paths.next() => driver.happened(happened),
+            () = until(driver.timeline.as_ref().map(|(_, due)| *due)) => driver.tell_timeline(),
         }
         driver.push_pending();
     }
     driver.finish().await;
+}
+
+/// Waits until then, if ever.
+async fn until(due: Option<Instant>) {
+    match due {
+        Some(due) => tokio::time::sleep_until(due).await,
+        None => std::future::pending().await,
+    }
 }
 
 impl Driver {
@@ -128,16 +144,17 @@ impl Driver {
         Self {
             #[cfg(feature = "record")]
             recorder: crate::record::Recorder::begin(&config, &machine),
-            config,
-            machine,
             timers: Timers::default(),
             words: Words::new(connect.destination()),
-            paths: PathDriver::new(connect, links, &options.paths()),
+            paths: PathDriver::new(connect, links, &options.paths(config.session)),
+            config,
+            machine,
             link: None,
             pending: None,
             returned: Vec::new(),
             told,
             open_ends: None,
+            timeline: None,
             farewell: None,
         }
     }

@@ -5,13 +5,12 @@ use std::fmt;
 use rejoin_protocol::client::{MAX_REPLACEMENTS, Patience};
 use rejoin_protocol::{ExitStatus, Incarnation, Reason, Seq, VersionRange};
 use rejoin_ssh::{LinkErrorKind, Listen, Side, Unforwarded};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+
+use crate::timeline::Timeline;
 
 /// A change in a session's life. As JSON it is `{"event": "attached", ...}`.
-///
-/// Where the time goes until a session is attached is no event: the crate's page says where it is told.
-/// The program `rejoin` adds it to these as `{"event": "timeline", ...}`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Event {
@@ -125,15 +124,21 @@ pub enum Event {
     },
     /// A forward that was [missing](Self::ForwardMissing) is there.
     ForwardMade(Forward),
-    /// Something worth knowing that changes nothing by itself.
+    /// How long each part of the connection took that the session uses now. It follows on
+    /// [`Attached`](Self::Attached) or [`Moved`](Self::Moved): with the first output, or after a second.
+    Timeline(Timeline),
+    /// Something worth knowing that changes nothing.
     Notice {
         /// One line for people.
         message: String,
     },
+    /// An event that a newer version writes as JSON. No session of this version reports it.
+    #[serde(other)]
+    Unknown,
 }
 
 /// A fresh process took the place of one that is gone, in the same session.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Replaced {
     /// The old one's number.
     pub old: Incarnation,
@@ -149,7 +154,7 @@ pub struct Replaced {
 }
 
 /// A forwarded port, socket or tunnel.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Forward {
     /// Where it listens.
     pub side: ForwardSide,
@@ -158,7 +163,7 @@ pub struct Forward {
 }
 
 /// Where a forward listens.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ForwardSide {
     /// On this machine (`-L`, `-D`).
@@ -211,7 +216,7 @@ impl Event {
 }
 
 /// Over what a link goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LinkLane {
     /// The connector's usual way: ssh.
@@ -221,7 +226,7 @@ pub enum LinkLane {
 }
 
 /// How a client came to a process.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum How {
     /// It was started.
@@ -255,6 +260,41 @@ impl From<rejoin_protocol::frame::How> for How {
 }
 
 impl Event {
+    /// Whether the session is over for this client: nothing follows.
+    pub fn is_end(&self) -> bool {
+        match self {
+            Self::Lost { .. }
+            | Self::Superseded { .. }
+            | Self::Exited { .. }
+            | Self::Closed { .. }
+            | Self::Refused { .. }
+            | Self::GaveUp { .. } => true,
+            Self::Connecting
+            | Self::Attached { .. }
+            | Self::Moved { .. }
+            | Self::Detached { .. }
+            | Self::Reconnecting { .. }
+            | Self::Replaced(_)
+            | Self::ForwardMissing { .. }
+            | Self::ForwardMade(_)
+            | Self::Timeline(_)
+            | Self::Notice { .. }
+            | Self::Unknown => false,
+        }
+    }
+
+    /// What an [end](Self::is_end) means, for people.
+    pub(crate) fn end_message(&self) -> String {
+        match self {
+            Self::Lost { message, .. }
+            | Self::Refused { message, .. }
+            | Self::GaveUp { message, .. } => message.clone(),
+            Self::Superseded { by } => format!("{by} took the session over"),
+            Self::Closed { .. } => String::from("the session was ended"),
+            _ => String::from("the process has ended"),
+        }
+    }
+
     pub(crate) fn lost(
         reason: &Reason,
         replacements: u8,

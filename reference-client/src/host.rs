@@ -9,12 +9,12 @@ mod transport;
 use std::fmt;
 use std::sync::Arc;
 
-use rejoin_protocol::spec::{ProcessSpec, SpecError};
-use rejoin_protocol::{Incarnation, Tenure};
+use rejoin_protocol::spec::ProcessSpec;
+use rejoin_protocol::{Incarnation, SessionId, Tenure};
 use rejoin_ssh::{Attempt, BoxFuture, Connect, Link, LinkError, LinkErrorKind};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::options::{Lane, Options, Timing};
+use crate::options::{Lane, OpenError, Options, Timing};
 use crate::session::{Session, Target};
 use crate::state::SessionState;
 use carrier::Carrier;
@@ -46,14 +46,15 @@ use carrier::Carrier;
 /// ```no_run
 /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
 /// use std::sync::Arc;
-/// use rejoin_client::{Host, Options};
+/// use rejoin_client::{Host, Options, new_session_id};
 /// use rejoin_client::spec::{Command, ProcessSpec};
 /// use rejoin_ssh::SshConnect;
 ///
 /// let host = Host::new(Arc::new(SshConnect::new("user@host", "rejoin-server mux")));
 /// let build = ProcessSpec::new(Command::Shell(b"make -j".to_vec()));
 /// let watch = ProcessSpec::new(Command::Shell(b"tail -F build.log".to_vec()));
-/// let (build, watch) = (host.open(&build, Options::new()?)?, host.open(&watch, Options::new()?)?);
+/// let build = host.open(new_session_id()?, &build, Options::default())?;
+/// let watch = host.open(new_session_id()?, &watch, Options::default())?;
 /// # Ok(())
 /// # }
 /// ```
@@ -128,48 +129,55 @@ impl Host {
     /// As [`Session::open`].
     ///
     /// # Errors
-    /// [`SpecError`] if the command line and the environment are too long.
-    pub fn open(&self, spec: &ProcessSpec, options: Options) -> Result<Session, SpecError> {
-        Session::open(self.connector(), spec, options)
+    /// [`OpenError`]: the host was not asked.
+    pub fn open(
+        &self,
+        id: SessionId,
+        spec: &ProcessSpec,
+        options: Options,
+    ) -> Result<Session, OpenError> {
+        Session::open(self.connector(), id, spec, options)
     }
 
     /// As [`Session::claim`].
     ///
     /// # Errors
-    /// [`SpecError`] if the command line and the environment are too long.
+    /// [`OpenError`]: the host was not asked.
     pub fn claim(
         &self,
+        id: SessionId,
         target: Target,
         spec: Option<&ProcessSpec>,
         options: Options,
-    ) -> Result<Session, SpecError> {
-        Session::claim(self.connector(), target, spec, options)
+    ) -> Result<Session, OpenError> {
+        Session::claim(self.connector(), id, target, spec, options)
     }
 
     /// As [`Session::resume`].
     ///
     /// # Errors
-    /// [`SpecError`] if the command line and the environment are too long.
+    /// [`OpenError`]: the host was not asked.
     pub fn resume(
         &self,
         state: &SessionState,
         spec: Option<&ProcessSpec>,
         options: Options,
-    ) -> Result<Session, SpecError> {
+    ) -> Result<Session, OpenError> {
         Session::resume(self.connector(), state, spec, options)
     }
 
     /// As [`Session::kill`].
     ///
     /// # Errors
-    /// [`SpecError`] if the command line and the environment are too long.
+    /// [`OpenError`]: the host was not asked.
     pub fn kill(
         &self,
+        id: SessionId,
         incarnation: Incarnation,
         tenure: Tenure,
         options: Options,
-    ) -> Result<Session, SpecError> {
-        Session::kill(self.connector(), incarnation, tenure, options)
+    ) -> Result<Session, OpenError> {
+        Session::kill(self.connector(), id, incarnation, tenure, options)
     }
 
     fn connector(&self) -> Arc<dyn Connect> {

@@ -10,13 +10,13 @@
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
 //! use std::sync::Arc;
-//! use rejoin_client::{Options, Output, Session};
+//! use rejoin_client::{Options, Output, Session, new_session_id};
 //! use rejoin_client::spec::{Command, ProcessSpec};
 //! use rejoin_ssh::SshConnect;
 //!
 //! let ssh = Arc::new(SshConnect::new("user@host", "rejoin-server attach"));
 //! let spec = ProcessSpec::new(Command::Shell(b"make -j".to_vec()));
-//! let mut session = Session::open(ssh, &spec, Options::new()?)?;
+//! let mut session = Session::open(ssh, new_session_id()?, &spec, Options::default())?;
 //! while let Some(output) = session.output.recv().await {
 //!     match output {
 //!         Output::Data { data, .. } => print!("{}", String::from_utf8_lossy(&data)),
@@ -49,20 +49,27 @@ mod os;
 mod paths;
 #[cfg(feature = "record")]
 mod record;
+mod remote;
+#[cfg(feature = "deploy")]
+pub mod servers;
 mod session;
 mod state;
+mod streams;
+mod timeline;
 mod timers;
-mod trace;
 mod wake;
 
 pub use event::{Event, Forward, ForwardSide, How, LinkLane, Replaced};
 pub use host::{Host, HostOptions};
-pub use options::{Lane, Options, Timing};
+pub use options::{Lane, OpenError, Options, Timing, new_session_id};
 pub use rejoin_protocol::client::OnLoss;
 pub use rejoin_protocol::frame::From as ClaimFrom;
 pub use rejoin_protocol::{
     ClientName, ExitStatus, Holder, Incarnation, Seq, SessionId, Signal, Stream, Tenure,
     WindowSize, spec,
 };
+pub use remote::{Remote, Transport};
 pub use session::{Control, Ended, Events, Input, Output, Outputs, Session, Target};
 pub use state::SessionState;
+pub use streams::{Exit, ProcessOutput, Reader, Stdin, StreamError, Streams};
+pub use timeline::{Phase, PhaseKind, Timeline};

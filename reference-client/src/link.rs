@@ -1,8 +1,8 @@
 //! One link: its frames in, its frames out, and how it ended.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use rejoin_protocol::codec::{Acks, CLIENT_MAGIC, Decoder, Noise, WriteQueue};
@@ -10,14 +10,15 @@ use rejoin_protocol::error::FrameError;
 use rejoin_protocol::{Frame, Item, Link};
 use rejoin_ssh::{
     Attempt, Connect, Link as Stream, LinkError, LinkErrorKind, LinkGuard, LinkReader, LinkWriter,
+    Milestones,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
-use tracing::Instrument as _;
 
-use crate::trace::{self, LinkTrace};
+use crate::event::LinkLane;
+use crate::timeline::LinkProgress;
 
 /// How much is read at once.
 const READ: usize = 64 * 1024;
@@ -68,11 +69,10 @@ impl Way {
         }
     }
 
-    /// Its name for programs.
-    pub(crate) fn lane(self) -> &'static str {
+    fn lane(self) -> LinkLane {
         match self {
-            Self::Usual(_) => "ssh",
-            Self::Fast => "fast",
+            Self::Usual(_) => LinkLane::Ssh,
+            Self::Fast => LinkLane::Fast,
         }
     }
 
@@ -91,7 +91,9 @@ impl Way {
 #[derive(Debug)]
 pub(crate) struct LiveLink {
     pub(crate) link: Link,
-    pub(crate) course: LinkTrace,
+    pub(crate) progress: LinkProgress,
+    /// When the server began to speak, as the reader saw it.
+    greeted: Arc<OnceLock<Instant>>,
     frames: mpsc::UnboundedSender<Frame>,
     answers: Answers,
     reader: JoinHandle<()>,
@@ -106,11 +108,29 @@ impl LiveLink {
         let (frames, outgoing) = mpsc::unbounded_channel();
         let (end, ended) = oneshot::channel();
         let answers = Answers::default();
-        let opening =
-            Opening { link, connect, way, reports, outgoing, answers: answers.clone(), end };
-        let course = LinkTrace::begin(link, way);
-        let reader = tokio::spawn(opening.run().instrument(course.span()));
-        Self { link, course, frames, answers, reader, ended }
+        let greeted = Arc::<OnceLock<Instant>>::default();
+        let opening = Opening {
+            link,
+            connect,
+            way,
+            reports,
+            outgoing,
+            answers: answers.clone(),
+            greeted: Arc::clone(&greeted),
+            end,
+        };
+        let milestones = Milestones::default();
+        let progress = LinkProgress::begin(way.lane(), milestones.clone());
+        let reader = tokio::spawn(async move { milestones.note(opening.run()).await });
+        Self { link, progress, greeted, frames, answers, reader, ended }
+    }
+
+    /// What the link has reached, with what the reader has seen meanwhile.
+    pub(crate) fn progress(&mut self) -> &mut LinkProgress {
+        if let Some(at) = self.greeted.get() {
+            self.progress.greeted(*at);
+        }
+        &mut self.progress
     }
 
     /// Ends the link. What is queued is still sent, within [`FAREWELL`]; the future that comes back
@@ -157,12 +177,14 @@ struct Opening {
     reports: Reports,
     outgoing: mpsc::UnboundedReceiver<Frame>,
     answers: Answers,
+    /// When the server began to speak.
+    greeted: Arc<OnceLock<Instant>>,
     end: oneshot::Sender<()>,
 }
 
 impl Opening {
     async fn run(self) {
-        let Self { link, connect, way, reports, outgoing, answers, end } = self;
+        let Self { link, connect, way, reports, outgoing, answers, greeted, end } = self;
         let opened = match way.open(&*connect).await {
             Ok(opened) => opened,
             Err(error) => {
@@ -179,7 +201,7 @@ impl Opening {
         });
         let mut keeper = Keeper { parts: Some((guard, written, end)) };
         let _ = reports.send((link, Report::Opened)).await;
-        let report = match read(link, reader, &reports, &answers).await {
+        let report = match read(link, reader, &reports, &answers, &greeted).await {
             Ending::Misbehaved(error, noise) => Report::Misbehaved(error, noise),
             Ending::Ended => keeper.post_mortem().await,
             Ending::Unread => {
@@ -227,7 +249,13 @@ enum Ending {
     Misbehaved(FrameError, Noise),
 }
 
-async fn read(link: Link, mut reader: LinkReader, reports: &Reports, answers: &Answers) -> Ending {
+async fn read(
+    link: Link,
+    mut reader: LinkReader,
+    reports: &Reports,
+    answers: &Answers,
+    greeted: &OnceLock<Instant>,
+) -> Ending {
     let mut decoder = Decoder::of_server();
     let mut buffer = BytesMut::with_capacity(READ);
     let mut is_heard = false;
@@ -246,7 +274,7 @@ async fn read(link: Link, mut reader: LinkReader, reports: &Reports, answers: &A
         let was_started = decoder.is_started();
         let (frames, fault) = decode_all(&mut decoder, &mut buffer);
         if decoder.is_started() && !was_started {
-            trace::greeted();
+            let _ = greeted.set(Instant::now());
             let _ = reports.send((link, Report::Started(decoder.noise().clone()))).await;
         }
         if !decoder.is_started() && !std::mem::replace(&mut is_heard, true) {

@@ -1,6 +1,7 @@
 //! What an application decides about a session.
 
 use std::time::Duration;
+use std::{fmt, io};
 
 use rejoin_protocol::client::{Config, OnLoss};
 use rejoin_protocol::spec::{ProcessSpec, SpecError};
@@ -11,9 +12,7 @@ use crate::paths::PathOptions;
 /// What an application decides about a session.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// The session's id: random for a new one.
-    pub session: SessionId,
-    /// Who this client is, for people.
+    /// A name for this client, which other people see. Empty by default.
     pub name: ClientName,
     /// What to do when the process is gone. [`OnLoss::Fail`] by default.
     pub on_loss: OnLoss,
@@ -31,7 +30,6 @@ pub struct Options {
     pub lane: Lane,
     /// How long to wait for what.
     pub timing: Timing,
-    instance: ClientInstance,
 }
 
 /// Which ways back to a host are taken. Where there is only one, all of them are the same.
@@ -119,14 +117,9 @@ impl Default for Timing {
     }
 }
 
-impl Options {
-    /// The defaults, with fresh ids.
-    ///
-    /// # Errors
-    /// The system's source of randomness failed.
-    pub fn new() -> Result<Self, getrandom::Error> {
-        Ok(Self {
-            session: SessionId::from_bytes(random()?),
+impl Default for Options {
+    fn default() -> Self {
+        Self {
             name: ClientName::default(),
             on_loss: OnLoss::Fail,
             take_over: false,
@@ -134,21 +127,75 @@ impl Options {
             standby: false,
             lane: Lane::default(),
             timing: Timing::default(),
-            instance: ClientInstance::from_bytes(random()?),
-        })
+        }
     }
+}
 
-    pub(crate) fn paths(&self) -> PathOptions {
+/// A random id for a new session (128 bits).
+///
+/// # Errors
+/// The system's source of randomness failed.
+pub fn new_session_id() -> io::Result<SessionId> {
+    random().map(SessionId::from_bytes)
+}
+
+/// Why a session cannot begin. The host was not asked for anything.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// The command line and the environment are too long.
+    Spec(SpecError),
+    /// The system's source of randomness failed.
+    Random(io::Error),
+}
+
+impl fmt::Display for OpenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Spec(error) => write!(f, "{error}"),
+            Self::Random(error) => write!(f, "no random numbers can be had: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for OpenError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Spec(error) => Some(error),
+            Self::Random(error) => Some(error),
+        }
+    }
+}
+
+impl From<SpecError> for OpenError {
+    fn from(error: SpecError) -> Self {
+        Self::Spec(error)
+    }
+}
+
+impl From<io::Error> for OpenError {
+    fn from(error: io::Error) -> Self {
+        Self::Random(error)
+    }
+}
+
+impl Options {
+    pub(crate) fn paths(&self, session: SessionId) -> PathOptions {
         // Ids are random.
-        let [spread, ..] = *self.session.as_bytes();
+        let [spread, ..] = *session.as_bytes();
         let Self { timing, lane, standby, .. } = *self;
         PathOptions { timing, lane, standby, spread }
     }
 
-    pub(crate) fn config(&self, spec: Option<&ProcessSpec>) -> Result<Config, SpecError> {
+    /// The configuration of a new client instance.
+    pub(crate) fn config(
+        &self,
+        session: SessionId,
+        spec: Option<&ProcessSpec>,
+    ) -> Result<Config, OpenError> {
         Ok(Config {
-            session: self.session,
-            instance: self.instance,
+            session,
+            instance: ClientInstance::from_bytes(random()?),
             name: self.name.clone(),
             versions: VersionRange::SUPPORTED,
             spec: spec.map(ProcessSpec::encode).transpose()?,
@@ -159,7 +206,7 @@ impl Options {
     }
 }
 
-fn random() -> Result<[u8; 16], getrandom::Error> {
+fn random() -> io::Result<[u8; 16]> {
     let mut bytes = [0; 16];
     getrandom::fill(&mut bytes)?;
     Ok(bytes)

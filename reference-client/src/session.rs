@@ -1,20 +1,21 @@
 //! A session as an application holds it.
 
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use rejoin_protocol::client::{Client, Config};
 use rejoin_protocol::frame::From;
-use rejoin_protocol::spec::{ProcessSpec, SpecError};
+use rejoin_protocol::spec::ProcessSpec;
 use rejoin_protocol::{
-    ExitStatus, Holder, Incarnation, Item, Seq, Signal, Stream, Tenure, WindowSize,
+    ExitStatus, Holder, Incarnation, Item, Seq, SessionId, Signal, Stream, Tenure, WindowSize,
 };
 use rejoin_ssh::Connect;
 use tokio::sync::{mpsc, watch};
 
 use crate::driver::{self, Ports};
 use crate::event::{Event, Replaced};
-use crate::options::Options;
+use crate::options::{OpenError, Options};
 use crate::state::SessionState;
 
 /// A remote process that outlives its connection.
@@ -31,6 +32,7 @@ use crate::state::SessionState;
 /// its incarnation, or use the marker; do not use the events.
 #[derive(Debug)]
 pub struct Session {
+    pub(crate) id: SessionId,
     /// What the process reads.
     pub input: Input,
     /// What it writes.
@@ -63,49 +65,54 @@ impl std::fmt::Display for Ended {
 impl std::error::Error for Ended {}
 
 impl Session {
-    /// Starts a process. Must be called within a tokio runtime.
+    /// Starts a process in the session `id`. Must be called within a tokio runtime.
+    ///
+    /// For a new session, take [`new_session_id`](crate::new_session_id). The host starts a process once
+    /// for each id: an application that does not know whether an earlier call got through can repeat it
+    /// with the same id.
     ///
     /// # Errors
-    /// [`SpecError`] if the command line and the environment are too long.
+    /// [`OpenError`]: the host was not asked.
     pub fn open(
         connect: Arc<dyn Connect>,
+        id: SessionId,
         spec: &ProcessSpec,
         options: Options,
-    ) -> Result<Self, SpecError> {
-        let config = options.config(Some(spec))?;
+    ) -> Result<Self, OpenError> {
+        let config = options.config(id, Some(spec))?;
         let client = Client::open(&config);
         Ok(Self::start(connect, config, client, options))
     }
 
-    /// Claims a session of another client, or of this one before its restart. With a `spec`, a
-    /// lost process can be replaced.
+    /// Claims the session `id`, which another client started, or this one before its restart. With a
+    /// `spec`, a lost process can be replaced. Must be called within a tokio runtime.
     ///
     /// # Errors
-    /// [`SpecError`] if the command line and the environment are too long.
+    /// [`OpenError`]: the host was not asked.
     pub fn claim(
         connect: Arc<dyn Connect>,
+        id: SessionId,
         target: Target,
         spec: Option<&ProcessSpec>,
         options: Options,
-    ) -> Result<Self, SpecError> {
-        let config = options.config(spec)?;
+    ) -> Result<Self, OpenError> {
+        let config = options.config(id, spec)?;
         let client = Client::claim(&config, target.expected, target.from);
         Ok(Self::start(connect, config, client, options))
     }
 
-    /// Goes on after a restart of the application, where `state` says. With a `spec`, a lost
-    /// process can be replaced.
+    /// Continues after a restart of the application, from the position in `state`. With a `spec`, a
+    /// lost process can be replaced. Must be called within a tokio runtime.
     ///
     /// # Errors
-    /// [`SpecError`] if the command line and the environment are too long.
+    /// [`OpenError`]: the host was not asked.
     pub fn resume(
         connect: Arc<dyn Connect>,
         state: &SessionState,
         spec: Option<&ProcessSpec>,
-        mut options: Options,
-    ) -> Result<Self, SpecError> {
-        options.session = state.session;
-        let config = options.config(spec)?;
+        options: Options,
+    ) -> Result<Self, OpenError> {
+        let config = options.config(state.session, spec)?;
         let mut client = Client::claim(&config, state.holder(), From::Seq(state.next_output));
         if let Some(host) = state.host {
             client = client.with_host(host);
@@ -113,17 +120,26 @@ impl Session {
         Ok(Self::start(connect, config, client, options))
     }
 
-    /// Ends a session's process and has its host forget it, whoever holds it; with a tenure lower
-    /// than the session's it is refused.
+    /// Ends the process of the session `id` and has its host forget the session, whoever holds it. The
+    /// host refuses a tenure that is lower than the session's. Must be called within a tokio runtime.
+    ///
+    /// # Errors
+    /// [`OpenError`]: the host was not asked.
     pub fn kill(
         connect: Arc<dyn Connect>,
+        id: SessionId,
         incarnation: Incarnation,
         tenure: Tenure,
         options: Options,
-    ) -> Result<Self, SpecError> {
-        let config = options.config(None)?;
+    ) -> Result<Self, OpenError> {
+        let config = options.config(id, None)?;
         let client = Client::close(&config, incarnation, tenure);
         Ok(Self::start(connect, config, client, options))
+    }
+
+    /// The session's id: with it, [`claim`](Self::claim) comes back to the session.
+    pub fn id(&self) -> SessionId {
+        self.id
     }
 
     fn start(connect: Arc<dyn Connect>, config: Config, client: Client, options: Options) -> Self {
@@ -132,13 +148,16 @@ impl Session {
         let (output, outputs, taken) = Outputs::pair();
         let (event, event_receiver) = mpsc::unbounded_channel();
         let (state, state_receiver) = watch::channel(None);
-        let ports = Ports { input, control, output, event, taken, state };
+        let (end, end_receiver) = watch::channel(None);
+        let ports = Ports { input, control, output, event, taken, state, end };
+        let id = config.session;
         tokio::spawn(driver::run(connect, config, client, options, ports));
         Self {
+            id,
             input: Input { sender: input_sender },
             output: outputs,
             events: Events { receiver: event_receiver },
-            control: Control { sender: control_sender, state: state_receiver },
+            control: Control { sender: control_sender, state: state_receiver, end: end_receiver },
         }
     }
 }
@@ -162,6 +181,10 @@ impl Input {
     /// [`Ended`] when nothing will read them any more.
     pub async fn send(&mut self, data: Bytes) -> Result<(), Ended> {
         self.sender.send(InputItem::Data(data)).await.map_err(|_| Ended)
+    }
+
+    pub(crate) fn into_sender(self) -> mpsc::Sender<InputItem> {
+        self.sender
     }
 
     /// Tells the process that no more comes.
@@ -251,11 +274,30 @@ impl Outputs {
         Some(output)
     }
 
+    /// The next output, with what taking it acknowledges.
+    pub(crate) fn poll_placed(&mut self, cx: &mut Context<'_>) -> Poll<Option<Placed>> {
+        self.receiver.poll_recv(cx)
+    }
+
+    /// Says how far the output was taken.
+    pub(crate) fn acknowledge(&self, taken: Taken) {
+        self.taken.send_replace(taken);
+    }
+
     /// Says that the last output was taken, without asking for the next one.
     pub fn take(&mut self) {
         if let Some(taken) = self.offered.take() {
             self.taken.send_replace(taken);
         }
+    }
+}
+
+#[cfg(test)]
+impl Control {
+    /// Nothing can be done with it.
+    pub(crate) fn without_session() -> Self {
+        let (state, end) = (watch::channel(None).1, watch::channel(None).1);
+        Self { sender: mpsc::unbounded_channel().0, state, end }
     }
 }
 
@@ -295,6 +337,7 @@ impl Events {
 pub struct Control {
     sender: mpsc::UnboundedSender<Command>,
     state: watch::Receiver<Option<SessionState>>,
+    end: watch::Receiver<Option<Event>>,
 }
 
 #[derive(Debug)]
@@ -335,6 +378,12 @@ impl Control {
     /// Where the application stands, once it was attached.
     pub fn state(&self) -> Option<SessionState> {
         *self.state.borrow()
+    }
+
+    /// The event that ended the session for this client, once it has ended. None for one that
+    /// [`detach`](Self::detach) ended.
+    pub fn end(&self) -> Option<Event> {
+        self.end.borrow().clone()
     }
 
     /// To a session that is over, nothing more can be done.

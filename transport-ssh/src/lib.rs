@@ -49,6 +49,7 @@ pub use link::connect::{Attempt, BoxFuture, Connect};
 pub use link::error::{LinkError, LinkErrorKind};
 pub use link::forwards::{Forwards, Listen, Making, Side, Unforwarded};
 pub use link::memory::{MemoryConnect, MemoryListener, memory};
+pub use link::milestones::{Milestone, Milestones};
 pub use link::unix::UnixConnect;
 pub use link::{Link, LinkGuard, LinkReader, LinkWriter};
 pub use ssh::fd_pass::hand_over;

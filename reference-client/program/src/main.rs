@@ -8,7 +8,6 @@ mod descriptors;
 mod doctor;
 mod events;
 mod host;
-mod servers;
 mod session;
 mod terminal;
 mod timeline;

@@ -11,7 +11,7 @@ use super::tests::Far;
 use tokio::time::Instant;
 
 use super::*;
-use crate::options::Timing;
+use crate::options::{Timing, new_session_id};
 use crate::session::Session;
 
 /// A frame of a kind that may be ignored.
@@ -22,11 +22,11 @@ const PAUSE: Duration = Duration::from_millis(200);
 fn session(options: Options) -> (Session, MemoryListener) {
     let (connect, listener) = memory();
     let spec = ProcessSpec::new(Command::Shell(b"true".to_vec()));
-    (Session::open(Arc::new(connect), &spec, options).unwrap(), listener)
+    (Session::open(Arc::new(connect), new_session_id().unwrap(), &spec, options).unwrap(), listener)
 }
 
 fn options(may_ask: bool) -> Options {
-    let mut options = Options::new().unwrap();
+    let mut options = Options::default();
     options.may_ask = may_ask;
     options
 }

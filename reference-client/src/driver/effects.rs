@@ -7,6 +7,7 @@ use rejoin_protocol::{Frame, Item, Link, Seq, Timer};
 use tokio::sync::oneshot;
 
 use super::Driver;
+use crate::event::Event;
 use crate::os;
 use crate::session::{Output, Taken, output_of};
 
@@ -68,10 +69,12 @@ impl Driver {
         let incarnation = self.machine.incarnation();
         let taken = Taken { incarnation, next: item.end(seq) };
         let Some(output) = output_of(incarnation, seq, item) else { return };
-        if let Some(live) = &mut self.link {
-            live.course.output();
-        }
+        let timeline = self.link.as_mut().and_then(|live| live.progress().output());
         self.offer(Some(taken), output);
+        // One that took too long was reported without its first output.
+        if let Some(timeline) = timeline.filter(|_| self.timeline.take().is_some()) {
+            self.tell(Event::Timeline(timeline));
+        }
     }
 
     /// Offers the application what comes next in the output's order.

@@ -180,13 +180,13 @@ impl Stage {
         let ways = Arc::new(ways);
         let (output, _) = mpsc::unbounded_channel();
         let (event, told) = mpsc::unbounded_channel();
-        let mut options = Options::new().unwrap();
+        let mut options = Options::default();
         (options.may_ask, options.lane) = (false, lane);
-        options.session = SessionId::from_bytes([0x80; 16]);
         let spec = ProcessSpec::new(Line::Shell(b"true".to_vec()));
-        let config = options.config(Some(&spec)).unwrap();
+        let config = options.config(SessionId::from_bytes([0x80; 16]), Some(&spec)).unwrap();
         let machine = Client::open(&config);
-        let told_to = Told { output, event, state: watch::Sender::new(None) };
+        let told_to =
+            Told { output, event, state: watch::Sender::new(None), end: watch::Sender::new(None) };
         let (links, reported) = Links::new(ways.clone());
         let driver = Driver::new(ways.clone(), links, config, machine, &options, told_to);
         let mut stage = Self { driver, ways, reported, told, events: Vec::new() };

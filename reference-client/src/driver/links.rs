@@ -168,9 +168,9 @@ impl Driver {
     }
 
     fn take_up(&mut self, beside: Beside, event: fn(Link) -> MachineEvent) {
-        let Beside { live, reports } = beside;
+        let Beside { mut live, reports } = beside;
         let link = live.link;
-        live.course.used(self.words.away());
+        live.progress().used(self.words.away());
         self.link = Some(live);
         self.step_machine(event(link));
         for report in reports {

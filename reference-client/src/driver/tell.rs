@@ -8,6 +8,7 @@ use rejoin_protocol::error::{FrameError, Misbehaviour};
 use rejoin_protocol::paths::{Need, Story, Urgency};
 use rejoin_protocol::{ClientName, Tenure};
 use rejoin_ssh::{LinkError, LinkErrorKind};
+use tokio::time::Instant;
 
 use super::Driver;
 use crate::event::{Event, Forward, LinkLane, Replaced};
@@ -15,11 +16,26 @@ use crate::link::MAX_QUOTED;
 use crate::paths::ForwardStory;
 use crate::session::Output;
 
+/// How long a timeline waits for the first output. What comes later is not a part of the connection.
+const FIRST_OUTPUT: Duration = Duration::from_secs(1);
+
 impl Driver {
     /// Nobody has to listen.
-    pub(super) fn tell(&self, event: Event) {
+    pub(super) fn tell(&mut self, event: Event) {
+        // What went before is reported before.
+        self.tell_timeline();
         tracing::debug!(?event);
+        if event.is_end() {
+            self.told.end.send_replace(Some(event.clone()));
+        }
         let _ = self.told.event.send(event);
+    }
+
+    /// Reports the timeline that waited for the first output, if there is one.
+    pub(super) fn tell_timeline(&mut self) {
+        if let Some((timeline, _)) = self.timeline.take() {
+            self.tell(Event::Timeline(timeline));
+        }
     }
 
     pub(super) fn notice(&mut self, notice: Notice) {
@@ -70,26 +86,27 @@ impl Driver {
 
     fn attached(&mut self, notice: &Notice) {
         let Notice::Attached { how, epoch, incarnation, host, .. } = notice else { return };
-        if let Some(live) = &mut self.link {
-            live.course.answered((*how).into());
-        }
+        let timeline = self.link.as_mut().map(|live| live.progress().answered((*how).into()));
+        let timeline = timeline.map(|timeline| (timeline, Instant::now() + FIRST_OUTPUT));
         self.open_ends = None;
         let (is_move, millis) = (self.words.is_attached, millis(self.words.away()));
         self.words.attached();
         self.paths.attached();
         self.publish_state();
-        if is_move {
-            return self.tell(Event::Moved { lane: self.lane(), millis });
-        }
         let host = self.words.host_name.clone().or_else(|| host.map(|host| host.to_string()));
-        self.tell(Event::Attached {
-            session: self.config.session.to_string(),
-            incarnation: incarnation.0,
-            epoch: epoch.to_string(),
-            host: host.unwrap_or_default(),
-            how: (*how).into(),
-            millis,
+        self.tell(if is_move {
+            Event::Moved { lane: self.lane(), millis }
+        } else {
+            Event::Attached {
+                session: self.config.session.to_string(),
+                incarnation: incarnation.0,
+                epoch: epoch.to_string(),
+                host: host.unwrap_or_default(),
+                how: (*how).into(),
+                millis,
+            }
         });
+        self.timeline = timeline;
     }
 
     fn lane(&self) -> LinkLane {
@@ -97,7 +114,7 @@ impl Driver {
     }
 
     /// There was no link, and nobody looks for one any more.
-    fn gave_up(&self) {
+    fn gave_up(&mut self) {
         let (reason, message) = match self.words.given_up {
             Some(Urgency::First) => (self.words.last_kind, self.words.last_loss.as_str()),
             _ => ("timeout", "no connection came about in time"),
@@ -123,7 +140,7 @@ impl Driver {
         }
     }
 
-    pub(super) fn tell_forward(&self, story: ForwardStory) {
+    pub(super) fn tell_forward(&mut self, story: ForwardStory) {
         self.tell(match story {
             ForwardStory::Missing(missing, is_retried) => {
                 Event::forward_missing(&missing, is_retried)
@@ -132,7 +149,7 @@ impl Driver {
         });
     }
 
-    fn tell_need(&self) {
+    fn tell_need(&mut self) {
         let Some(message) = self.words.need.as_ref().and_then(|error| self.diagnosis(error)) else {
             return;
         };
@@ -145,12 +162,12 @@ impl Driver {
     }
 
     /// Tells it twice: at once, and behind all output of the old process.
-    fn replaced(&self, replaced: Replaced) {
+    fn replaced(&mut self, replaced: Replaced) {
         self.offer(None, Output::Replaced(replaced.clone()));
         self.tell(Event::Replaced(replaced));
     }
 
-    fn superseded(&self, by: Tenure, name: &ClientName) {
+    fn superseded(&mut self, by: Tenure, name: &ClientName) {
         let name = name.to_printable();
         let by = if name.is_empty() { format!("another client (tenure {by})") } else { name };
         self.tell(Event::Superseded { by });
@@ -170,7 +187,7 @@ impl Driver {
     }
 
     /// Noise is worth a word only where it is worth a look: it delays every connection.
-    pub(super) fn tell_noise(&self, noise: &Noise) {
+    pub(super) fn tell_noise(&mut self, noise: &Noise) {
         if noise.skipped > 0 {
             let start = rejoin_text::printable_bytes(&noise.start, MAX_QUOTED);
             self.tell(Event::Notice {

@@ -17,7 +17,7 @@ use tokio::time::Instant;
 use super::*;
 use crate::event::LinkLane;
 use crate::link::Report;
-use crate::options::Timing;
+use crate::options::{Timing, new_session_id};
 use crate::session::Outputs;
 
 /// A server's answer for a process that has said nothing and was told nothing.
@@ -58,13 +58,14 @@ impl Stage {
         let (connect, listener) = memory();
         let (output, outputs, taken) = Outputs::pair();
         let (event, told) = mpsc::unbounded_channel();
-        let mut options = Options::new().unwrap();
+        let mut options = Options::default();
         options.may_ask = false;
         change(&mut options);
         let spec = ProcessSpec::new(Command::Shell(b"true".to_vec()));
-        let config = options.config(Some(&spec)).unwrap();
+        let config = options.config(new_session_id().unwrap(), Some(&spec)).unwrap();
         let machine = Client::open(&config);
-        let told_to = Told { output, event, state: watch::Sender::new(None) };
+        let told_to =
+            Told { output, event, state: watch::Sender::new(None), end: watch::Sender::new(None) };
         let connect: Arc<dyn Connect> = Arc::new(connect);
         let (links, reported) = Links::new(Arc::clone(&connect));
         let mut driver = Driver::new(connect, links, config, machine, &options, told_to);
@@ -199,9 +200,11 @@ async fn a_link_that_takes_long_to_open_is_waited_for_and_then_its_first_word() 
     let (connect, mut listener) = memory();
     let spec = ProcessSpec::new(Command::Shell(b"true".to_vec()));
     let began = Instant::now();
-    let options = Options::new().unwrap();
+    let options = Options::default();
     let asking = options.timing.asking;
-    let mut session = crate::Session::open(Arc::new(Slow(connect)), &spec, options).unwrap();
+    let mut session =
+        crate::Session::open(Arc::new(Slow(connect)), new_session_id().unwrap(), &spec, options)
+            .unwrap();
     let _silent = listener.accept().await.unwrap();
     while !matches!(session.events.recv().await, Some(Event::GaveUp { .. })) {}
     assert!(began.elapsed() >= Duration::from_mins(20) + asking);

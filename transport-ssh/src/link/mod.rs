@@ -7,6 +7,7 @@ pub(crate) mod error;
 pub(crate) mod exit;
 pub(crate) mod forwards;
 pub(crate) mod memory;
+pub(crate) mod milestones;
 pub(crate) mod stderr;
 pub(crate) mod unix;
 

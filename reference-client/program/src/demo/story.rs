@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use rejoin_client::spec::{Command, ProcessSpec};
 use rejoin_client::{
     Event, Events, ExitStatus, How, Incarnation, OnLoss, Options, Output, Replaced, Session,
-    SessionId,
+    SessionId, new_session_id,
 };
 use rejoin_server::registry::{Found, Registry};
 use rejoin_ssh::UnixConnect;
@@ -54,16 +54,16 @@ impl<'a> Story<'a> {
         gate: &'a Gate,
         registry: &'a Registry,
     ) -> Result<Self, String> {
-        let mut options = Options::new().map_err(|error| error.to_string())?;
-        options.on_loss = OnLoss::Respawn;
+        let mut options = Options { on_loss: OnLoss::Respawn, ..Options::default() };
         options.timing.backoff_cap = Duration::from_millis(100);
-        let session = options.session;
+        let session = new_session_id().map_err(|error| error.to_string())?;
         let spec = ProcessSpec {
             retention: RETENTION.as_secs(),
             ..ProcessSpec::new(Command::Shell(script::command().into_bytes()))
         };
         let connect = Arc::new(UnixConnect::new(gate.path()));
-        let parts = Session::open(connect, &spec, options).map_err(|error| error.to_string())?;
+        let parts =
+            Session::open(connect, session, &spec, options).map_err(|error| error.to_string())?;
         Ok(Self {
             stage,
             gate,

@@ -4,9 +4,9 @@ use std::fmt::Write as _;
 
 use serde::{Deserialize, Serialize};
 
-use crate::servers::VERSION;
 use crate::terminal::quote::shown;
 use crate::timeline::{Timeline, table};
+use rejoin_client::servers::VERSION;
 
 /// How one of the checks went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]

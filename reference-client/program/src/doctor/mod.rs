@@ -74,17 +74,12 @@ fn check_of(kind: LinkErrorKind) -> &'static str {
 }
 
 async fn try_out(query: &mut HostQuery, findings: &mut Findings) {
-    let options = match start::options(&SessionOptions {
+    let options = start::options(&SessionOptions {
         events: None,
         standby: false,
         lane: WhichLane::Ssh,
         give_up: None,
-    }) {
-        Ok(options) => options,
-        Err(ending) => {
-            return findings.add("session", Verdict::Fails, ending.line.unwrap_or_default());
-        }
-    };
+    });
     let mut timelines = Timelines::collected();
     let connect = query.attach();
     match query.while_waiting(trial::run(connect, options)).await {

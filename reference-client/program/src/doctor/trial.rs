@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rejoin_client::spec::{Command, ProcessSpec};
-use rejoin_client::{Event, Options, Output, Session};
+use rejoin_client::{Event, OpenError, Options, Output, Session, new_session_id};
 use rejoin_ssh::Connect;
 
 use super::cutting::Cutting;
@@ -47,7 +47,9 @@ pub(super) async fn run(connect: Arc<dyn Connect>, mut options: Options) -> Resu
     };
     let cutting = Cutting::new(connect);
     let began = Instant::now();
-    let session = Session::open(Arc::clone(&cutting) as Arc<dyn Connect>, &spec, options)
+    let session = new_session_id()
+        .map_err(OpenError::from)
+        .and_then(|id| Session::open(Arc::clone(&cutting) as _, id, &spec, options))
         .map_err(|error| Failure(error.to_string()))?;
     let mut running = Running { session, expected: Vec::new(), read: Vec::new() };
     let tried = running.measure(&cutting, began).await;

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{Mode, OFlags};
 
-use crate::servers::trust::{is_own, is_shared};
+use rejoin_client::servers::trust::{is_own, is_shared};
 
 /// As many symbolic links as Linux follows in a path.
 const MOST_LINKS: usize = 40;

@@ -72,16 +72,15 @@ fn is_wanted(rows: &[Row], doomed: &[&Row], destination: &str) -> bool {
 
 /// How one of them ended, and how many processes that were.
 async fn close(query: &mut HostQuery, row: &Row) -> Fallible<(Ending, u32)> {
-    let mut options = start::options(&SessionOptions {
+    let options = start::options(&SessionOptions {
         events: None,
         standby: false,
         lane: WhichLane::Ssh,
         give_up: None,
-    })?;
-    options.session = row.id()?;
+    });
     let incarnation = Incarnation(row.incarnation.unwrap_or(0));
     let tenure = Tenure(row.tenure.unwrap_or(0));
-    let mut session = Session::kill(query.attach(), incarnation, tenure, options)
+    let mut session = Session::kill(query.attach(), row.id()?, incarnation, tenure, options)
         .map_err(|error| Ending::failed(error.to_string()))?;
     let ended = async {
         let (mut ending, mut processes) = (None, 0);

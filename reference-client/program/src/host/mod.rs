@@ -21,8 +21,8 @@ use rejoin_ssh::{
 use tokio::sync::mpsc;
 
 use crate::args::LinkOptions;
-use crate::servers::{ServerStore, VERSION};
 use crate::terminal::quote;
+use rejoin_client::servers::{ServerStore, VERSION};
 
 /// What is said while a link is opened.
 #[derive(Debug)]
@@ -106,7 +106,10 @@ impl Host {
         };
         let program = link.server.clone().map_or_else(
             || {
-                let deployment = Deployment::new(VERSION, ServerStore::of_environment());
+                let servers = ServerStore::from_environment();
+                #[cfg(feature = "embedded-server")]
+                let servers = servers.this_program("__server");
+                let deployment = Deployment::new(VERSION, servers);
                 let deployment = deployment.on_news(move |news| {
                     is_deploying.store(true, Ordering::Relaxed);
                     tell(SshMessage::News(news));

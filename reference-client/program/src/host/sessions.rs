@@ -74,13 +74,12 @@ async fn claim(attach: Attach) -> Fallible<Ending> {
     let mut preferences = Preferences::new(&link, &destination, &wishes, row.terminal, standard);
     preferences.attached_to = Some(listing::description(row));
     let log = start::event_log(&session_options)?;
-    let mut options = start::options(&session_options)?;
-    options.session = row.id()?;
+    let mut options = start::options(&session_options);
     options.take_over = take_over;
     let target = Target { expected: row.holder(), from: ClaimFrom::FirstHeld };
     let (timelines, followed) = start::timelines(&session_options, &link);
     let mut query = query.followed(followed);
-    let session = Session::claim(query.attach(), target, None, options)
+    let session = Session::claim(query.attach(), row.id()?, target, None, options)
         .map_err(|error| Ending::failed(error.to_string()))?;
     query.next_login();
     let ssh_messages = query.into_messages(&mut preferences);

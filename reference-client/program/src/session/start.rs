@@ -8,7 +8,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rejoin_client::spec::{Command, Overflow, ProcessSpec, Terminal};
-use rejoin_client::{ClientName, Lane, OnLoss, Options, Session, Stream};
+use rejoin_client::{
+    ClientName, Lane, OnLoss, OpenError, Options, Session, Stream, new_session_id,
+};
 use rejoin_ssh::{Attempt, LinkErrorKind};
 
 use crate::args::ssh_request::{SessionKind, Wishes};
@@ -52,7 +54,7 @@ async fn start(run: &Run, background: Option<Background>) -> Fallible<Outcome> {
         .ok_or_else(|| Ending::failed("no destination is given: see rejoin --help"))?;
     let standard = Standard::look();
     let log = event_log(session_options)?;
-    let mut options = options(session_options)?;
+    let mut options = options(session_options);
     let (timelines, followed) = timelines(session_options, link);
     let mut query = HostQuery::running(link, destination, command).followed(followed);
     let early = FirstConnection::start(query.attach_and_count());
@@ -81,7 +83,9 @@ async fn start(run: &Run, background: Option<Background>) -> Fallible<Outcome> {
         None if has_terminal || is_tunnel => OnLoss::Respawn,
         Some(WhenLost::Fail) | None => OnLoss::Fail,
     };
-    let session = Session::open(Arc::new(early), &spec, options)
+    let session = new_session_id()
+        .map_err(OpenError::from)
+        .and_then(|id| Session::open(Arc::new(early), id, &spec, options))
         .map_err(|error| Ending::failed(error.to_string()))?;
     let ssh_messages = query.into_messages(&mut preferences);
     Ok(Outcome::Ended(attached::run(session, preferences, log, (ssh_messages, timelines)).await))
@@ -209,10 +213,8 @@ pub(crate) fn event_log(options: &SessionOptions) -> Fallible<Option<EventLog>> 
 }
 
 /// What every session has in common.
-pub(crate) fn options(given: &SessionOptions) -> Fallible<Options> {
-    let mut options = Options::new()
-        .map_err(|error| Ending::failed(format!("the system has no randomness: {error}")))?;
-    options.name = own_name();
+pub(crate) fn options(given: &SessionOptions) -> Options {
+    let mut options = Options { name: own_name(), ..Options::default() };
     options.timing.give_up = given.give_up;
     options.standby = given.standby;
     options.lane = match given.lane {
@@ -220,7 +222,7 @@ pub(crate) fn options(given: &SessionOptions) -> Fallible<Options> {
         WhichLane::Ssh => Lane::Ssh,
         WhichLane::Fast => Lane::Fast,
     };
-    Ok(options)
+    options
 }
 
 /// Who this is, for other clients' users: `user@machine:pid`.

@@ -47,7 +47,7 @@ pub(crate) async fn run(
     let (writer, paints) = mpsc::unbounded_channel();
     let (trouble, mut troubles) = mpsc::unbounded_channel();
     let (heard_sender, mut heard) = mpsc::unbounded_channel();
-    let Session { input, output, mut events, control } = session;
+    let Session { input, output, mut events, control, .. } = session;
     let terminal_writer =
         TerminalWriter::new(preferences.style, preferences.source == Source::Keys, trouble);
     let terminal_writer = tokio::spawn(terminal_writer.run(output, paints));

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use rejoin_client::spec::{Command, ProcessSpec};
 use rejoin_client::{
     ClaimFrom, Control, Event, ExitStatus, How, Input, Options, Output, Session, SessionId, Target,
+    new_session_id,
 };
 use rejoin_ssh::{Connect, SshConnect};
 use tokio::runtime::{Builder, Runtime};
@@ -48,21 +49,19 @@ impl Sharing {
 
     /// The same as a session with this id.
     pub(crate) fn open_as(&self, session: SessionId, line: &str) -> Talk {
-        let mut options = Options::new().unwrap();
-        options.session = session;
-        self.start(options, line).reading()
+        self.start(session, line).reading()
     }
 
     /// The same, with its output left unread.
     pub(crate) fn open_unread(&self, line: &str) -> Talk {
-        self.start(Options::new().unwrap(), line)
+        self.start(new_session_id().unwrap(), line)
     }
 
-    fn start(&self, mut options: Options, line: &str) -> Talk {
+    fn start(&self, id: SessionId, line: &str) -> Talk {
         let _within = self.runtime.enter();
-        options.may_ask = false;
+        let options = Options { may_ask: false, ..Options::default() };
         let spec = ProcessSpec::new(Command::Shell(line.into()));
-        Talk::new(self.host.open(&spec, options).unwrap(), &self.runtime)
+        Talk::new(self.host.open(id, &spec, options).unwrap(), &self.runtime)
     }
 }
 
@@ -70,11 +69,10 @@ impl Sharing {
     /// Takes a session over, and reads what it writes from now on.
     pub(crate) fn claim(&self, session: &str) -> Talk {
         let _within = self.runtime.enter();
-        let mut options = Options::new().unwrap();
-        options.session = session.parse().unwrap();
-        options.take_over = true;
+        let options = Options { take_over: true, ..Options::default() };
+        let id = session.parse().unwrap();
         let target = Target { expected: None, from: ClaimFrom::Latest };
-        Talk::new(self.host.claim(target, None, options).unwrap(), &self.runtime).reading()
+        Talk::new(self.host.claim(id, target, None, options).unwrap(), &self.runtime).reading()
     }
 }
 
@@ -96,7 +94,7 @@ struct Heard {
 
 impl Talk {
     fn new(session: Session, runtime: &Runtime) -> Self {
-        let Session { input, output, mut events, control } = session;
+        let Session { input, output, mut events, control, .. } = session;
         let heard: Arc<Mutex<Heard>> = Arc::default();
         let may_read = Arc::new(Semaphore::new(0));
         let noted = Arc::clone(&heard);

@@ -4,9 +4,9 @@
 //! put where it is looked for, or changed ([`trust`]); and a client that was built with the digests of the
 //! servers of its release ([`digests`]) takes any other one only from the folder that the user names.
 
-pub(crate) mod digests;
-pub(crate) mod elf;
-pub(crate) mod trust;
+mod digests;
+mod elf;
+pub mod trust;
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
@@ -16,21 +16,29 @@ use std::sync::{Mutex, PoisonError};
 
 use rejoin_ssh::{DeployNews, Platform, ServerFile, Servers};
 
-use self::trust::Distrust;
-use crate::servers::elf::Elf;
-use crate::terminal::quote::shown;
+use elf::Elf;
+use trust::Distrust;
 
 /// Names the folder that is looked into first.
 const VARIABLE: &str = "REJOIN_SERVERS";
-/// Servers and clients of other versions understand each other; that of the file's name is this one's.
-pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
+/// The version in the name that a server program gets on a host. Clients and servers of different versions
+/// understand each other.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+/// The longest line that names a file and why it is not used, in bytes.
+const MAX_LINE: usize = 2000;
 /// So many files are looked at in a folder.
 const MOST_FILES: usize = 100;
 /// The file of the program that runs, whatever stands by its name now.
 const RUNNING: &str = "/proc/self/exe";
 
-/// Folders and programs, in the order in which they count.
-pub(crate) struct ServerStore {
+/// The server programs that this machine has for hosts.
+///
+/// They are looked for in the folder that `REJOIN_SERVERS` names, in `PREFIX/share/rejoin` beside a
+/// program in `PREFIX/bin`, and in `~/.local/share/rejoin/servers`, as files named
+/// `rejoin-server-linux-MACHINE`; for hosts like this machine, a static `rejoin-server` beside this
+/// program will do, or [this program itself](Self::this_program). A file that another user of this machine
+/// could have put there or changed is never used.
+pub struct ServerStore {
     /// The folder that the user names.
     named: Option<PathBuf>,
     /// Where programs are installed.
@@ -39,6 +47,8 @@ pub(crate) struct ServerStore {
     own: PathBuf,
     /// This program's file.
     program: Option<PathBuf>,
+    /// The argument with which this program is a server itself.
+    argument: Option<&'static str>,
     /// What may be used of what the user has not named; without any, everything.
     digests: Vec<String>,
     /// What was there and will not do.
@@ -55,7 +65,8 @@ struct LeftOut {
 
 impl fmt::Display for LeftOut {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&shown(&format!("{}: {}", self.path.display(), self.why)))
+        let line = format!("{}: {}", self.path.display(), self.why);
+        f.write_str(&rejoin_text::printable(&line, MAX_LINE))
     }
 }
 
@@ -83,10 +94,20 @@ impl fmt::Display for Unusable {
 }
 
 impl ServerStore {
-    /// As the environment has it.
-    pub(crate) fn of_environment() -> Self {
+    /// A store that looks where the environment says.
+    pub fn from_environment() -> Self {
         let program = std::env::current_exe().ok();
         Self::new(|name| std::env::var_os(name), program, digests::released())
+    }
+
+    /// Sends this program itself to hosts of the same kind as this machine, where nothing else is found for
+    /// them. Called with `argument` as the first one, it must run [`rejoin-server`] with the others.
+    ///
+    /// [`rejoin-server`]: https://docs.rs/rejoin-server
+    #[must_use]
+    pub fn this_program(mut self, argument: &'static str) -> Self {
+        self.argument = Some(argument);
+        self
     }
 
     fn new(
@@ -102,7 +123,7 @@ impl ServerStore {
         let folders = program.as_deref().and_then(shared).into_iter().chain(data.clone()).collect();
         let own = data.unwrap_or_else(|| "~/.local/share/rejoin/servers".into());
         let (named, left_out) = (variable(VARIABLE), Mutex::default());
-        Self { named, folders, own, program, digests, left_out }
+        Self { named, folders, own, program, argument: None, digests, left_out }
     }
 
     /// What a folder has: files named `rejoin-server-SYSTEM-MACHINE`.
@@ -141,19 +162,19 @@ impl ServerStore {
             Ok(file) if is_dynamic(&file) => {}
             _ => self.add(&server, platform.clone(), false, servers),
         }
-        if cfg!(feature = "embedded-server") {
-            self.add_running(platform, servers);
+        if let Some(argument) = self.argument {
+            self.add_running(platform, argument, servers);
         }
     }
 
     /// Adds this program, which needs no trust: whoever can write to its file has it run as the user here.
-    fn add_running(&self, platform: Platform, servers: &mut Vec<ServerFile>) {
+    fn add_running(&self, platform: Platform, argument: &str, servers: &mut Vec<ServerFile>) {
         if has(servers, &platform) {
             return;
         }
         let path = Path::new(RUNNING);
         let server = File::open(path)
-            .and_then(|file| ServerFile::read(&file, path, platform.clone(), VERSION, "__server"));
+            .and_then(|file| ServerFile::read(&file, path, platform.clone(), VERSION, argument));
         match server {
             Ok(server) => servers.push(server),
             Err(error) => {
@@ -214,6 +235,13 @@ impl ServerStore {
         } else {
             format!("{name} in a folder that {VARIABLE} names")
         }
+    }
+}
+
+impl fmt::Debug for ServerStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let folders = self.named.iter().chain(&self.folders).collect::<Vec<_>>();
+        f.debug_struct("ServerStore").field("folders", &folders).finish_non_exhaustive()
     }
 }
 

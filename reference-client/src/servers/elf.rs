@@ -10,17 +10,17 @@ const PT_INTERP: u32 = 3;
 
 /// What the head of an ELF file tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Elf {
+pub(super) struct Elf {
     machine: u16,
     is_64: bool,
     is_little: bool,
     /// Whether it needs nothing else on the host.
-    pub(crate) is_static: bool,
+    pub(super) is_static: bool,
 }
 
 impl Elf {
     /// None if the file is no ELF file. It is left at its beginning.
-    pub(crate) fn read(mut file: &File) -> io::Result<Option<Self>> {
+    pub(super) fn read(mut file: &File) -> io::Result<Option<Self>> {
         let mut head = Vec::new();
         file.rewind()?;
         file.take(HEAD).read_to_end(&mut head)?;
@@ -51,13 +51,13 @@ impl Elf {
     }
 
     /// Whether it is for a machine of this name, as `uname -m` prints it; none if that is not known.
-    pub(crate) fn is_for(self, machine: &str) -> Option<bool> {
+    pub(super) fn is_for(self, machine: &str) -> Option<bool> {
         let row = MACHINES.iter().find(|(name, ..)| machine.starts_with(name))?;
         Some((row.1, row.2, row.3) == (self.machine, self.is_64, self.is_little))
     }
 
     /// The name of a machine that it is for.
-    pub(crate) fn machine(self) -> &'static str {
+    pub(super) fn machine(self) -> &'static str {
         let is_it = |row: &&(&str, u16, bool, bool)| {
             (row.1, row.2, row.3) == (self.machine, self.is_64, self.is_little)
         };

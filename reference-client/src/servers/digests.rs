@@ -18,7 +18,7 @@ const _: () = assert!(
 );
 
 /// The digests, in lower-case hexadecimal digits.
-pub(crate) fn released() -> Vec<String> {
+pub(super) fn released() -> Vec<String> {
     LISTED.into_iter().flat_map(|text| text.split(' ')).map(str::to_owned).collect()
 }
 

@@ -23,7 +23,7 @@ const MOST_LINKS: usize = 40;
 
 /// Why a file or a folder is not used.
 #[derive(Debug)]
-pub(crate) enum Distrust {
+pub(super) enum Distrust {
     /// It belongs to another user.
     Foreign(PathBuf, u32),
     /// Others can write to it, by these permissions.
@@ -36,12 +36,12 @@ pub(crate) enum Distrust {
 
 impl Distrust {
     /// Whether there is nothing by that name.
-    pub(crate) fn is_missing(&self) -> bool {
+    pub(super) fn is_missing(&self) -> bool {
         matches!(self, Self::Failed(_, error) if error.kind() == io::ErrorKind::NotFound)
     }
 
     /// Whether another user may have a hand in it.
-    pub(crate) fn is_unsafe(&self) -> bool {
+    pub(super) fn is_unsafe(&self) -> bool {
         matches!(self, Self::Foreign(..) | Self::Writable(..))
     }
 }
@@ -63,7 +63,7 @@ impl fmt::Display for Distrust {
 }
 
 /// Opens a file for reading. What is checked last is the opened file itself.
-pub(crate) fn open(path: &Path) -> Result<File, Distrust> {
+pub(super) fn open(path: &Path) -> Result<File, Distrust> {
     let (path, found) = resolve(path)?;
     regular(&path, &found)?;
     // Should it be something else meanwhile, that cannot make this wait.
@@ -78,18 +78,18 @@ pub(crate) fn open(path: &Path) -> Result<File, Distrust> {
 }
 
 /// Whether nobody else can put anything into a folder.
-pub(crate) fn check_folder(path: &Path) -> Result<(), Distrust> {
+pub(super) fn check_folder(path: &Path) -> Result<(), Distrust> {
     let (path, found) = resolve(path)?;
     unwritable(&path, &found)
 }
 
-/// Whether a file or folder of this owner is the user's own, or root's.
-pub(crate) fn is_own(found: &Metadata) -> bool {
+/// Whether the user or root owns a file or folder.
+pub fn is_own(found: &Metadata) -> bool {
     found.uid() == 0 || found.uid() == geteuid().as_raw()
 }
 
-/// Whether others than the owner can write to it.
-pub(crate) fn is_shared(path: &Path, found: &Metadata) -> bool {
+/// Whether anybody but the owner can write to a file or folder. A group that only the user is in does not count.
+pub fn is_shared(path: &Path, found: &Metadata) -> bool {
     let mode = found.mode();
     mode & 0o002 != 0 || mode & 0o020 != 0 && !is_group_private(path, found.gid())
 }

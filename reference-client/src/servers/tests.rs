@@ -31,7 +31,7 @@ fn released_with(root: &Path, with_variable: bool, digests: Vec<String>) -> Serv
         "HOME" => Some(root.join("home").into()),
         _ => None,
     };
-    ServerStore::new(variable, Some(program), digests)
+    ServerStore::new(variable, Some(program), digests).this_program("__server")
 }
 
 #[test]
@@ -137,8 +137,7 @@ fn a_server_that_others_can_replace_is_used_from_nowhere_and_reported() {
 fn the_program_that_runs_goes_where_no_server_stands_beside_it() {
     let root = tempfile::tempdir().unwrap();
     let running = store(root.path(), true).all();
-    let expected: &[_] =
-        if cfg!(feature = "embedded-server") { &[Path::new(RUNNING)] } else { &[] };
+    let expected: &[_] = &[Path::new(RUNNING)];
     assert_eq!(running.iter().map(ServerFile::path).collect::<Vec<_>>(), expected);
 }
 
