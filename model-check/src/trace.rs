@@ -71,8 +71,10 @@ pub struct Line {
 pub struct Trace {
     /// The steps.
     pub lines: Vec<Line>,
-    /// The rule that it breaks, if it does.
+    /// The rule that it breaks first, if it breaks any.
     pub violation: Option<Violation>,
+    /// Everything that is wrong with its last world.
+    pub violations: Vec<Violation>,
 }
 
 impl Line {
@@ -105,7 +107,8 @@ impl Trace {
                 None => settle(session, &world, &mut lines),
             }
         }
-        Self { lines, violation: session.violation(&world) }
+        let violations: Vec<_> = session.violations(&world).collect();
+        Self { lines, violation: violations.first().copied(), violations }
     }
 
     /// As text.

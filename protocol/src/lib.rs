@@ -9,11 +9,13 @@
 //! - [`paths::Paths`] decides when a client opens which link, and which one it uses (section 7.9).
 //! - The machines of [`registry`] are the programs on a host: how they find, start and end a server
 //!   (sections 11.2 to 11.6).
+//! - [`admin`] has what a server program answers to `ls`, `kill`, `prune` and `doctor` (section 14).
 #![cfg_attr(not(feature = "std"), no_std)]
 #![forbid(unsafe_code)]
 
 extern crate alloc;
 
+pub mod admin;
 pub mod client;
 pub mod codec;
 pub mod error;

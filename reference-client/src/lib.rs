@@ -33,6 +33,8 @@
 //! host opens them through a [`Host`]: they share one connection, and are back together after it
 //! was lost. `examples/fifty_sessions.rs` is such an application.
 //!
+//! The module [`admin`] lists, ends and removes the sessions of a host.
+//!
 //! Where the time goes until a session is attached, `tracing` tells with the target
 //! `rejoin::reconnect`: a span `attempt` for each link that is opened, whose field `lane` says `fast` or
 //! `ssh`, as [`Lane`] tells them apart, and in it debug events whose field `reached` says `used` (no other link is used from now on; with `away_micros`, since when there
@@ -40,6 +42,7 @@
 //! attached; with `how`) and `output` (the first that the process wrote since); between them what
 //! `SshConnect::timeline` of rejoin-ssh adds.
 
+pub mod admin;
 mod driver;
 mod event;
 mod host;

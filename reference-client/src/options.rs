@@ -140,20 +140,20 @@ pub fn new_session_id() -> io::Result<SessionId> {
 }
 
 /// Why a session cannot begin. The host was not asked for anything.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum OpenError {
     /// The command line and the environment are too long.
     Spec(SpecError),
-    /// The system's source of randomness failed.
-    Random(io::Error),
+    /// The system's source of randomness failed, with this message.
+    Random(String),
 }
 
 impl fmt::Display for OpenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Spec(error) => write!(f, "{error}"),
-            Self::Random(error) => write!(f, "no random numbers can be had: {error}"),
+            Self::Random(error) => write!(f, "the system provides no random numbers: {error}"),
         }
     }
 }
@@ -162,7 +162,7 @@ impl std::error::Error for OpenError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Spec(error) => Some(error),
-            Self::Random(error) => Some(error),
+            Self::Random(_) => None,
         }
     }
 }
@@ -175,7 +175,7 @@ impl From<SpecError> for OpenError {
 
 impl From<io::Error> for OpenError {
     fn from(error: io::Error) -> Self {
-        Self::Random(error)
+        Self::Random(error.to_string())
     }
 }
 

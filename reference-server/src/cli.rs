@@ -1,6 +1,5 @@
 //! The program `rejoin-server`.
 
-mod doctor;
 mod kill;
 mod list;
 mod prune;
@@ -12,10 +11,11 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use rejoin_protocol::{SessionId, VersionRange};
+use serde::Serialize;
 
 use crate::attach::{self, Place};
 use crate::process::Program;
-use crate::{mux, serve};
+use crate::{admin, mux, serve};
 
 /// Keeps remote processes whole through anything that happens to the connection.
 #[derive(Debug, Parser)]
@@ -60,6 +60,9 @@ enum Action {
     Doctor,
     /// End sessions: their processes are ended, and the host forgets them
     Kill {
+        /// As JSON
+        #[arg(long)]
+        json: bool,
         /// Their ids, or the first digits of each
         #[arg(required = true, value_name = "SESSION")]
         sessions: Vec<String>,
@@ -132,11 +135,17 @@ fn act(arguments: Arguments, prefix: &[&str]) -> io::Result<ExitCode> {
         }
         Action::Ls { json } => list::list(registry.as_deref(), json)?,
         Action::Prune { json } => return prune::prune(registry.as_deref(), json),
-        Action::Doctor => doctor::report(registry.as_deref())?,
-        Action::Kill { sessions } => return kill::kill(&place()?, &sessions),
+        Action::Doctor => print_json(&admin::report(registry.as_deref()))?,
+        Action::Kill { json, sessions } => return kill::kill(&place()?, &sessions, json),
         Action::Version { json } => print_version(json)?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Prints an answer: one line.
+fn print_json(answer: &impl Serialize) -> io::Result<()> {
+    let text = serde_json::to_string(answer).map_err(io::Error::other)?;
+    writeln!(io::stdout(), "{text}")
 }
 
 fn print_version(json: bool) -> io::Result<()> {

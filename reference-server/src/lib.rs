@@ -3,8 +3,10 @@
 //!
 //! The modules here are the ground it stands on, and know nothing of frames: [`registry`] (what is
 //! true about a session on its host), [`process`] (starting processes and servers), [`ending`] and
-//! [`reap`] (ending them, while their server lives and after), [`host`], [`log`].
+//! [`reap`] (ending them, while their server lives and after), [`host`], [`log`]. [`admin`] lists, ends
+//! and removes sessions.
 
+pub mod admin;
 mod attach;
 mod cli;
 pub mod ending;

@@ -145,7 +145,7 @@ fn a_claim_beyond_the_last_tenure() -> String {
 
 /// A mutant may panic: that is something it does.
 fn rendering() -> String {
-    let parts: [fn() -> String; 20] = [
+    let parts: [fn() -> String; 22] = [
         || table::text(&table::client::lines()),
         || table::text(&table::server::lines()),
         a_repeated_open,
@@ -161,6 +161,8 @@ fn rendering() -> String {
         a_claim_beyond_the_last_tenure,
         stories::full_windows,
         stories::left_input,
+        stories::waiting_input,
+        stories::closed_before_asking,
         stories::earlier_output,
         stories::held_again,
         stories::takeovers,

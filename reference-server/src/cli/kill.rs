@@ -1,115 +1,38 @@
 //! `rejoin-server kill`.
 
-use std::io::{self, Read, Write};
-use std::os::unix::net::UnixStream;
+use std::io::{self, Write};
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
 
-use bytes::BytesMut;
-use rejoin_protocol::codec::{Decoder, SERVER_MAGIC};
-use rejoin_protocol::frame::{Hello, Refused, Scope, Wish};
-use rejoin_protocol::{
-    AttachNumber, ClientInstance, ClientName, Frame, Incarnation, SessionId, Tenure, Version,
-};
+use rejoin_protocol::admin::{EndProblem, EndedSession, KillReport};
 
-use crate::attach::{Decision, Joined, Place, decide, first_bytes};
-use crate::registry::{Listed, Registry};
+use super::print_json;
+use crate::admin;
+use crate::attach::Place;
 
-/// How long a session may take to end.
-const PATIENCE: Duration = Duration::from_secs(15);
-/// With fewer digits, a slip ends the wrong session.
-const SHORTEST_NAME: usize = 4;
-
-pub(super) fn kill(place: &Place, names: &[String]) -> io::Result<ExitCode> {
-    let registry = Registry::open_existing(place.registry.as_deref()).map_err(io::Error::other)?;
-    let listed = registry.map(|registry| registry.list()).transpose()?.unwrap_or_default();
-    let mut is_done = true;
-    for name in names {
-        match find(&listed, name).and_then(|found| end(place, found)) {
-            // Who reads that is no reason to leave the others alive.
-            Ok((session, ended)) => {
-                let processes = if ended == 1 { "process" } else { "processes" };
-                drop(writeln!(io::stdout(), "{session} ended ({ended} {processes})"));
-            }
-            Err(message) => {
-                eprintln!("rejoin-server: {message}");
-                is_done = false;
-            }
+pub(super) fn kill(place: &Place, names: &[String], json: bool) -> io::Result<ExitCode> {
+    let mut report = KillReport::default();
+    for outcome in admin::end_each(place, names)? {
+        if !json {
+            print(&outcome);
+        }
+        match outcome {
+            Ok(ended) => report.ended.push(ended),
+            Err(problem) => report.problems.push(problem),
         }
     }
-    Ok(if is_done { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    if json {
+        print_json(&report)?;
+    }
+    Ok(if report.problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn find<'a>(listed: &'a [Listed], name: &str) -> Result<&'a Listed, String> {
-    if name.len() < SHORTEST_NAME {
-        return Err(format!("{name:?} is too short for a session; see `rejoin-server ls`"));
-    }
-    let mut found = listed.iter().filter(|listed| listed.session.to_string().starts_with(name));
-    match (found.next(), found.next()) {
-        (Some(one), None) => Ok(one),
-        (None, _) => Err(format!("there is no session {name}; see `rejoin-server ls`")),
-        (Some(_), Some(_)) => Err(format!("more than one session begins with {name}")),
-    }
-}
-
-/// Ends a session; how many processes that were.
-fn end(place: &Place, listed: &Listed) -> Result<(SessionId, u32), String> {
-    let record = listed.record.as_ref();
-    let incarnation = record.map_or(Incarnation(0), |record| record.incarnation);
-    let tenure = record.map_or(Tenure(0), |record| record.tenure);
-    let session = listed.session;
-    let hello = close(session, incarnation, tenure).map_err(|error| error.to_string())?;
-    let answer = match decide(place, &hello, Instant::now() + PATIENCE) {
-        Decision::Answer(frame) => frame,
-        Decision::Join(Joined { server, .. }) => {
-            ask(server, &hello).map_err(|error| format!("{session} did not answer: {error}"))?
+fn print(outcome: &Result<EndedSession, EndProblem>) {
+    match outcome {
+        // A closed stdout is no reason to leave the others alive.
+        Ok(EndedSession { session, processes }) => {
+            let noun = if *processes == 1 { "process" } else { "processes" };
+            drop(writeln!(io::stdout(), "{session} ended ({processes} {noun})"));
         }
-        Decision::TooLate => return Err(format!("{session} did not end in time")),
-    };
-    match answer {
-        Frame::Closed { ended, .. } => Ok((session, ended)),
-        Frame::Refused(Refused { reason, .. }) => Err(format!("{session}: {reason}")),
-        _ => Err(format!("{session} did not end")),
-    }
-}
-
-fn close(
-    session: SessionId,
-    incarnation: Incarnation,
-    tenure: Tenure,
-) -> Result<Hello, getrandom::Error> {
-    let mut instance = [0; 16];
-    getrandom::fill(&mut instance)?;
-    Ok(Hello {
-        version: Version::CURRENT,
-        session,
-        instance: ClientInstance::from_bytes(instance),
-        name: ClientName::new("rejoin-server kill"),
-        attach: AttachNumber(1),
-        tenure,
-        wish: Wish::Close { incarnation, scope: Scope::Session },
-    })
-}
-
-/// Asks a living server. It greets nobody, since attach programs have done so before.
-fn ask(mut server: UnixStream, hello: &Hello) -> io::Result<Frame> {
-    server.set_read_timeout(Some(PATIENCE))?;
-    server.write_all(&first_bytes(hello, [])?)?;
-    let mut decoder = Decoder::of_server();
-    let mut buffer = BytesMut::from(&SERVER_MAGIC[..]);
-    loop {
-        match decoder.decode(&mut buffer) {
-            Ok(Some(frame @ (Frame::Closed { .. } | Frame::Refused(_)))) => return Ok(frame),
-            Ok(Some(_)) => {}
-            Ok(None) => {
-                let mut chunk = [0; 4096];
-                let count = server.read(&mut chunk)?;
-                if count == 0 {
-                    return Err(io::ErrorKind::UnexpectedEof.into());
-                }
-                buffer.extend_from_slice(&chunk[..count]);
-            }
-            Err(error) => return Err(io::Error::new(io::ErrorKind::InvalidData, error)),
-        }
+        Err(EndProblem { error, .. }) => eprintln!("rejoin-server: {error}"),
     }
 }

@@ -1,7 +1,7 @@
 //! Runs that chance does not find: windows that are filled exactly, and what comes in the midst of a
 //! takeover or of an end.
 
-use rejoin_protocol::client::OnLoss;
+use rejoin_protocol::client::{self, OnLoss};
 use rejoin_protocol::frame::{From, How, Scope, Wish};
 use rejoin_protocol::server::{Event, Limits, Past};
 use rejoin_protocol::spec::Overflow;
@@ -71,6 +71,26 @@ pub fn left_input() -> String {
     (busy.how, busy.attach) = (How::Resumed, cut.matching().attach);
     let resumed = cut.frame(Frame::Welcome(busy));
     told(vec![first, acked, resumed]) + &room.to_string()
+}
+
+/// A claimant whose input waits for room: its predecessor's input fills half of the window.
+pub fn waiting_input() -> String {
+    let mut drive = ClientDrive::claim(BOB, Some(holder(0)), From::FirstHeld);
+    drive.dial();
+    drive.greet();
+    let half = usize::try_from(WINDOW / 2 - Item::OVERHEAD).unwrap();
+    let typed = [0, 1].map(|_| drive.input(Item::Input(vec![b'x'; half].into())));
+    let mut busy = drive.matching();
+    (busy.accepted, busy.buffered) = (Seq(1), WINDOW / 2);
+    let attached = drive.frame(Frame::Welcome(busy));
+    let acked = drive.frame(ack(1));
+    told([typed.to_vec(), vec![attached, acked]].concat())
+}
+
+/// A claimant that closes the session before it has asked for it.
+pub fn closed_before_asking() -> String {
+    let mut drive = ClientDrive::claim(BOB, Some(holder(0)), From::FirstHeld);
+    told(vec![drive.step(client::Event::Close), drive.dial(), drive.greet()])
 }
 
 /// A server that goes on with output which the client has.

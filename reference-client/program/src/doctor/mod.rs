@@ -6,18 +6,18 @@ mod trial;
 
 use std::time::{Duration, Instant};
 
-use rejoin_ssh::{LinkError, LinkErrorKind};
+use rejoin_client::How;
+use rejoin_client::admin::{self, AdminError, HostReport, Severity, words};
+use rejoin_ssh::LinkErrorKind;
 
-use findings::{Findings, Report, Verdict};
+use findings::Findings;
 
 use crate::args::{Question, SessionOptions, WhichLane};
-use crate::host::listing;
 use crate::host::query::HostQuery;
-use crate::host::sessions::{answer, misunderstood, print};
+use crate::host::sessions::{described, print};
 use crate::session::messages::{Ending, FAILED};
 use crate::session::start;
 use crate::terminal::quote::shown;
-use crate::timeline::Timelines;
 
 /// `rejoin doctor`.
 pub(crate) async fn doctor(question: Question) -> Ending {
@@ -28,7 +28,7 @@ pub(crate) async fn doctor(question: Question) -> Ending {
     match ask(&mut query).await {
         Ok((report, took)) => {
             let text = format!("logged in, and the server program ran, in {}", millis(took));
-            findings.add("ssh", Verdict::Works, text);
+            findings.add("ssh", Severity::Works, text);
             findings.add_report(&report, &name);
             if !findings.has_failed() {
                 query = query.followed(|_| true);
@@ -36,7 +36,7 @@ pub(crate) async fn doctor(question: Question) -> Ending {
                 check_lane(&mut query, &mut findings).await;
             }
         }
-        Err(error) => findings.add(check_of(error.kind), Verdict::Fails, shown(&error.message)),
+        Err(error) => findings.add(check_of(&error), Severity::Fails, described(&error)),
     }
     findings.works = !findings.has_failed();
     let text = match serde_json::to_string(&findings) {
@@ -49,27 +49,25 @@ pub(crate) async fn doctor(question: Question) -> Ending {
     }
 }
 
-/// What the host's server program reports, and how long it took to hear that.
-async fn ask(query: &mut HostQuery) -> Result<(Report, Duration), LinkError> {
-    let other = |message: String| LinkError::new(LinkErrorKind::Other, message);
-    let connect = query.asking("doctor");
+/// What the host's server program reports, and how long that took.
+async fn ask(query: &mut HostQuery) -> Result<(HostReport, Duration), AdminError> {
+    let connect = query.asking(words::REPORT);
     let began = Instant::now();
-    let answered = query.while_waiting(answer(&*connect)).await;
-    let (text, error) = answered.map_err(|ending| other(ending.line.unwrap_or_default()))?;
-    match listing::parse(&text) {
-        Some(report) => Ok((report, began.elapsed())),
-        None if error.kind == LinkErrorKind::Closed => Err(other(misunderstood(&text, &error))),
-        None => Err(error),
-    }
+    let report = query.while_waiting(admin::host_report(&*connect)).await?;
+    Ok((report, began.elapsed()))
 }
 
-/// Which part of the way a connection did not get over.
-fn check_of(kind: LinkErrorKind) -> &'static str {
-    match kind {
-        LinkErrorKind::ServerMissing | LinkErrorKind::Undeployable | LinkErrorKind::Other => {
-            "server"
-        }
-        _ => "ssh",
+/// Which part of the way to the server program failed.
+fn check_of(error: &AdminError) -> &'static str {
+    match error {
+        AdminError::NoAnswer(end) => match end.kind {
+            LinkErrorKind::ServerMissing
+            | LinkErrorKind::Undeployable
+            | LinkErrorKind::Closed
+            | LinkErrorKind::Other => "server",
+            _ => "ssh",
+        },
+        _ => "server",
     }
 }
 
@@ -80,7 +78,6 @@ async fn try_out(query: &mut HostQuery, findings: &mut Findings) {
         lane: WhichLane::Ssh,
         give_up: None,
     });
-    let mut timelines = Timelines::collected();
     let connect = query.attach();
     match query.while_waiting(trial::run(connect, options)).await {
         Ok(trial) => {
@@ -89,25 +86,26 @@ async fn try_out(query: &mut HostQuery, findings: &mut Findings) {
             let (whole, hundredths) = (round_trip / 1000, round_trip % 1000 / 10);
             let round_trip = format!("{whole}.{hundredths:02} ms to a process and back");
             let text = format!("attached after {connect}; {round_trip}");
-            findings.add("session", Verdict::Works, text);
+            findings.add("session", Severity::Works, text);
             let text = format!("connection cut, and back after {reconnect} with nothing lost");
-            findings.add("resume", Verdict::Works, text);
+            findings.add("resume", Severity::Works, text);
             let count = |time: Duration| u64::try_from(time.as_millis()).ok();
             findings.connect_millis = count(trial.connect);
             findings.reconnect_millis = count(trial.reconnect);
             findings.round_trip_micros = u64::try_from(trial.round_trip.as_micros()).ok();
-            findings.connect = timelines.ready();
-            findings.reconnect = timelines.ready().filter(|timeline| timeline.is_resumed);
+            let mut timelines = trial.timelines.into_iter();
+            findings.connect = timelines.next();
+            findings.reconnect = timelines.find(|timeline| timeline.how == How::Resumed);
         }
-        Err(trial::Failure(why)) => findings.add("session", Verdict::Fails, shown(&why)),
+        Err(trial::Failure(why)) => findings.add("session", Severity::Fails, shown(&why)),
     }
 }
 
 /// Whether this host is come back to faster than ssh can. It works without.
 async fn check_lane(query: &mut HostQuery, findings: &mut Findings) {
     match query.check_fast_lane().await {
-        Ok(()) => findings.add("lane", Verdict::Works, "there is a fast lane beside ssh"),
-        Err(why) => findings.add("lane", Verdict::Note, shown(&format!("ssh alone: {why}"))),
+        Ok(()) => findings.add("lane", Severity::Works, "there is a fast lane beside ssh"),
+        Err(why) => findings.add("lane", Severity::Note, shown(&format!("ssh alone: {why}"))),
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rejoin_client::spec::{Command, ProcessSpec};
-use rejoin_client::{Event, OpenError, Options, Output, Session, new_session_id};
+use rejoin_client::{Event, OpenError, Options, Output, Session, Timeline, new_session_id};
 use rejoin_ssh::Connect;
 
 use super::cutting::Cutting;
@@ -26,6 +26,8 @@ pub(super) struct Trial {
     pub(super) round_trip: Duration,
     /// From the cut to the first byte behind it.
     pub(super) reconnect: Duration,
+    /// How long each part of the connections took.
+    pub(super) timelines: Vec<Timeline>,
 }
 
 /// Why it did not go well; a sentence.
@@ -35,6 +37,7 @@ struct Running {
     session: Session,
     expected: Vec<u8>,
     read: Vec<u8>,
+    timelines: Vec<Timeline>,
 }
 
 /// Starts a process that sends back what it gets, measures, cuts the connection, sends on, and looks
@@ -51,7 +54,8 @@ pub(super) async fn run(connect: Arc<dyn Connect>, mut options: Options) -> Resu
         .map_err(OpenError::from)
         .and_then(|id| Session::open(Arc::clone(&cutting) as _, id, &spec, options))
         .map_err(|error| Failure(error.to_string()))?;
-    let mut running = Running { session, expected: Vec::new(), read: Vec::new() };
+    let mut running =
+        Running { session, expected: Vec::new(), read: Vec::new(), timelines: Vec::new() };
     let tried = running.measure(&cutting, began).await;
     // Whatever went wrong, the process is not left behind if it can be helped.
     let ended = running.end().await;
@@ -70,21 +74,32 @@ impl Running {
         let cut = Instant::now();
         cutting.cut();
         self.echo().await?;
-        Ok(Trial { connect, round_trip: echoes[ECHOES / 2], reconnect: cut.elapsed() })
+        let reconnect = cut.elapsed();
+        self.until_timelines(2).await?;
+        let timelines = std::mem::take(&mut self.timelines);
+        Ok(Trial { connect, round_trip: echoes[ECHOES / 2], reconnect, timelines })
     }
 
     async fn until_attached(&mut self) -> Result<(), Failure> {
         self.until(|event| matches!(event, Event::Attached { .. })).await
     }
 
+    /// They are complete a second after the attachment at the latest.
+    async fn until_timelines(&mut self, count: usize) -> Result<(), Failure> {
+        while self.timelines.len() < count {
+            self.until(|event| matches!(event, Event::Timeline(_))).await?;
+        }
+        Ok(())
+    }
+
     async fn until(&mut self, is_it: impl Fn(&Event) -> bool) -> Result<(), Failure> {
-        let events = &mut self.session.events;
+        let Self { session, timelines, .. } = self;
         let wait = async {
-            while let Some(event) = events.recv().await {
+            while let Some(event) = session.events.recv().await {
+                note(&event, timelines)?;
                 if is_it(&event) {
                     return Ok(());
                 }
-                check(&event)?;
             }
             Err(Failure("the session ended without a word".to_owned()))
         };
@@ -98,7 +113,7 @@ impl Running {
         let began = Instant::now();
         let sent = self.session.input.send(vec![byte].into()).await;
         sent.map_err(|ended| Failure(ended.to_string()))?;
-        let Self { session, expected, read } = self;
+        let Self { session, expected, read, timelines } = self;
         let wait = async {
             while read.len() < expected.len() {
                 tokio::select! {
@@ -110,7 +125,7 @@ impl Running {
                         Some(_) => {}
                         None => return Err(Failure("the session ended too early".to_owned())),
                     },
-                    Some(event) = session.events.recv() => check(&event)?,
+                    Some(event) = session.events.recv() => note(&event, timelines)?,
                 }
             }
             Ok(())
@@ -134,6 +149,13 @@ impl Running {
             Err(_) => Err(Failure("the process could not be ended in time".to_owned())),
         }
     }
+}
+
+fn note(event: &Event, timelines: &mut Vec<Timeline>) -> Result<(), Failure> {
+    if let Event::Timeline(timeline) = event {
+        timelines.push(timeline.clone());
+    }
+    check(event)
 }
 
 /// What no session should be told while all is well.

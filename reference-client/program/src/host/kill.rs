@@ -1,12 +1,12 @@
 //! `rejoin kill`.
 
-use rejoin_client::{Event, Incarnation, Session, Tenure};
+use rejoin_client::admin::{self, KillError, SessionInfo};
 
 use crate::args::{Kill, SessionOptions, WhichLane};
-use crate::host::listing::{self, Row};
+use crate::host::listing;
 use crate::host::query::HostQuery;
 use crate::host::sessions::{print, rows};
-use crate::session::messages::{self, Ending};
+use crate::session::messages::Ending;
 use crate::session::start::{self, Fallible};
 use crate::terminal::output::say;
 use crate::terminal::prompt;
@@ -40,27 +40,30 @@ async fn end(kill: Kill) -> Fallible<Ending> {
     }
     let mut ending = Ending::silent(0);
     for row in doomed {
-        let (ended, processes) = close(&mut query, row).await.unwrap_or_else(|failed| (failed, 0));
-        ending = told(row, &ended, processes, ending);
+        let outcome = close(&mut query, row).await;
+        ending = told(row, outcome, ending);
     }
     Ok(ending)
 }
 
 /// Says how one of them ended. Of several failures each is said, and the last one is the end.
-fn told(row: &Row, ended: &Ending, processes: u32, before: Ending) -> Ending {
-    let id = messages::short(&row.session);
-    let Some(line) = &ended.line else {
-        let noun = if processes == 1 { "process" } else { "processes" };
-        let printed = print(&format!("{id} ended ({processes} {noun})\n"));
-        return if before.code == 0 { printed } else { before };
+fn told(row: &SessionInfo, outcome: Fallible<u32>, before: Ending) -> Ending {
+    let id = listing::short(row.session);
+    let failed = match outcome {
+        Ok(processes) => {
+            let noun = if processes == 1 { "process" } else { "processes" };
+            let printed = print(&format!("{id} ended ({processes} {noun})\n"));
+            return if before.code == 0 { printed } else { before };
+        }
+        Err(failed) => failed,
     };
     if let Some(line) = before.line {
         say(format_args!("rejoin: {line}\n"));
     }
-    Ending::told(ended.code, format!("{id}: {line}"))
+    Ending::told(failed.code, format!("{id}: {}", failed.line.unwrap_or_default()))
 }
 
-fn is_wanted(rows: &[Row], doomed: &[&Row], destination: &str) -> bool {
+fn is_wanted(rows: &[SessionInfo], doomed: &[&SessionInfo], destination: &str) -> bool {
     let destination = crate::terminal::quote::shown(destination);
     say(listing::table_of(rows, doomed, None));
     let what = match doomed.len() {
@@ -70,29 +73,22 @@ fn is_wanted(rows: &[Row], doomed: &[&Row], destination: &str) -> bool {
     prompt::is_confirmed(&format!("End {what} on {destination}, with everything started there?"))
 }
 
-/// How one of them ended, and how many processes that were.
-async fn close(query: &mut HostQuery, row: &Row) -> Fallible<(Ending, u32)> {
+/// Ends one of them; how many processes that were.
+async fn close(query: &mut HostQuery, row: &SessionInfo) -> Fallible<u32> {
     let options = start::options(&SessionOptions {
         events: None,
         standby: false,
         lane: WhichLane::Ssh,
         give_up: None,
     });
-    let incarnation = Incarnation(row.incarnation.unwrap_or(0));
-    let tenure = Tenure(row.tenure.unwrap_or(0));
-    let mut session = Session::kill(query.attach(), row.id()?, incarnation, tenure, options)
-        .map_err(|error| Ending::failed(error.to_string()))?;
-    let ended = async {
-        let (mut ending, mut processes) = (None, 0);
-        while let Some(event) = session.events.recv().await {
-            if let Event::Closed { ended } = event {
-                processes = ended;
-            }
-            ending = Ending::of(&event, "rejoin ls").or(ending);
-        }
-        (ending, processes)
+    let ended = admin::kill_listed(query.attach(), row, options);
+    query.while_waiting(ended).await.map_err(|error| not_ended(&error))
+}
+
+fn not_ended(error: &KillError) -> Ending {
+    let event = match error {
+        KillError::NotEnded(event) => Ending::of(event, "rejoin ls"),
+        _ => None,
     };
-    let (ending, processes) = query.while_waiting(ended).await;
-    let unknown = || Ending::failed("it is unknown whether the session was ended");
-    Ok((ending.unwrap_or_else(unknown), processes))
+    event.unwrap_or_else(|| Ending::failed(error.to_string()))
 }

@@ -1,119 +1,24 @@
-//! What a host says about its sessions, and the table that a person sees.
+//! The sessions of a host as a person names and sees them.
 
 use std::time::Duration;
 
-use rejoin_client::{Holder, Incarnation, SessionId, Tenure};
-use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
+use rejoin_client::SessionId;
+use rejoin_client::admin::{PruneProblem, PruneReport, SessionInfo};
 use unicode_width::UnicodeWidthStr as _;
 
 use crate::session::messages::Ending;
-use crate::terminal::quote::shown;
 
-/// A session, as `rejoin-server ls --json` tells it.
-#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
-pub(crate) struct Row {
-    pub(crate) session: String,
-    pub(crate) state: String,
-    pub(crate) incarnation: Option<u64>,
-    pub(crate) epoch: Option<String>,
-    pub(crate) tenure: Option<u64>,
-    #[serde(default)]
-    pub(crate) command: String,
-    #[serde(default)]
-    pub(crate) terminal: bool,
-    /// In seconds since 1970.
-    pub(crate) started: Option<u64>,
-    #[serde(default)]
-    pub(crate) age_seconds: Option<u64>,
-    #[serde(default)]
-    pub(crate) idle_seconds: Option<u64>,
-    #[serde(default)]
-    pub(crate) client: String,
+/// Ends as a failure if anything could not be removed.
+pub(crate) fn ending(report: &PruneReport) -> Ending {
+    let Some(PruneProblem { session, error }) = report.problems.first() else {
+        return Ending::silent(0);
+    };
+    let count = report.problems.len();
+    Ending::failed(format!("{count} could not be removed, such as {session}: {error}"))
 }
 
-impl Row {
-    /// The same without what could steer a terminal: JSON is looked at, too.
-    pub(crate) fn printable(mut self) -> Self {
-        let texts = [&mut self.session, &mut self.state, &mut self.command, &mut self.client];
-        for text in texts.into_iter().chain(&mut self.epoch) {
-            *text = shown(text);
-        }
-        self
-    }
-
-    pub(crate) fn id(&self) -> Result<SessionId, Ending> {
-        let told = format!("{}: the host tells an id that is none", shown(&self.session));
-        self.session.parse().map_err(|_| Ending::failed(told))
-    }
-
-    /// Who a claim takes the session from.
-    pub(crate) fn holder(&self) -> Option<Holder> {
-        Some(Holder {
-            epoch: self.epoch.as_deref()?.parse().ok()?,
-            incarnation: Incarnation(self.incarnation?),
-            tenure: Tenure(self.tenure?),
-        })
-    }
-
-    pub(crate) fn is_attached(&self) -> bool {
-        self.state == "attached"
-    }
-
-    pub(crate) fn is_dead(&self) -> bool {
-        self.state == "dead"
-    }
-}
-
-/// What `rejoin-server prune --json` tells.
-#[derive(Clone, Debug, Default, Serialize, Deserialize, PartialEq, Eq)]
-pub(crate) struct Pruned {
-    /// The sessions whose server was dead.
-    #[serde(default)]
-    dead: Vec<String>,
-    /// How many processes of theirs were ended.
-    killed: u64,
-    /// The sessions that ended long ago.
-    #[serde(default)]
-    tombstones: Vec<String>,
-    /// What could not be removed.
-    #[serde(default)]
-    problems: Vec<Problem>,
-}
-
-#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
-struct Problem {
-    session: String,
-    error: String,
-}
-
-impl Pruned {
-    /// The same without what could steer a terminal.
-    pub(crate) fn printable(mut self) -> Self {
-        let problems = self.problems.iter_mut().flat_map(|it| [&mut it.session, &mut it.error]);
-        for text in self.dead.iter_mut().chain(&mut self.tombstones).chain(problems) {
-            *text = shown(text);
-        }
-        self
-    }
-
-    /// Whatever could not be removed is a failure.
-    pub(crate) fn ending(&self) -> Ending {
-        let Some(Problem { session, error }) = self.problems.first() else {
-            return Ending::silent(0);
-        };
-        let count = self.problems.len();
-        Ending::failed(format!("{count} could not be removed, such as {session}: {error}"))
-    }
-}
-
-/// Reads the answer, behind whatever the login shell printed.
-pub(crate) fn parse<T: DeserializeOwned>(answer: &str) -> Option<T> {
-    answer.lines().rev().find_map(|line| serde_json::from_str(line).ok())
-}
-
-/// What a person is told of it.
-pub(crate) fn pruned(pruned: &Pruned) -> String {
+/// Says what was removed.
+pub(crate) fn pruned(pruned: &PruneReport) -> String {
     let removed = [
         (pruned.dead.len() as u64, "dead session"),
         (pruned.killed, "leftover process"),
@@ -137,7 +42,10 @@ fn counted((count, what): (u64, &str)) -> String {
 
 /// The one session that a row's number or the beginning of an id names; without either, the only
 /// one there is.
-pub(crate) fn find<'a>(rows: &'a [Row], name: Option<&str>) -> Result<&'a Row, Ending> {
+pub(crate) fn find<'a>(
+    rows: &'a [SessionInfo],
+    name: Option<&str>,
+) -> Result<&'a SessionInfo, Ending> {
     match name.and_then(row_number) {
         Some(number) => number.checked_sub(1).and_then(|index| rows.get(index)).ok_or_else(|| {
             let count = rows.len();
@@ -148,8 +56,11 @@ pub(crate) fn find<'a>(rows: &'a [Row], name: Option<&str>) -> Result<&'a Row, E
 }
 
 /// The sessions that rows' numbers and the beginnings of ids name, once each.
-pub(crate) fn named<'a>(rows: &'a [Row], names: &[String]) -> Result<Vec<&'a Row>, Ending> {
-    let mut found: Vec<&Row> = Vec::new();
+pub(crate) fn named<'a>(
+    rows: &'a [SessionInfo],
+    names: &[String],
+) -> Result<Vec<&'a SessionInfo>, Ending> {
+    let mut found: Vec<&SessionInfo> = Vec::new();
     for name in names {
         let row = find(rows, Some(name))?;
         if !found.contains(&row) {
@@ -171,9 +82,10 @@ fn row_number(name: &str) -> Option<usize> {
     is_short.then(|| name.parse().ok()).flatten()
 }
 
-fn by_digits<'a>(rows: &'a [Row], prefix: Option<&str>) -> Result<&'a Row, Ending> {
+fn by_digits<'a>(rows: &'a [SessionInfo], prefix: Option<&str>) -> Result<&'a SessionInfo, Ending> {
     let prefix = prefix.map(str::to_ascii_lowercase).unwrap_or_default();
-    let found: Vec<&Row> = rows.iter().filter(|row| row.session.starts_with(&prefix)).collect();
+    let found: Vec<&SessionInfo> =
+        rows.iter().filter(|row| row.session.to_string().starts_with(&prefix)).collect();
     match (found.as_slice(), prefix.as_str()) {
         ([row], _) => Ok(row),
         ([], "") => Err(Ending::failed("there are no sessions on this host")),
@@ -190,19 +102,19 @@ fn by_digits<'a>(rows: &'a [Row], prefix: Option<&str>) -> Result<&'a Row, Endin
     }
 }
 
-fn names(rows: &[&Row]) -> String {
+fn names(rows: &[&SessionInfo]) -> String {
     let names: Vec<String> = rows
         .iter()
         .take(10)
-        .map(|row| format!("{} ({})", digits(&row.session, 8), cut(&shown(&row.command), 30)))
+        .map(|row| format!("{} ({})", short(row.session), cut(&row.command, 30)))
         .collect();
     names.join(", ")
 }
 
 /// What tells a person which session it is.
-pub(crate) fn description(row: &Row) -> String {
+pub(crate) fn description(row: &SessionInfo) -> String {
     let started = row.age_seconds.map(|age| format!(", started {} ago", roughly(age)));
-    let (id, command) = (digits(&row.session, 8), cut(&shown(&row.command), 60));
+    let (id, command) = (short(row.session), cut(&row.command, 60));
     let command = if command.is_empty() { "login shell" } else { &command };
     format!("session {id} ({command}{})", started.unwrap_or_default())
 }
@@ -217,12 +129,16 @@ fn roughly(seconds: u64) -> String {
 }
 
 /// The table, with lines of this width at most.
-pub(crate) fn table(rows: &[Row], width: Option<usize>) -> String {
+pub(crate) fn table(rows: &[SessionInfo], width: Option<usize>) -> String {
     table_of(rows, &rows.iter().collect::<Vec<_>>(), width)
 }
 
 /// The table of some of the rows, with the numbers that they have among all.
-pub(crate) fn table_of(rows: &[Row], chosen: &[&Row], width: Option<usize>) -> String {
+pub(crate) fn table_of(
+    rows: &[SessionInfo],
+    chosen: &[&SessionInfo],
+    width: Option<usize>,
+) -> String {
     let length = distinct(rows);
     let mut cells = vec![HEADER.map(str::to_owned)];
     let numbered = rows.iter().zip(1..).filter(|(row, _)| chosen.contains(row));
@@ -235,7 +151,7 @@ pub(crate) fn table_of(rows: &[Row], chosen: &[&Row], width: Option<usize>) -> S
 
 const HEADER: [&str; 7] = ["#", "SESSION", "STATE", "AGE", "IDLE", "ATTACHED BY", "COMMAND"];
 
-fn cells_of(row: &Row, number: usize, length: usize) -> [String; HEADER.len()] {
+fn cells_of(row: &SessionInfo, number: usize, length: usize) -> [String; HEADER.len()] {
     let by = if row.is_attached() { cell(&row.client) } else { String::new() };
     let rounded = |seconds| crate::session::status::round(Duration::from_secs(seconds));
     let idle = match row.idle_seconds {
@@ -245,18 +161,18 @@ fn cells_of(row: &Row, number: usize, length: usize) -> [String; HEADER.len()] {
     };
     [
         number.to_string(),
-        digits(&row.session, length),
-        cell(&row.state),
+        digits(row.session, length),
+        cell(row.status.as_str()),
         row.age_seconds.map(rounded).unwrap_or_default(),
         idle,
         by,
-        shown(&row.command),
+        row.command.to_string(),
     ]
 }
 
 /// What stands in front of another column: each row is filled up to the longest.
 fn cell(text: &str) -> String {
-    cut(&shown(text), 40)
+    cut(text, 40)
 }
 
 fn line(cells: &[String; HEADER.len()], widths: &[usize], width: Option<usize>) -> String {
@@ -280,17 +196,24 @@ fn cut(text: &str, width: usize) -> String {
 }
 
 /// How many digits tell these sessions apart.
-fn distinct(rows: &[Row]) -> usize {
+fn distinct(rows: &[SessionInfo]) -> usize {
     let is_enough = |length: &usize| {
-        let mut ids: Vec<String> = rows.iter().map(|row| digits(&row.session, *length)).collect();
+        let mut ids: Vec<String> = rows.iter().map(|row| digits(row.session, *length)).collect();
         ids.sort_unstable();
         ids.windows(2).all(|pair| pair[0] != pair[1])
     };
     (8..32).find(is_enough).unwrap_or(32)
 }
 
-fn digits(session: &str, length: usize) -> String {
-    shown(session).chars().take(length).collect()
+/// As many digits of an id as usually tell sessions apart.
+pub(crate) fn short(session: SessionId) -> String {
+    digits(session, 8)
+}
+
+fn digits(session: SessionId, length: usize) -> String {
+    let mut digits = session.to_string();
+    digits.truncate(length);
+    digits
 }
 
 #[cfg(test)]

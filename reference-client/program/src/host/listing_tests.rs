@@ -1,18 +1,22 @@
+use rejoin_client::admin::{AdminVersion, SessionStatus, Text};
+use rejoin_client::{Incarnation, Tenure};
+
 use super::*;
 
-fn row(session: &str, state: &str, command: &str) -> Row {
-    Row {
-        session: session.to_owned(),
-        state: state.to_owned(),
-        incarnation: Some(1),
-        epoch: Some("00112233445566778899aabbccddeeff".to_owned()),
-        tenure: Some(2),
-        command: command.to_owned(),
+fn row(session: &str, state: &str, command: &str) -> SessionInfo {
+    SessionInfo {
+        session: session.parse().unwrap(),
+        status: SessionStatus::from(Text::new(state)),
+        incarnation: Some(Incarnation(1)),
+        epoch: Some("00112233445566778899aabbccddeeff".parse().unwrap()),
+        tenure: Some(Tenure(2)),
+        command: command.into(),
         terminal: true,
         started: Some(1000),
         age_seconds: Some(3661),
         idle_seconds: Some(150),
-        client: "me@desk:42".to_owned(),
+        client: "me@desk:42".into(),
+        version: AdminVersion::CURRENT,
     }
 }
 
@@ -24,33 +28,11 @@ fn told<T: std::fmt::Debug>(found: Result<T, Ending>) -> String {
 }
 
 #[test]
-fn an_answer_is_found_behind_what_a_login_shell_prints() {
-    let rows = vec![row(FIRST, "attached", "bash")];
-    let json = serde_json::to_string(&rows).unwrap();
-    assert_eq!(parse(&format!("Welcome!\n[1] 42\n{json}\n")), Some(rows));
-    assert_eq!(parse::<Vec<Row>>("[]\n"), Some(vec![]));
-    assert_eq!(parse::<Vec<Row>>("Welcome!\n"), None);
-    assert_eq!(parse::<Vec<Row>>(""), None);
-}
-
-#[test]
-fn an_answer_may_say_more_and_less_than_this_version_knows() {
-    let json = r#"[{"session":"ab","state":"starting","incarnation":null,"epoch":null,
-            "tenure":null,"started":null,"mood":"good"}]"#
-        .replace('\n', " ");
-    let rows: Vec<Row> = parse(&json).unwrap();
-    assert_eq!((rows[0].holder(), rows[0].terminal), (None, false));
-    assert!(rows[0].id().is_err());
-    let pruned: Pruned = parse(r#"{"killed":1,"mood":"good"}"#).unwrap();
-    assert_eq!(pruned, Pruned { killed: 1, ..Pruned::default() });
-}
-
-#[test]
 fn a_session_is_found_by_its_first_digits_or_by_being_the_only_one() {
     let rows = [row(FIRST, "attached", "bash"), row(SECOND, "detached", "vim")];
-    assert_eq!(find(&rows, Some("1a2b3")).unwrap().session, FIRST);
-    assert_eq!(find(&rows, Some("1A2BF")).unwrap().session, SECOND);
-    assert_eq!(find(&rows[..1], None).unwrap().session, FIRST);
+    assert_eq!(find(&rows, Some("1a2b3")).unwrap().session.to_string(), FIRST);
+    assert_eq!(find(&rows, Some("1A2BF")).unwrap().session.to_string(), SECOND);
+    assert_eq!(find(&rows[..1], None).unwrap().session.to_string(), FIRST);
     let several = "there are 2 sessions: add the number of one, or the first digits of its id";
     assert_eq!(told(find(&rows, None)), several);
     assert!(told(find(&rows, Some("1a2b"))).starts_with("several sessions begin with 1a2b"));
@@ -61,8 +43,8 @@ fn a_session_is_found_by_its_first_digits_or_by_being_the_only_one() {
 #[test]
 fn a_session_is_found_by_its_row() {
     let rows = [row(FIRST, "attached", "bash"), row(SECOND, "detached", "vim")];
-    assert_eq!(find(&rows, Some("1")).unwrap().session, FIRST);
-    assert_eq!(find(&rows, Some("02")).unwrap().session, SECOND);
+    assert_eq!(find(&rows, Some("1")).unwrap().session.to_string(), FIRST);
+    assert_eq!(find(&rows, Some("02")).unwrap().session.to_string(), SECOND);
     for none in ["0", "3", "999"] {
         assert!(told(find(&rows, Some(none))).starts_with("there is no row"), "{none}");
     }
@@ -112,43 +94,42 @@ fn describes_a_session_by_its_command_and_its_age() {
     session.age_seconds = Some(2 * 3600 + 59);
     assert_eq!(description(&session), "session 1a2b3c4d (make -j16, started 2 h ago)");
     session.age_seconds = None;
-    session.command = "x\x1b[2J".to_owned();
+    session.command = "x\x1b[2J".into();
     assert_eq!(description(&session), "session 1a2b3c4d (x[2J)");
     assert_eq!([90, 600, 7200, 400_000].map(roughly), ["90 s", "10 min", "2 h", "4 days"]);
 }
 
 #[test]
 fn ids_get_as_many_digits_as_tell_them_apart() {
-    let rows = [row("1a2b3c4d1", "dead", ""), row("1a2b3c4d2", "dead", "")];
+    let ids = ["1a2b3c4d100000000000000000000000", "1a2b3c4d200000000000000000000000"];
+    let rows = ids.map(|id| row(id, "dead", ""));
     assert!(table(&rows, None).contains("1a2b3c4d1  dead"));
 }
 
 #[test]
 fn a_hosts_words_cannot_steer_the_terminal() {
     let hidden = "\u{1b}\u{9b}\u{61c}\u{200b}\u{2066}\u{ad}\u{180e}\u{e0041}\u{fff9}";
-    let mut evil = row("\x1b[2J1", "at\x1btached", &format!("rm\r\x1b]0;x\x07{hidden}"));
-    evil.client = format!("a\nb\u{9b}2J{hidden}");
-    evil.epoch = Some("\u{9b}2J".to_owned());
+    let mut evil = row(FIRST, "at\x1btached", &format!("rm\r\x1b]0;x\x07{hidden}"));
+    evil.client = format!("a\nb\u{9b}2J{hidden}").as_str().into();
     let evil = [evil];
     let is_steering = |c: char| c.is_control() || hidden.contains(c);
     assert!(!table(&evil, None).replace('\n', "").contains(is_steering));
-    let json = serde_json::to_string(&evil.map(Row::printable)).unwrap();
+    let json = serde_json::to_string(&evil).unwrap();
     assert!(!json.contains(is_steering) && !json.contains("\\u001b"), "{json}");
 }
 
 #[test]
 fn what_was_removed_is_counted_and_what_was_not_is_a_failure() {
-    let session = |digit: u8| format!("0{digit}").repeat(16);
-    assert_eq!(pruned(&Pruned::default()), "nothing was there to be removed\n");
-    let mut all = Pruned { dead: vec![session(1)], killed: 2, ..Pruned::default() };
+    let session = |digit: u8| SessionId::from_bytes([digit; 16]);
+    assert_eq!(pruned(&PruneReport::default()), "nothing was there to be removed\n");
+    let mut all = PruneReport { dead: vec![session(1)], killed: 2, ..PruneReport::default() };
     assert_eq!(pruned(&all), "removed: 1 dead session, 2 leftover processes\n");
     all.tombstones = vec![session(2), session(3)];
     assert!(pruned(&all).ends_with(", 2 old tombstones\n"));
-    assert_eq!(all.ending(), Ending::silent(0));
-    all.problems = vec![Problem { session: session(4), error: "no\x1b[2J".to_owned() }];
-    let all = all.printable();
+    assert_eq!(ending(&all), Ending::silent(0));
+    all.problems = vec![PruneProblem { session: session(4), error: "no\x1b[2J".into() }];
     assert!(!serde_json::to_string(&all).unwrap().contains("\\u001b"));
-    let ending = all.ending();
+    let ending = ending(&all);
     assert!(ending.line.unwrap().contains("0404: no[2J"));
     assert_eq!(ending.code, 255);
 }
@@ -156,8 +137,8 @@ fn what_was_removed_is_counted_and_what_was_not_is_a_failure() {
 #[test]
 fn a_host_that_tells_one_long_word_does_not_make_every_row_long() {
     let mut rows = vec![row(FIRST, "attached", "bash"); 100];
-    rows[0].state = "x".repeat(2000);
-    rows[1].client = "x".repeat(2000);
+    rows[0].status = SessionStatus::from(Text::new(&"x".repeat(2000)));
+    rows[1].client = Text::new(&"x".repeat(2000));
     let table = table(&rows, None);
     assert!(table.lines().all(|line| line.len() < 200), "{table}");
 }

@@ -1,16 +1,14 @@
 //! The subcommands that ask a host about its sessions: `ls`, `attach`, `prune`.
 
 use std::io::{ErrorKind, IsTerminal as _, Write as _};
-use std::time::Duration;
 
+use rejoin_client::admin::{self, AdminError, SessionInfo, words};
 use rejoin_client::{ClaimFrom, Session, Target};
-use rejoin_ssh::{Attempt, Connect, LinkError, LinkErrorKind};
-use serde::de::DeserializeOwned;
-use tokio::io::AsyncReadExt as _;
+use rejoin_ssh::LinkErrorKind;
 
 use crate::args::ssh_request::Wishes;
 use crate::args::{Attach, Question};
-use crate::host::listing::{self, Pruned, Row};
+use crate::host::listing;
 use crate::host::query::HostQuery;
 use crate::session::attached;
 use crate::session::messages::{self, Ending};
@@ -19,13 +17,7 @@ use crate::session::start::{self, Fallible};
 use crate::session::status;
 use crate::terminal::output::say;
 use crate::terminal::prompt;
-use crate::terminal::quote::shown;
 use crate::terminal::tty::{self, Standard};
-
-/// No host has so many sessions.
-const MAX_ANSWER: u64 = 16 * 1024 * 1024;
-/// How long an answer may take: somebody may have to be found who knows the password.
-const PATIENCE: Duration = Duration::from_mins(3);
 
 /// `rejoin ls`.
 pub(crate) async fn ls(list: Question) -> Ending {
@@ -35,7 +27,7 @@ pub(crate) async fn ls(list: Question) -> Ending {
     }
 }
 
-fn show(rows: &[Row], is_json: bool) -> Ending {
+fn show(rows: &[SessionInfo], is_json: bool) -> Ending {
     let is_terminal = std::io::stdout().is_terminal();
     let text = match serde_json::to_string(rows) {
         Ok(json) if is_json => json + "\n",
@@ -77,17 +69,17 @@ async fn claim(attach: Attach) -> Fallible<Ending> {
     let mut options = start::options(&session_options);
     options.take_over = take_over;
     let target = Target { expected: row.holder(), from: ClaimFrom::FirstHeld };
-    let (timelines, followed) = start::timelines(&session_options, &link);
+    let followed = start::followed(&session_options, &link);
     let mut query = query.followed(followed);
-    let session = Session::claim(query.attach(), row.id()?, target, None, options)
+    let session = Session::claim(query.attach(), row.session, target, None, options)
         .map_err(|error| Ending::failed(error.to_string()))?;
     query.next_login();
     let ssh_messages = query.into_messages(&mut preferences);
-    Ok(attached::run(session, preferences, log, (ssh_messages, timelines)).await)
+    Ok(attached::run(session, preferences, log, ssh_messages).await)
 }
 
 /// The session that is named, or the only one. With several and no name, a person sees them and is asked.
-fn which<'a>(rows: &'a [Row], name: Option<&str>) -> Fallible<&'a Row> {
+fn which<'a>(rows: &'a [SessionInfo], name: Option<&str>) -> Fallible<&'a SessionInfo> {
     if name.is_some() || rows.len() < 2 {
         return listing::find(rows, name);
     }
@@ -102,8 +94,8 @@ fn which<'a>(rows: &'a [Row], name: Option<&str>) -> Fallible<&'a Row> {
     }
 }
 
-fn is_claimable(row: &Row, take_over: bool) -> Fallible<()> {
-    let id = messages::short(&row.session);
+fn is_claimable(row: &SessionInfo, take_over: bool) -> Fallible<()> {
+    let id = listing::short(row.session);
     if row.is_dead() {
         return Err(Ending::failed(format!("{id}: the process is gone, with its server")));
     }
@@ -117,8 +109,10 @@ fn is_claimable(row: &Row, take_over: bool) -> Fallible<()> {
 /// `rejoin prune`.
 pub(crate) async fn prune(prune: Question) -> Ending {
     let Question { link, json, destination } = prune;
-    let answer = ask(&mut HostQuery::new(&link, &destination), "prune --json").await;
-    let pruned = match answer.map(Pruned::printable) {
+    let mut query = HostQuery::new(&link, &destination);
+    let connect = query.asking(words::PRUNE);
+    let answer = query.while_waiting(admin::prune(&*connect)).await;
+    let pruned = match answered(&mut query, answer) {
         Ok(pruned) => pruned,
         Err(ending) => return ending,
     };
@@ -127,67 +121,44 @@ pub(crate) async fn prune(prune: Question) -> Ending {
         _ => listing::pruned(&pruned),
     };
     match print(&text) {
-        Ending { code: 0, .. } => pruned.ending(),
+        Ending { code: 0, .. } => listing::ending(&pruned),
         failed => failed,
     }
 }
 
 /// Asks a host for its sessions.
-pub(crate) async fn rows(query: &mut HostQuery) -> Fallible<Vec<Row>> {
-    let rows: Vec<Row> = ask(query, "ls --json").await?;
-    Ok(rows.into_iter().map(Row::printable).collect())
+pub(crate) async fn rows(query: &mut HostQuery) -> Fallible<Vec<SessionInfo>> {
+    let connect = query.asking(words::LIST);
+    let answer = query.while_waiting(admin::list(&*connect)).await;
+    answered(query, answer)
 }
 
-/// Runs the server program with these words, and reads its answer.
-async fn ask<T: DeserializeOwned>(query: &mut HostQuery, words: &str) -> Fallible<T> {
-    let connect = query.asking(words);
-    let (answer, error) = query.while_waiting(answer(&*connect)).await?;
-    match listing::parse(&answer) {
-        Some(parsed) => {
+/// Shows what ssh said before an answer. A failure does not repeat it.
+fn answered<T>(query: &mut HostQuery, answer: Result<T, AdminError>) -> Fallible<T> {
+    match answer {
+        Ok(answer) => {
             query.release();
-            Ok(parsed)
+            Ok(answer)
         }
-        None => Err(query.said_once(no_answer(&answer, &error))),
+        Err(error) => Err(query.said_once(no_answer(&error))),
     }
 }
 
-/// What the server program says to its end, and how its link ended.
-pub(crate) async fn answer(connect: &dyn Connect) -> Fallible<(String, LinkError)> {
-    let link = match connect.connect(Attempt::First).await {
-        Err(error) => return Ok((String::new(), error)),
-        Ok(link) => link,
-    };
-    let (reader, writer, guard) = link.into_parts();
-    drop(writer);
-    let mut answer = Vec::new();
-    // What is missing at the end shows when it is read.
-    let mut reader = reader.take(MAX_ANSWER);
-    let read = reader.read_to_end(&mut answer);
-    // Not counting what was put on the host before the link was there.
-    if tokio::time::timeout(PATIENCE, read).await.is_err() {
-        return Err(Ending::failed("the host did not answer in time"));
-    }
-    Ok((String::from_utf8_lossy(&answer).into_owned(), guard.post_mortem().await))
-}
-
-fn no_answer(answer: &str, error: &LinkError) -> Ending {
-    match error.kind {
-        LinkErrorKind::ServerMissing => {
-            Ending::failed(messages::gave_up("server_missing", &error.message))
+fn no_answer(error: &AdminError) -> Ending {
+    match error {
+        AdminError::NoAnswer(end) if end.kind == LinkErrorKind::ServerMissing => {
+            Ending::failed(messages::gave_up("server_missing", &end.message))
         }
-        LinkErrorKind::Closed => Ending::failed(misunderstood(answer, error)),
-        _ => Ending::failed(&error.message),
+        _ => Ending::failed(described(error)),
     }
 }
 
-/// Told of an answer that is none, on a link that ended as if all was well: a host may have its own
-/// things to say to whoever logs in.
-pub(crate) fn misunderstood(answer: &str, error: &LinkError) -> String {
-    match answer.lines().map(shown).find(|line| !line.trim().is_empty()) {
-        Some(line) => {
-            let line = status::cut(&line, 200);
-            format!("the host answered something else than it was asked: {line}")
+/// An error as a line that quotes no more of a host than people read.
+pub(crate) fn described(error: &AdminError) -> String {
+    match error {
+        AdminError::Unexpected { line } => {
+            AdminError::Unexpected { line: status::cut(line, 200) }.to_string()
         }
-        None => format!("the host did not answer: {}", error.message),
+        _ => error.to_string(),
     }
 }

@@ -27,7 +27,6 @@ use crate::session::preferences::Preferences;
 use crate::terminal::output;
 use crate::terminal::quote;
 use crate::terminal::tty::{self, Standard};
-use crate::timeline::Timelines;
 
 /// A failure to be told, with nothing started.
 pub(crate) type Fallible<T> = Result<T, Ending>;
@@ -55,7 +54,7 @@ async fn start(run: &Run, background: Option<Background>) -> Fallible<Outcome> {
     let standard = Standard::look();
     let log = event_log(session_options)?;
     let mut options = options(session_options);
-    let (timelines, followed) = timelines(session_options, link);
+    let followed = followed(session_options, link);
     let mut query = HostQuery::running(link, destination, command).followed(followed);
     let early = FirstConnection::start(query.attach_and_count());
     let told = query.configuration().await;
@@ -88,7 +87,7 @@ async fn start(run: &Run, background: Option<Background>) -> Fallible<Outcome> {
         .and_then(|id| Session::open(Arc::new(early), id, &spec, options))
         .map_err(|error| Ending::failed(error.to_string()))?;
     let ssh_messages = query.into_messages(&mut preferences);
-    Ok(Outcome::Ended(attached::run(session, preferences, log, (ssh_messages, timelines)).await))
+    Ok(Outcome::Ended(attached::run(session, preferences, log, ssh_messages).await))
 }
 
 /// Where a process's output appears in the same place as what is said at the login.
@@ -111,15 +110,12 @@ async fn runs_no_programs(query: &mut HostQuery, early: &FirstConnection) -> boo
     is_so
 }
 
-/// Of what is told of a way back, and which attempts are followed for it: none that a person may see.
-pub(crate) fn timelines(
-    given: &SessionOptions,
-    link: &LinkOptions,
-) -> (Timelines, fn(Attempt) -> bool) {
+/// Whose steps ssh says, for the timelines of reconnects. A person who logs in does not see them.
+pub(crate) fn followed(given: &SessionOptions, link: &LinkOptions) -> fn(Attempt) -> bool {
     if given.events.is_some() || link.ssh_options.has('v') {
-        (Timelines::collected(), |attempt| attempt == Attempt::Reconnect)
+        |attempt| attempt == Attempt::Reconnect
     } else {
-        (Timelines::unwanted(), |_| false)
+        |_| false
     }
 }
 

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use super::{PHASES, Timeline};
+use rejoin_client::{LinkLane, PhaseKind, Timeline};
 
 /// What is done within that is not worth a word.
 const QUICK: Duration = Duration::from_millis(100);
@@ -13,7 +13,7 @@ const QUICK: Duration = Duration::from_millis(100);
 pub(crate) fn table(ways: &[(&str, &Timeline)]) -> String {
     let widths: Vec<_> = ways.iter().map(|(name, _)| name.len().max(8)).collect();
     let row = |text: &mut String, name: &str, cells: Vec<String>| {
-        let _ = write!(text, "{:<12}", name.replace('_', " "));
+        let _ = write!(text, "{name:<12}");
         for (cell, width) in cells.iter().zip(&widths) {
             let _ = write!(text, "  {cell:>width$}");
         }
@@ -21,12 +21,12 @@ pub(crate) fn table(ways: &[(&str, &Timeline)]) -> String {
     };
     let mut text = String::new();
     row(&mut text, "ms", ways.iter().map(|(name, _)| (*name).to_owned()).collect());
-    row(&mut text, "lane", ways.iter().map(|(_, way)| way.lane.name().to_owned()).collect());
-    for name in names() {
-        let lengths: Vec<_> = ways.iter().map(|(_, way)| way.phase(name)).collect();
+    row(&mut text, "lane", ways.iter().map(|(_, way)| lane(way).to_owned()).collect());
+    for kind in PhaseKind::ALL {
+        let lengths: Vec<_> = ways.iter().map(|(_, way)| length_of(way, kind)).collect();
         if lengths.iter().any(Option::is_some) {
             let cell = |length: Option<Duration>| length.map_or("-".to_owned(), tenths);
-            row(&mut text, name, lengths.into_iter().map(cell).collect());
+            row(&mut text, &kind.to_string(), lengths.into_iter().map(cell).collect());
         }
     }
     row(&mut text, "in all", ways.iter().map(|(_, way)| tenths(way.length)).collect());
@@ -36,16 +36,16 @@ pub(crate) fn table(ways: &[(&str, &Timeline)]) -> String {
     text
 }
 
-/// All that a phase can be called, in order.
-fn names() -> impl Iterator<Item = &'static str> {
-    ["wait", "connect"].into_iter().chain(PHASES.iter().map(|(_, name)| *name))
+fn lane(timeline: &Timeline) -> &'static str {
+    match timeline.lane {
+        LinkLane::Fast => "fast",
+        LinkLane::Ssh => "ssh",
+    }
 }
 
-impl Timeline {
-    fn phase(&self, name: &str) -> Option<Duration> {
-        let phase = self.phases.iter().find(|phase| phase.name == name);
-        phase.map(|phase| phase.length)
-    }
+fn length_of(timeline: &Timeline, kind: PhaseKind) -> Option<Duration> {
+    let phase = timeline.phases.iter().find(|phase| phase.kind == kind);
+    phase.map(|phase| phase.length)
 }
 
 fn tenths(time: Duration) -> String {
@@ -59,25 +59,27 @@ fn advice(way: &Timeline) -> Option<&'static str> {
     if way.length < QUICK || most.length * 2 <= way.length {
         return None;
     }
-    Some(match most.name {
-        "start" => {
+    Some(match most.kind {
+        PhaseKind::Start => {
             "the start takes most: what ssh does before it dials, its configuration and the look-up \
              of the host's name"
         }
-        "dial" => {
+        PhaseKind::Dial => {
             "the dialling takes most: the way to the host is long, loses packets, or has a login of its \
              own at a jump host"
         }
-        "key_exchange" => {
+        PhaseKind::KeyExchange => {
             "the key exchange takes most: a few times the way to the host and back, and the work for \
              the keys"
         }
-        "login" => {
+        PhaseKind::Login => {
             "the login takes most: keys that are tried in vain, an agent, or what the host does \
              before it lets you in"
         }
-        "channel" => "the channel takes most: what the host does to open a login's session",
-        "attach" => {
+        PhaseKind::Channel => {
+            "the channel takes most: what the host does to open a login's session"
+        }
+        PhaseKind::Attach => {
             "the attach takes most: what the login shell on the host runs before its command, or \
              the start of the server program"
         }

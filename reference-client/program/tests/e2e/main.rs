@@ -7,6 +7,7 @@
 //! Needed: openssh-server, procps, tmux, vim, less, git and rsync; for hosts without sshd, dropbear and asyncssh.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
+mod admin;
 mod background;
 mod bad_hosts;
 mod counters;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use rejoin_client::{Control, Event, Events, Session};
+use rejoin_client::{Control, Event, How, Session, Timeline};
 use rejoin_ssh::{Attempt, DeployNews};
 use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinHandle};
@@ -27,7 +27,7 @@ use crate::session::status::Outage;
 use crate::terminal::output;
 use crate::terminal::tty;
 use crate::terminal::writer::{TerminalWriter, Trouble, WriterMessage, WriterSender};
-use crate::timeline::{Timeline, Timelines};
+use crate::timeline;
 use suspension::{Suspension, given_back};
 
 /// How long leaving may take.
@@ -38,7 +38,7 @@ pub(crate) async fn run(
     session: Session,
     preferences: Preferences,
     log: Option<EventLog>,
-    (mut ssh_messages, mut timelines): (SshMessages, Timelines),
+    mut ssh_messages: SshMessages,
 ) -> Ending {
     let mut signals = match Signals::listen() {
         Ok(signals) => signals,
@@ -55,16 +55,15 @@ pub(crate) async fn run(
     let mut job = AttachedSession::new(preferences, control, writer, keyboard, log);
     while !job.is_over {
         tokio::select! {
-            next = next(&mut events, &mut timelines) => match next {
-                Next::Event(Some(event)) => {
+            event = events.recv() => match event {
+                Some(event) => {
                     // What ssh said before it is shown before it.
                     while let Ok(said) = ssh_messages.try_recv() {
                         job.said(said);
                     }
-                    job.event(&event, &mut timelines);
+                    job.event(&event);
                 }
-                Next::Event(None) => job.is_over = true,
-                Next::Timeline(timeline) => job.timeline(&timeline),
+                None => job.is_over = true,
             },
             Some(heard) = heard.recv() => job.heard(&heard),
             Some(trouble) = troubles.recv() => job.trouble(trouble),
@@ -75,22 +74,6 @@ pub(crate) async fn run(
         }
     }
     job.finish(terminal_writer, signals).await
-}
-
-/// What a session's driver brings about.
-enum Next {
-    /// None once it is over.
-    Event(Option<Event>),
-    Timeline(Timeline),
-}
-
-/// That a session is attached is told before what that took.
-async fn next(events: &mut Events, timelines: &mut Timelines) -> Next {
-    tokio::select! {
-        biased;
-        event = events.recv() => Next::Event(event),
-        timeline = timelines.next() => Next::Timeline(timeline),
-    }
 }
 
 /// Waits until then, if ever.
@@ -157,12 +140,9 @@ impl AttachedSession {
         }
     }
 
-    fn event(&mut self, event: &Event, timelines: &mut Timelines) {
-        // What went before is told before.
-        if !matches!(event, Event::Attached { .. })
-            && let Some(timeline) = timelines.ready()
-        {
-            self.timeline(&timeline);
+    fn event(&mut self, event: &Event) {
+        if let Event::Timeline(timeline) = event {
+            return self.timeline(timeline);
         }
         if let Some(log) = &self.log {
             log.write(event);
@@ -199,14 +179,15 @@ impl AttachedSession {
         }
     }
 
+    /// The first connection is not a reconnect.
     fn timeline(&self, timeline: &Timeline) {
-        if !timeline.is_resumed {
+        if timeline.how != How::Resumed {
             return;
         }
         if let Some(log) = &self.log {
-            log.write(&timeline.told());
+            log.write(&Event::Timeline(timeline.clone()));
         }
-        self.say_from(Volume::Verbose, &timeline.words());
+        self.say_from(Volume::Verbose, &timeline::words(timeline));
     }
 
     fn attached(&mut self, session: &str) {
