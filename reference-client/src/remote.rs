@@ -4,14 +4,15 @@ use std::ffi::OsString;
 use std::fmt;
 use std::sync::Arc;
 
-use rejoin_protocol::SessionId;
 use rejoin_protocol::codec::SERVER_MAGIC;
 use rejoin_protocol::frame::From as ClaimFrom;
 use rejoin_protocol::spec::ProcessSpec;
+use rejoin_protocol::{Holder, SessionId};
 use rejoin_ssh::Connect;
 #[cfg(feature = "deploy")]
 use rejoin_ssh::{DeployConnect, Deployment, SshConnect};
 
+use crate::admin::{self, AdminError, HostReport, KillError, PruneReport, SessionInfo, words};
 use crate::host::Host;
 use crate::options::{OpenError, Options, new_session_id};
 use crate::session::{Session, Target};
@@ -118,14 +119,34 @@ impl Remote {
     }
 
     /// Attaches to a session on the host, and receives its output from the oldest that the host still has.
-    /// A session that another client holds is refused, unless [`Options::take_over`] is set. Must be
-    /// called within a tokio runtime.
+    /// If another client holds the session, this one takes it over, and the other one gets
+    /// [`Event::Superseded`](crate::Event::Superseded). Must be called within a tokio runtime.
     ///
     /// # Errors
     /// [`OpenError`]: the host was not asked.
     pub fn attach(&self, id: SessionId) -> Result<Session, OpenError> {
-        let target = Target { expected: None, from: ClaimFrom::FirstHeld };
-        Session::claim(self.links(), id, target, None, self.options.clone())
+        let options = Options { take_over: true, ..self.options.clone() };
+        self.claim(id, None, options)
+    }
+
+    /// The same for a session as it was [listed](Self::list). If another client took it over since, that
+    /// client keeps it, unless [`Options::take_over`] is set: the session ends with
+    /// [`Event::Refused`](crate::Event::Refused).
+    ///
+    /// # Errors
+    /// [`OpenError`]: the host was not asked.
+    pub fn attach_listed(&self, listed: &SessionInfo) -> Result<Session, OpenError> {
+        self.claim(listed.session, listed.holder(), self.options.clone())
+    }
+
+    fn claim(
+        &self,
+        id: SessionId,
+        expected: Option<Holder>,
+        options: Options,
+    ) -> Result<Session, OpenError> {
+        let target = Target { expected, from: ClaimFrom::FirstHeld };
+        Session::claim(self.links(), id, target, None, options)
     }
 
     /// Continues after a restart of the application, from the position in `state`. Must be called within a
@@ -135,6 +156,47 @@ impl Remote {
     /// [`OpenError`]: the host was not asked.
     pub fn resume(&self, state: &SessionState) -> Result<Session, OpenError> {
         Session::resume(self.links(), state, None, self.options.clone())
+    }
+
+    /// The sessions on the host, the oldest first.
+    ///
+    /// # Errors
+    /// The host did not answer, or not in a way that this version understands.
+    pub async fn list(&self) -> Result<Vec<SessionInfo>, AdminError> {
+        admin::list(&*self.transport.connect(words::LIST)).await
+    }
+
+    /// Ends a session with all its processes, whoever holds it, and has the host forget it. Returns how
+    /// many processes were ended.
+    ///
+    /// # Errors
+    /// The session was not ended, or that is unknown.
+    pub async fn kill(&self, id: SessionId) -> Result<u32, KillError> {
+        let connect = self.transport.connect(&words::kill([id]));
+        let report = admin::kill(&*connect).await.map_err(KillError::NoAnswer)?;
+        let ended = report.ended.iter().find(|ended| ended.session == id);
+        match (ended, report.problems.into_iter().next()) {
+            (Some(ended), _) => Ok(ended.processes),
+            (None, Some(problem)) => Err(KillError::Failed(problem.error)),
+            (None, None) => Err(KillError::Unknown),
+        }
+    }
+
+    /// Removes what dead servers left on the host.
+    ///
+    /// # Errors
+    /// The host did not answer, or not in a way that this version understands. Something may have been
+    /// removed nevertheless.
+    pub async fn prune(&self) -> Result<PruneReport, AdminError> {
+        admin::prune(&*self.transport.connect(words::PRUNE)).await
+    }
+
+    /// Looks at the host; [`admin::findings`] says what follows.
+    ///
+    /// # Errors
+    /// The host did not answer, or not in a way that this version understands.
+    pub async fn report(&self) -> Result<HostReport, AdminError> {
+        admin::host_report(&*self.transport.connect(words::REPORT)).await
     }
 
     /// This host with one connection that all sessions share. Must be called within a tokio runtime.

@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::fmt;
 
-use rejoin_protocol::admin::{AdminVersion, MAX_ANSWER};
+use rejoin_protocol::admin::{AdminVersion, MAX_ANSWER, Text};
 use rejoin_ssh::{LinkError, LinkErrorKind};
 
 use crate::event::Event;
@@ -108,7 +108,7 @@ impl Error for AdminError {
     }
 }
 
-/// Why [`kill_listed`](super::kill_listed) did not end a session.
+/// Why [`kill_listed`](super::kill_listed) or [`Remote::kill`](crate::Remote::kill) did not end a session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum KillError {
@@ -116,6 +116,10 @@ pub enum KillError {
     Open(OpenError),
     /// The session was not ended: the event says why, such as [`Event::Refused`] or [`Event::GaveUp`].
     NotEnded(Event),
+    /// The host did not answer. The session may have been ended.
+    NoAnswer(AdminError),
+    /// The server program could not end the session, for this reason.
+    Failed(Text),
     /// Nobody said what became of the session.
     Unknown,
 }
@@ -124,13 +128,14 @@ impl KillError {
     /// Whose fault it is. If another client took the session over, the caller's list is out of date.
     pub fn fault(&self) -> Fault {
         match self {
-            Self::Spec(_) | Self::NotEnded(Event::Superseded { .. }) => Fault::Caller,
+            Self::Open(_) | Self::NotEnded(Event::Superseded { .. }) => Fault::Caller,
+            Self::NoAnswer(error) => error.fault(),
             Self::NotEnded(Event::GaveUp { reason, .. }) => match reason.as_str() {
                 "host_key" | "needs_user" | "program_missing" | "bad_arguments" => Fault::Caller,
                 "unreachable" | "closed" | "timeout" => Fault::Link,
                 _ => Fault::Host,
             },
-            Self::NotEnded(_) => Fault::Host,
+            Self::NotEnded(_) | Self::Failed(_) => Fault::Host,
             Self::Unknown => Fault::Link,
         }
     }
@@ -147,6 +152,8 @@ impl fmt::Display for KillError {
             ) => f.write_str(message),
             Self::NotEnded(Event::Superseded { by }) => write!(f, "{by} took the session over"),
             Self::NotEnded(_) => f.write_str("the session was not ended"),
+            Self::NoAnswer(error) => error.fmt(f),
+            Self::Failed(error) => write!(f, "{error}"),
             Self::Unknown => f.write_str("it is unknown whether the session was ended"),
         }
     }
@@ -156,6 +163,7 @@ impl Error for KillError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
             Self::Open(error) => Some(error),
+            Self::NoAnswer(error) => Some(error),
             _ => None,
         }
     }

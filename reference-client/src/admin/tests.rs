@@ -124,7 +124,7 @@ async fn a_session_is_not_ended_where_no_server_answers() {
     assert!(matches!(error, KillError::NotEnded(crate::Event::GaveUp { .. })), "{error:?}");
     assert_eq!(error.fault(), Fault::Caller, "{error:?}");
     let silent = Arc::new(CommandConnect::new("true"));
-    let error = kill_listed(silent, &listed, Options::new().unwrap()).await.unwrap_err();
+    let error = kill_listed(silent, &listed, Options::default()).await.unwrap_err();
     assert_eq!(error.fault(), Fault::Link, "{error:?}");
 }
 
