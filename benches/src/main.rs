@@ -37,7 +37,7 @@ fn run() -> io::Result<()> {
         // What `compare` runs on the host.
         Some("answer") => compare::answer(),
         // What `waiting` has ssh run.
-        Some(waiting::HELPER) => rejoin_ssh::hand_over(),
+        Some(waiting::HELPER) => rejoin_ssh::pass_fd(),
         Some("waiting") => {
             let server = server(words.nth(1))?;
             runtime()?.block_on(waiting::measure(&server))

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rejoin_testing::{
-    Agent, KeyKind, Other, OtherServer, Relay, SshServer, Sshd, SshdBuilder, make_program,
+    Agent, KeyKind, OtherServer, Relay, ServerKind, SshServer, Sshd, SshdBuilder, make_program,
 };
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
@@ -29,7 +29,7 @@ const CALM_ROUND_TRIPS: u32 = 20;
 
 const READY: &str = "rejoin: the fast lane is ready";
 const NOT_TAKEN: &str = "rejoin: no fast lane";
-const TAKEN: &str = "rejoin: there is a link over the fast lane";
+const TAKEN: &str = "rejoin: connected over the fast lane";
 
 /// Prints, for each server, how long it takes from a cut to the first byte of an echo: with ssh alone, and
 /// with the fast lane beside it.
@@ -83,7 +83,7 @@ fn hosts() -> io::Result<Vec<Host>> {
     for (name, change) in configurations {
         hosts.push(Host::new(name.to_owned(), Box::new(change(Sshd::builder()).start()?))?);
     }
-    for other in Other::ALL.into_iter().filter(|other| other.is_installed()) {
+    for other in ServerKind::ALL.into_iter().filter(|other| other.is_installed()) {
         hosts.push(Host::new(other.to_string(), Box::new(OtherServer::start(other)?))?);
     }
     Ok(hosts)

@@ -43,7 +43,7 @@ async fn compare(server: &Path, sshd: &Sshd, relay: SocketAddr) -> io::Result<()
     let command = format!("{} --registry {} attach", server.display(), registry.display());
     let options = sshd.ssh_options(relay.port());
     let started = SshConnect::new(sshd.destination(), command).options(options);
-    let waiting = started.clone().hand_over_program(std::env::current_exe()?, [HELPER]);
+    let waiting = started.clone().fd_pass_program(std::env::current_exe()?, [HELPER]);
     let raced = waiting.clone().addresses([relay, relay]);
     let mut prober = Prober::open(&started, IDLE).await?;
     prober.resume(&raced).await?;

@@ -4,7 +4,7 @@ use std::fmt;
 
 use rejoin_protocol::client::{MAX_REPLACEMENTS, Patience};
 use rejoin_protocol::{ExitStatus, Incarnation, Reason, Seq, VersionRange};
-use rejoin_ssh::{LinkErrorKind, Listen, Side, Unforwarded};
+use rejoin_ssh::{ForwardKind, LinkErrorKind, ListenAddress, MissingForward};
 use serde::{Deserialize, Serialize};
 
 use crate::timeline::Timeline;
@@ -175,16 +175,16 @@ pub enum ForwardSide {
 }
 
 impl Forward {
-    pub(crate) fn of(it: &Unforwarded) -> Self {
-        let side = match it.side {
-            Side::Local => ForwardSide::Local,
-            Side::Remote => ForwardSide::Remote,
-            Side::Tunnel => ForwardSide::Tunnel,
+    pub(crate) fn of(it: &MissingForward) -> Self {
+        let side = match it.kind {
+            ForwardKind::Local => ForwardSide::Local,
+            ForwardKind::Remote => ForwardSide::Remote,
+            ForwardKind::Tunnel => ForwardSide::Tunnel,
         };
         let listen = match &it.listen {
-            Listen::Port(port) => Some(port.to_string()),
-            Listen::Path(path) => Some(path.clone()),
-            Listen::Unknown => None,
+            ListenAddress::Port(port) => Some(port.to_string()),
+            ListenAddress::Path(path) => Some(path.clone()),
+            ListenAddress::Unknown => None,
         };
         Self { side, listen }
     }
@@ -204,11 +204,11 @@ impl fmt::Display for Forward {
 }
 
 impl Event {
-    pub(crate) fn forward_missing(missing: &Unforwarded, is_retried: bool) -> Self {
-        let reason = match (&missing.reason, missing.side) {
+    pub(crate) fn forward_missing(missing: &MissingForward, is_retried: bool) -> Self {
+        let reason = match (&missing.reason, missing.kind) {
             (Some(reason), _) => reason.as_str(),
-            (None, Side::Remote) => "the host refused it",
-            (None, Side::Local | Side::Tunnel) => "ssh could not make it",
+            (None, ForwardKind::Remote) => "the host refused it",
+            (None, ForwardKind::Local | ForwardKind::Tunnel) => "ssh could not make it",
         };
         let reason = reason.to_owned();
         Self::ForwardMissing { forward: Forward::of(missing), reason, is_retried }

@@ -200,7 +200,7 @@ impl Connect for Host {
         self.0.connect.destination()
     }
 
-    fn hurry(&self) {
+    fn retry_now(&self) {
         let _ = self.0.wishes.send(Wish::Hurry);
     }
 

@@ -76,3 +76,7 @@ pub use session::{Control, Ended, Events, Input, Output, Outputs, Session, Targe
 pub use state::SessionState;
 pub use streams::{Exit, ProcessOutput, Reader, Stdin, StreamError, Streams};
 pub use timeline::{Phase, PhaseKind, Timeline};
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -27,3 +27,7 @@ mod retry;
 mod serve;
 
 pub use cli::run;
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

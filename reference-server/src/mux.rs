@@ -13,14 +13,14 @@ use std::process::Child;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rejoin_protocol::mux::{CLIENT_MAGIC, HOST_MAGIC, MAX_FRAME, MAX_STREAMS, WINDOW};
+use rejoin_protocol::mux::{CLIENT_MAGIC, HOST_MAGIC, MAX_STREAMS, yamux_config};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, BufStream};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tokio_util::compat::{Compat, TokioAsyncReadCompatExt};
-use yamux::{Config, Connection, Mode, Stream};
+use yamux::{Connection, Mode, Stream};
 
 use crate::attach::{self, Place};
 use crate::{handover, host};
@@ -69,22 +69,12 @@ async fn serve(place: Arc<Place>) -> io::Result<()> {
         // It has gone, or says nothing.
         Ok(Err(_)) | Err(_) => return Ok(()),
     }
-    let connection = Connection::new(channel.compat(), config(), Mode::Server);
+    let connection = Connection::new(channel.compat(), yamux_config(), Mode::Server);
     Mux::new(place, connection)?.run().await
 }
 
 const NOT_A_CLIENT: &str = "standard input does not start as a client's does: \
     `rejoin-server mux` is run by a client, not by hand";
-
-/// A window that does not grow, since a total is given that leaves no room for that. Twice as many
-/// streams as are served: one too many is reset, and does not end the connection.
-fn config() -> Config {
-    let mut config = Config::default();
-    config.set_max_connection_receive_window(Some(2 * MAX_STREAMS * WINDOW));
-    config.set_max_num_streams(2 * MAX_STREAMS);
-    config.set_split_send_size(MAX_FRAME);
-    config
-}
 
 type Carried = Connection<Compat<BufStream<Channel>>>;
 

@@ -8,30 +8,30 @@ use std::process::ExitStatus;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-pub use crate::deploy::fuzz::{Answered, answers};
+pub use crate::deploy::fuzz::{ScriptReplies, script_replies};
 pub use crate::fast::fuzz::*;
 
 use crate::Attempt;
-use crate::link::child::Evidence;
+use crate::link::child::ChildExit;
 use crate::link::error::LinkError;
 use crate::link::exit;
-use crate::link::stderr::{LineSink, Tail};
+use crate::link::stderr::{LineSink, StderrTail};
 use crate::ssh::classify;
-use crate::ssh::details::{Details, Follower};
-use crate::ssh::forwards::Watch;
-use crate::ssh::launch::SshLines;
-use crate::ssh::resolve::Resolved;
+use crate::ssh::debug_log::{DebugLines, ProgressFilter};
+use crate::ssh::forwards::state::ForwardMonitor;
+use crate::ssh::launch::SshStderrFilter;
+use crate::ssh::resolve::SshConfig;
 
 /// What a host printed on stderr in these pieces, line by line as it is kept.
-pub fn stderr_lines<'a>(pieces: impl IntoIterator<Item = &'a [u8]>, details: u8) -> Vec<String> {
-    let tail = Tail::default();
-    let details = match details % 3 {
-        0 => Details::Plain,
-        1 => Details::Followed,
-        _ => Details::Kept,
+pub fn stderr_lines<'a>(pieces: impl IntoIterator<Item = &'a [u8]>, debug_log: u8) -> Vec<String> {
+    let tail = StderrTail::default();
+    let debug_log = match debug_log % 3 {
+        0 => DebugLines::Plain,
+        1 => DebugLines::Followed,
+        _ => DebugLines::Hidden,
     };
-    let forwards = Watch::new(Arc::default(), None);
-    let filter = Box::new(SshLines::new(Follower::new(details), forwards));
+    let forwards = ForwardMonitor::new(Arc::default(), None);
+    let filter = Box::new(SshStderrFilter::new(ProgressFilter::new(debug_log), forwards));
     let mut sink = LineSink::new(Attempt::First, tail.clone(), None, filter);
     pieces.into_iter().for_each(|piece| sink.feed(piece));
     sink.finish();
@@ -49,13 +49,13 @@ pub fn judged(
     let status = status.map(ExitStatus::from_raw);
     let (lines, greeting) = (lines.to_vec(), greeting.to_vec());
     let (command, was_unanswered) = (None, false);
-    let evidence = Evidence { status, lines, greeting, was_open, command, was_unanswered };
+    let evidence = ChildExit { status, lines, greeting, was_open, command, was_unanswered };
     [classify::ssh(&evidence), exit::command(&evidence)]
 }
 
 /// What `ssh -G` printed and logged.
-pub fn resolved(text: &str, log: &str) -> Option<Resolved> {
-    Resolved::parse(text, log)
+pub fn resolved(text: &str, log: &str) -> Option<SshConfig> {
+    SshConfig::parse(text, log)
 }
 
 /// Runs what never waits.

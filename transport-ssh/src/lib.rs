@@ -1,10 +1,10 @@
-//! Byte streams between a client and its server, and nothing else.
+//! Byte streams between a client and its server.
 //!
 //! A [`Link`] is one ordered, reliable byte stream that can be cut at any time. A [`Connect`] starts
-//! links: [`SshConnect`] through the system's own `ssh` program, [`DeployConnect`] in the same way to a
-//! program that it puts on the host first, [`CommandConnect`] through a local command, [`UnixConnect`]
-//! through a Unix socket, and [`memory()`] within one program. Nothing in this crate knows what the bytes
-//! mean or what a session is.
+//! links: [`SshConnect`] through the system's `ssh` program, [`DeployConnect`] in the same way to a
+//! program that it uploads first if the host lacks it, [`CommandConnect`] through a local command,
+//! [`UnixConnect`] through a Unix socket, and [`memory()`] within one program. This crate does not know
+//! what the bytes mean or what a session is.
 //!
 //! ```no_run
 //! # async fn example() {
@@ -15,7 +15,7 @@
 //!     Err(error) => eprintln!("{error}"),
 //!     Ok(link) => {
 //!         let (reader, writer, guard) = link.into_parts();
-//!         // ... speak over `reader` and `writer` until the stream ends, then ask why it did:
+//!         // ... use `reader` and `writer` until the stream ends, then ask why it ended:
 //!         drop((reader, writer));
 //!         eprintln!("{}", guard.post_mortem().await);
 //!     }
@@ -23,8 +23,8 @@
 //! # }
 //! ```
 //!
-//! Every connector needs a tokio runtime with its I/O and time drivers. Time is measured on the
-//! monotonic clock, which stands still while the machine sleeps: a night asleep uses up no timeout.
+//! Every connector needs a tokio runtime with its I/O and time drivers. Timeouts use the monotonic
+//! clock, which stands still while the machine sleeps.
 #![cfg_attr(
     not(all(feature = "deploy", feature = "fast")),
     allow(dead_code, reason = "parts of `link` and `ssh` serve these features alone")
@@ -41,17 +41,24 @@ mod link;
 mod ssh;
 
 #[cfg(feature = "deploy")]
-pub use deploy::{DeployConnect, DeployNews, Deployment, Patience, Platform, ServerFile, Servers};
+pub use deploy::{
+    DeployConnect, DeployEvent, DeployTimeouts, Deployment, Platform, ServerFile, Servers,
+};
 #[cfg(feature = "fast")]
-pub use fast::{FastNews, Ineligible, report_host_key};
+pub use fast::{FastLaneEvent, Ineligible, report_host_key};
 pub use link::command::CommandConnect;
-pub use link::connect::{Attempt, BoxFuture, Connect};
+pub use link::connect::{Attempt, Connect};
 pub use link::error::{LinkError, LinkErrorKind};
-pub use link::forwards::{Forwards, Listen, Making, Side, Unforwarded};
+pub use link::forwards::{ForwardKind, ForwardOutcome, Forwards, ListenAddress, MissingForward};
 pub use link::memory::{MemoryConnect, MemoryListener, memory};
 pub use link::milestones::{Milestone, Milestones};
+pub use link::stream::{BoxFuture, Link, LinkGuard, LinkReader, LinkWriter};
 pub use link::unix::UnixConnect;
-pub use link::{Link, LinkGuard, LinkReader, LinkWriter};
-pub use ssh::fd_pass::hand_over;
-pub use ssh::resolve::{Resolved, Unresolved};
-pub use ssh::{AND_WAIT, SshConnect};
+pub use ssh::arguments::THEN_EXIT;
+pub use ssh::builder::SshConnect;
+pub use ssh::fd_pass::pass_fd;
+pub use ssh::resolve::{SshConfig, SshConfigError};
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

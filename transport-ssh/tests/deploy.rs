@@ -10,13 +10,13 @@ use std::time::Duration;
 
 use common::deploy::{Deployed, Programs, assert_private, runs, through};
 use common::in_time;
-use rejoin_ssh::{Attempt, Connect as _, DeployNews, LinkErrorKind};
+use rejoin_ssh::{Attempt, Connect as _, DeployEvent, LinkErrorKind};
 use rejoin_testing::needs;
 use rejoin_testing::{Relay, are_installed};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 #[tokio::test]
-async fn the_first_link_brings_the_program_and_every_other_one_runs_it() {
+async fn uploads_with_the_first_link_and_only_runs_later() {
     needs!("ssh", "sshd", "ps");
     let host = Deployed::start();
     let deployment = host.deployment();
@@ -24,7 +24,7 @@ async fn the_first_link_brings_the_program_and_every_other_one_runs_it() {
     assert_eq!(place, host.file().to_str().unwrap());
     let folder = host.folder().to_str().unwrap().to_owned();
     let total = fs::metadata(host.file()).unwrap().len();
-    assert_eq!(host.news(), [DeployNews::Installing { folder, total }, DeployNews::Installed]);
+    assert_eq!(host.news(), [DeployEvent::Installing { folder, total }, DeployEvent::Installed]);
     for attempt in [Attempt::First, Attempt::Reconnect] {
         assert_eq!(runs(&host.connector(&deployment), attempt).await, place);
     }
@@ -129,7 +129,7 @@ async fn a_program_that_is_gone_is_no_matter_for_a_person() {
     let error = common::why_it_ends(&connector, Attempt::Reconnect).await;
     assert_eq!(error.kind, LinkErrorKind::Closed);
     assert!(error.message.contains("rejoin-server-1.2.3-"), "{error}");
-    assert!(error.message.ends_with("the next connection brings it again"), "{error}");
+    assert!(error.message.ends_with("rejoin uploads it again on the next connection"), "{error}");
 }
 
 #[tokio::test]
@@ -163,7 +163,7 @@ async fn others_files_and_links_are_no_programs() {
         let other = host.first().await;
         assert!(other.starts_with(host.sshd.home().join(".cache/rejoin/").to_str().unwrap()));
         let what = format!("{}: {reason}", host.folder().display());
-        assert!(host.news().contains(&DeployNews::Refused { what }));
+        assert!(host.news().contains(&DeployEvent::Refused { what }));
         fs::remove_dir_all(host.sshd.home().join(".cache")).unwrap();
     }
 }

@@ -10,14 +10,14 @@ use std::path::Path;
 use std::time::Duration;
 
 use common::deploy::{Deployed, Programs, SHORT, can_mount, in_namespace, platform, runs};
-use rejoin_ssh::{Attempt, DeployNews, LinkErrorKind};
+use rejoin_ssh::{Attempt, DeployEvent, LinkErrorKind};
 use rejoin_testing::make_program;
 use rejoin_testing::needs;
 
 /// The folders that were refused, with their reasons.
 fn refused(host: &Deployed) -> Vec<String> {
     let what = |told| match told {
-        DeployNews::Refused { what } => Some(what),
+        DeployEvent::Refused { what } => Some(what),
         _ => None,
     };
     host.news().into_iter().filter_map(what).collect()
@@ -101,7 +101,7 @@ async fn folders_outside_of_home_will_do_and_are_found_again() {
 }
 
 #[tokio::test]
-async fn where_no_folder_will_do_each_is_named_with_its_reason() {
+async fn names_every_unsuitable_folder_with_its_reason() {
     needs!("ssh", "sshd", "ps", "unshare");
     if !can_mount() {
         return;
@@ -149,7 +149,7 @@ async fn a_host_of_another_kind_is_told_with_what_to_do() {
 }
 
 #[tokio::test]
-async fn a_program_that_does_not_run_there_is_told_and_not_kept() {
+async fn reports_and_removes_a_program_that_does_not_run() {
     needs!("ssh", "sshd", "ps");
     let host = Deployed::start();
     let (_, program) = &host.programs.platforms[0];
@@ -262,7 +262,7 @@ async fn a_program_from_path_is_the_last_resort_and_only_of_the_same_version() {
     let connector = host.connector(&deployment);
     let place = runs(&connector, Attempt::First).await;
     assert!(place.ends_with("bin/rejoin-server"), "{place}");
-    assert_eq!(host.news(), [DeployNews::FromPath]);
+    assert_eq!(host.news(), [DeployEvent::FromPath]);
     assert_eq!(runs(&connector, Attempt::Reconnect).await, place);
     installed(&host, "1.2.4", &program);
     let error = host.first_fails(LinkErrorKind::Undeployable).await;
@@ -271,11 +271,11 @@ async fn a_program_from_path_is_the_last_resort_and_only_of_the_same_version() {
 }
 
 #[tokio::test]
-async fn an_account_that_runs_no_commands_is_told_in_its_own_words() {
+async fn quotes_the_refusal_of_an_account_without_commands() {
     needs!("ssh", "sshd", "ps");
     let host = Deployed::forced("printf 'This account is \\033[1mcurrently not available.\\n'");
     let error = host.first_fails(LinkErrorKind::Closed).await;
-    let told = "ended and said only: This account is [1mcurrently not available.";
+    let told = "ended with only this output: This account is [1mcurrently not available.";
     assert!(error.message.ends_with(told), "{error}");
     let host = Deployed::forced("echo This account is currently not available.; exit 1");
     host.first_fails(LinkErrorKind::Refused).await;
@@ -297,8 +297,7 @@ async fn a_host_that_never_runs_the_command_is_given_up() {
     needs!("ssh", "sshd", "ps");
     let host = Deployed::forced("echo please wait; exec sleep 1000");
     let error = host.fails(&host.patient(SHORT), LinkErrorKind::Other).await;
-    let told =
-        "the host's login shell did not run the command within 1 seconds; it printed: please wait";
+    let told = "the login shell did not run the command within 1 seconds; it printed: please wait";
     assert_eq!(error.message, told);
     let host = Deployed::forced("exec yes");
     let error = host.first_fails(LinkErrorKind::Other).await;
@@ -313,7 +312,7 @@ async fn a_host_that_stops_in_the_middle_is_given_up() {
         "dd() { sleep 1000; }; command=${SSH_ORIGINAL_COMMAND#*\\'}; eval \"${command%\\'*}\"",
     );
     let error = host.fails(&host.patient(SHORT), LinkErrorKind::Other).await;
-    let told = "the installation on the host did not get on within 1 seconds";
+    let told = "the installation on the host made no progress within 1 seconds";
     assert_eq!(error.message, told);
 }
 

@@ -9,9 +9,9 @@ use std::process::Command;
 
 use common::lane::{Lane, OURS, echo, failure};
 use common::{Echo, in_time, ssh_at, until, wild_bytes};
-use rejoin_ssh::{Attempt, Connect as _, FastNews, Ineligible, LinkErrorKind};
+use rejoin_ssh::{Attempt, Connect as _, FastLaneEvent, Ineligible, LinkErrorKind};
 use rejoin_testing::needs;
-use rejoin_testing::{Fault, Piece, Random, Sshd, Way, make_program};
+use rejoin_testing::{Direction, Fault, Piece, Random, Sshd, make_program};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 #[tokio::test]
@@ -30,7 +30,7 @@ async fn a_link_over_the_fast_lane_carries_any_bytes_both_ways() {
 }
 
 #[tokio::test]
-async fn the_end_of_a_link_is_told_as_that_of_an_ssh() {
+async fn reports_the_end_of_a_fast_link_like_that_of_ssh() {
     needs!("ssh", "sshd", "ps", "ssh-agent");
     let lane = Lane::start().await;
     let (told, mut lines) = tokio::sync::mpsc::unbounded_channel();
@@ -57,7 +57,7 @@ async fn the_end_of_a_link_is_told_as_that_of_an_ssh() {
 }
 
 #[tokio::test]
-async fn another_host_key_is_told_nothing_but_a_key_exchange_and_erases_what_was_learnt() {
+async fn sends_only_a_key_exchange_to_another_host_key_and_forgets_the_host() {
     needs!("ssh", "sshd", "ps", "ssh-agent", "ssh-keygen");
     let mut lane = Lane::start().await;
     let connector = lane.connector("exec cat");
@@ -65,20 +65,20 @@ async fn another_host_key_is_told_nothing_but_a_key_exchange_and_erases_what_was
     lane.sshd.change_host_key().unwrap();
     let before = lane.sshd.log().len();
     let error = failure(&connector).await;
-    assert_eq!(error.message, "the host has another key than the one ssh accepted");
+    assert_eq!(error.message, "the host key differs from the one that ssh accepted");
     assert!(connector.fast().is_none());
     until("the connection ends", || lane.sshd.sessions().unwrap().is_empty()).await;
     let log = lane.sshd.log().split_off(before);
     assert!(log.iter().any(|line| line.contains(OURS)), "{log:#?}");
     assert!(!log.iter().any(|line| line.contains("userauth")), "{log:#?}");
-    assert_eq!(lane.news()[1], FastNews::OtherHost);
+    assert_eq!(lane.news()[1], FastLaneEvent::OtherHost);
     // Once: it is not learnt again for a while.
     connector.learn();
     assert_eq!(lane.news().len(), 2);
 }
 
 #[tokio::test]
-async fn what_ssh_does_not_accept_any_more_is_not_trusted_here() {
+async fn distrusts_a_host_key_that_ssh_no_longer_accepts() {
     needs!("ssh", "sshd", "ps", "ssh-agent", "ssh-keygen");
     let mut lane = Lane::start().await;
     let connector = lane.connector("exec cat");
@@ -90,7 +90,7 @@ async fn what_ssh_does_not_accept_any_more_is_not_trusted_here() {
 }
 
 #[tokio::test]
-async fn a_server_with_other_methods_is_a_wrong_prediction_and_erases_what_was_learnt() {
+async fn forgets_a_server_with_other_methods() {
     needs!("ssh", "sshd", "ps", "ssh-agent");
     let mut lane = Lane::start().await;
     let connector = lane.connector("exec cat");
@@ -103,7 +103,7 @@ async fn a_server_with_other_methods_is_a_wrong_prediction_and_erases_what_was_l
 }
 
 #[tokio::test]
-async fn an_agent_that_is_slow_or_gone_fails_the_link_before_the_host_hears_of_it() {
+async fn fails_before_contacting_the_host_if_the_agent_is_slow_or_gone() {
     needs!("ssh", "sshd", "ps", "ssh-agent");
     let lane = Lane::start().await;
     let connector = lane.connector("exec cat");
@@ -156,14 +156,14 @@ async fn an_rsa_key_in_a_file_signs_by_the_scheme_that_ssh_is_allowed() {
 }
 
 #[tokio::test]
-async fn a_key_that_has_gone_from_the_agent_is_learnt_anew_and_the_host_hears_nothing() {
+async fn learns_again_without_contacting_the_host_when_the_key_left_the_agent() {
     needs!("ssh", "sshd", "ps", "ssh-agent", "ssh-add");
     let lane = Lane::start().await;
     let connector = lane.connector("exec cat");
     lane.learn(&connector).await;
     lane.agent.remove_all().unwrap();
     let error = failure(&connector).await;
-    assert_eq!(error.message, "what had the key does not have it any more");
+    assert_eq!(error.message, "the key is no longer available");
     assert!(connector.fast().is_none());
     assert_eq!(lane.logins(), 1);
 }
@@ -181,7 +181,7 @@ async fn a_host_that_takes_no_key_is_tried_once() {
 }
 
 #[tokio::test]
-async fn a_server_with_better_methods_than_it_had_is_told_nothing_and_learnt_anew() {
+async fn learns_a_server_with_better_methods_again_and_sends_it_nothing() {
     needs!("ssh", "sshd", "ps", "ssh-agent");
     let plain = "curve25519-sha256";
     let builder = Sshd::builder().config_line(format!("KexAlgorithms {plain}"));
@@ -192,7 +192,7 @@ async fn a_server_with_better_methods_than_it_had_is_told_nothing_and_learnt_ane
     lane.sshd.reconfigure(&better).unwrap();
     let before = lane.sshd.log().len();
     let error = failure(&connector).await;
-    assert_eq!(error.message, "the host's ssh server is not as it was");
+    assert_eq!(error.message, "the host's ssh server has changed");
     assert!(connector.fast().is_none());
     until("the connection ends", || lane.sshd.sessions().unwrap().is_empty()).await;
     let log = lane.sshd.log().split_off(before);
@@ -221,14 +221,14 @@ async fn a_host_cannot_name_a_key_that_ssh_would_not_use_with_it() {
         let connector = lane.connector("exec cat");
         connector.learn();
         until("it is told", || !lane.news().is_empty()).await;
-        assert_eq!(lane.news()[..], [FastNews::Ineligible(Ineligible::NoKey)], "{place}");
+        assert_eq!(lane.news()[..], [FastLaneEvent::Ineligible(Ineligible::NoKey)], "{place}");
         assert_eq!(lane.logins(), 0);
     }
 }
 
 /// What a host runs here sees what any account of this machine does.
 #[tokio::test]
-async fn the_word_behind_which_keys_are_reported_stands_on_no_command_line() {
+async fn keeps_the_secret_word_off_command_lines() {
     needs!("ssh", "sshd", "ps", "ssh-agent");
     let dir = tempfile::tempdir().unwrap();
     let (seen, look) = (dir.path().join("seen"), dir.path().join("look"));
@@ -281,25 +281,25 @@ async fn a_connection_that_is_lost_says_nothing_about_the_host_until_the_third_i
         let lane = Lane::start().await;
         let connector = lane.connector("exec cat");
         let cut = move |piece: &mut Piece| {
-            (piece.way == Way::ToClient && piece.ends_at(bytes)).then_some(Fault::Reset)
+            (piece.way == Direction::ToClient && piece.ends_at(bytes)).then_some(Fault::Reset)
         };
         lane.learn(&connector).await;
         for _ in 0..2 {
-            lane.relay.meddle(cut);
+            lane.relay.intercept(cut);
             let error = failure(&connector).await;
             assert_eq!(error.kind, LinkErrorKind::Unreachable, "{error:?}");
-            lane.relay.meddle(|_| None);
+            lane.relay.intercept(|_| None);
         }
         echo(&connector).await.say(b"as if nothing had been").await;
         // A reset may be faster than what the host has said, and then it is as if it had said nothing.
         let mut failures = 0;
-        lane.relay.meddle(cut);
+        lane.relay.intercept(cut);
         while connector.fast().is_some() {
             failure(&connector).await;
             failures += 1;
         }
         assert!(failures >= 3, "{failures}");
-        lane.relay.meddle(|_| None);
+        lane.relay.intercept(|_| None);
         Echo::start(&connector, Attempt::Reconnect).await;
     }
 }
@@ -310,7 +310,7 @@ async fn why_not(lane: &Lane, options: &[&str]) -> Ineligible {
 }
 
 #[tokio::test]
-async fn what_is_not_followed_here_is_left_to_ssh_and_told() {
+async fn reports_unsupported_settings_and_uses_ssh() {
     needs!("ssh", "sshd", "ps", "ssh-agent");
     let lane = Lane::start().await;
     let options = |setting| ["-o", setting];
@@ -332,7 +332,7 @@ async fn what_is_not_followed_here_is_left_to_ssh_and_told() {
 }
 
 #[tokio::test]
-async fn an_ssh_that_is_too_old_to_tell_host_keys_is_told_as_that() {
+async fn reports_an_ssh_without_known_hosts_command() {
     needs!("ssh", "sshd", "ps", "ssh-agent");
     let lane = Lane::start().await;
     let old = lane.sshd.home().join("ssh");
@@ -361,5 +361,5 @@ async fn a_plain_curve_is_used_where_ssh_uses_one_and_a_host_that_wants_new_keys
     let connector = lane.connector("head -c 4000000 /dev/zero; exec cat");
     lane.learn(&connector).await;
     let error = echo(&connector).await.why_it_ended().await;
-    assert_eq!(error.message, "the host wants new keys, which only ssh makes");
+    assert_eq!(error.message, "the host requested new keys, which only ssh can negotiate");
 }

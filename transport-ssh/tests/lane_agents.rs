@@ -6,7 +6,7 @@ mod common;
 
 use common::lane::{Lane, OURS, echo, failure};
 use common::{Echo, in_time, until};
-use rejoin_ssh::{Attempt, Connect as _, FastNews, Ineligible, SshConnect};
+use rejoin_ssh::{Attempt, Connect as _, FastLaneEvent, Ineligible, SshConnect};
 use rejoin_testing::needs;
 
 /// Has the connector learn a host for which the key does not sign.
@@ -16,7 +16,7 @@ async fn refuses_to_learn(lane: &Lane, connector: &SshConnect) {
     until("it is told", || lane.news().len() > before).await;
     let news = lane.news();
     let last = news.last().unwrap();
-    assert!(matches!(last, FastNews::Ineligible(Ineligible::Signature(_))), "{last:?}");
+    assert!(matches!(last, FastLaneEvent::Ineligible(Ineligible::Signature(_))), "{last:?}");
     assert!(connector.fast().is_none());
 }
 
@@ -29,7 +29,7 @@ async fn confirmed() -> Lane {
 }
 
 #[tokio::test]
-async fn an_agent_that_asks_when_its_user_logs_in_is_never_asked_to_sign_unasked() {
+async fn never_asks_an_agent_again_that_asked_for_confirmation() {
     needs!("ssh", "sshd", "ps", "ssh-agent", "ssh-add");
     let lane = confirmed().await;
     let connector = lane.connector("exec cat");
@@ -57,7 +57,7 @@ async fn an_agent_that_asks_nobody_when_its_user_logs_in_signs_for_the_fast_lane
 
 /// Nobody has logged in by this connector yet, so that nothing is known about the agent.
 #[tokio::test]
-async fn an_agent_of_which_nothing_is_known_asks_once_in_the_life_of_the_program() {
+async fn an_unknown_agent_asks_at_most_once_per_process() {
     needs!("ssh", "sshd", "ps", "ssh-agent", "ssh-add");
     let lane = confirmed().await;
     let connector = lane.connector("exec cat");
@@ -102,7 +102,7 @@ async fn a_key_that_is_to_be_confirmed_since_it_was_learnt_asks_once_and_is_left
     lane.agent.remove_all().unwrap();
     lane.agent.add_confirmed(&lane.sshd.user_key()).unwrap();
     let error = failure(&connector).await;
-    let slow = "the key did not sign: the ssh agent: it refuses to sign, or asks its user before";
+    let slow = "the key did not sign: the ssh agent: it refuses to sign or asks for confirmation";
     assert_eq!(error.message, slow);
     until("the agent asks", || lane.agent.questions() == 1).await;
     assert!(connector.fast().is_none());

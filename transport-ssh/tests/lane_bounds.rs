@@ -12,11 +12,11 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use common::lane::{Lane, failure};
 use rejoin_ssh::{Connect as _, LinkErrorKind, SshConnect};
-use rejoin_ssh2::Lists;
-use rejoin_ssh2::testing::{Script, ToyServer};
+use rejoin_ssh2::NameLists;
+use rejoin_ssh2::testing::{ToyScript, ToyServer};
 use rejoin_ssh2::wire::{Reader, Writer};
 use rejoin_testing::needs;
-use rejoin_testing::{Agent, Relay, Way, ssh_parts};
+use rejoin_testing::{Agent, Direction, Relay, ssh_parts};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -38,7 +38,7 @@ struct Vacant {
 impl Vacant {
     async fn start() -> Self {
         let lane = Lane::start().await;
-        let said = lane.tape(Way::ToClient);
+        let said = lane.tape(Direction::ToClient);
         let connector = lane.learnt("exec cat").await;
         let said = said.lock().unwrap().clone();
         let host_key = host_key(&lane);
@@ -64,10 +64,10 @@ impl Vacant {
     }
 
     /// The same by a server that has the host's key and looks like it.
-    async fn fails_with(&self, script: Script, is_noisy: bool) -> String {
+    async fn fails_with(&self, script: ToyScript, is_noisy: bool) -> String {
         let (ident, lists) = shown(&self.said);
         let (host_key, lists) = (Some(self.host_key), Some(lists));
-        let script = Script { ident, lists, host_key, ..script };
+        let script = ToyScript { ident, lists, host_key, ..script };
         self.fails(async move |stream| drop(serve(stream, script, is_noisy).await)).await
     }
 }
@@ -91,13 +91,13 @@ fn host_key(lane: &Lane) -> [u8; 32] {
 }
 
 /// How a server has identified itself, and what it has said that it has.
-fn shown(said: &[u8]) -> (String, Lists) {
+fn shown(said: &[u8]) -> (String, NameLists) {
     let [line, packet] = [0, 1].map(|part| ssh_parts(said)[part].clone());
     let ident = String::from_utf8(said[line].trim_ascii_end().to_vec()).unwrap();
     // Behind lengths, kind and cookie.
     let mut reader = Reader::new(&said[packet.start + 6 + 16..]);
     let mut next = || reader.names().unwrap();
-    let lists = Lists {
+    let lists = NameLists {
         kex: next(),
         host_keys: next(),
         ciphers_to_server: next(),
@@ -112,7 +112,7 @@ fn shown(said: &[u8]) -> (String, Lists) {
 
 /// Until the client is gone. A noisy one says nothing that means anything, once it
 /// is to judge the user's key.
-async fn serve(mut stream: TcpStream, script: Script, is_noisy: bool) -> io::Result<()> {
+async fn serve(mut stream: TcpStream, script: ToyScript, is_noisy: bool) -> io::Result<()> {
     let mut server = ToyServer::new(script).unwrap();
     let mut buffer = vec![0; 16 * 1024];
     loop {
@@ -138,7 +138,7 @@ async fn say(mut stream: TcpStream, bytes: &[u8], pause: Duration) {
 
 /// Each way to speak without an end, and that the handshake has one.
 #[tokio::test]
-async fn a_host_that_never_comes_to_the_point_is_left_in_time() {
+async fn gives_up_a_host_that_never_finishes_in_time() {
     needs!("ssh", "sshd", "ps", "ssh-agent");
     let (trickle, lines) = (Vacant::start().await, Vacant::start().await);
     let noise = Vacant::start().await;
@@ -146,10 +146,11 @@ async fn a_host_that_never_comes_to_the_point_is_left_in_time() {
     let trickle = trickle.fails(|stream| say(stream, b"S", pause));
     let line = b"not yet\r\n".repeat(100);
     let lines = lines.fails(|stream| say(stream, &line, Duration::ZERO));
-    let noise = noise.fails_with(Script { tamper: Box::new(mute), ..Script::default() }, true);
+    let noise =
+        noise.fails_with(ToyScript { tamper: Box::new(mute), ..ToyScript::default() }, true);
     let all = tokio::join!(trickle, lines, noise);
     assert_eq!([&*all.0, &*all.2], [LATE; 2]);
-    assert_eq!(all.1, "the host sent more than it was allowed to", "too many lines");
+    assert_eq!(all.1, "the host sent more than it may", "too many lines");
     // Meanwhile more than that has come.
     assert!(most_memory().is_none_or(|most| most < 64 << 20), "{:?}", most_memory());
 }
@@ -171,7 +172,7 @@ fn mute(message: Vec<u8>) -> Vec<Vec<u8>> {
 async fn a_host_that_counts_channels_in_another_way_is_told() {
     needs!("ssh", "sshd", "ps", "ssh-agent");
     let vacant = Vacant::start().await;
-    let message = vacant.fails_with(Script { channel: 3, ..Script::default() }, false).await;
-    assert_eq!(message, "the host gave its channel number 3, not 0 as before");
+    let message = vacant.fails_with(ToyScript { channel: 3, ..ToyScript::default() }, false).await;
+    assert_eq!(message, "the host assigned channel number 3, not 0 as before");
     assert!(vacant.connector.fast().is_none());
 }

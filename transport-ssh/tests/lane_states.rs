@@ -13,9 +13,9 @@ use std::time::Duration;
 
 use common::lane::{Lane, OURS, echo, failure, link};
 use common::{Echo, in_time, until, why_it_ends};
-use rejoin_ssh::{Attempt, Connect as _, FastNews, LinkErrorKind, SshConnect};
+use rejoin_ssh::{Attempt, Connect as _, FastLaneEvent, LinkErrorKind, SshConnect};
 use rejoin_testing::needs;
-use rejoin_testing::{Agent, Fault, Sshd, Way, ssh_parts};
+use rejoin_testing::{Agent, Direction, Fault, Sshd, ssh_parts};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::task::JoinSet;
@@ -37,14 +37,14 @@ async fn learnt(lane: &Lane) -> SshConnect {
 
 /// What the server says until the command has started.
 async fn handshake(lane: &Lane, connector: &SshConnect) -> Vec<u8> {
-    said(lane, connector, Way::ToClient).await
+    said(lane, connector, Direction::ToClient).await
 }
 
 /// What goes this way until then.
-async fn said(lane: &Lane, connector: &SshConnect, way: Way) -> Vec<u8> {
+async fn said(lane: &Lane, connector: &SshConnect, way: Direction) -> Vec<u8> {
     let tape = lane.tape(way);
     let link = link(connector).await.unwrap();
-    until("the command has started", || lane.news().last() == Some(&FastNews::Taken)).await;
+    until("the command has started", || lane.news().last() == Some(&FastLaneEvent::Taken)).await;
     drop(link);
     tape.lock().unwrap().clone()
 }
@@ -70,10 +70,10 @@ fn within(parts: &[Range<usize>]) -> impl Iterator<Item = u64> {
 
 /// Has the next connection fail so, and expects that to be told.
 async fn fails(lane: &Lane, connector: &SshConnect, after: u64, fault: Fault) {
-    fails_on(Way::ToClient, lane, connector, after, fault).await;
+    fails_on(Direction::ToClient, lane, connector, after, fault).await;
 }
 
-async fn fails_on(way: Way, lane: &Lane, connector: &SshConnect, after: u64, fault: Fault) {
+async fn fails_on(way: Direction, lane: &Lane, connector: &SshConnect, after: u64, fault: Fault) {
     lane.relay.fail_next(way, after, fault);
     let error = failure(connector).await;
     assert_eq!(error.kind, LinkErrorKind::Unreachable, "{fault:?} after {after}: {error:?}");
@@ -82,11 +82,11 @@ async fn fails_on(way: Way, lane: &Lane, connector: &SshConnect, after: u64, fau
 
 #[track_caller]
 fn assert_told(lane: &Lane, message: &str) {
-    assert_eq!(lane.news().last(), Some(&FastNews::Failed(message.to_owned())));
+    assert_eq!(lane.news().last(), Some(&FastLaneEvent::Failed(message.to_owned())));
 }
 
 #[tokio::test]
-async fn a_reset_in_any_state_is_told_and_says_nothing_about_the_host() {
+async fn reports_a_reset_in_any_state_and_keeps_the_host() {
     needs!("ssh", "sshd", "ps", "ssh-agent");
     let lane = quiet().await;
     let connector = learnt(&lane).await;
@@ -98,16 +98,16 @@ async fn a_reset_in_any_state_is_told_and_says_nothing_about_the_host() {
         // It is still predicted, and rightly.
         echo(&connector).await.say(b"all is well").await;
     }
-    let theirs = said(&lane, &connector, Way::ToServer).await;
+    let theirs = said(&lane, &connector, Direction::ToServer).await;
     for after in within(&ssh_parts(&theirs)) {
-        fails_on(Way::ToServer, &lane, &connector, after, Fault::Reset).await;
+        fails_on(Direction::ToServer, &lane, &connector, after, Fault::Reset).await;
         echo(&connector).await.say(b"all is well").await;
     }
     Echo::start(&connector, Attempt::Reconnect).await;
 }
 
 #[tokio::test]
-async fn a_host_that_hangs_up_in_any_state_once_it_has_identified_itself_is_learnt_anew() {
+async fn learns_a_host_again_that_hangs_up_after_its_identification() {
     needs!("ssh", "sshd", "ps", "ssh-agent");
     let lane = quiet().await;
     let connector = learnt(&lane).await;
@@ -157,12 +157,12 @@ async fn a_link_that_is_lost_or_closed_once_it_is_there_leaves_what_was_learnt()
     let said = handshake(&lane, &connector).await.len() as u64;
     for fault in [Fault::Reset, Fault::Close] {
         // With the first bytes of its echo, which is a packet of more.
-        lane.relay.fail_next(Way::ToClient, said + 10, fault);
+        lane.relay.fail_next(Direction::ToClient, said + 10, fault);
         let (reader, mut writer, guard) = link(&connector).await.unwrap().into_parts();
         writer.write_all(b"hello").await.unwrap();
         let error = Echo { reader, writer, guard }.why_it_ended().await;
         assert_eq!(error.kind, LinkErrorKind::Closed, "{fault:?}: {error:?}");
-        assert_eq!(lane.news().last(), Some(&FastNews::Taken));
+        assert_eq!(lane.news().last(), Some(&FastLaneEvent::Taken));
     }
     echo(&connector).await.say(b"all is well").await;
 }
@@ -172,11 +172,11 @@ async fn a_link_that_is_lost_or_closed_once_it_is_there_leaves_what_was_learnt()
 async fn altered(lane: &Lane, connector: &SshConnect, at: usize) -> (String, Vec<u8>) {
     let said: Arc<Mutex<Vec<u8>>> = Arc::default();
     let (next, saying) = (lane.relay.connections(), Arc::clone(&said));
-    lane.relay.meddle(move |piece| {
+    lane.relay.intercept(move |piece| {
         match piece.way {
             _ if piece.connection != next => {}
-            Way::ToServer => saying.lock().unwrap().extend_from_slice(&piece.bytes),
-            Way::ToClient => piece.byte(at as u64).into_iter().for_each(|byte| *byte ^= 1),
+            Direction::ToServer => saying.lock().unwrap().extend_from_slice(&piece.bytes),
+            Direction::ToClient => piece.byte(at as u64).into_iter().for_each(|byte| *byte ^= 1),
         }
         None
     });
@@ -212,7 +212,7 @@ async fn altered_exchange(lane: &Lane, place: impl FnOnce(&[u8]) -> usize) -> St
 async fn a_host_that_did_not_sign_what_was_said_is_told_nothing() {
     needs!("ssh", "sshd", "ps", "ssh-agent");
     let lane = Lane::start().await;
-    let forged = "the host does not have the private key of the host key that it shows";
+    let forged = "the host did not prove that it has the private key of its host key";
     // The identification, the end of the lists' first name, the host's half, and its signature.
     let message = altered_exchange(&lane, |_| 10).await;
     assert_eq!(message, forged);
@@ -247,7 +247,7 @@ async fn what_was_altered_behind_the_new_keys_is_not_believed() {
     for part in &parts[NEWKEYS + 1..] {
         let connector = learnt(&lane).await;
         let (message, _) = altered(&lane, &connector, part.end - 1).await;
-        assert_eq!(message, "a packet of the host was altered on its way");
+        assert_eq!(message, "a packet from the host was altered in transit");
     }
 }
 
@@ -258,7 +258,7 @@ async fn a_host_that_wants_more_than_a_key_since_then_is_left_to_ssh() {
     let connector = lane.learnt("exec cat").await;
     lane.sshd.reconfigure("AuthenticationMethods publickey,publickey").unwrap();
     let error = failure(&connector).await;
-    assert_eq!(error.message, "the host wants more than a key");
+    assert_eq!(error.message, "the host requires more than a key");
     assert_told(&lane, &error.message);
     assert!(connector.fast().is_none());
     let error = why_it_ends(&connector, Attempt::Reconnect).await;
@@ -336,7 +336,7 @@ async fn an_agent_that_takes_its_time_is_waited_for_but_not_as_one_that_asks_its
     let before = lane.logged_since(0).await.len();
     agent.set_delay(Duration::from_secs(5));
     let error = failure(&connector).await;
-    let slow = "the key did not sign: the ssh agent: it refuses to sign, or asks its user before";
+    let slow = "the key did not sign: the ssh agent: it refuses to sign or asks for confirmation";
     assert_eq!(error.message, slow);
     assert_told(&lane, &error.message);
     let log = lane.logged_since(before).await;

@@ -87,7 +87,7 @@ async fn the_last_words_are_in_the_message_and_the_detail() {
 }
 
 #[tokio::test]
-async fn a_program_that_is_not_there_is_told_at_once() {
+async fn reports_a_missing_program_at_once() {
     let missing = CommandConnect::new("/nonexistent/program");
     let error = missing.connect(Attempt::First).await.unwrap_err();
     assert_eq!(error.kind, LinkErrorKind::ProgramMissing);
@@ -116,7 +116,7 @@ async fn a_child_that_ignores_being_asked_is_killed_and_reaped() {
 }
 
 #[tokio::test]
-async fn a_post_mortem_waits_no_longer_than_it_has_to_and_leaves_nothing() {
+async fn post_mortem_is_bounded_and_leaves_no_process() {
     let script = "echo $$; exec >&-; exec sleep 1000";
     let (reader, _writer, guard) = connect(&shell(script), Attempt::First).await.into_parts();
     let mut reader = BufReader::new(reader);
@@ -144,7 +144,7 @@ async fn a_flood_on_stderr_does_not_block_the_link() {
 }
 
 #[tokio::test]
-async fn every_line_on_stderr_is_told_with_its_attempt() {
+async fn reports_every_stderr_line_with_its_attempt() {
     let (told, mut hears) = tokio::sync::mpsc::unbounded_channel();
     let command = shell("printf 'a\\033[2Jb\\nlast' >&2").on_stderr(move |attempt, line| {
         let _ = told.send((attempt, line.to_owned()));

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use common::deploy::Deployed;
 use common::{Echo, ssh, sshd, until, why_it_ends};
-use rejoin_ssh::{Attempt, LinkErrorKind, Patience};
+use rejoin_ssh::{Attempt, DeployTimeouts, LinkErrorKind};
 use rejoin_testing::needs;
 use rejoin_testing::{Sshd, make_program};
 
@@ -20,7 +20,7 @@ const SHORT: Duration = Duration::from_secs(1);
 const LOOKS: Duration = Duration::from_millis(2500);
 
 #[tokio::test]
-async fn a_host_that_lets_its_user_in_and_says_nothing_is_given_up_with_the_reason() {
+async fn gives_up_a_host_that_is_silent_after_the_login() {
     needs!("ssh", "sshd", "ps");
     // sshd leaves the command running, and this one wants a whole processor.
     let greedy = "exec </dev/zero; exec timeout 20 cat >/dev/null";
@@ -29,12 +29,12 @@ async fn a_host_that_lets_its_user_in_and_says_nothing_is_given_up_with_the_reas
         let logins = Arc::new(AtomicUsize::new(0));
         let told = Arc::clone(&logins);
         let connector =
-            ssh(&sshd, "echo there").login_patience(SHORT).on_slow_start(SHORT / 2, move || {
+            ssh(&sshd, "echo there").login_timeout(SHORT).on_slow_start(SHORT / 2, move || {
                 told.fetch_add(1, Ordering::Relaxed);
             });
         let error = why_it_ends(&connector, Attempt::First).await;
         assert_eq!(error.kind, LinkErrorKind::Other, "{start_up}");
-        let told = "the host let you in, but its login shell did not run the command in time";
+        let told = "you are logged in, but the login shell did not run the command in time";
         assert!(error.message.starts_with(told), "{start_up}: {}", error.message);
         assert_eq!(logins.load(Ordering::Relaxed), 1, "{start_up}");
     }
@@ -59,7 +59,7 @@ async fn a_question_of_sshs_is_no_silence_of_the_host() {
     assert!(locked.unwrap().success());
     let is_early = Arc::new(AtomicUsize::new(0));
     let (early, waits) = (Arc::clone(&is_early), go.clone());
-    let connector = ssh(&sshd, "exec cat").program(&program).login_patience(SHORT);
+    let connector = ssh(&sshd, "exec cat").program(&program).login_timeout(SHORT);
     let connector = connector.on_slow_start(Duration::ZERO, move || {
         early.fetch_add(usize::from(!waits.exists()), Ordering::Relaxed);
     });
@@ -78,9 +78,9 @@ async fn a_question_of_sshs_is_no_silence_of_the_host() {
 async fn noise_of_a_login_shell_that_runs_nothing_is_waited_for_as_long_as_any_login() {
     needs!("ssh", "sshd", "ps");
     let host = Deployed::forced("echo noise; exec sleep 1000");
-    let patience = Patience { login: SHORT, ..Patience::default() };
+    let patience = DeployTimeouts { login: SHORT, ..DeployTimeouts::default() };
     let error = host.fails(&host.patient(patience), LinkErrorKind::Other).await;
-    let told = "the host's login shell did not run the command within ";
+    let told = "the login shell did not run the command within ";
     assert!(error.message.starts_with(told), "{}", error.message);
     assert!(error.message.ends_with("it printed: noise"), "{}", error.message);
 }
@@ -92,7 +92,7 @@ async fn noise_beyond_the_limit_names_the_limit() {
         "head -c 200000 /dev/zero | tr '\\0' x; echo; eval \"$SSH_ORIGINAL_COMMAND\"",
     );
     let error = host.first_fails(LinkErrorKind::Other).await;
-    let told = "the host's login shell printed more than 64 KiB before it ran the command";
+    let told = "the login shell printed more than 64 KiB before it ran the command";
     assert!(
         error.message.starts_with(told) && error.message.ends_with("xxxx"),
         "{}",
@@ -117,12 +117,12 @@ async fn a_program_is_put_on_a_host_whose_start_up_files_lose_the_path() {
 }
 
 #[tokio::test]
-async fn what_start_up_files_leave_out_is_told_in_words() {
+async fn explains_problems_of_start_up_files() {
     needs!("ssh", "sshd", "ps");
     for (start_up, told) in [
-        ("exec </dev/null", "the host's login shell gives its commands no input"),
-        ("ulimit -n 16", "only 16 files may be open on the host, and rejoin-server needs 32"),
-        ("ulimit -n 6", "only 6 files may be open on the host, and rejoin-server needs 32"),
+        ("exec </dev/null", "the login shell gives its commands no input"),
+        ("ulimit -n 16", "the host allows only 16 open files, and rejoin-server needs 32"),
+        ("ulimit -n 6", "the host allows only 6 open files, and rejoin-server needs 32"),
     ] {
         let host = Deployed::forced(&format!("{start_up}; eval \"$SSH_ORIGINAL_COMMAND\""));
         let error = host.first_fails(LinkErrorKind::Other).await;

@@ -7,7 +7,7 @@ mod common;
 use std::time::{Duration, Instant};
 
 use common::in_time;
-use rejoin_testing::{Fault, Random, Relay, Way};
+use rejoin_testing::{Direction, Fault, Random, Relay};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -236,7 +236,7 @@ async fn the_next_connection_fails_behind_exactly_so_many_bytes_of_one_way() {
     let (listener, relay) = target().await;
     for (fault, is_reset) in [(Fault::Reset, true), (Fault::Close, false)] {
         for after in [0, 1, 7] {
-            relay.fail_next(Way::ToClient, after, fault);
+            relay.fail_next(Direction::ToClient, after, fault);
             let (mut near, mut far) = join(&listener, &relay).await;
             if after > 0 {
                 near.write_all(b"not counted").await.unwrap();
@@ -257,7 +257,7 @@ async fn the_next_connection_fails_behind_exactly_so_many_bytes_of_one_way() {
 #[tokio::test]
 async fn the_next_connection_falls_silent_behind_exactly_so_many_bytes_of_one_way() {
     let (listener, relay) = target().await;
-    relay.fail_next(Way::ToServer, 3, Fault::Silence);
+    relay.fail_next(Direction::ToServer, 3, Fault::Silence);
     let (mut near, mut far) = join(&listener, &relay).await;
     near.write_all(b"12345").await.unwrap();
     in_time("the loss", relay.wait_for(|counts| counts.stranded == 1)).await;
@@ -274,7 +274,7 @@ async fn the_next_connection_falls_silent_behind_exactly_so_many_bytes_of_one_wa
 #[tokio::test]
 async fn a_byte_of_the_next_connection_arrives_as_another_one() {
     let (listener, relay) = target().await;
-    relay.flip_next(Way::ToServer, 4);
+    relay.flip_next(Direction::ToServer, 4);
     for expected in [b"aaaa`aaa", b"aaaaaaaa"] {
         let (mut near, mut far) = join(&listener, &relay).await;
         for piece in [&b"aaa"[..], b"aaaaa"] {

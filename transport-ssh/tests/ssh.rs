@@ -11,7 +11,7 @@ use std::os::unix::net::UnixListener;
 use std::path::Path;
 
 use common::{Echo, connect, in_time, parse_pid, ssh, ssh_at, sshd, until, until_gone, wild_bytes};
-use rejoin_ssh::{Attempt, LinkErrorKind, Unresolved};
+use rejoin_ssh::{Attempt, LinkErrorKind, SshConfigError};
 use rejoin_testing::needs;
 use rejoin_testing::{Random, Relay, Signal};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -69,7 +69,7 @@ async fn a_dropped_link_leaves_no_ssh_and_no_zombie() {
 }
 
 #[tokio::test]
-async fn a_configuration_that_makes_no_link_of_ssh_is_overridden() {
+async fn overrides_settings_that_break_a_link() {
     needs!("ssh", "sshd", "ps");
     let sshd = sshd();
     let dir = tempfile::tempdir().unwrap();
@@ -108,7 +108,7 @@ async fn what_the_user_has_typed_costs_no_second_connection() {
 }
 
 #[tokio::test]
-async fn the_configuration_is_told_with_what_was_typed_and_without_what_a_link_needs() {
+async fn reads_the_configuration_for_the_typed_options_only() {
     needs!("ssh", "sshd", "ps");
     let dir = tempfile::tempdir().unwrap();
     let config = "HostName 192.0.2.1\nRemoteCommand echo %n %h";
@@ -124,7 +124,7 @@ async fn the_configuration_is_told_with_what_was_typed_and_without_what_a_link_n
     let expanded = connector.expand(&resolved, "echo %n %p %%").await;
     assert_eq!(expanded.as_deref(), Ok("echo name 22 %"));
     let refused =
-        Unresolved::Refused(vec!["Cannot execute command-line and remote command.".to_owned()]);
+        SshConfigError::Refused(vec!["Cannot execute command-line and remote command.".to_owned()]);
     assert_eq!(asked(&[], &["true"]).await, Err(refused));
 }
 

@@ -79,7 +79,7 @@ async fn a_silent_host_is_given_up_in_the_time_that_is_set() {
 }
 
 #[tokio::test]
-async fn a_changed_host_key_is_told_and_not_bypassed() {
+async fn reports_a_changed_host_key_and_does_not_bypass_it() {
     needs!("ssh", "sshd", "ps");
     let (known, other) = (sshd(), sshd());
     let connector = ssh_at(&known, other.addr().port(), "true");
@@ -89,7 +89,7 @@ async fn a_changed_host_key_is_told_and_not_bypassed() {
 }
 
 #[tokio::test]
-async fn an_unknown_host_key_is_told_and_not_asked_about() {
+async fn reports_an_unknown_host_key_without_asking() {
     needs!("ssh", "sshd", "ps");
     let sshd = sshd();
     let asking = ["-o", "UserKnownHostsFile=/dev/null", "-o", "StrictHostKeyChecking=ask"];
@@ -97,7 +97,7 @@ async fn an_unknown_host_key_is_told_and_not_asked_about() {
         .options(asking)
         .options(sshd.ssh_options(sshd.addr().port()));
     let error = refused(&connector, LinkErrorKind::HostKey).await;
-    assert!(error.message.contains("is not known"), "{error}");
+    assert!(error.message.contains("is unknown"), "{error}");
 }
 
 #[tokio::test]
@@ -131,7 +131,7 @@ async fn a_reconnect_with_a_key_that_has_a_passphrase_needs_the_user_and_asks_no
 }
 
 #[tokio::test]
-async fn an_ssh_that_is_not_installed_is_told_at_once() {
+async fn reports_a_missing_ssh_at_once() {
     needs!("ssh", "sshd", "ps");
     let connector = SshConnect::new("127.0.0.1", "true").program("/nonexistent/ssh");
     let error = connector.connect(Attempt::First).await.unwrap_err();

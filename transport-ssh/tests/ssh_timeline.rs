@@ -71,7 +71,7 @@ async fn a_connection_that_is_lost_has_the_same_words_whether_it_was_followed_or
 }
 
 #[tokio::test]
-async fn whoever_asks_ssh_for_details_is_told_them_also_where_they_are_followed() {
+async fn shows_debug_lines_that_the_user_requested() {
     needs!("ssh", "sshd", "ps");
     let sshd = sshd();
     for words in [&["-v"][..], &["-o", "LogLevel=DEBUG1"]] {

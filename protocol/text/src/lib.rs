@@ -36,6 +36,10 @@ extern crate alloc;
 
 use alloc::string::String;
 
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
 /// `text` as one line of at most `most` bytes, cut at a character. The crate's page says which
 /// characters are removed and which are replaced.
 ///

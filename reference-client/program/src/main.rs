@@ -25,9 +25,9 @@ use terminal::output;
 
 fn main() -> ExitCode {
     let mut words: Vec<_> = std::env::args_os().skip(1).collect();
-    if words == [host::HAND_OVER] {
+    if words == [host::FD_PASS] {
         // Its ssh says that nothing came; there is nobody else to tell.
-        return rejoin_ssh::hand_over().map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS);
+        return rejoin_ssh::pass_fd().map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS);
     }
     if words.first().is_some_and(|word| word == host::HOST_KEY) {
         // Whatever became of the report: ssh, which would end with this, is to judge the key.

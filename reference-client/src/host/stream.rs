@@ -44,7 +44,7 @@ pub(super) fn link(
     let (reader, ended) = (handle.clone(), handle.clone());
     // Frames are written in pieces, of which each would be a frame of yamux's otherwise.
     let writer = BufWriter::with_capacity(MAX_FRAME, handle);
-    Link::explained(reader, writer, why(ended, place, life))
+    Link::with_post_mortem(reader, writer, why(ended, place, life))
 }
 
 /// Waits until the host has noticed the end, too: only then everything that was written is there.

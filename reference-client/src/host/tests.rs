@@ -127,7 +127,7 @@ async fn hopeless() -> (Host, MemoryListener) {
 #[tokio::test]
 async fn who_is_in_a_hurry_does_not_wait_until_a_dial_is_due() {
     let (host, mut listener) = hopeless().await;
-    host.hurry();
+    host.retry_now();
     let (link, _far) = tokio::join!(host.connect(Attempt::Reconnect), answer(&mut listener));
     assert!(link.is_ok());
 }
@@ -136,7 +136,7 @@ async fn who_is_in_a_hurry_does_not_wait_until_a_dial_is_due() {
 async fn those_who_wait_until_a_dial_is_due_are_helped_by_one_who_is_in_a_hurry() {
     let (host, mut listener) = hopeless().await;
     let (link, _far) = tokio::join!(host.connect(Attempt::Reconnect), async {
-        host.hurry();
+        host.retry_now();
         answer(&mut listener).await
     });
     assert!(link.is_ok());

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 
 use bytes::{Bytes, BytesMut};
-use rejoin_protocol::mux::{CLIENT_MAGIC, HOST_MAGIC, MAX_FRAME, MAX_STREAMS, WINDOW};
+use rejoin_protocol::mux::{CLIENT_MAGIC, HOST_MAGIC, yamux_config};
 use rejoin_protocol::preamble::{Noise, Preamble};
 use rejoin_ssh::{Connect, Link, LinkError, LinkErrorKind, LinkGuard, LinkReader, LinkWriter};
 use rejoin_text::printable_bytes;
@@ -15,7 +15,7 @@ use tokio::io::ReadBuf;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, BufStream, Chain};
 use tokio::sync::watch;
 use tokio_util::compat::{Compat, TokioAsyncReadCompatExt as _};
-use yamux::{Config, Connection, Mode};
+use yamux::{Connection, Mode};
 
 use super::stream::Life;
 use crate::link::Way;
@@ -91,7 +91,7 @@ async fn meet(link: Link, report: &impl Fn(Report)) -> Result<Carried, LinkError
         heard: heard.clone(),
     };
     let stream = BufStream::with_capacity(READ, WRITE, transport).compat();
-    let connection = Connection::new(stream, config(), Mode::Client);
+    let connection = Connection::new(stream, yamux_config(), Mode::Client);
     Ok(Carried { connection, guard, life, heard })
 }
 
@@ -138,16 +138,6 @@ fn not_a_mux(noise: &Noise) -> LinkError {
 
 fn shown(noise: &[u8]) -> String {
     printable_bytes(noise, 80)
-}
-
-/// A window that does not grow, since a total is given that leaves no room for that. Twice as many
-/// streams as are opened: those that have ended count until the connection has noticed.
-fn config() -> Config {
-    let mut config = Config::default();
-    config.set_max_connection_receive_window(Some(2 * MAX_STREAMS * WINDOW));
-    config.set_max_num_streams(2 * MAX_STREAMS);
-    config.set_split_send_size(MAX_FRAME);
-    config
 }
 
 /// The link, which notes what it is used for.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rejoin_protocol::forwards::{Effect, Event, Forwards, LAST_STEP, Outcome, Slot};
-use rejoin_ssh::{Making, Unforwarded};
+use rejoin_ssh::{ForwardOutcome, MissingForward};
 use tokio::task::JoinSet;
 
 use crate::timers::Timers;
@@ -22,15 +22,15 @@ const MOST: usize = 256;
 #[derive(Debug)]
 pub(crate) enum ForwardStory {
     /// It is missing; whether another attempt is made while the connection lasts.
-    Missing(Unforwarded, bool),
+    Missing(MissingForward, bool),
     /// It is there again.
-    Made(Unforwarded),
+    Made(MissingForward),
 }
 
 /// Something that happened to forwards.
 #[derive(Debug)]
 pub(crate) enum Happened {
-    Opened(Vec<Unforwarded>),
+    Opened(Vec<MissingForward>),
     Tried(Slot, Outcome),
     PauseOver,
 }
@@ -44,7 +44,7 @@ pub(super) struct ForwardDriver {
     forwards: Option<Arc<dyn rejoin_ssh::Forwards>>,
     machine: Forwards,
     /// What the machine calls by its place here.
-    known: Vec<Unforwarded>,
+    known: Vec<MissingForward>,
     attempts: JoinSet<(Slot, Outcome)>,
     timers: Timers<Pause>,
     stories: VecDeque<ForwardStory>,
@@ -90,7 +90,7 @@ impl ForwardDriver {
         self.stories.pop_front()
     }
 
-    fn opened(&mut self, missing: Vec<Unforwarded>) -> Event {
+    fn opened(&mut self, missing: Vec<MissingForward>) -> Event {
         let slots = missing.into_iter().filter_map(|it| {
             let can_be_made = it.can_be_made;
             Some((self.slot(it)?, can_be_made))
@@ -98,8 +98,9 @@ impl ForwardDriver {
         Event::Opened(slots.collect())
     }
 
-    fn slot(&mut self, missing: Unforwarded) -> Option<Slot> {
-        let is_same = |it: &Unforwarded| (it.side, &it.listen) == (missing.side, &missing.listen);
+    fn slot(&mut self, missing: MissingForward) -> Option<Slot> {
+        let is_same =
+            |it: &MissingForward| (it.kind, &it.listen) == (missing.kind, &missing.listen);
         let place = self.known.iter().position(is_same);
         let place = place.or_else(|| (self.known.len() < MOST).then_some(self.known.len()))?;
         match self.known.get_mut(place) {
@@ -128,7 +129,7 @@ impl ForwardDriver {
         }
     }
 
-    fn known(&self, slot: Slot) -> Option<Unforwarded> {
+    fn known(&self, slot: Slot) -> Option<MissingForward> {
         self.known.get(usize::from(slot.0)).cloned()
     }
 
@@ -138,18 +139,18 @@ impl ForwardDriver {
         self.attempts.spawn(async move {
             let made = match making {
                 Some(making) => making.await,
-                None => Making::Impossible,
+                None => ForwardOutcome::Impossible,
             };
             (slot, outcome(made))
         });
     }
 }
 
-fn outcome(making: Making) -> Outcome {
+fn outcome(making: ForwardOutcome) -> Outcome {
     match making {
-        Making::Made => Outcome::Made,
-        Making::Failed => Outcome::Failed,
-        Making::Impossible => Outcome::Impossible,
+        ForwardOutcome::Made => Outcome::Made,
+        ForwardOutcome::Failed => Outcome::Failed,
+        ForwardOutcome::Impossible => Outcome::Impossible,
     }
 }
 

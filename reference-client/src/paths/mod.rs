@@ -206,7 +206,7 @@ impl<C: Carrier> PathDriver<C> {
     }
 
     pub(crate) fn retry(&mut self, may_ask: bool) {
-        self.connect.hurry();
+        self.connect.retry_now();
         self.step(Event::Retry { may_ask });
     }
 

@@ -14,7 +14,7 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use rejoin_ssh::{DeployNews, Platform, ServerFile, Servers};
+use rejoin_ssh::{DeployEvent, Platform, ServerFile, Servers};
 
 use elf::Elf;
 use trust::Distrust;
@@ -259,12 +259,12 @@ impl Servers for ServerStore {
         servers
     }
 
-    fn left_out(&self) -> Vec<DeployNews> {
+    fn left_out(&self) -> Vec<DeployEvent> {
         let news = |left: &LeftOut| match &left.why {
             Unusable::Distrusted(why) if why.is_unsafe() => {
-                DeployNews::Unsafe { what: left.to_string() }
+                DeployEvent::Unsafe { what: left.to_string() }
             }
-            _ => DeployNews::Unused { what: left.to_string() },
+            _ => DeployEvent::Unused { what: left.to_string() },
         };
         self.all_left_out().iter().map(news).collect()
     }

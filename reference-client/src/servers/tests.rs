@@ -119,7 +119,7 @@ fn a_server_that_others_can_replace_is_used_from_nowhere_and_reported() {
             set_mode(at_fault, 0o777);
             let found = servers_for(&store, machine);
             assert!(!found.contains(path), "{} with {}", path.display(), at_fault.display());
-            let [DeployNews::Unsafe { what }] = &store.left_out()[..] else {
+            let [DeployEvent::Unsafe { what }] = &store.left_out()[..] else {
                 panic!("{:?}", store.left_out())
             };
             let at_fault_canonical = at_fault.canonicalize().unwrap();
@@ -160,7 +160,7 @@ fn with_the_digests_of_a_release_only_its_servers_are_found_by_search() {
         let (is_found, store) = found(vec!["0".repeat(64)]);
         assert_eq!(is_found, number == 0, "named by the user: {}", path.display());
         if !is_found {
-            let [DeployNews::Unused { what }] = &store.left_out()[..] else {
+            let [DeployEvent::Unused { what }] = &store.left_out()[..] else {
                 panic!("{:?}", store.left_out())
             };
             assert!(what.contains(&format!("{}: not a server of this release", path.display())));

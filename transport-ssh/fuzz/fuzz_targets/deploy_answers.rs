@@ -3,7 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use rejoin_ssh::fuzz::answers;
+use rejoin_ssh::fuzz::script_replies;
 use rejoin_ssh_fuzz::{check_text, pieces};
 
 /// The longest line that is understood.
@@ -11,8 +11,8 @@ const MAX_LINE: usize = 8 * 1024;
 
 fuzz_target!(|input: &[u8]| {
     let Some((&seed, stream)) = input.split_first() else { return };
-    let whole = answers([stream]);
-    let split = answers(pieces(stream, seed));
+    let whole = script_replies([stream]);
+    let split = script_replies(pieces(stream, seed));
     // A line that is too long is understood if it comes all at once.
     if stream.len() <= MAX_LINE {
         assert_eq!(whole, split);

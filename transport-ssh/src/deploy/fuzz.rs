@@ -7,13 +7,13 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, ReadBuf};
 
-use super::answer::{Answer, Answers};
-use super::script::Mark;
+use super::reply::{ReplyReader, ScriptReply};
+use super::script::ReplyMarker;
 use crate::fuzz::now;
 
 /// What was understood.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Answered {
+pub struct ScriptReplies {
     /// The answers, each in the way that Rust shows them.
     pub answers: Vec<String>,
     /// The folders and reasons within them.
@@ -28,15 +28,15 @@ pub struct Answered {
 
 /// What is understood of the answers to a script whose lines begin with `rejoin-mark `, when they come in these
 /// pieces.
-pub fn answers<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Answered {
-    let pieces = Pieces(pieces.into_iter().map(<[u8]>::to_vec).collect());
-    let mut answers = Answers::new(pieces, &Mark::of("mark"));
+pub fn script_replies<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> ScriptReplies {
+    let pieces = ChunkReader(pieces.into_iter().map(<[u8]>::to_vec).collect());
+    let mut answers = ReplyReader::new(pieces, &ReplyMarker::of("mark"));
     let (mut said, mut texts, mut is_ready) = (Vec::new(), Vec::new(), false);
     let is_given_up = loop {
         match now(answers.next()) {
             Ok(Some(answer)) => {
                 said.push(format!("{answer:?}"));
-                is_ready = matches!(answer, Answer::Ready { .. });
+                is_ready = matches!(answer, ScriptReply::Ready { .. });
                 texts.extend(text(answer));
                 if is_ready {
                     break false;
@@ -52,22 +52,22 @@ pub fn answers<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Answered {
         rest.extend(pieces.0.into_iter().flatten());
         rest
     });
-    Answered { answers: said, texts, noise, rest, is_given_up }
+    ScriptReplies { answers: said, texts, noise, rest, is_given_up }
 }
 
-fn text(answer: Answer) -> Option<String> {
+fn text(answer: ScriptReply) -> Option<String> {
     match answer {
-        Answer::Send { folder: text }
-        | Answer::No { what: text }
-        | Answer::Broken { why: text } => Some(text),
+        ScriptReply::Send { folder: text }
+        | ScriptReply::No { what: text }
+        | ScriptReply::Broken { why: text } => Some(text),
         _ => None,
     }
 }
 
 /// A stream that has all of its pieces from the start.
-struct Pieces(VecDeque<Vec<u8>>);
+struct ChunkReader(VecDeque<Vec<u8>>);
 
-impl AsyncRead for Pieces {
+impl AsyncRead for ChunkReader {
     fn poll_read(
         mut self: Pin<&mut Self>,
         _: &mut Context<'_>,

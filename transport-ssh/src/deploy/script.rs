@@ -5,8 +5,8 @@
 //! them as long as it contains no quote, no line end, no backslash and no exclamation mark.
 //! `install.sh` comes over the link and is read by `/bin/sh` alone.
 
-use super::server::ServerFile;
-use crate::ssh::AND_WAIT;
+use super::server_file::ServerFile;
+use crate::ssh::arguments::THEN_EXIT;
 
 const PATH: &str = include_str!("path.sh");
 const COMMON: &str = include_str!("common.sh");
@@ -52,7 +52,7 @@ pub(super) fn installed(words: &str) -> String {
 }
 
 /// Runs one of these servers if the host has it, and says what there is otherwise.
-pub(super) fn bootstrap(servers: &[ServerFile], mark: &Mark, words: &str) -> String {
+pub(super) fn bootstrap(servers: &[ServerFile], mark: &ReplyMarker, words: &str) -> String {
     let table: String = servers.iter().map(row).collect();
     let (first, second) = mark.halves();
     let (at_home, elsewhere) = FOLDERS.split_at(FIRST_WITH_UID);
@@ -92,17 +92,17 @@ pub(super) fn install(
     format!("{}\n{script}", script.len()).into_bytes()
 }
 
-/// One command for a login shell of any kind. The shell waits for it (see [`AND_WAIT`]).
+/// One command for a login shell of any kind. The shell waits for it (see [`THEN_EXIT`]).
 fn command(scripts: &[&str]) -> String {
     let lines = scripts.iter().flat_map(|script| script.lines()).map(str::trim);
     let lines: Vec<_> = lines.filter(|line| !line.is_empty() && !line.starts_with('#')).collect();
-    format!("/bin/sh -c '{}'{AND_WAIT}", lines.join(" "))
+    format!("/bin/sh -c '{}'{THEN_EXIT}", lines.join(" "))
 }
 
 /// A word that nobody who did not read the script can say.
-pub(super) struct Mark(String);
+pub(super) struct ReplyMarker(String);
 
-impl Mark {
+impl ReplyMarker {
     /// A fresh one.
     pub(super) fn new() -> Result<Self, getrandom::Error> {
         let mut bytes = [0; 16];
@@ -129,7 +129,7 @@ impl Mark {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::deploy::server::Platform;
+    use crate::deploy::server_file::Platform;
 
     fn server() -> ServerFile {
         ServerFile::of_bytes(
@@ -144,7 +144,7 @@ mod tests {
         let servers = [server(), server()];
         [
             direct(&servers[0], 2, "ls --json"),
-            bootstrap(&servers, &Mark::new().unwrap(), "ls --json"),
+            bootstrap(&servers, &ReplyMarker::new().unwrap(), "ls --json"),
             installed("attach"),
         ]
     }
@@ -177,7 +177,7 @@ mod tests {
 
     #[test]
     fn the_mark_is_not_in_the_command() {
-        let mark = Mark::new().unwrap();
+        let mark = ReplyMarker::new().unwrap();
         let command = bootstrap(&[server()], &mark, "attach");
         let (first, second) = mark.halves();
         assert!(command.contains(first) && command.contains(second));

@@ -1,4 +1,4 @@
-//! The user's agent: which keys it has, and their signatures.
+//! The user's agent: its keys and signatures.
 //!
 //! Two questions of its protocol are all that is needed (RFC 9987), and one extension of OpenSSH's, in the very
 //! words that the SSH client has anyway. The crates for it (ssh-agent-lib 0.6, ssh-agent-client-rs 1.1) look into
@@ -19,13 +19,13 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use rejoin_ssh2::wire::{Malformed, Reader, Writer};
-use rejoin_ssh2::{Binding, UserKey};
+use rejoin_ssh2::{SessionBinding, UserKey};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::UnixStream;
 use tokio::sync::Mutex as AsyncMutex;
 use tokio::time::{Instant, timeout_at};
 
-use crate::ssh::resolve::Resolved;
+use crate::ssh::resolve::SshConfig;
 
 /// How long an agent may take. One that asks its user takes longer, and is not waited for.
 pub(super) const PATIENCE: Duration = Duration::from_millis(300);
@@ -57,14 +57,14 @@ static SLOW_KEYS: Mutex<BTreeSet<(PathBuf, Vec<u8>)>> = Mutex::new(BTreeSet::new
 /// a second time.
 static SIGNING: AsyncMutex<()> = AsyncMutex::const_new(());
 
-/// Where an agent listens.
+/// The socket of an agent.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Agent(PathBuf);
+pub(super) struct AgentSocket(PathBuf);
 
-impl Agent {
+impl AgentSocket {
     /// The one that ssh would ask. None if it would ask none, or names it in a way that is not understood
     /// here.
-    pub(super) fn of(resolved: &Resolved) -> Option<Self> {
+    pub(super) fn of(resolved: &SshConfig) -> Option<Self> {
         Self::named(resolved.get("identityagent"))
     }
 
@@ -115,7 +115,7 @@ impl Agent {
         &self,
         key: &UserKey,
         message: &[u8],
-        binding: Option<&Binding>,
+        binding: Option<&SessionBinding>,
     ) -> io::Result<Vec<u8>> {
         let deadline = Instant::now() + PATIENCE;
         let mut talk = self.talk(deadline).await?;
@@ -138,7 +138,7 @@ impl Agent {
     /// used again: the error is [`SLOW`] then, and from then on.
     pub(super) async fn sign_with<S: AsyncRead + AsyncWrite + Unpin>(
         &self,
-        talk: &mut Talk<S>,
+        talk: &mut AgentConnection<S>,
         request: &[u8],
     ) -> io::Result<Vec<u8>> {
         let mut reader = Reader::new(request.get(1..).unwrap_or_default());
@@ -146,7 +146,7 @@ impl Agent {
 
         let _turn = SIGNING.lock().await;
         self.check_speed(key)?;
-        let doubt = Doubt(Some((self.0.clone(), key.to_vec())));
+        let doubt = SlowKeyGuard(Some((self.0.clone(), key.to_vec())));
         let answered = talk.ask(request, Instant::now() + PATIENCE).await;
         let is_refused =
             answered.as_ref().is_ok_and(|answer| answer.first() != Some(&SIGN_RESPONSE));
@@ -158,14 +158,14 @@ impl Agent {
         answered
     }
 
-    /// That this key has always signed at once. If not, its user may have been asked, and would be again.
+    /// Fails if this key ever did not sign at once: then the agent may have asked its user, and would again.
     pub(super) fn check_speed(&self, key: &[u8]) -> io::Result<()> {
         let keys = SLOW_KEYS.lock().unwrap_or_else(PoisonError::into_inner);
         if keys.contains(&(self.0.clone(), key.to_vec())) { Err(slow()) } else { Ok(()) }
     }
 
     /// Returns once it has not answered for so long that it has to be asking its user: OpenSSH's agent
-    /// answers nobody else meanwhile. Asked are questions that no agent asks its user about.
+    /// answers nobody else meanwhile. It asks questions that no agent asks its user about.
     ///
     /// # Errors
     /// There is no such agent any more.
@@ -182,22 +182,22 @@ impl Agent {
     }
 
     /// A connection to it.
-    pub(super) async fn talk(&self, deadline: Instant) -> io::Result<Talk<UnixStream>> {
+    pub(super) async fn talk(&self, deadline: Instant) -> io::Result<AgentConnection<UnixStream>> {
         let connected = timeout_at(deadline, UnixStream::connect(&self.0)).await;
-        Ok(Talk(connected.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))?))
+        Ok(AgentConnection(connected.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))?))
     }
 }
 
 /// A key that is signing. If it is not cleared, also because nobody waits any more, the key is slow.
-struct Doubt(Option<(PathBuf, Vec<u8>)>);
+struct SlowKeyGuard(Option<(PathBuf, Vec<u8>)>);
 
-impl Doubt {
+impl SlowKeyGuard {
     fn clear(mut self) {
         self.0 = None;
     }
 }
 
-impl Drop for Doubt {
+impl Drop for SlowKeyGuard {
     fn drop(&mut self) {
         if let Some(key) = self.0.take() {
             SLOW_KEYS.lock().unwrap_or_else(PoisonError::into_inner).insert(key);
@@ -206,9 +206,9 @@ impl Drop for Doubt {
 }
 
 /// A connection over which questions are asked, or answered. What is bound to it holds for it alone.
-pub(super) struct Talk<S>(pub(super) S);
+pub(super) struct AgentConnection<S>(pub(super) S);
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Talk<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AgentConnection<S> {
     /// Asks one question.
     pub(super) async fn ask(&mut self, question: &[u8], deadline: Instant) -> io::Result<Vec<u8>> {
         let asked = async {
@@ -233,7 +233,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Talk<S> {
     }
 }
 
-fn session_bind(binding: &Binding) -> Vec<u8> {
+fn session_bind(binding: &SessionBinding) -> Vec<u8> {
     Writer::message(EXTENSION)
         .string(SESSION_BIND)
         .string(&binding.host_key)
@@ -244,15 +244,15 @@ fn session_bind(binding: &Binding) -> Vec<u8> {
         .finish()
 }
 
-/// Of this kind is no other error of an agent's.
+/// The kind of this error only.
 pub(super) const SLOW: io::ErrorKind = io::ErrorKind::ResourceBusy;
 
 fn slow() -> io::Error {
-    io::Error::new(SLOW, "it refuses to sign, or asks its user before")
+    io::Error::new(SLOW, "it refuses to sign or asks for confirmation")
 }
 
 fn unclear() -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, "it does not do what it was asked for")
+    io::Error::new(io::ErrorKind::InvalidData, "its answer is not valid")
 }
 
 pub(super) fn parse_keys(answer: &[u8]) -> Result<Vec<Vec<u8>>, Malformed> {
@@ -290,8 +290,8 @@ mod tests {
 
     use super::*;
 
-    fn agent_of(settings: &str) -> Option<Agent> {
-        Agent::of(&Resolved::of(&format!("hostname h\nport 22\n{settings}")).unwrap())
+    fn agent_of(settings: &str) -> Option<AgentSocket> {
+        AgentSocket::of(&SshConfig::of(&format!("hostname h\nport 22\n{settings}")).unwrap())
     }
 
     #[test]
@@ -300,15 +300,16 @@ mod tests {
         assert_eq!(agent_of("identityagent /run/%u/agent"), None);
         assert_eq!(agent_of("identityagent here"), None);
         assert_eq!(agent_of("identityagent $REJOIN_NO_SUCH_VARIABLE"), None);
-        let named = Agent("/run/agent".into());
+        let named = AgentSocket("/run/agent".into());
         assert_eq!(agent_of("identityagent /run/agent"), Some(named));
     }
 
     #[test]
     fn the_agent_of_an_ssh_is_expected_where_its_options_say_and_the_first_counts() {
-        let expected =
-            |words: &[&str]| Agent::expected(&words.iter().map(OsString::from).collect::<Vec<_>>());
-        let named = Some(Agent("/run/agent".into()));
+        let expected = |words: &[&str]| {
+            AgentSocket::expected(&words.iter().map(OsString::from).collect::<Vec<_>>())
+        };
+        let named = Some(AgentSocket("/run/agent".into()));
         for words in [
             &["-p", "22", "-o", "IdentityAgent=/run/agent"][..],
             &["-oidentityagent /run/agent", "-o", "IdentityAgent=none"],
@@ -317,7 +318,7 @@ mod tests {
             assert_eq!(expected(words), named, "{words:?}");
         }
         assert_eq!(expected(&["-o", "IdentityAgent=none", "-oIdentityAgent=/run/agent"]), None);
-        let inherited = env::var_os("SSH_AUTH_SOCK").map(|path| Agent(path.into()));
+        let inherited = env::var_os("SSH_AUTH_SOCK").map(|path| AgentSocket(path.into()));
         assert_eq!(expected(&["-o", "IdentityFile=/key"]), inherited);
     }
 
@@ -335,7 +336,7 @@ mod tests {
             // It keeps the connection, whatever more is waited for.
             let _ = stream.read(&mut question).await;
         });
-        let keys = Agent(path).keys().await;
+        let keys = AgentSocket(path).keys().await;
         agent.await.unwrap();
         keys
     }
@@ -347,7 +348,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_answer_that_is_none_is_an_error() {
+    async fn rejects_invalid_answers() {
         let refusal = asked(b"\0\0\0\x01\x05").await.unwrap_err();
         assert_eq!(refusal.kind(), io::ErrorKind::InvalidData);
         let too_long = asked(b"\0\x10\0\0").await.unwrap_err();
@@ -366,7 +367,7 @@ mod tests {
             // It keeps the connection.
             std::future::pending::<()>().await;
         };
-        let mut talk = Talk(ours);
+        let mut talk = AgentConnection(ours);
         tokio::select! {
             answer = talk.ask(b"?", Instant::now() + PATIENCE) => answer,
             () = agent => unreachable!("it does not end"),
@@ -382,7 +383,7 @@ mod tests {
     }
 
     #[test]
-    fn a_signature_by_another_scheme_than_the_one_asked_for_is_none() {
+    fn rejects_a_signature_of_another_scheme() {
         let answer = |scheme: &str| {
             let signature = Writer::new().string(scheme).string([7; 256]).finish();
             Writer::message(SIGN_RESPONSE).string(signature).finish()
@@ -402,7 +403,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn whatever_an_agent_answers_is_read_within_its_bounds(
+        fn reads_any_agent_answer_within_bounds(
             kind in prop_oneof![Just(IDENTITIES_ANSWER), Just(SIGN_RESPONSE), any::<u8>()],
             rest in prop::collection::vec(prop_oneof![3 => Just(0), 1 => any::<u8>()], 0..200),
         ) {

@@ -1,7 +1,7 @@
-//! An agent in front of the user's own, for the ssh from which a host is learnt.
+//! A proxy for the user's agent, for the ssh that logs in to learn a host.
 //!
-//! Nobody has asked for that login. So the user's agent signs for it at once or not at all: an ssh that asks
-//! the agent itself would wait until its user has answered, and then ask with the next key.
+//! The user did not request that login. So the user's agent signs for it at once or not at all: an ssh that
+//! asks the agent directly would wait for the user's confirmation, and then ask with the next key.
 
 use std::io;
 use std::path::Path;
@@ -14,40 +14,41 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::agent::{
-    Agent, EXTENSION, FAILURE, PATIENCE, REQUEST_IDENTITIES, SESSION_BIND, SIGN_REQUEST, SLOW, Talk,
+    AgentConnection, AgentSocket, EXTENSION, FAILURE, PATIENCE, REQUEST_IDENTITIES, SESSION_BIND,
+    SIGN_REQUEST, SLOW,
 };
-use super::eligible::Ineligible;
-use crate::ssh::private_folder::Folder;
+use super::eligibility::Ineligible;
+use crate::ssh::socket_folder::SocketFolder;
 
-/// An agent that hands on what is needed to log in. Dropping it ends it.
+/// An agent that forwards what a login needs. Dropping it ends it.
 pub(super) struct AgentProxy {
-    folder: Folder,
-    verdict: Arc<Verdict>,
+    folder: SocketFolder,
+    failure_state: Arc<ProxyFailure>,
     _serving: JoinSet<()>,
 }
 
 /// Why the user's agent is of no use for this login, if that is so.
 #[derive(Default)]
-struct Verdict {
+struct ProxyFailure {
     why: Mutex<Option<Ineligible>>,
     changed: Notify,
 }
 
 impl AgentProxy {
-    /// One in front of this agent. It answers this user alone.
+    /// Starts a proxy for this agent. Only this user can reach it.
     ///
     /// # Errors
     /// There is no place for its socket.
-    pub(super) fn start(agent: Agent) -> io::Result<Self> {
-        let folder = Folder::make("agent")?;
+    pub(super) fn start(agent: AgentSocket) -> io::Result<Self> {
+        let folder = SocketFolder::make("agent")?;
         let listener = UnixListener::bind(folder.socket())?;
-        let verdict: Arc<Verdict> = Arc::default();
+        let failure_state: Arc<ProxyFailure> = Arc::default();
         let mut serving = JoinSet::new();
-        serving.spawn(accept(listener, agent, Arc::clone(&verdict)));
-        Ok(Self { folder, verdict, _serving: serving })
+        serving.spawn(accept(listener, agent, Arc::clone(&failure_state)));
+        Ok(Self { folder, failure_state, _serving: serving })
     }
 
-    /// Where it listens, in characters that mean nothing to ssh.
+    /// The path of its socket, without characters that are special to ssh.
     pub(super) fn socket(&self) -> &Path {
         self.folder.socket()
     }
@@ -55,7 +56,7 @@ impl AgentProxy {
     /// Why the user's agent is of no use, if that is so: it does not answer, or not sign at once. An ssh that
     /// went on without it could use the very key in a file about which the agent is asking.
     pub(super) fn failure(&self) -> Option<Ineligible> {
-        self.verdict.why().clone()
+        self.failure_state.why().clone()
     }
 
     /// Returns that once it is so.
@@ -64,12 +65,12 @@ impl AgentProxy {
             if let Some(why) = self.failure() {
                 return why;
             }
-            self.verdict.changed.notified().await;
+            self.failure_state.changed.notified().await;
         }
     }
 }
 
-impl Verdict {
+impl ProxyFailure {
     fn why(&self) -> MutexGuard<'_, Option<Ineligible>> {
         self.why.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -85,35 +86,41 @@ impl Verdict {
     }
 }
 
-async fn accept(listener: UnixListener, agent: Agent, verdict: Arc<Verdict>) {
+async fn accept(listener: UnixListener, agent: AgentSocket, failure_state: Arc<ProxyFailure>) {
     let mut clients = JoinSet::new();
     while let Ok((client, _)) = listener.accept().await {
         while clients.try_join_next().is_some() {}
-        let (agent, verdict) = (agent.clone(), Arc::clone(&verdict));
+        let (agent, failure_state) = (agent.clone(), Arc::clone(&failure_state));
         // Each ends with its client, or with a message that is none.
-        clients.spawn(async move { drop(serve(Talk(client), &agent, &verdict).await) });
+        clients.spawn(
+            async move { drop(serve(AgentConnection(client), &agent, &failure_state).await) },
+        );
     }
 }
 
 /// Answers this client, over a connection of its own to the agent, so that it can be bound.
-async fn serve(mut client: Talk<UnixStream>, agent: &Agent, verdict: &Verdict) -> io::Result<()> {
+async fn serve(
+    mut client: AgentConnection<UnixStream>,
+    agent: &AgentSocket,
+    failure_state: &ProxyFailure,
+) -> io::Result<()> {
     let behind = agent.talk(Instant::now() + PATIENCE).await;
-    let mut behind = behind.inspect_err(|error| verdict.fail(error))?;
+    let mut behind = behind.inspect_err(|error| failure_state.fail(error))?;
     loop {
         let question = client.hear().await?;
         let answer = match question.first() {
-            _ if verdict.why().is_some() => Ok(vec![FAILURE]),
+            _ if failure_state.why().is_some() => Ok(vec![FAILURE]),
             Some(&SIGN_REQUEST) => agent.sign_with(&mut behind, &question).await,
             Some(&REQUEST_IDENTITIES) => hand_on(&mut behind, &question).await,
             Some(&EXTENSION) if is_session_bind(&question) => hand_on(&mut behind, &question).await,
             _ => Ok(vec![FAILURE]),
         };
-        // Nothing more is said to an ssh that is about to be ended.
-        client.say(&answer.inspect_err(|error| verdict.fail(error))?).await?;
+        // On an error, ssh gets no answer, because it is about to be ended.
+        client.say(&answer.inspect_err(|error| failure_state.fail(error))?).await?;
     }
 }
 
-async fn hand_on(behind: &mut Talk<UnixStream>, question: &[u8]) -> io::Result<Vec<u8>> {
+async fn hand_on(behind: &mut AgentConnection<UnixStream>, question: &[u8]) -> io::Result<Vec<u8>> {
     behind.ask(question, Instant::now() + PATIENCE).await
 }
 
@@ -130,17 +137,17 @@ mod tests {
     use tokio::sync::mpsc;
 
     use super::*;
-    use crate::ssh::resolve::Resolved;
+    use crate::ssh::resolve::SshConfig;
 
     const SUCCESS: u8 = 6;
 
     /// An agent that agrees to everything, and what it is asked.
-    fn obliging(path: &Path) -> (Agent, mpsc::UnboundedReceiver<Vec<u8>>) {
+    fn obliging(path: &Path) -> (AgentSocket, mpsc::UnboundedReceiver<Vec<u8>>) {
         let (tell, told) = mpsc::unbounded_channel();
         let listener = UnixListener::bind(path).unwrap();
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                let mut client = Talk(client);
+                let mut client = AgentConnection(client);
                 while let Ok(question) = client.hear().await {
                     tell.send(question).unwrap();
                     client.say(&[SUCCESS]).await.unwrap();
@@ -148,7 +155,7 @@ mod tests {
             }
         });
         let settings = format!("hostname h\nport 22\nidentityagent {}", path.display());
-        (Agent::of(&Resolved::of(&settings).unwrap()).unwrap(), told)
+        (AgentSocket::of(&SshConfig::of(&settings).unwrap()).unwrap(), told)
     }
 
     #[tokio::test]
@@ -156,7 +163,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (agent, mut told) = obliging(&dir.path().join("agent"));
         let proxy = AgentProxy::start(agent).unwrap();
-        let mut client = Talk(UnixStream::connect(proxy.socket()).await.unwrap());
+        let mut client = AgentConnection(UnixStream::connect(proxy.socket()).await.unwrap());
         let extension = |name: &str| Writer::message(EXTENSION).string(name).finish();
         let bind = extension(SESSION_BIND);
         for (question, answer) in [
@@ -185,12 +192,12 @@ mod tests {
         let sign = |key: &str| {
             Writer::message(SIGN_REQUEST).string(key).string("message").uint32(0).finish()
         };
-        let mut client = Talk(UnixStream::connect(proxy.socket()).await.unwrap());
-        // What it answers is no signature.
+        let mut client = AgentConnection(UnixStream::connect(proxy.socket()).await.unwrap());
+        // Its answer is not a signature.
         client.say(&sign("one key")).await.unwrap();
         assert!(client.hear().await.is_err());
         assert!(matches!(proxy.failed().await, Ineligible::Signature(_)));
-        let mut client = Talk(UnixStream::connect(proxy.socket()).await.unwrap());
+        let mut client = AgentConnection(UnixStream::connect(proxy.socket()).await.unwrap());
         client.say(&sign("another key")).await.unwrap();
         assert_eq!(client.hear().await.unwrap(), [FAILURE]);
         assert_eq!(told.recv().await.unwrap(), sign("one key"));
@@ -204,9 +211,9 @@ mod tests {
         let path = dir.path().join("agent");
         let _silent = UnixListener::bind(&path).unwrap();
         let settings = format!("hostname h\nport 22\nidentityagent {}", path.display());
-        let agent = Agent::of(&Resolved::of(&settings).unwrap()).unwrap();
+        let agent = AgentSocket::of(&SshConfig::of(&settings).unwrap()).unwrap();
         let proxy = AgentProxy::start(agent).unwrap();
-        let mut client = Talk(UnixStream::connect(proxy.socket()).await.unwrap());
+        let mut client = AgentConnection(UnixStream::connect(proxy.socket()).await.unwrap());
         client.say(&[REQUEST_IDENTITIES]).await.unwrap();
         assert!(matches!(proxy.failed().await, Ineligible::Agent(_)));
     }

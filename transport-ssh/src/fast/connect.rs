@@ -7,25 +7,27 @@ use std::sync::atomic::Ordering;
 
 use tokio::task::JoinSet;
 
-use super::agent::Agent;
-use super::{FastLane, FastNews, Ineligible, asked, learn};
-use crate::link::Link;
+use super::agent::AgentSocket;
+use super::eligibility::Ineligible;
+use super::event::FastLaneEvent;
+use super::lane::{FastLane, asked};
+use super::learn::learn;
 use crate::link::child::OnOpen;
-use crate::link::connect::BoxFuture;
 use crate::link::error::LinkError;
-use crate::ssh::SshConnect;
-use crate::ssh::quick::QuickLinks;
+use crate::link::stream::BoxFuture;
+use crate::link::stream::Link;
+use crate::ssh::builder::SshConnect;
+use crate::ssh::fast_connect::FastConnect;
 
 impl SshConnect {
-    /// Has links in a hurry ([`Connect::fast`](crate::Connect::fast)) go over an SSH client of this crate's
-    /// own, which needs three round trips where ssh needs a dozen. Off unless this is called.
+    /// Enables fast links ([`Connect::fast`](crate::Connect::fast)) over this project's own SSH client, which
+    /// needs three round trips where ssh needs a dozen. Off by default.
     ///
-    /// Such a link needs a host that was learnt ([`Connect::learn`](crate::Connect::learn)), for which ssh
-    /// logs in once more: it has this program, with these arguments and some of its own behind them, told the
-    /// host key that it accepts. The program has to hand the latter to
-    /// [`report_host_key`](crate::report_host_key) and end; ssh runs it without a shell.
-    /// [`Ineligible`](crate::Ineligible) says what else it takes; where anything is missing, there are no
-    /// such links.
+    /// A fast link needs a host that was learnt ([`Connect::learn`](crate::Connect::learn)). For this ssh logs
+    /// in once more, and calls this program with these arguments, followed by arguments that contain the host
+    /// key. The program must pass all its arguments to [`report_host_key`](crate::report_host_key) and exit;
+    /// ssh runs it without a shell. [`Ineligible`](crate::Ineligible) lists the other requirements; if one is
+    /// missing, there are no fast links.
     pub fn fast_lane(
         mut self,
         program: impl Into<OsString>,
@@ -33,42 +35,42 @@ impl SshConnect {
     ) -> Self {
         let arguments = arguments.into_iter().map(Into::into);
         let words = std::iter::once(program.into()).chain(arguments).collect();
-        self.quick = Some(Arc::new(FastLane::new(words)));
+        self.fast_connect = Some(Arc::new(FastLane::new(words)));
         self
     }
 
-    /// Has it told what becomes of the fast lane, if there is one. The function is called on the runtime's
-    /// threads and must not block.
-    pub fn on_fast_lane(mut self, told: impl Fn(&FastNews) + Send + Sync + 'static) -> Self {
+    /// Calls the function with every event of the fast lane, if it is enabled, on the runtime's threads. It
+    /// must not block.
+    pub fn on_fast_lane(mut self, told: impl Fn(&FastLaneEvent) + Send + Sync + 'static) -> Self {
         if let Some(lane) = self.lane() {
             let words = lane.helper.clone();
-            self.quick = Some(Arc::new(FastLane::new(words).on_news(Arc::new(told))));
+            self.fast_connect = Some(Arc::new(FastLane::new(words).on_event(Arc::new(told))));
         }
         self
     }
 
-    /// Whether links can go over the [fast lane](Self::fast_lane). The host is learnt for that, with two
-    /// logins, unless it was before; nobody is asked anything.
+    /// Checks whether links can use the [fast lane](Self::fast_lane). If the host is not known yet, this learns it
+    /// with two logins, without asking the user anything.
     ///
     /// # Errors
-    /// Why they cannot. Without a fast lane: [`Ineligible::Off`].
+    /// The reason why they cannot. If the fast lane is not enabled: [`Ineligible::Off`].
     pub async fn check_fast_lane(&self) -> Result<(), Ineligible> {
         let Some(lane) = self.lane() else { return Err(Ineligible::Off) };
         lane.check(&self.bare()).await
     }
 
     fn lane(&self) -> Option<Arc<FastLane>> {
-        let quick: Arc<dyn Any + Send + Sync> = Arc::clone(self.quick.as_ref()?) as _;
-        quick.downcast().ok()
+        let fast_connect: Arc<dyn Any + Send + Sync> = Arc::clone(self.fast_connect.as_ref()?) as _;
+        fast_connect.downcast().ok()
     }
 }
 
-impl QuickLinks for FastLane {
-    fn anew(&self) -> Arc<dyn QuickLinks> {
-        Arc::new(Self { on_news: self.on_news.clone(), ..Self::new(self.helper.clone()) })
+impl FastConnect<SshConnect> for FastLane {
+    fn reset(&self) -> Arc<dyn FastConnect<SshConnect>> {
+        Arc::new(Self { on_event: self.on_event.clone(), ..Self::new(self.helper.clone()) })
     }
 
-    /// What ssh itself no longer trusts is not trusted here.
+    /// The fast lane trusts only what ssh trusts.
     fn distrust(&self) {
         self.erase("ssh does not accept the host's key any more".to_owned());
     }
@@ -77,7 +79,7 @@ impl QuickLinks for FastLane {
     /// for that would ask for each other login, too.
     fn watch_agent(&self, options: &[OsString], then: Option<OnOpen>) -> OnOpen {
         let mut watching = JoinSet::new();
-        if let Some(agent) = Agent::expected(options) {
+        if let Some(agent) = AgentSocket::expected(options) {
             let has_asked = Arc::clone(&self.has_agent_asked);
             watching.spawn(async move {
                 if agent.blocks().await.is_ok() {
@@ -95,12 +97,12 @@ impl QuickLinks for FastLane {
 
     /// Learns the host in the background, if that is due.
     fn learn(self: Arc<Self>, ssh: SshConnect) {
-        let Some(turn) = self.memo.begin() else { return };
+        let Some(turn) = self.host_cache.begin() else { return };
         if self.has_agent_asked.load(Ordering::Relaxed) {
             return self.note(&turn, Err(asked()));
         }
         let (lane, helper) = (Arc::downgrade(&self), self.helper.clone());
-        self.memo.spawn(async move {
+        self.host_cache.spawn(async move {
             let learnt = learn(&ssh, &helper).await;
             if let Some(lane) = lane.upgrade() {
                 lane.note(&turn, learnt);
@@ -113,9 +115,9 @@ impl QuickLinks for FastLane {
         self: Arc<Self>,
         ssh: SshConnect,
     ) -> Option<BoxFuture<'static, Result<Link, LinkError>>> {
-        let (host, lane) = (self.memo.ready()?, self);
+        let (host, lane) = (self.host_cache.ready()?, self);
         Some(Box::pin(async move {
-            let link = lane.hurry(&ssh, &host).await;
+            let link = lane.open(&ssh, &host).await;
             lane.make_ephemeral(host);
             link.map_err(|why| {
                 lane.tell(&why.news());

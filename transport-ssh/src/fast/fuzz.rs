@@ -8,13 +8,14 @@ use tokio::io::{join, sink};
 use tokio::runtime::Builder;
 use tokio::time::Instant;
 
-use super::agent::{self, Agent, PATIENCE, Talk};
-use super::eligible::{self, Ineligible, Offer};
+use super::agent::{self, AgentConnection, AgentSocket, PATIENCE};
+use super::eligibility::{self, Ineligible, SshMethods};
 pub use super::key_file::fuzz::{KeyHalves, key_line, named_key, private_key};
-use super::pin::{self, Login, Pin};
+use super::public_key;
+use super::ssh_login::{self, ObservedLogin, PinnedHostKey};
 use crate::fuzz::now;
-use crate::ssh::dial::Route;
-use crate::ssh::resolve::Resolved;
+use crate::ssh::dial::DialTarget;
+use crate::ssh::resolve::SshConfig;
 
 /// The answer in an agent's stream, without its length.
 ///
@@ -24,7 +25,7 @@ pub fn agent_answer(stream: &[u8]) -> Option<Vec<u8>> {
     let Ok(runtime) = Builder::new_current_thread().enable_time().build() else {
         unreachable!("a runtime without threads and files takes nothing")
     };
-    let mut talk = Talk(join(stream, sink()));
+    let mut talk = AgentConnection(join(stream, sink()));
     runtime.block_on(async { talk.ask(b"question", Instant::now() + PATIENCE).await }).ok()
 }
 
@@ -43,12 +44,12 @@ pub fn agent_signature(answer: &[u8], scheme: &str) -> Option<Vec<u8>> {
 /// # Errors
 /// It is neither a key nor a certificate.
 pub fn certificate(blob: &[u8]) -> Result<(Option<Vec<u8>>, Option<SystemTime>), Malformed> {
-    Ok((pin::plain(blob)?, pin::expiry(blob)))
+    Ok((public_key::plain(blob)?, public_key::expiry(blob)))
 }
 
 /// What ssh's settings let the fast lane do.
 #[derive(Debug)]
-pub struct Settings {
+pub struct FastLaneSettings {
     /// Why it is not taken, as far as the settings say so.
     pub obstacle: Option<Ineligible>,
     /// Whether ssh connects as anybody would.
@@ -64,15 +65,15 @@ pub struct Settings {
 }
 
 /// What these settings let the fast lane do, with a host that has this key.
-pub fn settings(resolved: &Resolved, host_key: &[u8]) -> Settings {
-    let offer = Offer::of(resolved).ok();
-    Settings {
-        obstacle: eligible::obstacle(resolved),
-        has_route: Route::of(resolved).is_some(),
-        has_agent: Agent::of(resolved).is_some(),
+pub fn settings(resolved: &SshConfig, host_key: &[u8]) -> FastLaneSettings {
+    let offer = SshMethods::of(resolved).ok();
+    FastLaneSettings {
+        obstacle: eligibility::obstacle(resolved),
+        has_route: DialTarget::of(resolved).is_some(),
+        has_agent: AgentSocket::of(resolved).is_some(),
         offered: offer.map(|offer| (offer.kex.len(), offer.ciphers.len())),
-        host_key_kinds: Pin(host_key.to_vec()).algorithms(resolved).len(),
-        user_key_kinds: eligible::untouched_keys(resolved),
+        host_key_kinds: PinnedHostKey(host_key.to_vec()).algorithms(resolved).len(),
+        user_key_kinds: eligibility::untouched_keys(resolved),
     }
 }
 
@@ -83,8 +84,8 @@ pub const WORD: &str = "word";
 /// these keys of the user's, the one that the host accepted. In words why there is none.
 pub fn host_login(said: &[u8], keys: &[Vec<u8>]) -> Result<(Vec<u8>, UserKey), String> {
     let told = |why: Ineligible| why.to_string();
-    let heard = now(pin::listen(said, WORD.to_owned())).map_err(|error| error.to_string())?;
-    let login: Login = heard.into_login().map_err(told)?;
+    let heard = now(ssh_login::listen(said, WORD.to_owned())).map_err(|error| error.to_string())?;
+    let login: ObservedLogin = heard.into_login().map_err(told)?;
     let kinds = ["ssh-ed25519", "rsa-sha2-512"].map(str::to_owned);
     let key = login.user_key(keys.to_vec(), &kinds).map_err(told)?;
     Ok((login.pin.0, key))

@@ -7,7 +7,7 @@ use std::env;
 use std::path::{Path, PathBuf};
 
 use super::key_file;
-use crate::ssh::resolve::Resolved;
+use crate::ssh::resolve::SshConfig;
 
 /// What `IdentityFile`, `CertificateFile` and `IdentitiesOnly` say. Of a file whose name ssh fills in with
 /// something that is not known here there is none.
@@ -19,7 +19,7 @@ pub(super) struct Identities {
 }
 
 impl Identities {
-    pub(super) fn of(resolved: &Resolved) -> Self {
+    pub(super) fn of(resolved: &SshConfig) -> Self {
         let named = |key| {
             let names = resolved.get_all(key).filter(|name| *name != "none");
             names.map(|name| filled_in(name, resolved)).collect()
@@ -33,7 +33,7 @@ impl Identities {
 
     /// Whether ssh may have a key in a file.
     pub(super) fn may_be_files(&self) -> bool {
-        // What is not known here may be anything.
+        // An unknown path may be any file.
         self.files.iter().any(|path| path.as_ref().is_none_or(|path| path.is_file()))
     }
 
@@ -54,7 +54,7 @@ impl Identities {
 }
 
 /// The file that ssh means by a name.
-fn filled_in(name: &str, resolved: &Resolved) -> Option<PathBuf> {
+fn filled_in(name: &str, resolved: &SshConfig) -> Option<PathBuf> {
     let (folder, name) = match name.strip_prefix("~/") {
         Some(rest) => (env::home_dir()?, rest),
         None => (PathBuf::new(), name),
@@ -77,7 +77,7 @@ fn filled_in(name: &str, resolved: &Resolved) -> Option<PathBuf> {
     Some(folder.join(filled))
 }
 
-fn filling(token: char, resolved: &Resolved) -> Option<String> {
+fn filling(token: char, resolved: &SshConfig) -> Option<String> {
     match token {
         'd' => env::home_dir()?.into_os_string().into_string().ok(),
         'h' => resolved.host_name().map(str::to_owned),
@@ -100,7 +100,7 @@ mod tests {
 
     fn identities(settings: &str) -> Identities {
         let front = "host box\nhostname box.example\nport 2222\nuser me\n";
-        Identities::of(&Resolved::of(&format!("{front}{settings}")).unwrap())
+        Identities::of(&SshConfig::of(&format!("{front}{settings}")).unwrap())
     }
 
     #[test]
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn of_an_agents_keys_those_count_that_ssh_would_use() {
+    async fn uses_only_agent_keys_that_ssh_would_use() {
         let dir = tempfile::tempdir().unwrap();
         let key = |number: u8| Writer::new().string("ssh-ed25519").string([number; 32]).finish();
         let line = |number| format!("ssh-ed25519 {} me\n", STANDARD.encode(key(number)));

@@ -1,4 +1,4 @@
-//! The user's key in a file without a passphrase: what signs where there is no agent.
+//! Signs with the user's key file without a passphrase, if there is no agent.
 //!
 //! The file is read anew for each signature, so that no private key waits in memory for a link that may
 //! never be wanted. What is read of it is wiped when the signature is made.
@@ -10,12 +10,12 @@
 //! crypto-bigint's work, which takes the same time whatever they are: arithmetic with secret numbers is
 //! nothing to write oneself.
 
+mod error;
 #[cfg(feature = "fuzz")]
 pub(crate) mod fuzz;
 mod private;
 mod rsa;
 
-use std::error::Error;
 use std::ffi::OsString;
 use std::fmt;
 use std::fs::File;
@@ -36,8 +36,9 @@ use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 use zeroize::Zeroizing;
 
-use super::pin::plain;
+use super::public_key::plain;
 use crate::link::error::printable;
+pub(super) use error::KeyFileError;
 use private::PrivateKey;
 
 /// The longest file that is read, in bytes. A key takes a few KiB at most.
@@ -60,7 +61,7 @@ impl KeyFile {
     ///
     /// # Errors
     /// The file cannot be read in time; or what it has does not serve, for which there is
-    /// [`Unusable::of`].
+    /// [`KeyFileError::of`].
     pub(super) async fn public(&self) -> io::Result<Vec<u8>> {
         self.with_key(|private| Ok(private.public())).await
     }
@@ -74,8 +75,8 @@ impl KeyFile {
         let mut path = self.0.clone().into_os_string();
         path.push("-cert.pub");
         in_time(move || {
-            let text = read(path.as_ref(), Access::Anybody)?;
-            Ok(blob(&text).ok_or(Unusable::NoKey)?)
+            let text = read(path.as_ref(), FileAccess::Anybody)?;
+            Ok(blob(&text).ok_or(KeyFileError::NoKey)?)
         })
         .await
     }
@@ -99,18 +100,18 @@ impl KeyFile {
         let message = message.to_vec();
         let sign = move |private: &PrivateKey| {
             let is_wanted = private.public() == wanted;
-            if is_wanted { private.sign(&scheme, &message) } else { Err(Unusable::OtherKey) }
+            if is_wanted { private.sign(&scheme, &message) } else { Err(KeyFileError::OtherKey) }
         };
         self.with_key(sign).await
     }
 
     async fn with_key<T: Send + 'static>(
         &self,
-        then: impl FnOnce(&PrivateKey) -> Result<T, Unusable> + Send + 'static,
+        then: impl FnOnce(&PrivateKey) -> Result<T, KeyFileError> + Send + 'static,
     ) -> io::Result<T> {
         let path = self.0.clone();
         in_time(move || {
-            let file = read(&path, Access::OwnerAlone)?;
+            let file = read(&path, FileAccess::OwnerAlone)?;
             Ok(then(&PrivateKey::parse(&file)?)?)
         })
         .await
@@ -124,8 +125,8 @@ impl fmt::Display for KeyFile {
 }
 
 /// The key itself, which may be within a certificate.
-fn wanted(key: &UserKey) -> Result<Vec<u8>, Unusable> {
-    let within = plain(&key.blob).map_err(|Malformed| Unusable::OtherKey)?;
+fn wanted(key: &UserKey) -> Result<Vec<u8>, KeyFileError> {
+    let within = plain(&key.blob).map_err(|Malformed| KeyFileError::OtherKey)?;
     Ok(within.unwrap_or_else(|| key.blob.clone()))
 }
 
@@ -140,9 +141,9 @@ fn halves(file: &Path) -> impl Iterator<Item = Vec<u8>> {
     let lines = ["", ".pub", "-cert.pub"].map(|end| {
         let mut path = file.as_os_str().to_owned();
         path.push(end);
-        blob(&read(path.as_ref(), Access::Anybody).ok()?)
+        blob(&read(path.as_ref(), FileAccess::Anybody).ok()?)
     });
-    let private = || PrivateKey::parse(&read(file, Access::OwnerAlone).ok()?).ok();
+    let private = || PrivateKey::parse(&read(file, FileAccess::OwnerAlone).ok()?).ok();
     lines.into_iter().flatten().chain(private().map(|private| private.public()))
 }
 
@@ -157,23 +158,23 @@ async fn in_time<T: Send + 'static>(
 
 /// Who may have access to a file.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Access {
+enum FileAccess {
     OwnerAlone,
     Anybody,
 }
 
-fn read(path: &Path, access: Access) -> io::Result<Zeroizing<Vec<u8>>> {
+fn read(path: &Path, access: FileAccess) -> io::Result<Zeroizing<Vec<u8>>> {
     // To open a pipe would be to wait for whoever writes to it.
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     let mut file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
     let metadata = file.metadata()?;
     if !metadata.is_file() {
-        return Err(Unusable::NoFile.into());
+        return Err(KeyFileError::NoFile.into());
     }
     // As ssh has it: somebody else's file is that one's affair.
     let is_exposed = metadata.uid() == getuid().as_raw() && metadata.mode() & 0o077 != 0;
-    if is_exposed && access == Access::OwnerAlone {
-        return Err(Unusable::Exposed.into());
+    if is_exposed && access == FileAccess::OwnerAlone {
+        return Err(KeyFileError::Exposed.into());
     }
     // All at once: a buffer that grows leaves copies behind.
     let mut bytes = Zeroizing::new(vec![0; MAX_FILE + 1]);
@@ -187,7 +188,7 @@ fn read(path: &Path, access: Access) -> io::Result<Zeroizing<Vec<u8>>> {
         }
     }
     if count > MAX_FILE {
-        return Err(Unusable::TooLong.into());
+        return Err(KeyFileError::TooLong.into());
     }
     bytes.truncate(count);
     Ok(bytes)
@@ -201,93 +202,9 @@ fn blob(text: &[u8]) -> Option<Vec<u8>> {
     is_of_kind.then_some(blob)
 }
 
-/// Why a file is none to sign with. Told in words that follow the file's name.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Unusable {
-    /// A folder, a pipe, a device.
-    NoFile,
-    /// Longer than any key.
-    TooLong,
-    /// Others than its owner have access to it.
-    Exposed,
-    /// It has a passphrase, which nobody is asked for.
-    Encrypted,
-    /// A private key in another format than OpenSSH's own.
-    Format,
-    /// It begins as no key does that was looked for.
-    NoKey,
-    /// It begins as one, and is broken. So is one whose public half belongs to another private half.
-    Malformed,
-    /// The private part is on a security key, which wants to be touched.
-    SecurityKey,
-    /// The kind of this key, or of the signature that it is to make, is not known here.
-    Kind(String),
-    /// An RSA key that is too short to be safe, or too long for aws-lc.
-    Size,
-    /// It has another key than the one that was asked for.
-    OtherKey,
-    /// This machine's cryptography failed.
-    Local,
-}
-
-impl Unusable {
-    /// What an error of [`KeyFile`] says of the file. None if it could not be read.
-    pub(super) fn of(error: &io::Error) -> Option<&Self> {
-        error.get_ref()?.downcast_ref()
-    }
-}
-
-impl From<Malformed> for Unusable {
-    fn from(_: Malformed) -> Self {
-        Self::Malformed
-    }
-}
-
-impl From<Unusable> for io::Error {
-    fn from(unusable: Unusable) -> Self {
-        let kind = match unusable {
-            Unusable::Exposed => io::ErrorKind::PermissionDenied,
-            Unusable::Encrypted
-            | Unusable::Format
-            | Unusable::SecurityKey
-            | Unusable::Kind(_)
-            | Unusable::Size => io::ErrorKind::Unsupported,
-            Unusable::Local => io::ErrorKind::Other,
-            _ => io::ErrorKind::InvalidData,
-        };
-        Self::new(kind, unusable)
-    }
-}
-
-impl Error for Unusable {}
-
-impl fmt::Display for Unusable {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::NoFile => "it is no regular file",
-            Self::TooLong => "it is too long for a key",
-            Self::Exposed => "others than its owner have access to it (chmod 600 takes that away)",
-            Self::Encrypted => "it has a passphrase (ssh-add hands such a key to an agent)",
-            Self::Format => "it is not in OpenSSH's own format (ssh-keygen -p writes it anew)",
-            Self::NoKey => "it is no key",
-            Self::Malformed => "it is a broken private key",
-            Self::SecurityKey => "the key wants to be touched",
-            Self::Kind(kind) => {
-                return write!(f, "keys of the kind {kind} are not known here");
-            }
-            Self::Size => {
-                let (least, most) = rsa::SIZES.into_inner();
-                return write!(f, "RSA keys have to be of {least} to {most} bits");
-            }
-            Self::OtherKey => "it has another key by now",
-            Self::Local => "this machine's cryptography failed",
-        })
-    }
-}
-
 /// A key that ssh has from a file, as it names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Named {
+pub(super) struct NamedKey {
     /// The private key's file; that of a certificate which `CertificateFile` names, however, is the
     /// certificate's own. One that is not absolute counts from where ssh runs.
     pub(super) path: PathBuf,
@@ -296,7 +213,7 @@ pub(super) struct Named {
     pub(super) fingerprint: String,
 }
 
-impl Named {
+impl NamedKey {
     /// What ssh says of a key, behind `Will attempt key: ` or `Server accepts key: `: its file, its kind, its
     /// fingerprint, and where it comes from. None of one that an agent has (`agent`), or a device
     /// (`token`, `authenticator`), or in any other way than OpenSSH 8.5 to 10 do.

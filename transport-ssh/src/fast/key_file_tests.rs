@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use rejoin_ssh2::wire::Writer;
-use rejoin_ssh2::{Cipher, Client, Config, Event, HostKeyAlgorithm, Kex, Opening};
+use rejoin_ssh2::{Cipher, Client, Config, Event, HandshakeMode, HostKeyAlgorithm, Kex};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -77,9 +77,9 @@ fn user_key(blob: Vec<u8>, algorithm: &str) -> UserKey {
     UserKey { blob, algorithm: algorithm.to_owned() }
 }
 
-async fn why(file: &KeyFile) -> Unusable {
+async fn why(file: &KeyFile) -> KeyFileError {
     let error = file.public().await.unwrap_err();
-    let why = Unusable::of(&error).unwrap_or_else(|| panic!("{error:?}")).clone();
+    let why = KeyFileError::of(&error).unwrap_or_else(|| panic!("{error:?}")).clone();
     assert_eq!(error.to_string().lines().count(), 1);
     why
 }
@@ -91,7 +91,7 @@ async fn log_in(sshd: &Sshd, file: &KeyFile, key: &UserKey) {
         key: key.clone(),
         command: b"true".to_vec(),
         ciphers: Cipher::ALL.to_vec(),
-        opening: Opening::Unhurried {
+        handshake: HandshakeMode::Stepwise {
             kex: vec![Kex::Curve25519],
             host_keys: HostKeyAlgorithm::ALL.to_vec(),
         },
@@ -164,24 +164,27 @@ async fn an_sshd_takes_the_signatures_of_every_kind_of_key_and_of_its_certificat
 }
 
 #[tokio::test]
-async fn a_file_that_ssh_would_ask_for_or_that_is_none_of_its_own_is_told_as_that() {
+async fn explains_why_a_key_file_cannot_be_used() {
     needs!("ssh-keygen");
     let keys = Keys::new();
     let ecdsa = KINDS[1].1;
-    assert_eq!(why(&keys.make_with("secret", "encrypted", KINDS[0].1)).await, Unusable::Encrypted);
+    assert_eq!(
+        why(&keys.make_with("secret", "encrypted", KINDS[0].1)).await,
+        KeyFileError::Encrypted
+    );
     let pem = |name: &str, passphrase: &str, format: &str| {
         keys.make_with(passphrase, name, &[ecdsa, &["-m", format]].concat())
     };
-    assert_eq!(why(&pem("sec1", "", "PEM")).await, Unusable::Format);
-    assert_eq!(why(&pem("pkcs8", "", "PKCS8")).await, Unusable::Format);
-    assert_eq!(why(&pem("sec1-encrypted", "secret", "PEM")).await, Unusable::Encrypted);
-    assert_eq!(why(&pem("pkcs8-encrypted", "secret", "PKCS8")).await, Unusable::Encrypted);
+    assert_eq!(why(&pem("sec1", "", "PEM")).await, KeyFileError::Format);
+    assert_eq!(why(&pem("pkcs8", "", "PKCS8")).await, KeyFileError::Format);
+    assert_eq!(why(&pem("sec1-encrypted", "secret", "PEM")).await, KeyFileError::Encrypted);
+    assert_eq!(why(&pem("pkcs8-encrypted", "secret", "PKCS8")).await, KeyFileError::Encrypted);
     let putty = keys.write("putty", "PuTTY-User-Key-File-3: ssh-ed25519\nEncryption: none\n");
-    assert_eq!(why(&putty).await, Unusable::Format);
+    assert_eq!(why(&putty).await, KeyFileError::Format);
     let public = keys.write("public", fs::read(keys.path("sec1.pub")).unwrap());
-    assert_eq!(why(&public).await, Unusable::NoKey);
-    assert_eq!(why(&keys.write("empty", "")).await, Unusable::NoKey);
-    assert_eq!(why(&keys.write("binary", [0xff, 0, 0xff])).await, Unusable::NoKey);
+    assert_eq!(why(&public).await, KeyFileError::NoKey);
+    assert_eq!(why(&keys.write("empty", "")).await, KeyFileError::NoKey);
+    assert_eq!(why(&keys.write("binary", [0xff, 0, 0xff])).await, KeyFileError::NoKey);
 }
 
 #[tokio::test]
@@ -194,7 +197,7 @@ async fn a_certificate_beside_a_file_that_is_missing_or_none_is_an_error() {
     for line in ["", "a-kind", "a-kind !", &format!("another-kind {blob}")] {
         keys.write("key-cert.pub", line);
         let error = file.certificate().await.unwrap_err();
-        assert_eq!(Unusable::of(&error), Some(&Unusable::NoKey), "{line:?}");
+        assert_eq!(KeyFileError::of(&error), Some(&KeyFileError::NoKey), "{line:?}");
     }
     keys.write("key-cert.pub", format!("a-kind {blob} a comment\n"));
     assert_eq!(file.certificate().await.unwrap(), STANDARD.decode(blob).unwrap());
@@ -218,16 +221,16 @@ fn unarmour(file: &str) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn a_security_key_and_an_unknown_kind_are_told_and_the_name_does_no_harm() {
+async fn reports_security_keys_and_unknown_types_with_printable_names() {
     let keys = Keys::new();
     let of = |kind: &str| {
         let private = Writer::new().uint32(7).uint32(7).string(kind).string("and more").finish();
         keys.write("key", armoured(&Writer::new().string(kind).finish(), &private))
     };
-    assert_eq!(why(&of("sk-ssh-ed25519@openssh.com")).await, Unusable::SecurityKey);
-    assert_eq!(why(&of("ssh-new")).await, Unusable::Kind("ssh-new".to_owned()));
+    assert_eq!(why(&of("sk-ssh-ed25519@openssh.com")).await, KeyFileError::SecurityKey);
+    assert_eq!(why(&of("ssh-new")).await, KeyFileError::Kind("ssh-new".to_owned()));
     let long = format!("a\n\x1b[2J{}", "b".repeat(5000));
-    let Unusable::Kind(shown) = why(&of(&long)).await else { panic!() };
+    let KeyFileError::Kind(shown) = why(&of(&long)).await else { panic!() };
     assert_eq!(shown, format!("a [2J{}", "b".repeat(59)));
 }
 
@@ -238,7 +241,7 @@ async fn a_file_to_which_others_have_access_is_refused_as_by_ssh() {
     let file = keys.make("key", KINDS[0].1);
     for mode in [0o640, 0o604, 0o620, 0o601] {
         fs::set_permissions(&file.0, Permissions::from_mode(mode)).unwrap();
-        assert_eq!(why(&file).await, Unusable::Exposed, "{mode:o}");
+        assert_eq!(why(&file).await, KeyFileError::Exposed, "{mode:o}");
         // ssh-keygen has the same rule.
         let mut ask = Command::new("ssh-keygen");
         let asked = ask.arg("-yf").arg(&file.0).stdin(Stdio::null()).output().unwrap();
@@ -254,12 +257,12 @@ async fn neither_a_pipe_nor_a_folder_nor_a_long_file_is_waited_for_or_read() {
     let keys = Keys::new();
     let pipe = keys.path("pipe");
     run(Command::new("mkfifo").args(["-m", "600"]).arg(&pipe));
-    assert_eq!(why(&KeyFile::new(pipe)).await, Unusable::NoFile);
-    assert_eq!(why(&KeyFile::new(keys.0.path().to_owned())).await, Unusable::NoFile);
-    assert_eq!(why(&keys.write("long", vec![b'-'; MAX_FILE + 1])).await, Unusable::TooLong);
-    assert_eq!(why(&keys.write("longest", vec![b'-'; MAX_FILE])).await, Unusable::NoKey);
+    assert_eq!(why(&KeyFile::new(pipe)).await, KeyFileError::NoFile);
+    assert_eq!(why(&KeyFile::new(keys.0.path().to_owned())).await, KeyFileError::NoFile);
+    assert_eq!(why(&keys.write("long", vec![b'-'; MAX_FILE + 1])).await, KeyFileError::TooLong);
+    assert_eq!(why(&keys.write("longest", vec![b'-'; MAX_FILE])).await, KeyFileError::NoKey);
     let error = KeyFile::new(keys.path("nowhere")).public().await.unwrap_err();
-    assert_eq!((error.kind(), Unusable::of(&error)), (io::ErrorKind::NotFound, None));
+    assert_eq!((error.kind(), KeyFileError::of(&error)), (io::ErrorKind::NotFound, None));
 }
 
 #[test]
@@ -275,7 +278,7 @@ fn a_file_that_ends_early_is_an_error_wherever_it_ends() {
         let bytes = unarmour(&file);
         for end in 0..bytes.len() {
             let early = PrivateKey::parse(armour(&bytes[..end]).as_bytes()).map(|_| ());
-            assert_eq!(early, Err(Unusable::Malformed), "{kind}: {end} of {}", bytes.len());
+            assert_eq!(early, Err(KeyFileError::Malformed), "{kind}: {end} of {}", bytes.len());
         }
     }
 }
@@ -322,7 +325,7 @@ fn a_public_half_of_another_key_is_an_error_in_both_places() {
             let mut wrong = bytes.clone();
             wrong[*at..at + 32].copy_from_slice(others);
             let parsed = PrivateKey::parse(armour(&wrong).as_bytes()).map(|_| ());
-            assert_eq!(parsed, Err(Unusable::Malformed), "{kind}: {at}");
+            assert_eq!(parsed, Err(KeyFileError::Malformed), "{kind}: {at}");
         }
     }
 }
@@ -339,10 +342,10 @@ async fn a_file_that_was_replaced_signs_no_more_for_its_old_key() {
     fs::rename(&other.0, &file.0).unwrap();
     assert!(!file.has(&key).await.unwrap());
     let error = file.sign(&key, b"message").await.unwrap_err();
-    assert_eq!(Unusable::of(&error), Some(&Unusable::OtherKey));
+    assert_eq!(KeyFileError::of(&error), Some(&KeyFileError::OtherKey));
     let odd = user_key(b"odd".to_vec(), KINDS[0].0);
     let error = file.sign(&odd, b"message").await.unwrap_err();
-    assert_eq!(Unusable::of(&error), Some(&Unusable::OtherKey));
+    assert_eq!(KeyFileError::of(&error), Some(&KeyFileError::OtherKey));
     fs::remove_file(&file.0).unwrap();
     let error = file.sign(&key, b"message").await.unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::NotFound);
@@ -350,7 +353,7 @@ async fn a_file_that_was_replaced_signs_no_more_for_its_old_key() {
 
 #[test]
 fn a_file_is_named_by_the_path_in_front_unless_an_agent_or_a_device_has_its_key() {
-    let path = |words: &str| Named::parse(words).map(|named| named.path);
+    let path = |words: &str| NamedKey::parse(words).map(|named| named.path);
     let found = |words: &str| path(words).unwrap().into_os_string().into_string().unwrap();
     assert_eq!(found("/home/u/.ssh/id_ed25519 ED25519 SHA256:one"), "/home/u/.ssh/id_ed25519");
     assert_eq!(found("a key ECDSA SHA256:one explicit"), "a key");
@@ -358,9 +361,9 @@ fn a_file_is_named_by_the_path_in_front_unless_an_agent_or_a_device_has_its_key(
     assert_eq!(found(like_an_agents), "/k RSA SHA256:two agent");
     assert_eq!(found("/k\\303\\274\\\\\\011 ED25519 SHA256:one"), "/k\u{fc}\\\t");
 
-    let certificate = Named::parse("/home/u/k ED25519-CERT SHA256:one explicit").unwrap();
+    let certificate = NamedKey::parse("/home/u/k ED25519-CERT SHA256:one explicit").unwrap();
     assert!(certificate.is_certificate && certificate.fingerprint == "one", "{certificate:?}");
-    assert!(!Named::parse("/k-CERT ED25519 SHA256:one").unwrap().is_certificate);
+    assert!(!NamedKey::parse("/k-CERT ED25519 SHA256:one").unwrap().is_certificate);
 
     for words in [
         "/home/u/k ED25519 SHA256:one explicit agent",
@@ -377,7 +380,7 @@ fn a_file_is_named_by_the_path_in_front_unless_an_agent_or_a_device_has_its_key(
         "/k\\ ED25519 SHA256:one",
         "/k\\477 ED25519 SHA256:one",
     ] {
-        assert_eq!(Named::parse(words), None, "{words:?}");
+        assert_eq!(NamedKey::parse(words), None, "{words:?}");
     }
 }
 
@@ -397,7 +400,7 @@ async fn the_path_that_a_real_ssh_names_leads_to_the_key_that_it_used() {
     let said = String::from_utf8(ran.stderr).unwrap();
     for front in ["debug1: Will attempt key: ", "debug1: Server accepts key: "] {
         let told = said.lines().find_map(|line| line.strip_prefix(front));
-        let named = Named::parse(told.unwrap()).unwrap_or_else(|| panic!("{told:?}"));
+        let named = NamedKey::parse(told.unwrap()).unwrap_or_else(|| panic!("{told:?}"));
         assert_eq!((&named.path, named.is_certificate), (&odd, false));
         let file = KeyFile::new(named.path);
         assert_eq!(file.public().await.unwrap(), public);

@@ -1,216 +1,185 @@
-//! One connection of the SSH client's own, until its command has started.
+//! The fast lane of one connector.
 
-use std::fmt;
+use std::ffi::OsString;
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
 
-use rejoin_ssh2::{Client, Error, Event, Learnt, UserKey};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
-use tokio::time::{Instant, timeout_at};
+use rejoin_ssh2::{Client, EphemeralKey, Error};
+use tokio::time::Instant;
 
-use super::FastNews;
-use super::eligible::Ineligible;
-use super::pin::Pin;
-use super::signer::Signer;
-use crate::link::error::{LinkError, LinkErrorKind, printable};
+use super::eligibility::Ineligible;
+use super::event::{FastLaneEvent, OnFastLaneEvent};
+use super::handshake::{ExpectedHost, FastLaneError, Handshake, OnStep, nonblocking};
+use super::host_cache::{self, HostCache, HostProfile, LearningTurn};
+use super::learn::learn;
+use super::pump::{self, OnLogin};
+use crate::Attempt;
+use crate::link::stderr::{KeepAllLines, LineSink, StderrTail};
+use crate::link::stream::Link;
+use crate::ssh::builder::SshConnect;
+use crate::ssh::dial;
 
-/// How much is read at once. A server's first flight is less.
-const READ: usize = 16 * 1024;
+/// How much longer a predicted connection may take than the login from which the host was learnt.
+const SLACK: Duration = Duration::from_secs(2);
 
-/// Why the command did not start.
-#[derive(Debug)]
-pub(super) enum Why {
-    /// What has the user's key does not have it any more. The host was told nothing at all.
-    Keyless,
-    /// There is no connection.
-    Unreached(LinkError),
-    /// The connection failed, or ended.
-    Lost(io::Error),
-    Failed(Error),
-    /// The host has another key than the one that ssh accepted. It was told nothing but a key exchange.
-    OtherHost,
-    /// The host has its key, and is not as it was when it was learnt: it may have better methods now. It was
-    /// told nothing more, either.
-    Changed,
-    /// The user's key did not sign.
-    Unsigned(io::Error),
-    /// The user's key is not accepted, or is not enough.
-    NotLoggedIn {
-        is_partial: bool,
-    },
-    /// The host does not run the command.
-    Refused,
-    /// It took too long.
-    Late,
+/// The fast lane of one connector.
+pub(crate) struct FastLane {
+    /// The program that ssh calls with host keys, and its arguments.
+    pub(super) helper: Vec<OsString>,
+    pub(super) on_event: Option<OnFastLaneEvent>,
+    pub(super) host_cache: HostCache,
+    /// Whether the agent has asked its user while ssh logged in.
+    pub(super) has_agent_asked: Arc<AtomicBool>,
 }
 
-impl fmt::Display for Why {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Keyless => f.write_str("what had the key does not have it any more"),
-            Self::Unreached(error) => error.fmt(f),
-            Self::Lost(error) => write!(f, "the connection was lost: {error}"),
-            Self::Failed(error) => error.fmt(f),
-            Self::OtherHost => f.write_str("the host has another key than the one ssh accepted"),
-            Self::Changed => f.write_str("the host's ssh server is not as it was"),
-            Self::Unsigned(error) => write!(f, "the key did not sign: {error}"),
-            Self::NotLoggedIn { is_partial: false } => f.write_str("the host refused the key"),
-            Self::NotLoggedIn { is_partial: true } => f.write_str("the host wants more than a key"),
-            Self::Refused => f.write_str("the host does not run the command"),
-            Self::Late => f.write_str("the host did not answer in time"),
-        }
-    }
-}
-
-impl Why {
-    /// Whether it may be the network's doing, and say nothing about the host. A host that ends a connection
-    /// does so for a reason.
-    pub(super) fn is_of_network(&self) -> bool {
-        match self {
-            Self::Lost(error) => error.kind() != io::ErrorKind::UnexpectedEof,
-            Self::Late => true,
-            _ => false,
+impl FastLane {
+    pub(crate) fn new(helper: Vec<OsString>) -> Self {
+        Self {
+            helper,
+            on_event: None,
+            host_cache: HostCache::default(),
+            has_agent_asked: Arc::default(),
         }
     }
 
-    pub(super) fn into_error(self) -> LinkError {
-        let kind = match self {
-            Self::Unreached(error) => return error,
-            Self::Lost(_) | Self::Late => LinkErrorKind::Unreachable,
-            _ => LinkErrorKind::Other,
-        };
-        LinkError::new(kind, self.to_string())
+    pub(crate) fn on_event(self, told: OnFastLaneEvent) -> Self {
+        Self { on_event: Some(told), ..self }
     }
 
-    /// What it says about a host that was to be learnt.
-    pub(super) fn into_obstacle(self) -> Ineligible {
-        match self {
-            Self::Unsigned(error) => Ineligible::Signature(error.to_string()),
-            Self::Failed(Error::Unsuitable(_)) => Ineligible::Methods,
-            Self::NotLoggedIn { .. } => Ineligible::Login(self.to_string()),
-            why => Ineligible::Learning(printable(&why.to_string())),
+    pub(super) fn tell(&self, news: &FastLaneEvent) {
+        tracing::debug!(%news, "fast lane");
+        if let Some(on_event) = &self.on_event {
+            on_event(news);
         }
     }
 
-    pub(super) fn news(&self) -> FastNews {
-        match self {
-            Self::OtherHost => FastNews::OtherHost,
-            why => FastNews::Failed(why.to_string()),
+    pub(super) fn erase(&self, why: String) {
+        self.host_cache.erase(Ineligible::Erased(why));
+    }
+
+    /// Whether the lane can be taken. The host is learnt for that, if it was not yet.
+    pub(crate) async fn check(self: &Arc<Self>, ssh: &SshConnect) -> Result<(), Ineligible> {
+        if self.host_cache.ready().is_none() {
+            let turn = self.host_cache.begin_now();
+            let has_asked = self.has_agent_asked.load(Ordering::Relaxed);
+            let learning = Box::pin(learn(ssh, &self.helper));
+            let learnt = if has_asked { Err(asked()) } else { learning.await };
+            self.note(&turn, learnt);
         }
-    }
-}
-
-/// Told each step, by the name that timelines have for it.
-pub(super) type Told = Box<dyn Fn(&'static str) + Send + Sync>;
-
-/// A client on its way to a command.
-pub(super) struct Opening {
-    pub(super) client: Client,
-    pub(super) stream: TcpStream,
-    deadline: Instant,
-    told: Told,
-    /// What was wrong with what came last, to be told behind what came with it.
-    fault: Option<Error>,
-}
-
-/// What a host has to show before anything is entrusted to it.
-pub(super) struct Expected<'a> {
-    pub(super) pin: &'a Pin,
-    /// How it was when it was learnt, if it was.
-    pub(super) learnt: Option<&'a Learnt>,
-}
-
-impl Expected<'_> {
-    fn check(&self, blob: &[u8], shown: Option<&Learnt>) -> Result<(), Why> {
-        if blob != self.pin.0 {
-            return Err(Why::OtherHost);
-        }
-        let is_as = |learnt: &Learnt| shown.is_some_and(|shown| learnt.is_as(shown));
-        if self.learnt.is_none_or(is_as) { Ok(()) } else { Err(Why::Changed) }
-    }
-}
-
-impl Opening {
-    pub(super) fn new(client: Client, stream: TcpStream, deadline: Instant, told: Told) -> Self {
-        Self { client, stream, deadline, told, fault: None }
+        self.host_cache.obstacle().map_or(Ok(()), Err)
     }
 
-    /// Whether there was an ssh server that had time for it. From then on a connection that fails says
-    /// something about the host.
-    pub(super) fn is_identified(&self) -> bool {
-        self.client.is_identified()
-    }
-
-    /// Goes on until the host has proved that it is the one that is expected, and the user's key has signed for
-    /// it. The signature, with which everything else goes out.
-    pub(super) async fn prove(
-        &mut self,
-        expected: Expected<'_>,
-        signer: &Signer,
-        key: &UserKey,
-    ) -> Result<Vec<u8>, Why> {
-        loop {
-            match self.event().await? {
-                Event::HostKey { blob, .. } => {
-                    expected.check(&blob, self.client.shown())?;
-                    (self.told)("keys_exchanged");
-                    self.client.accept_host().map_err(Why::Failed)?;
+    pub(super) fn note(
+        self: &Arc<Self>,
+        turn: &LearningTurn,
+        learnt: Result<HostProfile, Ineligible>,
+    ) {
+        match learnt {
+            Ok(host) => {
+                let host = Arc::new(host);
+                if self.host_cache.learn(turn, Arc::clone(&host)) {
+                    self.make_ephemeral(host);
+                    self.tell(&FastLaneEvent::Learnt);
                 }
-                Event::Sign(message) => {
-                    let binding = self.client.binding();
-                    return signer.sign(key, &message, binding).await.map_err(Why::Unsigned);
-                }
-                _ => {}
+            }
+            Err(why) => {
+                self.host_cache.fail(&why);
+                self.tell(&FastLaneEvent::Ineligible(why));
             }
         }
     }
 
-    /// Sends everything else, and goes on until the command has started.
-    pub(super) async fn start(&mut self, signature: &[u8]) -> Result<(), Why> {
-        self.client.signed(signature).map_err(Why::Failed)?;
-        loop {
-            match self.event().await? {
-                Event::Authenticated => (self.told)("authenticated"),
-                Event::AuthFailed { partial, .. } => {
-                    return Err(Why::NotLoggedIn { is_partial: partial });
-                }
-                Event::Refused(_) => return Err(Why::Refused),
-                Event::Started => {
-                    (self.told)("command_sent");
-                    return Ok(());
-                }
-                _ => {}
+    pub(super) fn make_ephemeral(self: &Arc<Self>, host: Arc<HostProfile>) {
+        if !self.host_cache.is_without_ephemeral() {
+            return;
+        }
+        let lane: Weak<Self> = Arc::downgrade(self);
+        self.host_cache.spawn(async move {
+            let made = host_cache::make_ephemeral(&host).await;
+            if let (Some(lane), Ok(made)) = (lane.upgrade(), made) {
+                lane.host_cache.keep(made);
             }
+        });
+    }
+
+    pub(super) async fn open(
+        self: &Arc<Self>,
+        ssh: &SshConnect,
+        host: &HostProfile,
+    ) -> Result<Link, FastLaneError> {
+        self.check_speed(host).map_err(FastLaneError::Unsigned)?;
+        // Without the key there need be no connection that the host counts.
+        if !host.signer.has(&host.key).await.map_err(FastLaneError::Unsigned)? {
+            // It may have another one in its place.
+            self.erase(FastLaneError::Keyless.to_string());
+            return Err(FastLaneError::Keyless);
+        }
+        let is_told = ssh.is_told();
+        let told: OnStep = Box::new(move |reached| dial::tell(is_told, reached));
+        let route = host.route.clone().in_segments_of(host.segment);
+        let stream = route.dial(ssh.patience(), is_told).await.map_err(FastLaneError::Unreached)?;
+        let ephemeral = self.ephemeral(host).await.map_err(FastLaneError::Failed)?;
+        let config = host.config(ephemeral, ssh.command_bytes());
+        let client = Client::new(config).map_err(FastLaneError::Failed)?;
+        let stream = nonblocking(stream).map_err(FastLaneError::Lost)?;
+        let deadline = Instant::now() + SLACK + host.login;
+        let mut handshake = Handshake::new(client, stream, deadline, told);
+        let expected = ExpectedHost { pin: &host.pin, learnt: Some(&host.learnt) };
+        let proved = handshake.prove(expected, &host.signer, &host.key).await;
+        let signature = proved.inspect_err(|why| {
+            if self.check_speed(host).is_ok() && handshake.is_identified() {
+                self.failed(why);
+            }
+        })?;
+        let tail = StderrTail::default();
+        let sink =
+            LineSink::new(Attempt::Reconnect, tail.clone(), ssh.listener(), Box::new(KeepAllLines));
+        Ok(pump::link(handshake, signature, self.outcome(), (sink, tail)))
+    }
+
+    /// Fails if the key ever did not sign at once. Such a key is never used again.
+    fn check_speed(&self, host: &HostProfile) -> io::Result<()> {
+        host.signer.check_speed(&host.key).inspect_err(|error| {
+            self.host_cache.erase(Ineligible::Signature(error.to_string()));
+        })
+    }
+
+    /// A connection has failed once the host had identified itself.
+    fn failed(&self, why: &FastLaneError) {
+        if !why.is_of_network() || self.host_cache.lost() {
+            self.erase(why.to_string());
         }
     }
 
-    /// What the client tells next, if that is in time.
-    async fn event(&mut self) -> Result<Event, Why> {
-        let deadline = self.deadline;
-        timeout_at(deadline, self.next()).await.unwrap_or(Err(Why::Late))
-    }
-
-    async fn next(&mut self) -> Result<Event, Why> {
-        let mut buffer = vec![0; READ];
-        loop {
-            if let Some(event) = self.client.event() {
-                return Ok(event);
-            }
-            if let Some(fault) = self.fault.take() {
-                return Err(Why::Failed(fault));
-            }
-            let output = self.client.output();
-            let count = output.len();
-            self.stream.write_all(output).await.map_err(Why::Lost)?;
-            self.client.sent(count).map_err(Why::Failed)?;
-            if self.client.is_over() {
-                return Err(Why::Lost(io::ErrorKind::UnexpectedEof.into()));
-            }
-            let count = self.stream.read(&mut buffer).await.map_err(Why::Lost)?;
-            if count == 0 {
-                return Err(Why::Lost(io::ErrorKind::UnexpectedEof.into()));
-            }
-            self.fault = self.client.input(&buffer[..count]).err();
+    async fn ephemeral(&self, host: &HostProfile) -> Result<EphemeralKey, Error> {
+        match self.host_cache.ephemeral(host) {
+            Some(made) => Ok(made),
+            None => host_cache::make_ephemeral(host).await,
         }
     }
+
+    /// A callback for the result of a login.
+    fn outcome(self: &Arc<Self>) -> OnLogin {
+        let lane = Arc::downgrade(self);
+        Box::new(move |started| {
+            let Some(lane) = lane.upgrade() else { return };
+            match started {
+                Ok(()) => {
+                    lane.host_cache.confirm();
+                    lane.tell(&FastLaneEvent::Taken);
+                }
+                Err(why) => {
+                    lane.failed(why);
+                    lane.tell(&why.news());
+                }
+            }
+        })
+    }
+}
+
+/// Why a host is not learnt whose login the user has confirmed.
+pub(super) fn asked() -> Ineligible {
+    Ineligible::Signature("the ssh agent asked for confirmation when ssh logged in".to_owned())
 }

@@ -14,11 +14,11 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tracing::Instrument as _;
 
-use super::lane::{Opening, Why};
-use crate::link::Link;
-use crate::link::child::Evidence;
+use super::handshake::{FastLaneError, Handshake};
+use crate::link::child::ChildExit;
 use crate::link::error::{LinkError, LinkErrorKind};
-use crate::link::stderr::{LineSink, Tail};
+use crate::link::stderr::{LineSink, StderrTail};
+use crate::link::stream::Link;
 use crate::ssh::classify;
 
 /// How much waits between the link and the client in each direction, in bytes.
@@ -31,33 +31,33 @@ const GRACE: Duration = Duration::from_secs(1);
 /// How long the login waits for what the link is to say first, so that both go out together.
 const FIRST_WORDS: Duration = Duration::from_millis(10);
 
-/// Told what came of the login.
-pub(super) type Outcome = Box<dyn FnOnce(&Result<(), Why>) + Send>;
+/// Called with what came of the login.
+pub(super) type OnLogin = Box<dyn FnOnce(&Result<(), FastLaneError>) + Send>;
 
 /// The link over a connection to a host that has proved to be the right one, with what logs in there.
 pub(super) fn link(
-    opening: Opening,
+    handshake: Handshake,
     signature: Vec<u8>,
-    outcome: Outcome,
-    (sink, tail): (LineSink, Tail),
+    outcome: OnLogin,
+    (sink, tail): (LineSink, StderrTail),
 ) -> Link {
     let (reader, to_link) = tokio::io::duplex(BUFFER);
     let (from_link, writer) = tokio::io::duplex(BUFFER);
     // It ends with whatever waits for it.
     let mut running = JoinSet::new();
     let run = async move {
-        let mut login = Login { opening, from_link, to_link };
+        let mut login = PendingLogin { handshake, from_link, to_link };
         let started = login.start(&signature).await;
         outcome(&started);
         match started {
             Ok(()) => login.into_pump(sink).await,
-            Err(why) => Ended::NotStarted(why),
+            Err(why) => ChannelEnd::NotStarted(why),
         }
     };
     running.spawn(run.in_current_span());
-    Link::explained(reader, writer, async move {
+    Link::with_post_mortem(reader, writer, async move {
         let ended = timeout(GRACE, running.join_next()).await.ok().flatten();
-        let ended = ended.and_then(Result::ok).unwrap_or(Ended::Abandoned);
+        let ended = ended.and_then(Result::ok).unwrap_or(ChannelEnd::Abandoned);
         let error = ended.judge(&tail);
         tracing::debug!(kind = ?error.kind, %error, "fast link ended");
         error
@@ -65,24 +65,24 @@ pub(super) fn link(
 }
 
 /// Before the command has started.
-struct Login {
-    opening: Opening,
+struct PendingLogin {
+    handshake: Handshake,
     from_link: DuplexStream,
     to_link: DuplexStream,
 }
 
-impl Login {
-    async fn start(&mut self, signature: &[u8]) -> Result<(), Why> {
+impl PendingLogin {
+    async fn start(&mut self, signature: &[u8]) -> Result<(), FastLaneError> {
         let mut words = vec![0; READ];
         let first = timeout(FIRST_WORDS, self.from_link.read(&mut words)).await;
         let count = first.map_or(0, Result::unwrap_or_default);
-        self.opening.client.write(&words[..count]).map_err(Why::Failed)?;
-        self.opening.start(signature).await
+        self.handshake.client.write(&words[..count]).map_err(FastLaneError::Failed)?;
+        self.handshake.start(signature).await
     }
 
-    async fn into_pump(self, sink: LineSink) -> Ended {
-        let Self { opening, from_link, to_link } = self;
-        let Opening { client, stream, .. } = opening;
+    async fn into_pump(self, sink: LineSink) -> ChannelEnd {
+        let Self { handshake, from_link, to_link } = self;
+        let Handshake { client, stream, .. } = handshake;
         let to_link = Some(to_link);
         let pump = Pump { client, sink, to_link, from_link, output: BytesMut::new() };
         pump.run(stream).await
@@ -92,7 +92,7 @@ impl Login {
 struct Pump {
     client: Client,
     sink: LineSink,
-    /// None once nobody reads.
+    /// `None` once nobody reads.
     to_link: Option<DuplexStream>,
     from_link: DuplexStream,
     /// What the command has said and nobody has taken. The client's window bounds it: in one piece, since
@@ -101,9 +101,9 @@ struct Pump {
 }
 
 /// How it ended.
-enum Ended {
+enum ChannelEnd {
     /// The command was not started.
-    NotStarted(Why),
+    NotStarted(FastLaneError),
     /// With the command.
     Command(ExitStatus),
     /// The connection ended first.
@@ -114,8 +114,8 @@ enum Ended {
     Abandoned,
 }
 
-/// What happened next.
-enum Happened {
+/// The next event.
+enum PumpEvent {
     Arrived(usize),
     Sent(usize),
     Given(usize),
@@ -124,13 +124,13 @@ enum Happened {
 }
 
 impl Pump {
-    async fn run(mut self, mut stream: TcpStream) -> Ended {
+    async fn run(mut self, mut stream: TcpStream) -> ChannelEnd {
         let (mut reader, mut writer) = stream.split();
         let ended = match self.carry(&mut reader, &mut writer).await {
             Ok(ended) => ended,
-            Err(error) => Ended::Lost(error),
+            Err(error) => ChannelEnd::Lost(error),
         };
-        // What was said before the end is still wanted.
+        // Output from before the end is still delivered.
         let _ = timeout(GRACE, self.finish(&mut writer)).await;
         ended
     }
@@ -139,7 +139,7 @@ impl Pump {
         &mut self,
         reader: &mut ReadHalf<'_>,
         writer: &mut WriteHalf<'_>,
-    ) -> io::Result<Ended> {
+    ) -> io::Result<ChannelEnd> {
         let (mut arrived, mut given) = (vec![0; READ], vec![0; READ]);
         let (mut status, mut is_input_over) = (ExitStatus::from_raw(0), false);
         loop {
@@ -148,41 +148,41 @@ impl Pump {
             }
             let room = self.client.writable().min(READ);
             let happened = tokio::select! {
-                count = reader.read(&mut arrived) => Happened::Arrived(count?),
+                count = reader.read(&mut arrived) => PumpEvent::Arrived(count?),
                 count = writer.write(self.client.output()), if !self.client.output().is_empty() => {
-                    Happened::Sent(count?)
+                    PumpEvent::Sent(count?)
                 }
                 count = self.from_link.read(&mut given[..room]), if room > 0 && !is_input_over => {
-                    Happened::Given(count?)
+                    PumpEvent::Given(count?)
                 }
                 count = deliver(&mut self.to_link, &self.output) => {
-                    count.map_or(Happened::NobodyReads, Happened::Taken)
+                    count.map_or(PumpEvent::NobodyReads, PumpEvent::Taken)
                 }
             };
             let done = match happened {
-                Happened::Arrived(0) => return Err(io::ErrorKind::ConnectionAborted.into()),
-                Happened::Arrived(count) => self.client.input(&arrived[..count]),
-                Happened::Sent(count) => self.client.sent(count),
-                Happened::Given(0) => {
+                PumpEvent::Arrived(0) => return Err(io::ErrorKind::ConnectionAborted.into()),
+                PumpEvent::Arrived(count) => self.client.input(&arrived[..count]),
+                PumpEvent::Sent(count) => self.client.sent(count),
+                PumpEvent::Given(0) => {
                     is_input_over = true;
                     self.client.finish()
                 }
-                Happened::Given(count) => self.client.write(&given[..count]).map(drop),
-                Happened::Taken(count) => self.taken(count),
-                Happened::NobodyReads => {
+                PumpEvent::Given(count) => self.client.write(&given[..count]).map(drop),
+                PumpEvent::Taken(count) => self.taken(count),
+                PumpEvent::NobodyReads => {
                     self.to_link = None;
                     Ok(())
                 }
             };
-            // What came with the fault, such as an exit status, came before it.
+            // Events in the same input, such as an exit status, come before the error.
             if let Err(error) = done {
-                return Ok(self.events(&mut status).unwrap_or(Ended::Failed(error)));
+                return Ok(self.events(&mut status).unwrap_or(ChannelEnd::Failed(error)));
             }
         }
     }
 
-    /// Takes what the client tells. Something, if that is the end.
-    fn events(&mut self, status: &mut ExitStatus) -> Option<Ended> {
+    /// Takes the client's events. `Some` if the connection is over.
+    fn events(&mut self, status: &mut ExitStatus) -> Option<ChannelEnd> {
         while let Some(event) = self.client.event() {
             match event {
                 Event::Data(data) => self.output.extend_from_slice(&data),
@@ -196,8 +196,8 @@ impl Pump {
                 }
                 // As ssh has it, which knows no signals.
                 Event::Signal(_) => *status = ExitStatus::from_raw(255 << 8),
-                Event::Closed => return Some(Ended::Command(*status)),
-                Event::Rekey => return Some(Ended::Rekey),
+                Event::Closed => return Some(ChannelEnd::Command(*status)),
+                Event::Rekey => return Some(ChannelEnd::Rekey),
                 _ => {}
             }
         }
@@ -238,20 +238,20 @@ async fn deliver(to: &mut Option<DuplexStream>, output: &[u8]) -> io::Result<usi
     }
 }
 
-impl Ended {
-    fn judge(self, tail: &Tail) -> LinkError {
+impl ChannelEnd {
+    fn judge(self, tail: &StderrTail) -> LinkError {
         let lines = tail.lines();
         let closed = |message: String| LinkError::new(LinkErrorKind::Closed, message);
         match self {
             Self::NotStarted(why) => why.into_error(),
             Self::Command(status) => {
                 let greeting = Vec::new();
-                let evidence = Evidence {
+                let evidence = ChildExit {
                     status: Some(status),
                     lines,
                     greeting,
                     was_open: true,
-                    ..Evidence::default()
+                    ..ChildExit::default()
                 };
                 classify::ssh(&evidence)
             }
@@ -262,7 +262,9 @@ impl Ended {
                 closed(format!("the connection was lost: {error}")).with_detail(lines)
             }
             Self::Failed(error) => closed(error.to_string()).with_detail(lines),
-            Self::Rekey => closed("the host wants new keys, which only ssh makes".to_owned()),
+            Self::Rekey => {
+                closed("the host requested new keys, which only ssh can negotiate".to_owned())
+            }
             Self::Abandoned => closed("the link was closed".to_owned()),
         }
     }
@@ -270,13 +272,13 @@ impl Ended {
 
 #[cfg(test)]
 mod tests {
-    use rejoin_ssh2::testing::{Script, ToyServer, toy_user_key};
+    use rejoin_ssh2::testing::{ToyScript, ToyServer, toy_user_key};
     use rejoin_ssh2::wire::Writer;
-    use rejoin_ssh2::{Cipher, Config, HostKeyAlgorithm, Kex, Opening, Scheme};
+    use rejoin_ssh2::{Cipher, Config, HandshakeMode, HostKeyAlgorithm, Kex, Scheme};
 
     use super::*;
     use crate::Attempt;
-    use crate::link::stderr::AllLines;
+    use crate::link::stderr::KeepAllLines;
 
     /// A client whose command has started, and its server.
     fn started() -> (Client, ToyServer) {
@@ -285,13 +287,13 @@ mod tests {
             key: toy_user_key(),
             command: b"say it back".to_vec(),
             ciphers: Cipher::ALL.to_vec(),
-            opening: Opening::Unhurried {
+            handshake: HandshakeMode::Stepwise {
                 kex: vec![Kex::Curve25519],
                 host_keys: vec![HostKeyAlgorithm::plain(Scheme::Ed25519)],
             },
         };
         let (mut client, mut server) =
-            (Client::new(config).unwrap(), ToyServer::new(Script::default()).unwrap());
+            (Client::new(config).unwrap(), ToyServer::new(ToyScript::default()).unwrap());
         loop {
             let output = client.output().to_vec();
             client.sent(output.len()).unwrap();
@@ -314,7 +316,8 @@ mod tests {
         let (client, mut server) = started();
         let (to_link, _reader) = tokio::io::duplex(1);
         let (_writer, from_link) = tokio::io::duplex(1);
-        let sink = LineSink::new(Attempt::Reconnect, Tail::default(), None, Box::new(AllLines));
+        let sink =
+            LineSink::new(Attempt::Reconnect, StderrTail::default(), None, Box::new(KeepAllLines));
         let to_link = Some(to_link);
         let mut pump = Pump { client, sink, to_link, from_link, output: BytesMut::new() };
         let (mut status, count) = (ExitStatus::from_raw(0), 200_000);

@@ -1,21 +1,21 @@
-//! What signs for the user: an agent, or a file.
+//! Signs for the user, with an agent or a key file.
 
 use std::io;
 
-use rejoin_ssh2::{Binding, UserKey};
+use rejoin_ssh2::{SessionBinding, UserKey};
 
-use super::agent::Agent;
-use super::eligible::Ineligible;
+use super::agent::AgentSocket;
+use super::eligibility::Ineligible;
 use super::identities::Identities;
-use super::key_file::{KeyFile, Unusable};
-use super::pin::{self, Source};
+use super::key_file::{KeyFile, KeyFileError};
+use super::ssh_login::{self, KeySource};
 use crate::link::error::printable;
-use crate::ssh::resolve::Resolved;
+use crate::ssh::resolve::SshConfig;
 
-/// What has the private part of the user's key.
+/// The owner of the private part of the user's key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Signer {
-    Agent(Agent),
+    Agent(AgentSocket),
     File(KeyFile),
 }
 
@@ -29,12 +29,12 @@ impl Signer {
         .map_err(|error| self.blame(&error))
     }
 
-    /// Its signature with this key. An agent is told before what binds it to the connection.
+    /// Signs with this key. An agent first gets the binding to the connection.
     pub(super) async fn sign(
         &self,
         key: &UserKey,
         message: &[u8],
-        binding: Option<&Binding>,
+        binding: Option<&SessionBinding>,
     ) -> io::Result<Vec<u8>> {
         match self {
             Self::Agent(agent) => agent.sign(key, message, binding).await,
@@ -43,7 +43,7 @@ impl Signer {
         .map_err(|error| self.blame(&error))
     }
 
-    /// That it has always signed at once with this key: if not, its user may have been asked, and would be again.
+    /// Fails if this key ever did not sign at once: then its user may have been asked, and would be again.
     pub(super) fn check_speed(&self, key: &UserKey) -> io::Result<()> {
         match self {
             Self::Agent(agent) => agent.check_speed(&key.blob),
@@ -61,10 +61,10 @@ impl Signer {
     }
 }
 
-/// What could sign, before it is known which key the host accepts.
+/// All possible signers, before it is known which key the host accepts.
 pub(super) struct Candidates {
     identities: Identities,
-    agent: Option<(Agent, Vec<Vec<u8>>)>,
+    agent: Option<(AgentSocket, Vec<Vec<u8>>)>,
 }
 
 impl Candidates {
@@ -73,9 +73,9 @@ impl Candidates {
     /// # Errors
     /// Why there are none: then there need be no login. An agent that does not answer may be asking its user
     /// about the very key that is in a file as well: then none is used.
-    pub(super) async fn of(resolved: &Resolved) -> Result<Self, Ineligible> {
+    pub(super) async fn of(resolved: &SshConfig) -> Result<Self, Ineligible> {
         let identities = Identities::of(resolved);
-        let agent = match Agent::of(resolved) {
+        let agent = match AgentSocket::of(resolved) {
             Some(agent) => match agent.keys().await {
                 Ok(keys) => of_agent(agent, keys, &identities).await,
                 Err(error) if error.kind() == io::ErrorKind::TimedOut => {
@@ -92,23 +92,23 @@ impl Candidates {
     }
 
     /// The agent that could.
-    pub(super) fn agent(&self) -> Option<&Agent> {
+    pub(super) fn agent(&self) -> Option<&AgentSocket> {
         self.agent.as_ref().map(|(agent, _)| agent)
     }
 
     /// The one that has the key with which ssh has logged in, and all the keys that this may be.
     pub(super) async fn signer(
         self,
-        source: &Source,
+        source: &KeySource,
         is_certificate: bool,
     ) -> Result<(Signer, Vec<Vec<u8>>), Ineligible> {
         match source {
-            Source::Agent => {
+            KeySource::Agent => {
                 let (agent, keys) = self.agent.ok_or(Ineligible::NoKey)?;
                 Ok((Signer::Agent(agent), keys))
             }
-            Source::File(path) if !self.identities.has_file(path) => Err(Ineligible::NoKey),
-            Source::File(path) => {
+            KeySource::File(path) if !self.identities.has_file(path) => Err(Ineligible::NoKey),
+            KeySource::File(path) => {
                 let file = KeyFile::new(path.clone());
                 // Whether it can sign is to be known, whatever it signs for.
                 let found = match file.public().await {
@@ -123,12 +123,12 @@ impl Candidates {
 }
 
 async fn of_agent(
-    agent: Agent,
+    agent: AgentSocket,
     keys: Vec<Vec<u8>>,
     identities: &Identities,
-) -> Result<(Agent, Vec<Vec<u8>>), Ineligible> {
+) -> Result<(AgentSocket, Vec<Vec<u8>>), Ineligible> {
     let keys = identities.among(keys).await;
-    pin::check_keys(&keys)?;
+    ssh_login::check_keys(&keys)?;
     Ok((agent, keys))
 }
 
@@ -138,5 +138,9 @@ fn silent(error: &io::Error) -> Ineligible {
 
 fn unfit(file: &KeyFile, error: &io::Error) -> Ineligible {
     let why = printable(&format!("{file}: {error}"));
-    if Unusable::of(error).is_some() { Ineligible::KeyFile(why) } else { Ineligible::Learning(why) }
+    if KeyFileError::of(error).is_some() {
+        Ineligible::KeyFile(why)
+    } else {
+        Ineligible::Learning(why)
+    }
 }

@@ -20,101 +20,102 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout, timeout_at};
 use tracing::Instrument as _;
 
-use super::Link;
-use super::connect::{Attempt, BoxFuture};
+use super::connect::Attempt;
 use super::error::{LinkError, LinkErrorKind, printable};
-use super::stderr::{LineFilter, LineSink, OnStderr, Stderr, Tail, drain};
+use super::stderr::{LineFilter, LineSink, OnStderr, StderrStream, StderrTail, drain};
+use super::stream::BoxFuture;
+use super::stream::Link;
 
-/// How long a child may take to end: by itself once its stream has ended, and again when asked to.
+/// How long a child may take to exit: after its stream has ended, and again after SIGTERM.
 const GRACE: Duration = Duration::from_secs(1);
-/// How long the last words of a child that has ended are waited for. They are in the pipe already,
-/// unless something that the child left behind keeps the pipe open.
+/// How long to wait for the last output of an ended child. It is already in the pipe, unless a process that
+/// the child started keeps the pipe open.
 const LAST_WORDS: Duration = Duration::from_millis(200);
 
 /// Says why a child ended.
-pub(crate) type Judge = fn(&Evidence) -> LinkError;
+pub(crate) type ExitClassifier = fn(&ChildExit) -> LinkError;
 
-/// What is known about a child's end.
+/// How a child ended, and what it printed.
 #[derive(Default)]
-pub(crate) struct Evidence {
-    /// None if it had to be stopped.
+pub(crate) struct ChildExit {
+    /// `None` if it had to be stopped.
     pub(crate) status: Option<ExitStatus>,
-    /// Its last words.
+    /// Its last lines on stderr.
     pub(crate) lines: Vec<String>,
-    /// How its stdout begins, where that is text: what serves nobody says so there.
+    /// The start of its stdout, if that is text, such as a refusal of the host.
     pub(crate) greeting: Vec<String>,
-    /// Bytes have arrived, so there was somebody at the other end.
+    /// Whether bytes arrived, so the other end had answered.
     pub(crate) was_open: bool,
     /// What the program at the other end is called, where that has a name.
     pub(crate) command: Option<String>,
-    /// It was stopped since nothing had come for too long behind its login.
+    /// Whether it was stopped because nothing arrived for too long after its login.
     pub(crate) was_unanswered: bool,
 }
 
 /// A link over a child that is about to start.
-pub(crate) struct Launch {
+pub(crate) struct ChildLaunch {
     pub(crate) command: Command,
     pub(crate) attempt: Attempt,
-    /// The child leads a process group, and whatever else is in it ends with the link.
+    /// Whether the child leads a process group that ends with the link.
     pub(crate) owns_group: bool,
     pub(crate) on_stderr: Option<OnStderr>,
     /// Sorts its stderr.
     pub(crate) filter: Box<dyn LineFilter>,
     pub(crate) on_open: Option<OnOpen>,
-    pub(crate) judge: Judge,
+    pub(crate) classify: ExitClassifier,
     /// What the program at the other end is called, where that has a name.
-    pub(crate) called: Option<String>,
-    /// Completes when the child is to be stopped since it waits in vain.
-    pub(crate) watch: Option<Watch>,
-    /// What is dropped when the child has ended.
-    pub(crate) belongings: Option<Box<dyn Any + Send>>,
+    pub(crate) name: Option<String>,
+    /// Completes when the child must be stopped because it waits in vain.
+    pub(crate) watch: Option<StallWatch>,
+    /// Dropped when the child has ended.
+    pub(crate) resources: Option<Box<dyn Any + Send>>,
 }
 
-/// Watches the child with this process id, of which so much has come. Completes when the child is to be
-/// stopped.
-pub(crate) type Watch = Box<dyn FnOnce(Option<u32>, Arc<Heard>) -> BoxFuture<'static, ()> + Send>;
+/// Watches the child with this process id and this stdout. Completes when the child must be stopped.
+pub(crate) type StallWatch =
+    Box<dyn FnOnce(Option<u32>, Arc<StdoutState>) -> BoxFuture<'static, ()> + Send>;
 
-/// What has come of a child.
+/// What has arrived from a child.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Came {
+pub(crate) enum Received {
     Nothing,
-    /// What a login shell prints.
+    /// Text, as a login shell prints.
     Text,
-    /// What no login shell prints.
-    Bytes,
+    /// Bytes that are not text.
+    Binary,
 }
 
-/// Called once, when the first bytes have come of the child.
+/// Called once, when the first bytes arrive.
 pub(crate) type OnOpen = Box<dyn FnOnce() + Send>;
 
-/// A child that runs, and is no link yet. What it says is read once it is one. Dropping it kills the
-/// child; what the child has started is to see that by itself.
-pub(crate) struct Waiting {
-    launch: Launch,
+/// A running child that is not a link yet. Its output is read once it is one. Dropping it kills the child, but
+/// not the processes that the child started.
+pub(crate) struct PendingChild {
+    launch: ChildLaunch,
     child: Child,
-    streams: Streams,
+    streams: StdioSockets,
     stderr: OwnedReadHalf,
 }
 
-/// A running child, seen from its link. Dropping it has the child stopped and reaped.
-pub(crate) struct Supervised {
+/// A running child, as its link sees it. Dropping it stops and reaps the child.
+pub(crate) struct ChildHandle {
     abandon: oneshot::Sender<()>,
     ended: oneshot::Receiver<ExitStatus>,
-    tail: Tail,
-    heard: Arc<Heard>,
-    judge: Judge,
-    called: Option<String>,
+    tail: StderrTail,
+    stdout_state: Arc<StdoutState>,
+    classify: ExitClassifier,
+    name: Option<String>,
 }
 
 /// How much of the start of a child's stdout is kept.
 const MAX_GREETING: usize = 512;
 
-/// Bytes that stand nowhere in UTF-8.
+/// Bytes that never occur in UTF-8.
 const NEVER_TEXT: [u8; 4] = [0xc0, 0xc1, 0xfe, 0xff];
 
-/// What has arrived on a child's stdout.
+/// The state of a child's stdout.
 #[derive(Default)]
-pub(crate) struct Heard {
+pub(crate) struct StdoutState {
     was_open: AtomicBool,
     /// Whether bytes have arrived that are no text.
     has_bytes: AtomicBool,
@@ -123,16 +124,16 @@ pub(crate) struct Heard {
     start: Mutex<Vec<u8>>,
 }
 
-impl Heard {
-    pub(crate) fn came(&self) -> Came {
+impl StdoutState {
+    pub(crate) fn received(&self) -> Received {
         match (self.was_open.load(Ordering::Relaxed), self.has_bytes.load(Ordering::Relaxed)) {
-            (false, _) => Came::Nothing,
-            (true, false) => Came::Text,
-            (true, true) => Came::Bytes,
+            (false, _) => Received::Nothing,
+            (true, false) => Received::Text,
+            (true, true) => Received::Binary,
         }
     }
 
-    /// The lines that its start holds. None where that is no text, or not all of it.
+    /// The lines at its start. Empty if the start is not text.
     fn greeting(&self) -> Vec<String> {
         let start = self.start.lock().unwrap_or_else(PoisonError::into_inner);
         let text = std::str::from_utf8(&start).unwrap_or_default();
@@ -142,15 +143,15 @@ impl Heard {
 
 /// This end of a child's streams. A socket each, not a pipe: unlike a pipe that was full, it is not ready
 /// for the next write before most of what was written is read, which spares a flood half of its wake-ups.
-struct Streams {
+struct StdioSockets {
     stdin: UnixStream,
     stdout: UnixStream,
 }
 
 /// The child's stdout, which notes what arrives first.
-struct NotedStdout {
+struct ObservedStdout {
     stdout: UnixStream,
-    heard: Arc<Heard>,
+    stdout_state: Arc<StdoutState>,
     /// How much of the start is still to be kept.
     wanted: usize,
     /// Whether bytes have come that are no text.
@@ -158,7 +159,7 @@ struct NotedStdout {
     on_open: Option<OnOpen>,
 }
 
-impl Launch {
+impl ChildLaunch {
     pub(crate) fn start(mut self) -> Result<Link, LinkError> {
         self.command.stderr(Stdio::piped());
         let (mut child, streams) = self.spawn()?;
@@ -169,17 +170,17 @@ impl Launch {
     }
 
     /// Starts a child whose stderr is a socket, over which whatever it starts can be given something.
-    pub(crate) fn start_waiting(mut self) -> Result<(Waiting, OwnedWriteHalf), LinkError> {
+    pub(crate) fn start_pending(mut self) -> Result<(PendingChild, OwnedWriteHalf), LinkError> {
         let (ours, theirs) = unix_pair().map_err(|error| self.cannot_start(&error))?;
         self.command.stderr(theirs);
         let (child, streams) = self.spawn()?;
         self.command.stderr(Stdio::null());
         let (stderr, writer) = ours.into_split();
-        Ok((Waiting { launch: self, child, streams, stderr }, writer))
+        Ok((PendingChild { launch: self, child, streams, stderr }, writer))
     }
 
     /// The child, and this end of its stdin and stdout.
-    fn spawn(&mut self) -> Result<(Child, Streams), LinkError> {
+    fn spawn(&mut self) -> Result<(Child, StdioSockets), LinkError> {
         let (stdin, child_stdin) = unix_pair().map_err(|error| self.cannot_start(&error))?;
         let (stdout, child_stdout) = unix_pair().map_err(|error| self.cannot_start(&error))?;
         self.command.stdin(child_stdin).stdout(child_stdout);
@@ -189,53 +190,53 @@ impl Launch {
         // Their other ends are open in the child only, so that its end is theirs.
         self.command.stdin(Stdio::null()).stdout(Stdio::null());
         tracing::debug!(pid = child.id(), attempt = ?self.attempt, "link started");
-        Ok((child, Streams { stdin, stdout }))
+        Ok((child, StdioSockets { stdin, stdout }))
     }
 
-    fn link(mut self, child: Child, streams: Streams, stderr: impl Stderr) -> Link {
-        let Streams { stdin, stdout } = streams;
-        let (heard, on_open) = (Arc::default(), self.on_open.take());
+    fn link(mut self, child: Child, streams: StdioSockets, stderr: impl StderrStream) -> Link {
+        let StdioSockets { stdin, stdout } = streams;
+        let (stdout_state, on_open) = (Arc::default(), self.on_open.take());
         let (open, opened) = oneshot::channel();
         let on_open: OnOpen = Box::new(move || {
-            // Nobody listens if its stderr has ended.
+            // The receiver is gone if the child's stderr has ended.
             let _ = open.send(());
             if let Some(on_open) = on_open {
                 on_open();
             }
         });
-        let stdout = NotedStdout {
+        let stdout = ObservedStdout {
             stdout,
-            heard: Arc::clone(&heard),
+            stdout_state: Arc::clone(&stdout_state),
             wanted: MAX_GREETING,
             has_bytes: false,
             on_open: Some(on_open),
         };
-        let child = self.supervise(child, (stderr, opened), heard);
-        Link::explained(stdout, stdin, child.post_mortem())
+        let child = self.supervise(child, (stderr, opened), stdout_state);
+        Link::with_post_mortem(stdout, stdin, child.post_mortem())
     }
 
     fn supervise(
         self,
         child: Child,
-        (stderr, opened): (impl Stderr, oneshot::Receiver<()>),
-        heard: Arc<Heard>,
-    ) -> Supervised {
-        let tail = Tail::default();
+        (stderr, opened): (impl StderrStream, oneshot::Receiver<()>),
+        stdout_state: Arc<StdoutState>,
+    ) -> ChildHandle {
+        let tail = StderrTail::default();
         let sink = LineSink::new(self.attempt, tail.clone(), self.on_stderr, self.filter);
-        let belongings = self.belongings;
-        // What it tells of its steps belongs to whatever the link is opened for.
+        let resources = self.resources;
+        // The steps that it reports belong to the span in which the link is opened.
         let drained = drain(stderr, sink, opened).in_current_span();
         let drained = tokio::spawn(drained);
         let (abandon, abandoned) = oneshot::channel();
         let (report, ended) = oneshot::channel();
-        let silence = silence(self.watch, child.id(), Arc::clone(&heard));
+        let silence = silence(self.watch, child.id(), Arc::clone(&stdout_state));
         let ends = (abandoned, silence);
         let supervised = supervise(child, self.owns_group, drained, ends, report);
         tokio::spawn(async move {
             supervised.await;
-            drop(belongings);
+            drop(resources);
         });
-        Supervised { abandon, ended, tail, heard, judge: self.judge, called: self.called }
+        ChildHandle { abandon, ended, tail, stdout_state, classify: self.classify, name: self.name }
     }
 
     fn cannot_start(&self, error: &io::Error) -> LinkError {
@@ -243,18 +244,18 @@ impl Launch {
         match error.kind() {
             io::ErrorKind::NotFound => LinkError::new(
                 LinkErrorKind::ProgramMissing,
-                format!("{program}: not found on this machine; install it or name its path"),
+                format!("{program}: not found on this machine; install it or give its path"),
             ),
             io::ErrorKind::PermissionDenied => LinkError::new(
                 LinkErrorKind::ProgramMissing,
-                format!("{program}: this user may not run it"),
+                format!("{program}: you have no permission to run it"),
             ),
             _ => LinkError::new(LinkErrorKind::Other, format!("cannot start {program}: {error}")),
         }
     }
 }
 
-impl Waiting {
+impl PendingChild {
     pub(crate) fn is_running(&mut self) -> bool {
         matches!(self.child.try_wait(), Ok(None))
     }
@@ -265,29 +266,29 @@ impl Waiting {
     }
 }
 
-impl Supervised {
+impl ChildHandle {
     pub(crate) async fn post_mortem(self) -> LinkError {
-        let Self { abandon, mut ended, tail, heard, judge, called } = self;
+        let Self { abandon, mut ended, tail, stdout_state, classify, name } = self;
         let mut status = timeout(GRACE, &mut ended).await.ok();
         if status.is_none() {
             drop(abandon);
-            // Reaped before the answer, so that an ending that was told left nothing behind; but what
-            // it was stopped with is not why the link ended.
+            // Reaped before this returns, so nothing is left behind; but the signal that stopped it is not
+            // why the link ended.
             let _ = timeout(GRACE * 2, ended).await;
         }
         let status = status.take().and_then(Result::ok);
-        let was_open = heard.was_open.load(Ordering::Relaxed);
-        let greeting = heard.greeting();
-        let was_unanswered = heard.was_unanswered.load(Ordering::Relaxed);
-        let (lines, command) = (tail.lines(), called);
-        let evidence = Evidence { status, lines, greeting, was_open, command, was_unanswered };
-        let error = judge(&evidence);
+        let was_open = stdout_state.was_open.load(Ordering::Relaxed);
+        let greeting = stdout_state.greeting();
+        let was_unanswered = stdout_state.was_unanswered.load(Ordering::Relaxed);
+        let (lines, command) = (tail.lines(), name);
+        let evidence = ChildExit { status, lines, greeting, was_open, command, was_unanswered };
+        let error = classify(&evidence);
         tracing::debug!(?status, kind = ?error.kind, "link ended");
         error
     }
 }
 
-impl AsyncRead for NotedStdout {
+impl AsyncRead for ObservedStdout {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -298,12 +299,12 @@ impl AsyncRead for NotedStdout {
         let arrived = &buf.filled()[before..];
         if !self.has_bytes && arrived.iter().any(|byte| NEVER_TEXT.contains(byte)) {
             self.has_bytes = true;
-            self.heard.has_bytes.store(true, Ordering::Relaxed);
+            self.stdout_state.has_bytes.store(true, Ordering::Relaxed);
         }
         if !arrived.is_empty() && self.wanted > 0 {
             let kept = &arrived[..arrived.len().min(self.wanted)];
-            self.heard.was_open.store(true, Ordering::Relaxed);
-            let mut start = self.heard.start.lock().unwrap_or_else(PoisonError::into_inner);
+            self.stdout_state.was_open.store(true, Ordering::Relaxed);
+            let mut start = self.stdout_state.start.lock().unwrap_or_else(PoisonError::into_inner);
             start.extend_from_slice(kept);
             drop(start);
             self.wanted -= kept.len();
@@ -316,10 +317,10 @@ impl AsyncRead for NotedStdout {
 }
 
 /// Completes when the child is to be stopped since it waits in vain.
-async fn silence(watch: Option<Watch>, pid: Option<u32>, heard: Arc<Heard>) {
+async fn silence(watch: Option<StallWatch>, pid: Option<u32>, stdout_state: Arc<StdoutState>) {
     let Some(watch) = watch else { return std::future::pending().await };
-    watch(pid, Arc::clone(&heard)).await;
-    heard.was_unanswered.store(true, Ordering::Relaxed);
+    watch(pid, Arc::clone(&stdout_state)).await;
+    stdout_state.was_unanswered.store(true, Ordering::Relaxed);
 }
 
 /// Owns the child from its start until it is reaped.
@@ -339,13 +340,13 @@ async fn supervise(
         drained.abort();
     }
     match ended {
-        // Nobody listens when the link was dropped.
+        // The receiver is gone if the link was dropped.
         Ok(status) => drop(report.send(status)),
         Err(error) => tracing::warn!(%error, "cannot wait for a child"),
     }
 }
 
-/// Asks the child to end, which lets `ssh` take its own helpers along, and kills it if it does not.
+/// Sends SIGTERM, so `ssh` can end its helpers, and SIGKILL if the child does not exit.
 async fn stop(child: &mut Child, owns_group: bool) -> io::Result<ExitStatus> {
     let deadline = Instant::now() + GRACE;
     signal(child, owns_group, Signal::TERM);
@@ -360,7 +361,7 @@ fn signal(child: &Child, owns_group: bool, signal: Signal) {
     // The number is still the child's: it has not been reaped, or `id` would be `None`.
     let pid = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
     let Some(pid) = pid else { return };
-    // A failure means that it has just ended by itself, which is as good.
+    // A failure means that it has just exited.
     let _ = if owns_group { kill_process_group(pid, signal) } else { kill_process(pid, signal) };
 }
 

@@ -6,11 +6,13 @@ use std::sync::Arc;
 
 use tokio::process::Command;
 
-use super::child::Launch;
-use super::connect::{Attempt, BoxFuture, Connect};
+use super::child::ChildLaunch;
+use super::connect::{Attempt, Connect};
 use super::error::{LinkError, printable};
-use super::stderr::{AllLines, OnStderr};
-use super::{Link, exit};
+use super::exit;
+use super::stderr::{KeepAllLines, OnStderr};
+use super::stream::BoxFuture;
+use super::stream::Link;
 
 /// Starts links over the stdin and stdout of a local command, such as `rejoin-server attach`.
 ///
@@ -48,8 +50,8 @@ impl CommandConnect {
         self
     }
 
-    /// Has every line of the command's stderr told, without control characters. The function is called
-    /// on the runtime's threads and must not block.
+    /// Calls the function with every line of the command's stderr, without control characters, on the
+    /// runtime's threads. It must not block.
     pub fn on_stderr(mut self, told: impl Fn(Attempt, &str) + Send + Sync + 'static) -> Self {
         self.on_stderr = Some(Arc::new(told));
         self
@@ -60,19 +62,19 @@ impl CommandConnect {
         command.args(&self.args).envs(self.env.iter().map(|(name, value)| (name, value)));
         command.process_group(0);
         let on_stderr = self.on_stderr.clone();
-        // What the command leaves behind may be meant to stay: a server that it has started.
+        // The command may have started a server that must survive it.
         let owns_group = false;
-        Launch {
+        ChildLaunch {
             command,
             attempt,
             owns_group,
             on_stderr,
-            filter: Box::new(AllLines),
+            filter: Box::new(KeepAllLines),
             on_open: None,
-            judge: exit::command,
-            called: None,
+            classify: exit::command,
+            name: None,
             watch: None,
-            belongings: None,
+            resources: None,
         }
         .start()
     }

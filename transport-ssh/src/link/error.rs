@@ -8,7 +8,7 @@ use std::fmt;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LinkError {
-    /// What a program can decide on.
+    /// The kind, for decisions in a program.
     pub kind: LinkErrorKind,
     /// One line that a person can act on, made [printable](rejoin_text::printable), of at most 4 KiB.
     pub message: String,
@@ -17,10 +17,10 @@ pub struct LinkError {
     pub detail: Vec<String>,
 }
 
-/// What is known about the end of a link.
+/// The kind of a link's end.
 ///
-/// Only what an exit status or a well-known message proves is told apart; the rest is [`Other`], with
-/// the transport's own last line as the message.
+/// A kind is given only if an exit status or a well-known message proves it. Everything else is [`Other`],
+/// with the transport's last line as the message.
 ///
 /// [`Other`]: LinkErrorKind::Other
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -28,23 +28,23 @@ pub enum LinkErrorKind {
     /// The host could not be reached: refused, timed out, no route, unknown name, or cut before a
     /// session was open.
     Unreachable,
-    /// The host's key is unknown, changed or revoked. A person has to look at it.
+    /// The host key is unknown, changed or revoked. A person must check it.
     HostKey,
-    /// The host wants an authentication that only a person can give.
+    /// The host requires an authentication that only a person can give.
     NeedsUser,
-    /// The local program that carries the link (`ssh`) is not there or cannot be run.
+    /// The local program that carries the link (`ssh`) is missing or cannot be run.
     ProgramMissing,
-    /// `ssh` does not accept its arguments: the destination or an option is wrong.
+    /// `ssh` rejected its arguments: the destination or an option is wrong.
     BadArguments,
-    /// The host was reached, but has no such server program or cannot run it.
+    /// The host was reached, but the server program is missing there or cannot run.
     ServerMissing,
-    /// The host was reached, has no server program, and none could be put there.
+    /// The host was reached, has no server program, and the upload failed.
     Undeployable,
-    /// The host was reached, and does not let this account run the command.
+    /// The host was reached, and does not allow this account to run the command.
     Refused,
-    /// The stream ended, and there is nothing more to know.
+    /// The stream ended, without a known reason.
     Closed,
-    /// Something else; the message has the transport's own words.
+    /// Something else; the message is the transport's.
     Other,
 }
 

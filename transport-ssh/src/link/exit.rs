@@ -1,23 +1,23 @@
-//! What an exit status and well-known messages tell about the end of a command that was a link.
+//! Classifies the end of a command by its exit status and well-known messages.
 
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::ExitStatus;
 
-use super::child::Evidence;
+use super::child::ChildExit;
 use super::error::{LinkError, LinkErrorKind};
 use LinkErrorKind::{Closed, Other, Refused, ServerMissing};
 
 const CANNOT_EXECUTE: i32 = 126;
 const NOT_FOUND: i32 = 127;
 
-/// What shells without a status of their own for it, and servers that run no commands, answer.
+/// Messages of shells that have no exit status for a missing command, and of servers that run no commands.
 const REMOTE_SAYS: &[(LinkErrorKind, &[&str])] = &[
     (
         ServerMissing,
         &[
             ": Command not found.",
             "is not recognized as an internal or external command",
-            // What `direct.sh` says.
+            // Printed by `direct.sh`.
             "rejoin finds no ",
         ],
     ),
@@ -34,15 +34,15 @@ const REMOTE_SAYS: &[(LinkErrorKind, &[&str])] = &[
     ),
 ];
 
-impl Evidence {
-    /// All that was said, the last words last: those on stderr say more.
+impl ChildExit {
+    /// All output, with the more informative stderr last.
     fn words(&self) -> Vec<String> {
         [&self.greeting[..], &self.lines].concat()
     }
 }
 
-/// Judges the end of a local command that was the link.
-pub(crate) fn command(evidence: &Evidence) -> LinkError {
+/// Classifies the end of a local command.
+pub(crate) fn command(evidence: &ChildExit) -> LinkError {
     ended(evidence.status, evidence, "the command", "the command")
         .with_detail(evidence.lines.clone())
 }
@@ -53,17 +53,17 @@ pub(crate) fn is_refusal(text: &str) -> bool {
     says.flat_map(|(_, phrases)| *phrases).any(|phrase| text.contains(phrase))
 }
 
-/// Judges everything but ssh's own failures. `program` ran here, `command` is what the status is of.
+/// Classifies everything but ssh's own failures. `program` ran here; the status is that of `command`.
 pub(crate) fn ended(
     status: Option<ExitStatus>,
-    evidence: &Evidence,
+    evidence: &ChildExit,
     program: &str,
     command: &str,
 ) -> LinkError {
     let Some(status) = status else {
         return LinkError::new(
             Closed,
-            format!("the link ended, {program} did not and was stopped"),
+            format!("the connection ended, and {program} was stopped because it did not exit"),
         );
     };
     match (status.code(), status.signal()) {
@@ -73,23 +73,23 @@ pub(crate) fn ended(
         }
         (Some(code), _) => command_failed(code, &evidence.words(), command),
         (None, Some(signal)) => {
-            LinkError::new(Closed, format!("{program} was ended by signal {signal}"))
+            LinkError::new(Closed, format!("{program} was killed by signal {signal}"))
         }
         (None, None) => LinkError::new(Closed, format!("{program} ended ({status})")),
     }
 }
 
-/// What a command that succeeded was: one that said nothing, or nothing but text, is no server.
-fn succeeded(evidence: &Evidence, command: &str) -> String {
+/// Explains a command that succeeded: without output, or with only text, it is not a server.
+fn succeeded(evidence: &ChildExit, command: &str) -> String {
     match evidence.greeting.last() {
         _ if !evidence.was_open => {
             format!(
-                "{command} ended and said nothing: it is no rejoin-server, or a start-up file of the host's \
-                 login shell ended the shell before"
+                "{command} ended without output: it is not rejoin-server, \
+                       or a start-up file ended the login shell first"
             )
         }
-        Some(line) => format!("{command} ended and said only: {line}"),
-        None => "the other side closed the link".to_owned(),
+        Some(line) => format!("{command} ended with only this output: {line}"),
+        None => "the other side closed the connection".to_owned(),
     }
 }
 
@@ -102,9 +102,10 @@ fn command_failed(code: i32, lines: &[String], command: &str) -> LinkError {
         (CANNOT_EXECUTE, _) => {
             LinkError::new(ServerMissing, format!("the server program cannot be run{last}"))
         }
-        (_, Some((kind, line))) => {
-            LinkError::new(kind, format!("this account may not run the server program: {line}"))
-        }
+        (_, Some((kind, line))) => LinkError::new(
+            kind,
+            format!("this account is not allowed to run the server program: {line}"),
+        ),
         (code, None) => match lines.last().and_then(|line| line.strip_prefix("rejoin-server: ")) {
             Some(why) => {
                 LinkError::new(Other, format!("rejoin-server cannot run on the host: {why}"))

@@ -1,21 +1,21 @@
-//! What a link forwards besides its bytes, and lacks.
+//! Forwarded ports and sockets beside a link, and those that could not be made.
 
-use super::connect::BoxFuture;
+use super::stream::BoxFuture;
 
-/// Where a forward listens.
+/// The kind of a forward: which side listens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Side {
+pub enum ForwardKind {
     /// On this machine (`-L`, `-D`).
     Local,
     /// On the host (`-R`).
     Remote,
-    /// It is a tunnel between two devices (`-w`), which listens nowhere.
+    /// A tunnel between two devices (`-w`); nothing listens.
     Tunnel,
 }
 
-/// On what a forward listens.
+/// The address on which a forward listens.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Listen {
+pub enum ListenAddress {
     /// A port.
     Port(u16),
     /// A Unix socket.
@@ -26,34 +26,34 @@ pub enum Listen {
 
 /// A forward that the configuration asks for and that a connection does not have.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Unforwarded {
-    /// Where it listens.
-    pub side: Side,
-    /// On what it listens.
-    pub listen: Listen,
-    /// Why it is missing, in the words of the system, if ssh has told them.
+pub struct MissingForward {
+    /// Which side listens.
+    pub kind: ForwardKind,
+    /// The address on which it listens.
+    pub listen: ListenAddress,
+    /// The reason, in the system's words, if ssh reported it.
     pub reason: Option<String>,
-    /// Whether [`Forwards::make`] can make it while the connection lasts.
+    /// Whether [`Forwards::make`] can make it on the current connection.
     pub can_be_made: bool,
 }
 
-/// What came of an attempt to make a forward.
+/// The result of an attempt to make a forward.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Making {
-    /// It is there.
+pub enum ForwardOutcome {
+    /// It was made.
     Made,
-    /// It is not, and a later attempt may succeed.
+    /// It was not made; a later attempt may succeed.
     Failed,
-    /// There is no connection to make it on, or no words for it.
+    /// There is no connection, or ssh cannot be asked for this forward.
     Impossible,
 }
 
 /// The forwards of a connector's links.
 pub trait Forwards: Send + Sync {
-    /// Completes when another link was opened, with the forwards that this one lacks. Only the last link is
-    /// reported, once. Cancel-safe.
-    fn opened(&self) -> BoxFuture<'_, Vec<Unforwarded>>;
+    /// Completes when a new link is open, with the forwards that it lacks. Only the last link is reported,
+    /// once. Cancel-safe.
+    fn opened(&self) -> BoxFuture<'_, Vec<MissingForward>>;
 
-    /// Makes this forward on the link that was opened last. Dropping the future ends the attempt.
-    fn make(&self, missing: &Unforwarded) -> BoxFuture<'static, Making>;
+    /// Makes this forward on the link that was opened last. Dropping the future cancels the attempt.
+    fn make(&self, missing: &MissingForward) -> BoxFuture<'static, ForwardOutcome>;
 }

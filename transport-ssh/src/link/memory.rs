@@ -3,9 +3,10 @@
 use tokio::io::duplex;
 use tokio::sync::mpsc;
 
-use super::connect::{Attempt, BoxFuture, Connect};
-use crate::link::Link;
+use super::connect::{Attempt, Connect};
+use super::stream::BoxFuture;
 use crate::link::error::{LinkError, LinkErrorKind};
+use crate::link::stream::Link;
 
 /// How much a direction holds before its writer waits: what a pipe holds on Linux.
 const CAPACITY: usize = 64 * 1024;
@@ -40,7 +41,7 @@ impl MemoryConnect {
     fn start(&self) -> Result<Link, LinkError> {
         let (near, far) = pair();
         self.accepts.send(far).map_err(|_| {
-            LinkError::new(LinkErrorKind::Unreachable, "the listener in memory is gone")
+            LinkError::new(LinkErrorKind::Unreachable, "the in-memory listener is gone")
         })?;
         Ok(near)
     }

@@ -1,4 +1,4 @@
-//! What a child says on its stderr: always read, offered line by line, and its end remembered.
+//! A child's stderr: always read, reported line by line, and its last lines kept.
 
 use std::collections::VecDeque;
 use std::os::fd::AsFd;
@@ -13,33 +13,33 @@ use tokio::sync::oneshot;
 
 use super::connect::Attempt;
 
-/// Told each line, made printable.
+/// Called with each line, made printable.
 pub(crate) type OnStderr = Arc<dyn Fn(Attempt, &str) + Send + Sync>;
 
-/// Sorts what a child says on its stderr.
+/// Classifies the lines of a child's stderr.
 pub(crate) trait LineFilter: Send {
-    /// What this line is for, which came as these bytes.
+    /// Classifies this line, which arrived as these bytes.
     fn sort(&mut self, line: &str, bytes: &[u8]) -> LineUse;
 
     /// All lines were sorted that the child had written before the first bytes on its stdout.
     fn opened(&mut self) {}
 }
 
-/// What a line is for.
+/// How a line is used.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum LineUse {
-    /// Nobody reads it.
+    /// It is hidden.
     Hidden,
-    /// It is shown, and says nothing about the end of the child.
+    /// It is shown, but does not explain the end of the child.
     Shown,
-    /// It is shown, and may say why the child ended.
+    /// It is shown, and may explain the end of the child.
     Kept,
 }
 
 /// All lines are kept.
-pub(crate) struct AllLines;
+pub(crate) struct KeepAllLines;
 
-impl LineFilter for AllLines {
+impl LineFilter for KeepAllLines {
     fn sort(&mut self, _: &str, _: &[u8]) -> LineUse {
         LineUse::Kept
     }
@@ -51,15 +51,15 @@ const MAX_LINE: usize = 1024;
 
 /// The last lines, shared between the task that reads them and whoever asks why the link ended.
 #[derive(Clone, Default)]
-pub(crate) struct Tail(Arc<Mutex<Lines>>);
+pub(crate) struct StderrTail(Arc<Mutex<TailLines>>);
 
 #[derive(Default)]
-struct Lines {
+struct TailLines {
     lines: VecDeque<String>,
     bytes: usize,
 }
 
-impl Tail {
+impl StderrTail {
     pub(crate) fn lines(&self) -> Vec<String> {
         let inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         inner.lines.iter().cloned().collect()
@@ -76,33 +76,33 @@ impl Tail {
     }
 }
 
-/// What a child writes its stderr to.
-pub(crate) trait Stderr: AsyncRead + Send + Unpin + 'static {
+/// The reading end of a child's stderr.
+pub(crate) trait StderrStream: AsyncRead + Send + Unpin + 'static {
     /// How many bytes were written and not read.
     fn unread(&self) -> usize;
 }
 
-impl Stderr for ChildStderr {
+impl StderrStream for ChildStderr {
     fn unread(&self) -> usize {
         unread(self)
     }
 }
 
-impl Stderr for OwnedReadHalf {
+impl StderrStream for OwnedReadHalf {
     fn unread(&self) -> usize {
         unread(self.as_ref())
     }
 }
 
-/// None, where the system does not tell.
+/// The number of unread bytes; 0 if the system does not report it.
 fn unread(file: impl AsFd) -> usize {
     ioctl_fionread(file).ok().and_then(|count| count.try_into().ok()).unwrap_or_default()
 }
 
-/// Reads until the end, so that the child is never blocked by what it has to say. `opened` tells that the
-/// first bytes have come on its stdout.
+/// Reads until the end, so the child never blocks on its stderr. `opened` completes when the first bytes have
+/// arrived on its stdout.
 pub(crate) async fn drain(
-    mut from: impl Stderr,
+    mut from: impl StderrStream,
     mut lines: LineSink,
     mut opened: oneshot::Receiver<()>,
 ) {
@@ -114,9 +114,9 @@ pub(crate) async fn drain(
                 Ok(length @ 1..) => lines.feed(&chunk[..length]),
                 _ => break,
             },
-            told = &mut opened, if !is_open => {
+            opened_first = &mut opened, if !is_open => {
                 is_open = true;
-                if told.is_ok() {
+                if opened_first.is_ok() {
                     lines.opens_behind(from.unread());
                 }
             }
@@ -125,11 +125,11 @@ pub(crate) async fn drain(
     lines.finish();
 }
 
-/// Cuts bytes into lines and hands them on.
+/// Splits bytes into lines.
 pub(crate) struct LineSink {
     line: Vec<u8>,
     attempt: Attempt,
-    tail: Tail,
+    tail: StderrTail,
     on_stderr: Option<OnStderr>,
     filter: Box<dyn LineFilter>,
     /// How many bytes are still to come that were written before the first ones on stdout.
@@ -139,7 +139,7 @@ pub(crate) struct LineSink {
 impl LineSink {
     pub(crate) fn new(
         attempt: Attempt,
-        tail: Tail,
+        tail: StderrTail,
         on_stderr: Option<OnStderr>,
         filter: Box<dyn LineFilter>,
     ) -> Self {
@@ -208,8 +208,8 @@ mod tests {
     use super::*;
 
     fn fed(chunks: &[&[u8]]) -> Vec<String> {
-        let tail = Tail::default();
-        let mut sink = LineSink::new(Attempt::First, tail.clone(), None, Box::new(AllLines));
+        let tail = StderrTail::default();
+        let mut sink = LineSink::new(Attempt::First, tail.clone(), None, Box::new(KeepAllLines));
         for chunk in chunks {
             sink.feed(chunk);
         }
@@ -223,17 +223,18 @@ mod tests {
     }
 
     #[test]
-    fn tells_blank_lines_and_does_not_keep_them() {
-        let told = Arc::new(Mutex::new(Vec::new()));
-        let (tail, all) = (Tail::default(), Arc::clone(&told));
+    fn shows_blank_lines_but_does_not_keep_them() {
+        let opened_first = Arc::new(Mutex::new(Vec::new()));
+        let (tail, all) = (StderrTail::default(), Arc::clone(&opened_first));
         let tell: OnStderr =
             Arc::new(move |_, line: &str| all.lock().unwrap().push(line.to_owned()));
-        let mut sink = LineSink::new(Attempt::First, tail.clone(), Some(tell), Box::new(AllLines));
+        let mut sink =
+            LineSink::new(Attempt::First, tail.clone(), Some(tell), Box::new(KeepAllLines));
         for chunk in [&b"one\n"[..], b"\n", b"\r\ntwo\n", b"\x1b\n"] {
             sink.feed(chunk);
         }
         sink.finish();
-        assert_eq!(*told.lock().unwrap(), ["one", "", "", "two"]);
+        assert_eq!(*opened_first.lock().unwrap(), ["one", "", "", "two"]);
         assert_eq!(tail.lines(), ["one", "two"]);
     }
 

@@ -5,9 +5,10 @@ use std::path::PathBuf;
 
 use tokio::net::UnixStream;
 
-use super::connect::{Attempt, BoxFuture, Connect};
-use crate::link::Link;
+use super::connect::{Attempt, Connect};
+use super::stream::BoxFuture;
 use crate::link::error::{LinkError, LinkErrorKind, printable};
+use crate::link::stream::Link;
 
 /// Starts links by connecting to the Unix socket at a path.
 #[derive(Clone, Debug)]
@@ -30,16 +31,17 @@ impl UnixConnect {
     fn failed(&self, error: &io::Error) -> LinkError {
         let path = self.path.display();
         match error.kind() {
-            io::ErrorKind::NotFound => LinkError::new(
+            io::ErrorKind::NotFound => {
+                LinkError::new(LinkErrorKind::Unreachable, format!("{path}: no such socket"))
+            }
+            io::ErrorKind::ConnectionRefused => LinkError::new(
                 LinkErrorKind::Unreachable,
-                format!("{path}: there is no such socket"),
+                format!("{path}: nothing listens on this socket"),
             ),
-            io::ErrorKind::ConnectionRefused => {
-                LinkError::new(LinkErrorKind::Unreachable, format!("{path}: nobody listens there"))
-            }
-            io::ErrorKind::PermissionDenied => {
-                LinkError::new(LinkErrorKind::Refused, format!("{path}: this user may not connect"))
-            }
+            io::ErrorKind::PermissionDenied => LinkError::new(
+                LinkErrorKind::Refused,
+                format!("{path}: you have no permission to connect"),
+            ),
             _ => LinkError::new(LinkErrorKind::Other, format!("{path}: {error}")),
         }
     }

@@ -1,9 +1,9 @@
-//! What an exit status and well-known messages tell about the end of an ssh.
+//! Classifies the end of an ssh by its exit status and well-known messages.
 //!
 //! ssh ends with status 255 for its own failures and with the remote command's status otherwise. Its
 //! messages are not translated, whatever the locale.
 
-use crate::link::child::Evidence;
+use crate::link::child::ChildExit;
 use crate::link::error::{LinkError, LinkErrorKind};
 use crate::link::exit::{ended, find};
 use LinkErrorKind::{BadArguments, Closed, HostKey, NeedsUser, Other, Refused, Unreachable};
@@ -74,19 +74,19 @@ const SSH_SAYS: &[(LinkErrorKind, &[&str])] = &[
 /// "Connection to HOST closed by remote host." afterwards.
 const NEVER_OPEN: &[&str] = &["Connection closed by ", "Connection reset by "];
 
-/// Judges the end of an `ssh` process.
-pub(crate) fn ssh(evidence: &Evidence) -> LinkError {
+/// Classifies the end of an `ssh` process.
+pub(crate) fn ssh(evidence: &ChildExit) -> LinkError {
     let lines = &evidence.lines;
     if evidence.was_unanswered {
-        let message = "the host let you in, but its login shell did not run the command in time: look at its \
-                       start-up files for what waits or takes its place, such as read or exec zsh";
+        let message = "you are logged in, but the login shell did not run the command in time; check its \
+                       start-up files for a command that waits or replaces the shell, such as read or exec zsh";
         return LinkError::new(Other, message).with_detail(lines.clone());
     }
     match evidence.status {
         Some(status) if status.code() == Some(SSH_FAILED) && evidence.was_open => lost(lines),
         Some(status) if status.code() == Some(SSH_FAILED) => ssh_failed(lines),
         None if !evidence.was_open && find(lines, &["Confirm user presence"]).is_some() => {
-            needs_user("a hardware key waits for its touch")
+            needs_user("touch your security key")
         }
         status => {
             let command = evidence.command.as_deref().unwrap_or("the remote command");
@@ -96,8 +96,8 @@ pub(crate) fn ssh(evidence: &Evidence) -> LinkError {
     .with_detail(lines.clone())
 }
 
-/// The host was reached and had let the user in, whatever the words are: newer versions say the same
-/// about a connection that breaks early and late, and a server can write what it likes to its stderr.
+/// The user was logged in, whatever the message is: newer versions print the same for a connection that breaks
+/// early or late, and a server can write anything to its stderr.
 fn lost(lines: &[String]) -> LinkError {
     LinkError::new(Closed, lines.last().map_or("ssh lost the connection", String::as_str))
 }
@@ -129,13 +129,11 @@ fn host_key(lines: &[String]) -> LinkError {
     let message = if find(lines, &["HAS CHANGED", "has changed and you have"]).is_some() {
         let offending = find(lines, &["Offending "]).map(|line| format!(" ({line})"));
         let offending = offending.unwrap_or_default();
-        format!(
-            "the host's key has changed: find out why before the known key is removed{offending}"
-        )
+        format!("the host key has changed; find out why before you remove the known key{offending}")
     } else if find(lines, &["REVOKED"]).is_some() {
-        "the host's key is marked as revoked: do not connect until you know why".to_owned()
+        "the host key is revoked; do not connect until you know why".to_owned()
     } else {
-        "the host's key is not known: connect with ssh once, check the key and accept it".to_owned()
+        "the host key is unknown; connect with ssh once, check the key and accept it".to_owned()
     };
     LinkError::new(HostKey, message)
 }
@@ -147,15 +145,14 @@ fn needs_user(why: &str) -> LinkError {
 /// ssh prints its usage, perhaps behind a line that says why.
 fn bad_arguments(before: &[String]) -> LinkError {
     let why = before.last().map(|line| format!(" ({line})")).unwrap_or_default();
-    let message =
-        format!("ssh does not accept its arguments{why}: check the destination and the options");
+    let message = format!("ssh rejected its arguments{why}; check the destination and the options");
     LinkError::new(BadArguments, message)
 }
 
 fn unknown_failure(lines: &[String]) -> LinkError {
     let last =
-        lines.last().map_or("ssh failed without a message; ssh -v tells more", String::as_str);
-    // Why is what it says before.
+        lines.last().map_or("ssh failed without a message; run ssh -v for details", String::as_str);
+    // The reason is an earlier line.
     let cause = find(lines, &["bind ["]).filter(|_| last.starts_with("Could not request local "));
     LinkError::new(Other, cause.map_or_else(|| last.to_owned(), |why| format!("{why}: {last}")))
 }

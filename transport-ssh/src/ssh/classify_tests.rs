@@ -12,12 +12,12 @@ fn exited(code: i32) -> ExitStatus {
 
 fn judged(code: i32, stderr: &str) -> LinkError {
     let lines = stderr.lines().map(str::to_owned).collect();
-    ssh(&Evidence {
+    ssh(&ChildExit {
         status: Some(exited(code)),
         lines,
         greeting: Vec::new(),
         was_open: false,
-        ..Evidence::default()
+        ..ChildExit::default()
     })
 }
 
@@ -137,11 +137,11 @@ fn a_remote_command_that_cannot_run_is_known_by_its_status_or_its_shell() {
 fn after_bytes_have_arrived_no_message_says_that_the_host_was_not_reached() {
     for stderr in ["Connection reset by 192.0.2.1 port 22", "Host key verification failed.", ""] {
         let lines = stderr.lines().map(str::to_owned).collect();
-        let evidence = Evidence {
+        let evidence = ChildExit {
             status: Some(exited(SSH_FAILED)),
             lines,
             was_open: true,
-            ..Evidence::default()
+            ..ChildExit::default()
         };
         assert_eq!(ssh(&evidence).kind, Closed, "{stderr}");
     }
@@ -179,12 +179,12 @@ fn a_port_in_use_is_named_as_the_cause() {
 #[test]
 fn a_signal_and_an_ssh_that_had_to_be_stopped_are_a_closed_link() {
     for status in [Some(ExitStatus::from_raw(9)), None] {
-        let evidence = Evidence {
+        let evidence = ChildExit {
             status,
             lines: Vec::new(),
             greeting: Vec::new(),
             was_open: false,
-            ..Evidence::default()
+            ..ChildExit::default()
         };
         assert_eq!(ssh(&evidence).kind, Closed);
     }
@@ -194,12 +194,12 @@ fn a_signal_and_an_ssh_that_had_to_be_stopped_are_a_closed_link() {
 fn a_hardware_key_that_waits_for_a_touch_needs_the_user() {
     let lines = vec!["Confirm user presence for key ED25519-SK SHA256:abc".to_owned()];
     assert_eq!(
-        ssh(&Evidence {
+        ssh(&ChildExit {
             status: None,
             lines,
             greeting: Vec::new(),
             was_open: false,
-            ..Evidence::default()
+            ..ChildExit::default()
         })
         .kind,
         NeedsUser
@@ -209,34 +209,34 @@ fn a_hardware_key_that_waits_for_a_touch_needs_the_user() {
 #[test]
 fn a_local_command_has_no_failures_of_ssh() {
     let lines = vec!["Host key verification failed.".to_owned()];
-    let evidence = Evidence {
+    let evidence = ChildExit {
         status: Some(exited(SSH_FAILED)),
         lines,
         greeting: Vec::new(),
         was_open: false,
-        ..Evidence::default()
+        ..ChildExit::default()
     };
     assert_eq!(command(&evidence).kind, Other);
 }
 
 #[test]
-fn what_serves_nobody_may_say_so_on_stdout() {
+fn quotes_a_refusal_on_stdout() {
     let judged = |greeting: &str, stderr: &str| {
         let [greeting, lines] = [greeting, stderr].map(|text| text.lines().map(str::to_owned));
         let (greeting, lines) = (greeting.collect(), lines.collect());
-        ssh(&Evidence {
+        ssh(&ChildExit {
             status: Some(exited(1)),
             lines,
             greeting,
             was_open: true,
-            ..Evidence::default()
+            ..ChildExit::default()
         })
     };
     for told in
         ["This account is currently not available.", "This service allows sftp connections only."]
     {
         let error = judged(told, "");
-        let message = format!("this account may not run the server program: {told}");
+        let message = format!("this account is not allowed to run the server program: {told}");
         assert_eq!((error.kind, error.message), (Refused, message));
     }
     let message = |greeting, stderr| judged(greeting, stderr).message;
@@ -251,8 +251,8 @@ fn reports_arguments_that_ssh_does_not_accept_without_its_usage() {
     let usage = "usage: ssh [-46AaCfGgKkMNnqsTtVvXxYy] [-B bind_interface]\n           [-w tun]";
     let error = judged(255, usage);
     assert_eq!(error.kind, BadArguments);
-    let told = "ssh does not accept its arguments: check the destination and the options";
+    let told = "ssh rejected its arguments; check the destination and the options";
     assert_eq!(error.message, told);
     let error = judged(255, &format!("unknown option -- P\n{usage}"));
-    assert!(error.message.contains("arguments (unknown option -- P):"), "{}", error.message);
+    assert!(error.message.contains("arguments (unknown option -- P);"), "{}", error.message);
 }

@@ -3,8 +3,8 @@
 //! In the way of RFC 8305 (Happy Eyeballs): addresses of both families take turns, each has a quarter of
 //! a second's start, and the next one starts at once where one fails. What loses is closed.
 //!
-//! An address that does not answer is tried again and again: TCP itself sends its first packet again after
-//! one second, then two, then four, and so misses the return of a network by as much.
+//! An address that does not answer is tried repeatedly: TCP itself repeats its first packet after one second,
+//! then two, then four, and so would notice the return of a network that much later.
 
 use std::collections::VecDeque;
 use std::fmt::Write as _;
@@ -18,19 +18,19 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
 use crate::link::error::{LinkError, LinkErrorKind};
-use crate::ssh::resolve::Resolved;
+use crate::ssh::resolve::SshConfig;
 
-/// The start that an address has over the next one (RFC 8305 section 8).
+/// The head start of an address over the next one (RFC 8305 section 8).
 const STAGGER: Duration = Duration::from_millis(250);
-/// Between two tries once each address has had its first: by as much, at most, a network that is back is
-/// missed.
+/// The pause between two attempts once each address has had its first: the longest delay until the return of a
+/// network is noticed.
 const AGAIN: Duration = Duration::from_millis(100);
-/// How long a try may take: longer than any path.
+/// The timeout of an attempt: longer than any path's round trip.
 const LIFETIME: Duration = Duration::from_secs(3);
-/// More of a name's addresses are not tried: whoever answers for the name decides how many there are.
+/// The most addresses of a name that are tried, because a name server can return any number.
 const MAX_ADDRESSES: usize = 16;
 
-/// What a segment holds beside its payload: the option that has the time in it.
+/// The size of TCP's timestamp option in each segment, in bytes.
 const TIMESTAMPS: u32 = 12;
 
 /// Which addresses of a name may be used.
@@ -41,9 +41,9 @@ enum Family {
     V6,
 }
 
-/// Where ssh would connect, as far as it connects by itself, directly, and from no particular place.
+/// Where ssh would connect, if it connects directly and from no particular address.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Route {
+pub(crate) struct DialTarget {
     host: String,
     port: u16,
     family: Family,
@@ -61,8 +61,7 @@ struct SocketOptions {
     segment: Option<u32>,
 }
 
-/// With any of these, ssh does something else than to connect to its host, or judges the host by the
-/// address that it has connected to.
+/// With any of these settings, ssh does not connect directly, or checks the host by its address.
 const OTHERWISE: &[&str] = &[
     "proxycommand",
     "proxyjump",
@@ -74,9 +73,9 @@ const OTHERWISE: &[&str] = &[
     "nohostauthenticationforlocalhost",
 ];
 
-impl Route {
-    /// None where ssh has to connect by itself.
-    pub(crate) fn of(resolved: &Resolved) -> Option<Self> {
+impl DialTarget {
+    /// `None` if ssh must make the connection itself.
+    pub(crate) fn of(resolved: &SshConfig) -> Option<Self> {
         if let Some(otherwise) = OTHERWISE.iter().find(|key| resolved.is_set(key)) {
             tracing::debug!(otherwise, "ssh connects by itself");
             return None;
@@ -109,7 +108,7 @@ impl Route {
         Self { fixed: addresses.to_vec(), ..self }
     }
 
-    /// The same with this segment size announced, in bytes of payload.
+    /// Announces this segment size, in bytes of payload.
     pub(crate) fn in_segments_of(mut self, segment: Option<u32>) -> Self {
         self.socket.segment = segment;
         self
@@ -131,7 +130,7 @@ impl Route {
         Ok(in_turn(found.filter(is_allowed)))
     }
 
-    /// A connection, or why there is none within so long. The steps are told as those of ssh, if wanted.
+    /// Connects within this time. The steps are reported like those of ssh, if wanted.
     pub(crate) async fn dial(
         &self,
         limit: Duration,
@@ -142,7 +141,9 @@ impl Route {
         let found = found.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
         let addresses = found.map_err(|error| self.unknown(&error))?;
         if addresses.is_empty() {
-            return Err(self.unknown(&io::Error::other("it has no address of the wanted family")));
+            return Err(
+                self.unknown(&io::Error::other("it has no address of the requested family"))
+            );
         }
         tell(is_told, "resolved");
         let raced = race(addresses, self.socket, deadline).await;
@@ -156,7 +157,7 @@ impl Route {
         LinkError::new(LinkErrorKind::Unreachable, message)
     }
 
-    fn unreachable(&self, failures: &[Failure]) -> LinkError {
+    fn unreachable(&self, failures: &[AddressFailure]) -> LinkError {
         let mut message = format!("cannot connect to {} port {}", self.host, self.port);
         for (number, (address, error)) in failures.iter().enumerate() {
             let separator = if number == 0 { ": " } else { "; " };
@@ -179,7 +180,7 @@ pub(crate) fn tell(is_told: bool, reached: &str) {
 }
 
 /// An address, and why it will not do.
-type Failure = (SocketAddr, io::Error);
+type AddressFailure = (SocketAddr, io::Error);
 
 /// Without the number that Rust adds.
 fn words(error: &io::Error) -> String {
@@ -215,7 +216,7 @@ async fn race(
     addresses: Vec<SocketAddr>,
     socket: SocketOptions,
     deadline: Instant,
-) -> Result<TcpStream, Vec<Failure>> {
+) -> Result<TcpStream, Vec<AddressFailure>> {
     let mut race = Race { open: addresses.into(), socket, ..Race::default() };
     let mut next_start = Instant::now();
     loop {
@@ -223,7 +224,7 @@ async fn race(
             return Err(race.failures);
         }
         tokio::select! {
-            // What has ended comes first, so that a winner does not have another one started.
+            // Results come first, so no further attempt starts if one has succeeded.
             biased;
             Some(ended) = race.running.join_next() => match ended {
                 Ok((_, Ok(stream))) => return Ok(stream),
@@ -232,7 +233,7 @@ async fn race(
                         next_start = Instant::now();
                     }
                 }
-                // None of them panics, and none is aborted before this returns.
+                // The tasks do not panic, and are not aborted before this returns.
                 Err(_) => {}
             },
             () = sleep_until(deadline) => return Err(race.into_late()),
@@ -247,15 +248,15 @@ async fn race(
 /// Dropping it closes what is still on its way.
 #[derive(Default)]
 struct Race {
-    /// What may still answer. The next one to try is in front.
+    /// The addresses that may still answer. The next one to try is in front.
     open: VecDeque<SocketAddr>,
-    /// Of how many the first try was started.
+    /// For how many addresses the first attempt was started.
     started: usize,
     running: JoinSet<(SocketAddr, io::Result<TcpStream>)>,
-    failures: Vec<Failure>,
+    failures: Vec<AddressFailure>,
     /// Those of which a router or this machine said that they do not answer, which they may in a moment: so
     /// it is with every host behind a network that has gone.
-    unreached: Vec<Failure>,
+    unreached: Vec<AddressFailure>,
     socket: SocketOptions,
 }
 
@@ -292,7 +293,7 @@ impl Race {
     }
 
     /// The time is over.
-    fn into_late(mut self) -> Vec<Failure> {
+    fn into_late(mut self) -> Vec<AddressFailure> {
         for address in self.open {
             let known = self.unreached.iter().position(|(known, _)| *known == address);
             let late = || (address, io::ErrorKind::TimedOut.into());
@@ -308,7 +309,7 @@ async fn connected(address: SocketAddr, options: SocketOptions) -> io::Result<Tc
     socket.set_keepalive(options.keepalive)?;
     socket.set_nodelay(true)?;
     if let Some(segment) = options.segment {
-        // Where the system refuses, an answer takes a round trip more.
+        // If the system refuses, the answer takes one more round trip.
         let _ = SockRef::from(&socket).set_tcp_mss(segment + TIMESTAMPS);
     }
     let stream = socket.connect(address).await?.into_std()?;

@@ -9,13 +9,13 @@ fn addresses(texts: &[&str]) -> Vec<SocketAddr> {
     texts.iter().map(|text| text.parse().unwrap()).collect()
 }
 
-fn route(text: &str) -> Option<Route> {
+fn route(text: &str) -> Option<DialTarget> {
     let always = "hostname h\nport 22\naddressfamily any\ntcpkeepalive yes\n";
-    Route::of(&Resolved::of(&format!("{text}\n{always}")).unwrap())
+    DialTarget::of(&SshConfig::of(&format!("{text}\n{always}")).unwrap())
 }
 
 #[test]
-fn ssh_connects_by_itself_wherever_it_does_so_in_a_way_of_its_own() {
+fn lets_ssh_connect_if_it_would_not_connect_directly() {
     assert!(route("").is_some());
     assert!(route("proxycommand none\nproxyjump none\ncanonicalizehostname false").is_some());
     for own in [
@@ -30,7 +30,7 @@ fn ssh_connects_by_itself_wherever_it_does_so_in_a_way_of_its_own() {
     ] {
         assert_eq!(route(own), None, "{own}");
     }
-    assert_eq!(Route::of(&Resolved::of("hostname h\nport 22").unwrap()), None);
+    assert_eq!(DialTarget::of(&SshConfig::of("hostname h\nport 22").unwrap()), None);
 }
 
 #[test]
@@ -100,7 +100,7 @@ async fn an_address_that_does_not_answer_is_tried_again_beside_the_first_try() {
 }
 
 #[test]
-fn an_address_that_is_said_to_be_out_of_reach_is_tried_again_and_told_as_that() {
+fn retries_an_unreachable_address_and_reports_it() {
     let [first, second] = addresses(&["10.0.0.1:1", "10.0.0.2:1"])[..] else { panic!() };
     let mut race = Race { open: [first, second].into(), started: 1, ..Race::default() };
     let unreachable = || io::ErrorKind::HostUnreachable.into();
@@ -118,11 +118,11 @@ fn an_address_that_is_said_to_be_out_of_reach_is_tried_again_and_told_as_that() 
 }
 
 #[tokio::test]
-async fn of_addresses_that_all_fail_each_is_named_with_its_reason() {
+async fn names_every_failed_address_with_its_reason() {
     let silent = BlackHole::start().unwrap();
     let refused = refused();
     let resolved = "hostname name\nport 1\naddressfamily any\ntcpkeepalive yes";
-    let route = Route::of(&Resolved::of(resolved).unwrap()).unwrap();
+    let route = DialTarget::of(&SshConfig::of(resolved).unwrap()).unwrap();
     let deadline = Instant::now() + STAGGER * 2;
     let failures = race(vec![refused, silent.addr()], SOCKET, deadline).await.unwrap_err();
     let error = route.unreachable(&failures);
@@ -133,9 +133,9 @@ async fn of_addresses_that_all_fail_each_is_named_with_its_reason() {
 }
 
 #[tokio::test]
-async fn a_name_that_nobody_knows_is_told() {
+async fn reports_an_unknown_host_name() {
     let resolved = "hostname no-such-host.invalid\nport 22\naddressfamily any\ntcpkeepalive no";
-    let route = Route::of(&Resolved::of(resolved).unwrap()).unwrap();
+    let route = DialTarget::of(&SshConfig::of(resolved).unwrap()).unwrap();
     let error = route.dial(Duration::from_secs(30), false).await.unwrap_err();
     assert_eq!(error.kind, LinkErrorKind::Unreachable);
     assert!(error.message.starts_with("cannot resolve no-such-host.invalid: "), "{error}");

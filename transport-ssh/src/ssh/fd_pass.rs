@@ -1,14 +1,15 @@
-//! A connection on its way from here to an ssh that waits for it.
+//! Passes a connection to an ssh that waits for it.
 //!
-//! ssh takes a connection from its `ProxyCommand` (`ProxyUseFdpass`), which here is a small helper. The
-//! helper inherits the stderr of its ssh, and that is a socket of ours. So the connection travels over
-//! a socket that has no name, which nobody else can connect to, and which ends with us.
+//! ssh receives a connection from its `ProxyCommand` (`ProxyUseFdpass`), which is a small helper. The
+//! helper inherits the stderr of its ssh, which is a socket of this process. The socket has no name, so
+//! nobody else can connect to it, and it closes when this process ends.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::net::TcpStream;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, poll};
@@ -21,16 +22,16 @@ use tokio::io::Interest;
 use tokio::net::unix::OwnedWriteHalf;
 use tokio::time::timeout;
 
-/// Nothing is in front of it, so that there is room at once.
+/// How long sending may take. The socket's buffer is empty, so there is room at once.
 const ROOM: Duration = Duration::from_secs(1);
 
-/// The helper's whole work: waits for a connection on stderr, and passes it on to stdout. For the
-/// program that [`SshConnect::hand_over_program`](crate::SshConnect::hand_over_program) names, which
-/// ssh runs in the place of a proxy; it must write nothing to stdout, and should call this first thing.
+/// The whole work of the helper: receives a connection on stderr, and passes it to stdout. Call this first
+/// in the program that [`SshConnect::fd_pass_program`](crate::SshConnect::fd_pass_program) names, which
+/// ssh runs as a proxy. The program must write nothing to stdout.
 ///
 /// # Errors
-/// Nobody has a connection to pass on, or wants it any more; or this was not started by ssh for that.
-pub fn hand_over() -> io::Result<()> {
+/// No connection arrives, ssh has exited, or ssh did not start this program.
+pub fn pass_fd() -> io::Result<()> {
     pass_on(rustix::stdio::stderr(), rustix::stdio::stdout())
 }
 
@@ -44,7 +45,7 @@ fn pass_on(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> io::Result<()> {
     send(to, connection.as_fd())
 }
 
-/// One descriptor, and the one byte that has to come with it.
+/// Receives one descriptor, with the one byte that must accompany it.
 fn receive(from: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
@@ -71,24 +72,24 @@ fn send(to: BorrowedFd<'_>, connection: BorrowedFd<'_>) -> io::Result<()> {
     Ok(())
 }
 
-/// Our end of the socket. Dropping it tells the helper that no connection will come.
-pub(crate) struct Giver(OwnedWriteHalf);
+/// This end of the socket. Dropping it tells the helper that no connection will arrive.
+pub(crate) struct FdSender(OwnedWriteHalf);
 
-impl Giver {
+impl FdSender {
     pub(crate) fn new(socket: OwnedWriteHalf) -> Self {
         Self(socket)
     }
 
-    /// Passes the connection on. An error means that nobody waits for it any more.
-    pub(crate) async fn give(self, connection: &TcpStream) -> io::Result<()> {
+    /// Sends the connection. An error means that the helper is gone.
+    pub(crate) async fn send_connection(self, connection: &TcpStream) -> io::Result<()> {
         let socket = self.0.as_ref();
         let sent = socket.async_io(Interest::WRITABLE, || send(socket.as_fd(), connection.as_fd()));
         timeout(ROOM, sent).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
     }
 }
 
-/// The value of `ProxyCommand` that runs these words, which ssh expands and a shell reads. None where that
-/// is not sure to come out as it went in.
+/// The value of `ProxyCommand` that runs these words, which ssh expands and a shell parses. `None` if the words
+/// cannot be quoted safely.
 pub(crate) fn proxy_command(words: &[OsString]) -> Option<String> {
     let quoted = words.iter().map(|word| word.to_str().and_then(quoted));
     quoted.collect::<Option<Vec<_>>>().map(|words| words.join(" "))
@@ -99,6 +100,19 @@ fn quoted(word: &str) -> Option<String> {
         |c: char| !c.is_ascii() || c.is_ascii_alphanumeric() || " /._-+,@:=~%()".contains(c);
     let is_plain = !word.is_empty() && word.chars().all(is_plain);
     is_plain.then(|| format!("'{}'", word.replace('%', "%%")))
+}
+
+/// Whether ssh can receive a connection: the program is ssh, and a log file (`-E`) does not replace its stderr.
+pub(crate) fn is_possible(program: &OsStr, options: &[OsString]) -> bool {
+    let is_ssh = Path::new(program).file_name() == Some("ssh".as_ref());
+    is_ssh && !options.iter().any(|option| has_log_file(option))
+}
+
+/// Whether this word contains `-E`, alone or after flags without values.
+fn has_log_file(option: &OsStr) -> bool {
+    const FLAGS: &[u8] = b"1246AaCfGgKkMNnqsTtVvXxYy";
+    let letters = option.as_encoded_bytes().strip_prefix(b"-").unwrap_or_default();
+    letters.iter().find(|letter| !FLAGS.contains(letter)) == Some(&b'E')
 }
 
 #[cfg(test)]
@@ -119,7 +133,7 @@ mod tests {
         let helper = std::thread::spawn(move || pass_on(stderr.as_fd(), stdout.as_fd()));
         ours.set_nonblocking(true).unwrap();
         let (_reader, writer) = tokio::net::UnixStream::from_std(ours).unwrap().into_split();
-        Giver::new(writer).give(&stream).await.unwrap();
+        FdSender::new(writer).send_connection(&stream).await.unwrap();
         drop(stream);
         let mut received = TcpStream::from(receive(ssh.as_fd()).unwrap());
         helper.join().unwrap().unwrap();
@@ -150,6 +164,20 @@ mod tests {
         assert_eq!(named.as_deref(), Some("'/opt/100%% mine/rejoin' '__hand-over'"));
         for odd in ["/it's", "/a\\b", "/a!b", "/a\nb", "/a#b", "/$HOME", ""] {
             assert_eq!(command(&[odd]), None, "{odd}");
+        }
+    }
+
+    #[test]
+    fn only_an_ssh_that_keeps_its_stderr_is_given_a_connection() {
+        let is_possible = |program: &str, options: &[&str]| {
+            let options: Vec<_> = options.iter().map(OsString::from).collect();
+            is_possible(program.as_ref(), &options)
+        };
+        assert!(is_possible("ssh", &["-o", "EscapeChar=none", "-vvv", "-F", "/etc/E", "-oX=E"]));
+        assert!(is_possible("/usr/bin/ssh", &[]));
+        assert!(!is_possible("kubectl", &[]));
+        for log in [&["-E", "log"][..], &["-Elog"], &["-v", "-4vE", "log"]] {
+            assert!(!is_possible("ssh", log), "{log:?}");
         }
     }
 }

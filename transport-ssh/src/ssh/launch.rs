@@ -5,27 +5,28 @@ use std::sync::Arc;
 
 use tokio::process::Command;
 
-use super::SshConnect;
+use super::builder::SshConnect;
 use super::classify;
-use super::details::Follower;
-use super::forwards::{Control, Watch};
-use crate::Attempt;
-use crate::link::child::Launch;
+use super::debug_log::ProgressFilter;
+use super::forwards::control::ControlSocket;
+use super::forwards::state::ForwardMonitor;
+use crate::link::child::ChildLaunch;
+use crate::link::connect::Attempt;
 use crate::link::stderr::{LineFilter, LineUse};
 
 /// Sorts what an ssh says on its stderr: its steps, its forwards, and the rest.
-pub(crate) struct SshLines {
-    steps: Follower,
-    forwards: Watch,
+pub(crate) struct SshStderrFilter {
+    steps: ProgressFilter,
+    forwards: ForwardMonitor,
 }
 
-impl SshLines {
-    pub(crate) fn new(steps: Follower, forwards: Watch) -> Self {
+impl SshStderrFilter {
+    pub(crate) fn new(steps: ProgressFilter, forwards: ForwardMonitor) -> Self {
         Self { steps, forwards }
     }
 }
 
-impl LineFilter for SshLines {
+impl LineFilter for SshStderrFilter {
     fn sort(&mut self, line: &str, bytes: &[u8]) -> LineUse {
         match self.steps.sort(line, bytes) {
             LineUse::Hidden => LineUse::Hidden,
@@ -40,7 +41,7 @@ impl LineFilter for SshLines {
 }
 
 impl SshConnect {
-    pub(crate) fn launch(&self, attempt: Attempt, arguments: Vec<OsString>) -> Launch {
+    pub(crate) fn launch(&self, attempt: Attempt, arguments: Vec<OsString>) -> ChildLaunch {
         let control = self.control();
         let mut command = self.program_with(Self::controlled(arguments, control.as_deref()));
         let owns_group = attempt == Attempt::Reconnect;
@@ -49,19 +50,19 @@ impl SshConnect {
             // Not even to say that a hardware key waits for a touch.
             command.env("SSH_ASKPASS_REQUIRE", "never");
         }
-        let steps = Follower::new(self.details(attempt));
+        let steps = ProgressFilter::new(self.debug_lines(attempt));
         let watch = (attempt == Attempt::First).then(|| self.login.clone().into_watch());
-        Launch {
+        ChildLaunch {
             command,
             attempt,
             owns_group,
             on_stderr: self.on_stderr.clone(),
-            filter: Box::new(SshLines::new(steps, self.watch(control.as_ref()))),
+            filter: Box::new(SshStderrFilter::new(steps, self.watch(control.as_ref()))),
             on_open: None,
-            judge: classify::ssh,
-            called: self.called.clone(),
+            classify: classify::ssh,
+            name: self.command_name.clone(),
             watch,
-            belongings: Some(Box::new(control)),
+            resources: Some(Box::new(control)),
         }
     }
 
@@ -73,13 +74,13 @@ impl SshConnect {
 
     /// A place for the control socket of a link's ssh. None if the link forwards nothing, as far as that is
     /// known, or if there is no place.
-    fn control(&self) -> Option<Arc<Control>> {
-        let made = self.forwards_ports().then(Control::make)?;
+    fn control(&self) -> Option<Arc<ControlSocket>> {
+        let made = self.forwards_ports().then(ControlSocket::make)?;
         made.map(Arc::new).inspect_err(|error| tracing::debug!(%error, "no control socket")).ok()
     }
 
     /// The arguments with what has ssh listen on this socket.
-    fn controlled(mut arguments: Vec<OsString>, control: Option<&Control>) -> Vec<OsString> {
+    fn controlled(mut arguments: Vec<OsString>, control: Option<&ControlSocket>) -> Vec<OsString> {
         let Some(control) = control else { return arguments };
         let (settings, flags) = control.options();
         // In front of the three words that end them.
@@ -89,8 +90,8 @@ impl SshConnect {
         settings.chain(arguments).collect()
     }
 
-    fn watch(&self, control: Option<&Arc<Control>>) -> Watch {
-        Watch::new(Arc::clone(&self.forwards), control)
+    fn watch(&self, control: Option<&Arc<ControlSocket>>) -> ForwardMonitor {
+        ForwardMonitor::new(Arc::clone(&self.forwards), control)
     }
 
     /// An ssh that asks another one for something, with these arguments in front of the destination.

@@ -5,18 +5,18 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 use super::*;
-use crate::link::stderr::{LineSink, Tail, drain};
-use crate::ssh::details::Details;
+use crate::link::stderr::{LineSink, StderrTail, drain};
+use crate::ssh::debug_log::DebugLines;
 
-fn sink(forwards: Watch) -> LineSink {
-    let filter = Box::new(SshLines::new(Follower::new(Details::Plain), forwards));
-    LineSink::new(Attempt::First, Tail::default(), None, filter)
+fn sink(forwards: ForwardMonitor) -> LineSink {
+    let filter = Box::new(SshStderrFilter::new(ProgressFilter::new(DebugLines::Plain), forwards));
+    LineSink::new(Attempt::First, StderrTail::default(), None, filter)
 }
 
 /// What is known to be missing, after these bytes with so many of them before the first byte on stdout.
 fn missing(said: &[u8], before: usize, is_split: bool) -> Option<usize> {
     let shared = Arc::default();
-    let watch = Watch::new(Arc::clone(&shared), None);
+    let watch = ForwardMonitor::new(Arc::clone(&shared), None);
     let mut sink = sink(watch);
     let (read, unread) = said.split_at(if is_split { before / 2 } else { 0 });
     sink.feed(read);
@@ -26,7 +26,7 @@ fn missing(said: &[u8], before: usize, is_split: bool) -> Option<usize> {
 }
 
 #[test]
-fn of_forwards_counts_what_was_said_before_the_first_byte_on_stdout() {
+fn counts_forward_errors_only_before_the_first_byte_on_stdout() {
     let line = |port| format!("Warning: remote port forwarding failed for listen port {port}\r\n");
     let (ours, theirs) = (line(80), line(81));
     let said = [&ours[..], &theirs].concat();
@@ -45,7 +45,7 @@ async fn a_stderr_that_was_not_read_when_stdout_begins_is_read_before() {
     let (reader, _) = ours.into_split();
     let (_, mut writer) = theirs.into_split();
     let shared = Arc::default();
-    let watch = Watch::new(Arc::clone(&shared), None);
+    let watch = ForwardMonitor::new(Arc::clone(&shared), None);
     let sink = sink(watch);
     let (open, opened) = oneshot::channel();
     writer.write_all(b"channel: no\nTunnel forwarding failed\n").await.unwrap();

@@ -1,8 +1,8 @@
-//! Whether an ssh has logged in, where nothing has come of the host yet.
+//! Detects that an ssh has logged in before the host sends anything.
 //!
-//! ssh says nothing about that unless it is asked for details. But it catches the signal for another window
-//! size from the moment on at which it serves a session, and at no time before: not while it asks for a
-//! password either. The kernel tells which signals a process catches.
+//! Without debug output, ssh does not report the login. But it catches the signal for a window size change
+//! (SIGWINCH) only from the moment on when it serves a session, and not while it asks for a
+//! password. The kernel tells which signals a process catches.
 
 use std::future::pending;
 use std::sync::Arc;
@@ -11,45 +11,47 @@ use std::time::Duration;
 use rustix::process::Signal;
 use tokio::time::{Instant, sleep, sleep_until};
 
-use crate::link::child::{Came, Watch};
+use crate::link::child::{Received, StallWatch};
 
 /// Between two looks.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// Called once, when a host that has let its user in is slow.
-pub(crate) type OnSlow = Arc<dyn Fn() + Send + Sync>;
+/// Called once, if the host is slow after the login.
+pub(crate) type OnSlowLogin = Arc<dyn Fn() + Send + Sync>;
 
-/// What is to be done about a host that has let its user in.
+/// What to do about a slow host after the login.
 #[derive(Clone)]
 pub(crate) struct LoginWatch {
-    /// Called where nothing but text has come for so long.
-    pub(crate) on_slow: Option<(Duration, OnSlow)>,
-    /// How long nothing at all may come.
+    /// Called if nothing but text has arrived for this time.
+    pub(crate) on_slow: Option<(Duration, OnSlowLogin)>,
+    /// How long to wait for the first output.
     pub(crate) patience: Duration,
 }
 
 impl LoginWatch {
     /// As what a child is watched with.
-    pub(crate) fn into_watch(self) -> Watch {
-        Box::new(|pid, heard| Box::pin(self.unanswered(pid, move || heard.came())))
+    pub(crate) fn into_watch(self) -> StallWatch {
+        Box::new(|pid, stdout_state| {
+            Box::pin(self.unanswered(pid, move || stdout_state.received()))
+        })
     }
 
-    /// Completes when the host has let its user in and nothing came for too long. It never does where that
-    /// cannot be seen.
-    async fn unanswered(self, pid: Option<u32>, came: impl Fn() -> Came) {
+    /// Completes if nothing has arrived for too long after the login. Never completes if the login cannot be
+    /// detected.
+    async fn unanswered(self, pid: Option<u32>, received: impl Fn() -> Received) {
         let Some(pid) = pid else { return pending().await };
-        while came() == Came::Nothing && !has_logged_in(pid) {
+        while received() == Received::Nothing && !has_logged_in(pid) {
             sleep(LOOK).await;
         }
         let login = Instant::now();
         if let Some((slow, on_slow)) = self.on_slow {
             sleep_until(login + slow).await;
-            if came() != Came::Bytes {
+            if received() != Received::Binary {
                 on_slow();
             }
         }
         sleep_until(login + self.patience).await;
-        if came() != Came::Nothing {
+        if received() != Received::Nothing {
             let () = pending().await;
         }
     }

@@ -1,4 +1,4 @@
-//! What `ssh` makes of its options and its configuration, as it tells itself.
+//! The configuration that `ssh` uses, as `ssh -G` prints it.
 
 use std::ffi::OsString;
 use std::fmt;
@@ -11,33 +11,33 @@ use tokio::process::Command;
 use tokio::time::timeout;
 
 use crate::link::error::{LinkError, LinkErrorKind, printable};
-use crate::ssh::details;
+use crate::ssh::debug_log;
 
-/// How long ssh may take to tell: a `Match exec` of the user's runs meanwhile.
+/// How long ssh may take; it runs the user's `Match exec` meanwhile.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
-/// What more it says is not read. A configuration is a few KiB; the log names every line of every file.
+/// The most output that is read. A configuration is a few KiB; the log names every line of every file.
 const MAX_BYTES: u64 = 4 * 1024 * 1024;
-/// With what status ssh ends that refuses its options or its configuration.
+/// The exit status of an ssh that rejects its options or its configuration.
 const REFUSED: i32 = 255;
 
 /// The configuration that ssh uses for one destination, as `ssh -G` prints it: options, configuration
 /// files and defaults together. Keys are in lower case.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Resolved {
-    /// In the order that ssh prints them, which is the order that they count in.
+pub struct SshConfig {
+    /// In the order in which ssh prints them, which is their order of precedence.
     settings: Vec<(String, String)>,
     is_conditional: bool,
 }
 
-impl Resolved {
-    /// Asks `program`, whose arguments include `-vvv` and `-G`. It asks nobody anything, and connects to nothing;
-    /// what the user's configuration runs to decide (`Match exec`) is run.
+impl SshConfig {
+    /// Runs `program`, whose arguments include `-vvv` and `-G`. It does not prompt or connect, but it runs the
+    /// programs in the user's `Match exec`.
     pub(crate) async fn ask(
         program: &OsString,
         arguments: &[OsString],
         environment: &[(OsString, OsString)],
         patience: Duration,
-    ) -> Result<Self, Unresolved> {
+    ) -> Result<Self, SshConfigError> {
         let mut command = Command::new(program);
         command.args(arguments).env("SSH_ASKPASS_REQUIRE", "never");
         command.envs(environment.iter().map(|(name, value)| (name, value)));
@@ -46,10 +46,13 @@ impl Resolved {
         let told = timeout(patience, output(command)).await;
         let told = told.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
         let unclear = |error: &dyn fmt::Display| {
-            Unresolved::Unclear(LinkError::unclear(&format!("{} -G: {error}", program.display())))
+            SshConfigError::Unclear(LinkError::unclear(&format!(
+                "{} -G: {error}",
+                program.display()
+            )))
         };
-        let Told { status, text, log } = told.map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => Unresolved::Unclear(LinkError::new(
+        let SshOutput { status, text, log } = told.map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => SshConfigError::Unclear(LinkError::new(
                 LinkErrorKind::ProgramMissing,
                 format!("{}: {error}", program.display()),
             )),
@@ -57,16 +60,16 @@ impl Resolved {
         })?;
         match status.code() {
             Some(0) => {}
-            Some(REFUSED) if !complaint(&log).is_empty() => {
-                return Err(Unresolved::Refused(complaint(&log)));
+            Some(REFUSED) if !errors(&log).is_empty() => {
+                return Err(SshConfigError::Refused(errors(&log)));
             }
             _ => return Err(unclear(&status)),
         }
-        let nowhere = || Unresolved::Unclear(LinkError::unclear("it names no host and no port"));
+        let nowhere = || SshConfigError::Unclear(LinkError::unclear("it has no host name or port"));
         Self::parse(&text, &log).ok_or_else(nowhere)
     }
 
-    /// None if it does not say where ssh would connect: then it is no configuration.
+    /// `None` if there is no host and port: then it is not a configuration.
     pub(crate) fn parse(text: &str, log: &str) -> Option<Self> {
         let pair = |line: &str| {
             let (key, value) = line.split_once(' ')?;
@@ -79,7 +82,7 @@ impl Resolved {
         Some(resolved)
     }
 
-    /// The value of a setting. None if ssh does not print it, which it does not for most that are unset.
+    /// The value of a setting. `None` if ssh does not print it; most unset settings are not printed.
     pub fn get(&self, key: &str) -> Option<&str> {
         let is_meant = |setting: &&(String, String)| setting.0.eq_ignore_ascii_case(key);
         self.settings.iter().find(is_meant).map(|(_, value)| value.as_str())
@@ -91,21 +94,19 @@ impl Resolved {
         self.settings.iter().filter(is_meant).map(|(_, value)| value.as_str())
     }
 
-    /// Whether a setting has a value that says more than no: it is printed, and is not `no`, `none` or
-    /// `false`.
+    /// Whether a setting is printed with another value than `no`, `none` or `false`.
     pub fn is_set(&self, key: &str) -> bool {
         self.get(key).is_some_and(|value| !matches!(value, "" | "no" | "none" | "false"))
     }
 
-    /// Whether ssh listens for somebody, here or on the host.
+    /// Whether ssh forwards ports, sockets or a tunnel.
     pub fn forwards_ports(&self) -> bool {
         let kinds = ["localforward", "remoteforward", "dynamicforward"];
         kinds.iter().any(|kind| self.get(kind).is_some()) || self.is_set("tunnel")
     }
 
-    /// Whether it may be another one at another time or place: the user's configuration runs a program
-    /// (`Match exec`) or looks at the network (`Match localnetwork`) to decide. Also where ssh does not
-    /// tell.
+    /// Whether the configuration may differ at another time or place, because it runs a program
+    /// (`Match exec`) or looks at the network (`Match localnetwork`). Also true if ssh does not say.
     pub fn is_conditional(&self) -> bool {
         self.is_conditional
     }
@@ -126,7 +127,7 @@ impl Resolved {
     }
 }
 
-/// What OpenSSH's log says, at its most verbose, of what it has looked at.
+/// Whether OpenSSH's most verbose log shows that conditions were evaluated.
 fn is_conditional(log: &str) -> bool {
     const CONDITIONS: &[&str] =
         &["Executing command: ", "matched 'exec ", "matched 'localnetwork "];
@@ -135,35 +136,35 @@ fn is_conditional(log: &str) -> bool {
     !log.contains("OpenSSH_") || log.lines().any(is_condition)
 }
 
-/// Why ssh has not told its configuration.
+/// Why ssh's configuration could not be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Unresolved {
-    /// It refuses its options or its configuration, and would not connect: its message, line by line, made
+pub enum SshConfigError {
+    /// ssh rejects its options or its configuration, and would not connect: its message, line by line, made
     /// [printable](rejoin_text::printable). Never empty.
     Refused(Vec<String>),
-    /// It does not accept the destination, which is an `ssh://` address.
+    /// ssh rejects the destination, which is an `ssh://` address.
     BadAddress(LinkError),
-    /// It did not tell, or not in time, or is another program.
+    /// There was no usable answer in time, or the program is not ssh.
     Unclear(LinkError),
 }
 
-impl From<Unresolved> for LinkError {
-    fn from(unresolved: Unresolved) -> Self {
+impl From<SshConfigError> for LinkError {
+    fn from(unresolved: SshConfigError) -> Self {
         match unresolved {
-            Unresolved::Refused(lines) => Self::unclear(&lines.join(" ")),
-            Unresolved::BadAddress(error) | Unresolved::Unclear(error) => error,
+            SshConfigError::Refused(lines) => Self::unclear(&lines.join(" ")),
+            SshConfigError::BadAddress(error) | SshConfigError::Unclear(error) => error,
         }
     }
 }
 
 /// How ssh ended, and what it printed and logged.
-struct Told {
+struct SshOutput {
     status: ExitStatus,
     text: String,
     log: String,
 }
 
-async fn output(mut command: Command) -> io::Result<Told> {
+async fn output(mut command: Command) -> io::Result<SshOutput> {
     let mut child = command.spawn()?;
     let (Some(stdout), Some(stderr)) = (child.stdout.take(), child.stderr.take()) else {
         return Err(io::ErrorKind::BrokenPipe.into());
@@ -171,7 +172,7 @@ async fn output(mut command: Command) -> io::Result<Told> {
     let (said, logged) = tokio::try_join!(all(stdout), all(stderr))?;
     let status = child.wait().await?;
     let text = String::from_utf8(said).map_err(|_| io::ErrorKind::InvalidData)?;
-    Ok(Told { status, text, log: String::from_utf8_lossy(&logged).into_owned() })
+    Ok(SshOutput { status, text, log: String::from_utf8_lossy(&logged).into_owned() })
 }
 
 async fn all(from: impl AsyncRead + Unpin) -> io::Result<Vec<u8>> {
@@ -185,20 +186,21 @@ async fn all(from: impl AsyncRead + Unpin) -> io::Result<Vec<u8>> {
 
 /// What ssh says in its log that it would say without one, too. That stdin is no terminal is true of every
 /// ssh that is asked.
-fn complaint(log: &str) -> Vec<String> {
-    let is_said = |line: &&str| !details::is_detail(line) && !line.starts_with("Pseudo-terminal ");
+fn errors(log: &str) -> Vec<String> {
+    let is_said =
+        |line: &&str| !debug_log::is_detail(line) && !line.starts_with("Pseudo-terminal ");
     log.lines().filter(is_said).map(printable).filter(|line| !line.is_empty()).collect()
 }
 
 impl LinkError {
     pub(crate) fn unclear(why: &str) -> Self {
-        let message = format!("ssh does not tell its configuration: {}", printable(why));
+        let message = format!("cannot read ssh's configuration: {}", printable(why));
         Self::new(LinkErrorKind::Other, message)
     }
 }
 
 #[cfg(test)]
-impl Resolved {
+impl SshConfig {
     pub(crate) fn of(text: &str) -> Option<Self> {
         Self::parse(text, "OpenSSH_9.9")
     }
@@ -208,9 +210,9 @@ impl Resolved {
 mod tests {
     use super::*;
 
-    async fn told(script: &str) -> Result<Resolved, Unresolved> {
+    async fn told(script: &str) -> Result<SshConfig, SshConfigError> {
         let arguments = ["-c", script].map(OsString::from);
-        Resolved::ask(&"sh".into(), &arguments, &[], PATIENCE).await
+        SshConfig::ask(&"sh".into(), &arguments, &[], PATIENCE).await
     }
 
     #[tokio::test]
@@ -231,9 +233,9 @@ mod tests {
     }
 
     #[test]
-    fn a_configuration_that_depends_on_time_or_place_is_known_by_what_ssh_logs() {
+    fn detects_a_conditional_configuration_in_the_log() {
         let is_conditional = |log: &str| {
-            Resolved::parse("hostname h\nport 22", log).expect("a configuration").is_conditional()
+            SshConfig::parse("hostname h\nport 22", log).expect("a configuration").is_conditional()
         };
         let plain = "OpenSSH_9.9\r\ndebug3: config line 1: matched 'host \"h\"' \r\n\
                      debug3: config line 3: skipped exec \"false\"";
@@ -249,7 +251,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_no_configuration_is_none() {
+    async fn rejects_output_that_is_not_a_configuration() {
         for script in [
             "echo hello",
             "echo 'hostname h\nport 0'",
@@ -258,7 +260,7 @@ mod tests {
             "printf 'hostname \\377\nport 22'",
         ] {
             let error = told(script).await.unwrap_err();
-            assert!(matches!(error, Unresolved::Unclear(_)), "{script}: {error:?}");
+            assert!(matches!(error, SshConfigError::Unclear(_)), "{script}: {error:?}");
         }
     }
 
@@ -267,7 +269,7 @@ mod tests {
         let said = "echo 'OpenSSH_9.9\r\ndebug1: a\r\nPseudo-terminal will not be\r' >&2; \
                     echo 'Cannot execute command-line and remote command.\r' >&2; exit 255";
         let refused = "Cannot execute command-line and remote command.".to_owned();
-        assert_eq!(told(said).await, Err(Unresolved::Refused(vec![refused])));
-        assert!(matches!(told("exit 255").await, Err(Unresolved::Unclear(_))));
+        assert_eq!(told(said).await, Err(SshConfigError::Refused(vec![refused])));
+        assert!(matches!(told("exit 255").await, Err(SshConfigError::Unclear(_))));
     }
 }

@@ -1,15 +1,15 @@
-//! What ties a signature to one connection and one host.
+//! Binds a signature to one connection and one host.
 
 use bytes::Bytes;
 
-/// Proof that a host has agreed on keys with this client: its signature over what both sides have said, which
-/// anybody who has its key can verify. An agent that is told it before it signs
-/// (`session-bind@openssh.com`, OpenSSH's `PROTOCOL.agent`) knows for which host it does.
+/// Proof that a host has exchanged keys with this client: its signature over the exchange hash, which
+/// anybody with the host key can verify. An agent that receives it before it signs
+/// (`session-bind@openssh.com`, OpenSSH's `PROTOCOL.agent`) knows for which host it signs.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Binding {
-    /// The host's key or certificate, as it showed it.
+pub struct SessionBinding {
+    /// The host key or certificate, as the host sent it.
     pub host_key: Bytes,
-    /// The number of the connection, which nobody can choose: the hash that the host has signed.
+    /// The session id, which nobody can choose: the exchange hash that the host signed.
     pub session_id: Bytes,
     /// The signature, as the host sent it: the name of its kind and itself, as strings.
     pub signature: Bytes,

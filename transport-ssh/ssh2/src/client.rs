@@ -2,34 +2,32 @@
 
 mod auth;
 mod channel;
+mod event_queue;
 mod exchange;
-mod pending;
-mod told;
+mod limits;
+mod pending_input;
 mod transport;
 
 use std::fmt;
 use std::mem;
 use std::ops::ControlFlow;
 
-use auth::{Auth, Login, Verdict};
-use channel::{Channel, Input, Turn};
-use exchange::{Agreeing, Greeting, GreetingStep, Negotiating, Proved};
-use transport::{Sorted, Transport};
+use auth::{Auth, AuthOutcome, Credentials};
+pub use limits::{MAX_OUTPUT, WINDOW};
 
-use crate::binding::Binding;
-use crate::config::{Config, Opening};
+use channel::{ChannelProgress, CommandInput, SessionChannel};
+use exchange::{AwaitingIdent, AwaitingKexInit, AwaitingKexReply, IdentStep, ProvedHost};
+use transport::{Incoming, PacketTransport};
+
+use crate::binding::SessionBinding;
+use crate::config::{Config, HandshakeMode};
 use crate::error::{Error, Misuse};
 use crate::event::Event;
-use crate::learnt::Learnt;
 use crate::message;
 use crate::packet::OpeningKey;
+use crate::profile::ServerProfile;
 use crate::wire::Writer;
 
-/// How much output of the command may be on its way or unconsumed, in bytes.
-pub const WINDOW: usize = 2 << 20;
-/// How much input for the command is taken before the server takes it, in bytes; and about as much again may
-/// wait to be written.
-pub const MAX_OUTPUT: usize = 1 << 20;
 /// The longest signature that is taken, in bytes.
 const MAX_SIGNATURE: usize = 16 * 1024;
 /// RFC 4253 section 11.1.
@@ -37,31 +35,31 @@ const BY_APPLICATION: u32 = 11;
 
 /// An SSH-2 client that logs in with one key and runs one command.
 ///
-/// It does no I/O. Whoever drives it writes [`output`](Self::output) to the server and says so with
-/// [`sent`](Self::sent), hands what the server sends to [`input`](Self::input), and takes every
-/// [`event`](Self::event) after each call. It knows no time either: deadlines are the driver's.
+/// It does no I/O. The driver writes [`output`](Self::output) to the server and reports that with
+/// [`sent`](Self::sent), passes received bytes to [`input`](Self::input), and takes every
+/// [`event`](Self::event) after each call. The driver also has the timeouts.
 ///
-/// After an error other than [`Error::Caller`], and after the events that say so, it is over: it
-/// ignores what comes, and has nothing more to say than what is in `output`.
+/// After an error other than [`Error::Caller`], and after the events that say so, the client is over: it
+/// ignores input, and sends nothing beyond the current `output`.
 pub struct Client {
-    transport: Transport,
-    phase: Phase,
-    login: Login,
+    transport: PacketTransport,
+    state: ConnectionState,
+    login: Credentials,
     command: Vec<u8>,
-    /// What is said without waiting for answers, if anything is predicted.
-    hurry: Option<Hurry>,
-    input: Input,
+    /// What is sent without waiting for answers, with a prediction.
+    pipelining: Option<Pipelining>,
+    input: CommandInput,
     /// There is something from the host's proof on.
-    learnt: Option<Learnt>,
-    binding: Option<Binding>,
+    learnt: Option<ServerProfile>,
+    binding: Option<SessionBinding>,
     /// Whether the server has identified itself.
     is_identified: bool,
     is_authenticated: bool,
 }
 
-/// What is said together with the login.
+/// What is sent together with the login.
 #[derive(Clone, Copy)]
-struct Hurry {
+struct Pipelining {
     /// Whether the login's signature names the host.
     is_hostbound: bool,
     /// The channel number to predict.
@@ -70,33 +68,33 @@ struct Hurry {
     ahead: usize,
 }
 
-/// Where the connection is. Each one holds what there is in it, and nothing else.
+/// The state of the connection. Each state holds only its own data.
 #[derive(Default)]
-enum Phase {
-    Greeting(Box<Greeting>),
-    Negotiating(Box<Negotiating>),
-    Agreeing(Box<Agreeing>),
+enum ConnectionState {
+    AwaitingIdent(Box<AwaitingIdent>),
+    AwaitingKexInit(Box<AwaitingKexInit>),
+    AwaitingKexReply(Box<AwaitingKexReply>),
     /// The caller looks at the host key.
-    Deciding(Box<Proved>),
+    Deciding(Box<ProvedHost>),
     /// The user's key signs, for a login that is not waited for to be asked for.
-    Signing(Box<Proved>, Hurry),
+    Signing(Box<ProvedHost>, Pipelining),
     /// Our keys are in use, and not yet the server's.
     Switching(Box<Auth>, OpeningKey),
     Authenticating(Box<Auth>),
-    Running(Box<Channel>),
+    Running(Box<SessionChannel>),
     #[default]
     Over,
 }
 
-/// The next phase: to go on in with what else was read, or to wait in.
-type Step = ControlFlow<Phase, Phase>;
+/// The next state: to go on in with what else was read, or to wait in.
+type Transition = ControlFlow<ConnectionState, ConnectionState>;
 
-fn waits(phase: Phase) -> Step {
-    ControlFlow::Break(phase)
+fn waits(state: ConnectionState) -> Transition {
+    ControlFlow::Break(state)
 }
 
-fn moves(phase: Phase) -> Step {
-    ControlFlow::Continue(phase)
+fn moves(state: ConnectionState) -> Transition {
+    ControlFlow::Continue(state)
 }
 
 impl Client {
@@ -106,22 +104,22 @@ impl Client {
     /// [`Error::Caller`] if the configuration is not one, [`Error::Local`].
     pub fn new(config: Config) -> Result<Self, Error> {
         config.check()?;
-        let Config { user, key, command, ciphers, opening } = config;
-        let hurry = match &opening {
-            Opening::Unhurried { .. } => None,
-            &Opening::Predicted { is_hostbound, channel, ahead, .. } => {
-                Some(Hurry { is_hostbound, channel, ahead })
+        let Config { user, key, command, ciphers, handshake } = config;
+        let pipelining = match &handshake {
+            HandshakeMode::Stepwise { .. } => None,
+            &HandshakeMode::Predicted { is_hostbound, channel, ahead, .. } => {
+                Some(Pipelining { is_hostbound, channel, ahead })
             }
         };
-        let mut transport = Transport::default();
-        let greeting = Greeting::begin(opening, ciphers, &mut transport)?;
+        let mut transport = PacketTransport::default();
+        let greeting = AwaitingIdent::begin(handshake, ciphers, &mut transport)?;
         Ok(Self {
             transport,
-            phase: Phase::Greeting(Box::new(greeting)),
-            login: Login { user, key },
+            state: ConnectionState::AwaitingIdent(Box::new(greeting)),
+            login: Credentials { user, key },
             command,
-            hurry,
-            input: Input::default(),
+            pipelining,
+            input: CommandInput::default(),
             learnt: None,
             binding: None,
             is_identified: false,
@@ -129,12 +127,12 @@ impl Client {
         })
     }
 
-    /// What is to be written to the server, at best all in one write.
+    /// The bytes to write to the server, best in one write.
     pub fn output(&self) -> &[u8] {
         self.transport.output()
     }
 
-    /// So many bytes of [`output`](Self::output) were written.
+    /// Reports that `count` bytes of [`output`](Self::output) were written.
     ///
     /// # Errors
     /// [`Error::Caller`] if there were not so many; [`Error::Local`].
@@ -143,13 +141,13 @@ impl Client {
         self.flush()
     }
 
-    /// The next thing to know or to answer.
+    /// The next event.
     pub fn event(&mut self) -> Option<Event> {
         self.transport.event()
     }
 
-    /// Takes what the server sent, in pieces of any length. While the client waits for an answer to
-    /// [`Event::HostKey`] or [`Event::Sign`], it keeps what comes, up to half a megabyte.
+    /// Takes received bytes, in pieces of any length. While the client waits for an answer to
+    /// [`Event::HostKey`] or [`Event::Sign`], it buffers up to half a megabyte.
     ///
     /// # Errors
     /// Every kind but [`Error::Caller`]. Events from before the fault can still be taken.
@@ -161,30 +159,31 @@ impl Client {
         self.run()
     }
 
-    /// The host key of [`Event::HostKey`] is the right one. [`Event::Sign`] follows: at once on a prediction,
-    /// else once the server has said that it takes logins, and in which ways.
+    /// Accepts the host key of [`Event::HostKey`]. [`Event::Sign`] follows: at once with a prediction, otherwise
+    /// when the server has answered the service request.
     ///
     /// # Errors
     /// [`Error::Caller`] if that was not asked; [`Error::Local`]; and what [`input`](Self::input) finds in
     /// what came meanwhile.
     pub fn accept_host(&mut self) -> Result<(), Error> {
-        match (mem::take(&mut self.phase), self.hurry) {
-            (Phase::Deciding(proved), Some(hurry)) => {
-                let to_sign = self.login.to_sign(&proved.binding, hurry.is_hostbound);
+        match (mem::take(&mut self.state), self.pipelining) {
+            (ConnectionState::Deciding(proved), Some(pipelining)) => {
+                let to_sign = self.login.to_sign(&proved.binding, pipelining.is_hostbound);
                 self.transport.tell(Event::Sign(to_sign));
-                self.phase = Phase::Signing(proved, hurry);
+                self.state = ConnectionState::Signing(proved, pipelining);
                 Ok(())
             }
-            (Phase::Deciding(proved), None) => {
+            (ConnectionState::Deciding(proved), None) => {
                 let auth = Auth::begin(&proved, &mut self.transport)?;
-                self.phase = Phase::Switching(Box::new(auth), Auth::opening_key(&proved)?);
+                self.state =
+                    ConnectionState::Switching(Box::new(auth), Auth::opening_key(&proved)?);
                 self.run()
             }
-            (phase, _) => self.out_of_turn(phase),
+            (state, _) => self.out_of_turn(state),
         }
     }
 
-    /// The user's signature over what [`Event::Sign`] told, as agents write it: the name of its kind and
+    /// The user's signature over what [`Event::Sign`] asks for, as agents write it: the name of its kind and
     /// itself, as strings. On a prediction, the second flight is in [`output`](Self::output) then.
     ///
     /// # Errors
@@ -194,13 +193,15 @@ impl Client {
         if signature.len() > MAX_SIGNATURE {
             return Err(Error::Caller(Misuse::TooLong));
         }
-        match mem::take(&mut self.phase) {
-            Phase::Signing(proved, hurry) => self.phase = self.log_in(&proved, hurry, signature)?,
-            Phase::Authenticating(mut auth) if auth.is_signing() => {
-                auth.signed(&self.login, signature, &mut self.transport)?;
-                self.phase = Phase::Authenticating(auth);
+        match mem::take(&mut self.state) {
+            ConnectionState::Signing(proved, pipelining) => {
+                self.state = self.log_in(&proved, pipelining, signature)?;
             }
-            phase => return self.out_of_turn(phase),
+            ConnectionState::Authenticating(mut auth) if auth.is_signing() => {
+                auth.signed(&self.login, signature, &mut self.transport)?;
+                self.state = ConnectionState::Authenticating(auth);
+            }
+            state => return self.out_of_turn(state),
         }
         self.run()
     }
@@ -229,7 +230,7 @@ impl Client {
         Ok(taken)
     }
 
-    /// No more input follows for the command.
+    /// Ends the input of the command.
     ///
     /// # Errors
     /// As for [`write`](Self::write).
@@ -241,22 +242,21 @@ impl Client {
         self.flush()
     }
 
-    /// So many bytes of [`Event::Data`] and [`Event::Stderr`] were dealt with. Until that is said, no more
+    /// Reports that `count` bytes of [`Event::Data`] and [`Event::Stderr`] were processed. Until then no more
     /// than [`WINDOW`] bytes come.
     ///
     /// # Errors
     /// [`Error::Caller`] if not so many were handed out; [`Error::Local`].
     pub fn consumed(&mut self, count: usize) -> Result<(), Error> {
-        match &mut self.phase {
-            Phase::Running(channel) => channel.consumed(count, &mut self.transport),
-            Phase::Over => Ok(()),
+        match &mut self.state {
+            ConnectionState::Running(channel) => channel.consumed(count, &mut self.transport),
+            ConnectionState::Over => Ok(()),
             _ if count == 0 => Ok(()),
             _ => Err(Error::Caller(Misuse::TooMuchConsumed)),
         }
     }
 
-    /// Tells the server that this is the end. The client is over; what is in [`output`](Self::output) may
-    /// still be written.
+    /// Sends a disconnect message. The client is over; [`output`](Self::output) can still be written.
     ///
     /// # Errors
     /// [`Error::Local`].
@@ -264,184 +264,190 @@ impl Client {
         if self.is_over() {
             return Ok(());
         }
-        self.phase = Phase::Over;
+        self.state = ConnectionState::Over;
         let farewell = Writer::message(message::DISCONNECT).uint32(BY_APPLICATION);
         self.transport.send(farewell.string("").string(""))
     }
 
-    /// Whether the server has identified itself. One that ends before, perhaps with a line of text, has
-    /// not looked at what it was sent: it may be busy.
+    /// Whether the server has identified itself. A server that ends the connection before, perhaps with a line of
+    /// text, has not processed anything: it may be busy.
     pub fn is_identified(&self) -> bool {
         self.is_identified
     }
 
-    /// What the host has shown of itself so far, once it has proved that it has its key: from
-    /// [`Event::HostKey`] on. Whoever is to accept the host can tell from it whether it is as it was.
-    pub fn shown(&self) -> Option<&Learnt> {
+    /// What the host has shown so far, available from [`Event::HostKey`] on. The caller can compare it with an
+    /// earlier profile before it accepts the host.
+    pub fn shown(&self) -> Option<&ServerProfile> {
         self.learnt.as_ref()
     }
 
-    /// What the host has proved, from [`Event::HostKey`] on: for an agent that is to know for which host it signs.
-    pub fn binding(&self) -> Option<&Binding> {
+    /// The proof of the host's identity, from [`Event::HostKey`] on, for an agent.
+    pub fn binding(&self) -> Option<&SessionBinding> {
         self.binding.as_ref()
     }
 
-    /// What this connection taught about the server, once the user is logged in.
-    pub fn learnt(&self) -> Option<&Learnt> {
+    /// What this connection showed about the server, available once the user is logged in.
+    pub fn learnt(&self) -> Option<&ServerProfile> {
         self.learnt.as_ref().filter(|_| self.is_authenticated)
     }
 
-    /// Whether nothing more can come of this client.
+    /// Whether the client is over.
     pub fn is_over(&self) -> bool {
-        matches!(self.phase, Phase::Over)
+        matches!(self.state, ConnectionState::Over)
     }
 
-    fn out_of_turn(&mut self, phase: Phase) -> Result<(), Error> {
-        self.phase = phase;
+    fn out_of_turn(&mut self, state: ConnectionState) -> Result<(), Error> {
+        self.state = state;
         Err(Error::Caller(Misuse::OutOfTurn))
     }
 
     /// Everything that goes out with the signature.
-    fn log_in(&mut self, proved: &Proved, hurry: Hurry, signature: &[u8]) -> Result<Phase, Error> {
-        let Hurry { is_hostbound, channel, ahead } = hurry;
+    fn log_in(
+        &mut self,
+        proved: &ProvedHost,
+        pipelining: Pipelining,
+        signature: &[u8],
+    ) -> Result<ConnectionState, Error> {
+        let Pipelining { is_hostbound, channel, ahead } = pipelining;
         let mut auth = Auth::begin(proved, &mut self.transport)?;
-        auth.hurry(&self.login, signature, is_hostbound, &mut self.transport)?;
+        auth.pipeline(&self.login, signature, is_hostbound, &mut self.transport)?;
         if channel.is_some() {
-            let mut channel = Channel::begin(channel, ahead, &self.command, &mut self.transport)?;
+            let mut channel =
+                SessionChannel::begin(channel, ahead, &self.command, &mut self.transport)?;
             channel.flush(&mut self.input, &mut self.transport)?;
             auth.channel = Some(channel);
         }
-        Ok(Phase::Switching(Box::new(auth), Auth::opening_key(proved)?))
+        Ok(ConnectionState::Switching(Box::new(auth), Auth::opening_key(proved)?))
     }
 
-    /// Goes on until it takes more bytes, or an answer. If a step fails, the phase stays `Over`.
+    /// Goes on until it takes more bytes, or an answer. If a step fails, the state stays `Over`.
     fn run(&mut self) -> Result<(), Error> {
         loop {
-            let phase = mem::take(&mut self.phase);
-            match self.step(phase)? {
-                ControlFlow::Continue(phase) => self.phase = phase,
-                ControlFlow::Break(phase) => {
-                    self.phase = phase;
+            let state = mem::take(&mut self.state);
+            match self.step(state)? {
+                ControlFlow::Continue(state) => self.state = state,
+                ControlFlow::Break(state) => {
+                    self.state = state;
                     return self.flush();
                 }
             }
         }
     }
 
-    fn step(&mut self, phase: Phase) -> Result<Step, Error> {
-        match phase {
-            Phase::Greeting(greeting) => self.greeting(greeting),
-            Phase::Negotiating(step) => self.negotiating(step),
-            Phase::Agreeing(step) => self.agreeing(step),
-            Phase::Deciding(_) | Phase::Signing(..) => {
+    fn step(&mut self, state: ConnectionState) -> Result<Transition, Error> {
+        match state {
+            ConnectionState::AwaitingIdent(greeting) => self.greeting(greeting),
+            ConnectionState::AwaitingKexInit(step) => self.negotiating(step),
+            ConnectionState::AwaitingKexReply(step) => self.agreeing(step),
+            ConnectionState::Deciding(_) | ConnectionState::Signing(..) => {
                 self.transport.check_kept()?;
-                Ok(waits(phase))
+                Ok(waits(state))
             }
-            Phase::Switching(auth, key) => self.switching(auth, key),
-            Phase::Authenticating(auth) if auth.is_signing() => {
+            ConnectionState::Switching(auth, key) => self.switching(auth, key),
+            ConnectionState::Authenticating(auth) if auth.is_signing() => {
                 self.transport.check_kept()?;
-                Ok(waits(Phase::Authenticating(auth)))
+                Ok(waits(ConnectionState::Authenticating(auth)))
             }
-            Phase::Authenticating(auth) => self.authenticating(auth),
-            Phase::Running(channel) => self.running(channel),
-            Phase::Over => Ok(waits(Phase::Over)),
+            ConnectionState::Authenticating(auth) => self.authenticating(auth),
+            ConnectionState::Running(channel) => self.running(channel),
+            ConnectionState::Over => Ok(waits(ConnectionState::Over)),
         }
     }
 
-    fn greeting(&mut self, greeting: Box<Greeting>) -> Result<Step, Error> {
+    fn greeting(&mut self, greeting: Box<AwaitingIdent>) -> Result<Transition, Error> {
         let Some(line) = self.transport.line()? else {
-            return Ok(waits(Phase::Greeting(greeting)));
+            return Ok(waits(ConnectionState::AwaitingIdent(greeting)));
         };
         Ok(moves(match greeting.take(line)? {
-            GreetingStep::Same(greeting) => Phase::Greeting(Box::new(greeting)),
-            GreetingStep::Next(next) => {
+            IdentStep::Same(greeting) => ConnectionState::AwaitingIdent(Box::new(greeting)),
+            IdentStep::Next(next) => {
                 self.is_identified = true;
-                Phase::Negotiating(Box::new(next))
+                ConnectionState::AwaitingKexInit(Box::new(next))
             }
         }))
     }
 
-    fn negotiating(&mut self, step: Box<Negotiating>) -> Result<Step, Error> {
+    fn negotiating(&mut self, step: Box<AwaitingKexInit>) -> Result<Transition, Error> {
         let Some(packet) = self.transport.next_of(message::KEXINIT)? else {
-            return Ok(waits(Phase::Negotiating(step)));
+            return Ok(waits(ConnectionState::AwaitingKexInit(step)));
         };
         let next = step.take(packet.payload, &mut self.transport)?;
-        Ok(moves(Phase::Agreeing(Box::new(next))))
+        Ok(moves(ConnectionState::AwaitingKexReply(Box::new(next))))
     }
 
-    fn agreeing(&mut self, step: Box<Agreeing>) -> Result<Step, Error> {
+    fn agreeing(&mut self, step: Box<AwaitingKexReply>) -> Result<Transition, Error> {
         let Some(packet) = self.transport.next_of(message::KEX_ECDH_REPLY)? else {
-            return Ok(waits(Phase::Agreeing(step)));
+            return Ok(waits(ConnectionState::AwaitingKexReply(step)));
         };
         let (proved, learnt) = step.take(&packet.payload, &mut self.transport)?;
         self.learnt = Some(learnt);
         self.binding = Some(proved.binding.clone());
-        Ok(moves(Phase::Deciding(Box::new(proved))))
+        Ok(moves(ConnectionState::Deciding(Box::new(proved))))
     }
 
-    fn switching(&mut self, auth: Box<Auth>, key: OpeningKey) -> Result<Step, Error> {
+    fn switching(&mut self, auth: Box<Auth>, key: OpeningKey) -> Result<Transition, Error> {
         if self.transport.next_of(message::NEWKEYS)?.is_none() {
-            return Ok(waits(Phase::Switching(auth, key)));
+            return Ok(waits(ConnectionState::Switching(auth, key)));
         }
         self.transport.open_with(key);
         self.lengthen_flight();
-        Ok(moves(Phase::Authenticating(auth)))
+        Ok(moves(ConnectionState::Authenticating(auth)))
     }
 
-    fn authenticating(&mut self, auth: Box<Auth>) -> Result<Step, Error> {
+    fn authenticating(&mut self, auth: Box<Auth>) -> Result<Transition, Error> {
         let (kind, packet) = match self.transport.next()? {
-            None => return Ok(waits(Phase::Authenticating(auth))),
-            Some(Sorted::Ignored) => return Ok(moves(Phase::Authenticating(auth))),
-            Some(Sorted::Rekey) => return Ok(self.rekeying()),
-            Some(Sorted::Message(kind, packet)) => (kind, packet),
+            None => return Ok(waits(ConnectionState::Authenticating(auth))),
+            Some(Incoming::Ignored) => return Ok(moves(ConnectionState::Authenticating(auth))),
+            Some(Incoming::Rekey) => return Ok(self.rekeying()),
+            Some(Incoming::Message(kind, packet)) => (kind, packet),
         };
         if auth.is_of_first_flight(kind) {
             self.lengthen_flight();
         }
         Ok(match auth.take(kind, &packet, &self.login, &mut self.transport)? {
-            Verdict::Open(auth) => {
+            AuthOutcome::Open(auth) => {
                 if let Some(learnt) = &mut self.learnt {
                     learnt.is_hostbound = auth.is_hostbound_known;
                 }
-                moves(Phase::Authenticating(Box::new(auth)))
+                moves(ConnectionState::Authenticating(Box::new(auth)))
             }
-            Verdict::Refused => waits(Phase::Over),
-            Verdict::Accepted(auth) => {
+            AuthOutcome::Refused => waits(ConnectionState::Over),
+            AuthOutcome::Accepted(auth) => {
                 self.is_authenticated = true;
                 let channel = match auth.channel {
                     Some(channel) => channel,
-                    None => Channel::begin(None, 0, &self.command, &mut self.transport)?,
+                    None => SessionChannel::begin(None, 0, &self.command, &mut self.transport)?,
                 };
-                moves(Phase::Running(Box::new(channel)))
+                moves(ConnectionState::Running(Box::new(channel)))
             }
         })
     }
 
-    fn running(&mut self, mut channel: Box<Channel>) -> Result<Step, Error> {
+    fn running(&mut self, mut channel: Box<SessionChannel>) -> Result<Transition, Error> {
         let (kind, packet) = match self.transport.next()? {
-            None => return Ok(waits(Phase::Running(channel))),
-            Some(Sorted::Ignored) => return Ok(moves(Phase::Running(channel))),
-            Some(Sorted::Rekey) => return Ok(self.rekeying()),
-            Some(Sorted::Message(kind, packet)) => (kind, packet),
+            None => return Ok(waits(ConnectionState::Running(channel))),
+            Some(Incoming::Ignored) => return Ok(moves(ConnectionState::Running(channel))),
+            Some(Incoming::Rekey) => return Ok(self.rekeying()),
+            Some(Incoming::Message(kind, packet)) => (kind, packet),
         };
         match channel.take(kind, &packet, &self.command, &mut self.transport)? {
-            Turn::Same => {}
-            Turn::Confirmed(number) => {
+            ChannelProgress::Same => {}
+            ChannelProgress::Confirmed(number) => {
                 if let Some(learnt) = &mut self.learnt {
                     learnt.channel = Some(number);
                 }
             }
-            Turn::Started(granted) => {
+            ChannelProgress::Started(granted) => {
                 if let Some(learnt) = &mut self.learnt {
                     learnt.window = granted;
                 }
             }
-            Turn::Over => return Ok(waits(Phase::Over)),
+            ChannelProgress::Over => return Ok(waits(ConnectionState::Over)),
         }
-        Ok(moves(Phase::Running(channel)))
+        Ok(moves(ConnectionState::Running(channel)))
     }
 
-    /// What was read so far belongs to the server's first flight.
+    /// Counts everything read so far as the server's first flight.
     fn lengthen_flight(&mut self) {
         if let Some(learnt) = &mut self.learnt {
             learnt.flight.whole = self.transport.taken();
@@ -449,18 +455,18 @@ impl Client {
     }
 
     /// There are no keys but the first ones.
-    fn rekeying(&mut self) -> Step {
+    fn rekeying(&mut self) -> Transition {
         self.transport.tell(Event::Rekey);
-        waits(Phase::Over)
+        waits(ConnectionState::Over)
     }
 
     /// Sends what waits for the server, as far as it takes it.
     fn flush(&mut self) -> Result<(), Error> {
-        if let Phase::Running(channel) = &mut self.phase {
+        if let ConnectionState::Running(channel) = &mut self.state {
             channel.flush(&mut self.input, &mut self.transport)?;
         }
         if self.transport.is_worn() && !self.is_over() {
-            self.phase = Phase::Over;
+            self.state = ConnectionState::Over;
             self.transport.tell(Event::Rekey);
         }
         Ok(())

@@ -1,28 +1,28 @@
-//! Why a connection cannot go on, split by whose fault it is.
+//! Why a connection failed, split by fault.
 
 use std::error;
 use std::fmt;
 
-/// Why a connection cannot go on. With every one but [`Caller`](Error::Caller) the client is over.
+/// Why a connection failed. After every error but [`Caller`](Error::Caller) the client is over.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Error {
-    /// The server, or somebody between here and it, broke the protocol. Nothing it said counts.
+    /// The server, or an attacker in between, broke the protocol.
     Peer(Violation),
-    /// The server keeps to the protocol, but is not one for this client. Another client may succeed.
+    /// The server follows the protocol, but this client does not support it. Another client may succeed.
     Unsuitable(Unsuitable),
-    /// What was learnt about the server is no longer so. It is to be learnt anew.
+    /// The server is no longer as predicted. It must be learnt again.
     Mispredicted(Misprediction),
     /// The server ended the connection and said why.
     Disconnected {
         /// A number of RFC 4253 section 11.1.
         reason: u32,
-        /// Its own words, made [printable](rejoin_text::printable_bytes), at most 1024 bytes.
+        /// The server's message, made [printable](rejoin_text::printable_bytes), at most 1024 bytes.
         message: String,
     },
-    /// The call was not one to make; it changed nothing.
+    /// The call was invalid, and changed nothing.
     Caller(Misuse),
-    /// This machine has no random numbers to give, or its cryptography failed.
+    /// This machine has no random numbers, or its cryptography failed.
     Local,
 }
 
@@ -30,32 +30,32 @@ pub enum Error {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Violation {
-    /// A length, a number or a text that cannot be.
+    /// An invalid length, number or text.
     Malformed,
-    /// A packet was altered on its way.
+    /// A packet was altered in transit.
     Altered,
-    /// A message that has no place where it came; its kind.
+    /// An unexpected message; its type.
     Unexpected(u8),
-    /// The host does not have the private key of the host key that it shows.
+    /// The host did not prove that it has the private part of its host key.
     HostSignature,
-    /// More than was granted: data beyond the window, or noise without an end.
+    /// More data than allowed: beyond the window, or endless text.
     TooMuch,
 }
 
-/// Why a server is not one for this client.
+/// Why this client does not support a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Unsuitable {
     /// It does not speak SSH 2.
     Version,
-    /// It has none of the methods of this kind that were offered.
+    /// It supports no method of this kind that was offered.
     NoCommon(Method),
-    /// It does not have strict key exchange, without which what it says can be cut short unnoticed
+    /// It does not support strict key exchange, without which messages can be removed unnoticed
     /// (CVE-2023-48795).
     NotStrict,
     /// It did not understand a message that was needed.
     Unimplemented,
-    /// It takes data in tiny pieces only.
+    /// It accepts only tiny packets.
     SmallPackets,
 }
 
@@ -73,17 +73,17 @@ pub enum Method {
     Compression,
 }
 
-/// What was not as predicted.
+/// Which prediction was wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Misprediction {
-    /// The server no longer has this.
+    /// The server no longer supports this.
     Missing(Method),
     /// The server numbers its channels in another way.
     Channel {
         /// The number that was used.
         predicted: u32,
-        /// The number that is right.
+        /// The actual number.
         found: u32,
     },
 }
@@ -92,13 +92,13 @@ pub enum Misprediction {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Misuse {
-    /// The client did not wait for this, or it is over.
+    /// The client did not expect this, or is over.
     OutOfTurn,
-    /// What was handed in is longer than any server takes.
+    /// The input is longer than any server accepts.
     TooLong,
-    /// Nothing to choose from: a list of methods is empty.
+    /// A list of methods is empty.
     NoMethods,
-    /// More was said to be consumed than was handed out.
+    /// More was reported as consumed than was delivered.
     TooMuchConsumed,
 }
 
@@ -114,7 +114,7 @@ impl fmt::Display for Error {
                 write!(f, "the host ended the connection: {message} (reason {reason})")
             }
             Self::Caller(misuse) => misuse.fmt(f),
-            Self::Local => f.write_str("this machine's cryptography failed"),
+            Self::Local => f.write_str("cryptography failed on this machine"),
         }
     }
 }
@@ -122,13 +122,15 @@ impl fmt::Display for Error {
 impl fmt::Display for Violation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Malformed => f.write_str("the host sent what is not SSH"),
-            Self::Altered => f.write_str("a packet of the host was altered on its way"),
-            Self::Unexpected(kind) => write!(f, "the host sent message {kind} out of place"),
-            Self::HostSignature => {
-                f.write_str("the host does not have the private key of the host key that it shows")
+            Self::Malformed => f.write_str("the host sent malformed SSH data"),
+            Self::Altered => f.write_str("a packet from the host was altered in transit"),
+            Self::Unexpected(kind) => {
+                write!(f, "the host sent an unexpected message of type {kind}")
             }
-            Self::TooMuch => f.write_str("the host sent more than it was allowed to"),
+            Self::HostSignature => {
+                f.write_str("the host did not prove that it has the private key of its host key")
+            }
+            Self::TooMuch => f.write_str("the host sent more than it may"),
         }
     }
 }
@@ -137,12 +139,14 @@ impl fmt::Display for Unsuitable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Version => f.write_str("the host does not speak SSH 2"),
-            Self::NoCommon(method) => write!(f, "the host has no {method} of those offered"),
-            Self::NotStrict => f.write_str("the host's ssh server has no strict key exchange"),
-            Self::Unimplemented => {
-                f.write_str("the host's ssh server does not know a message that is needed")
+            Self::NoCommon(method) => write!(f, "the host supports no {method} that was offered"),
+            Self::NotStrict => {
+                f.write_str("the host's ssh server does not support strict key exchange")
             }
-            Self::SmallPackets => f.write_str("the host's ssh server takes tiny packets only"),
+            Self::Unimplemented => {
+                f.write_str("the host's ssh server does not support a required message")
+            }
+            Self::SmallPackets => f.write_str("the host's ssh server accepts only tiny packets"),
         }
     }
 }
@@ -151,7 +155,7 @@ impl fmt::Display for Method {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Kex => "key exchange",
-            Self::HostKey => "kind of host key",
+            Self::HostKey => "host key type",
             Self::Cipher => "cipher",
             Self::Compression => "compression",
         })
@@ -161,9 +165,11 @@ impl fmt::Display for Method {
 impl fmt::Display for Misprediction {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Missing(method) => write!(f, "the host no longer has the {method} it had"),
+            Self::Missing(method) => {
+                write!(f, "the host no longer supports the {method} that it used before")
+            }
             Self::Channel { predicted, found } => {
-                write!(f, "the host gave its channel number {found}, not {predicted} as before")
+                write!(f, "the host assigned channel number {found}, not {predicted} as before")
             }
         }
     }
@@ -172,10 +178,10 @@ impl fmt::Display for Misprediction {
 impl fmt::Display for Misuse {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::OutOfTurn => "the SSH client does not wait for this now",
-            Self::TooLong => "longer than an ssh server takes",
+            Self::OutOfTurn => "the SSH client does not expect this now",
+            Self::TooLong => "longer than an ssh server accepts",
             Self::NoMethods => "no methods to offer to the host",
-            Self::TooMuchConsumed => "more was consumed than was handed out",
+            Self::TooMuchConsumed => "more was reported as consumed than was delivered",
         })
     }
 }

@@ -1,10 +1,10 @@
-//! What a client tells.
+//! The events of a client.
 
 use bytes::Bytes;
 
 use crate::host_key::HostKeyAlgorithm;
 
-/// What a client tells. Texts are made [printable](rejoin_text::printable_bytes), and 1024 bytes
+/// The events of a client. Texts are made [printable](rejoin_text::printable_bytes), and 1024 bytes
 /// at most.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -18,29 +18,29 @@ pub enum Event {
         /// Its kind.
         algorithm: HostKeyAlgorithm,
     },
-    /// Answer with [`signed`](crate::Client::signed): the user's signature over this. However long that
-    /// takes, nothing is sent meanwhile. An agent that signs is told [`binding`](crate::Client::binding) before.
+    /// Sign this with the user's key, and answer with [`signed`](crate::Client::signed). Nothing is sent until
+    /// then. Pass [`binding`](crate::Client::binding) to the agent first.
     Sign(Vec<u8>),
-    /// The server has something to say to people before they are logged in.
+    /// A text of the server for the user, before the login.
     Banner(String),
     /// The user is logged in.
     Authenticated,
-    /// The user is not, and the client is over: it has one key only.
+    /// The login failed, and the client is over, because it has only one key.
     AuthFailed {
-        /// How the user may go on.
+        /// The authentication methods that can continue.
         methods: Vec<String>,
-        /// Whether the key was right, and is not enough.
+        /// Whether the key was accepted, but is not sufficient.
         partial: bool,
     },
     /// The command is started.
     Started,
-    /// The command is not, and the client is over.
+    /// The command was not started, and the client is over.
     Refused(Refusal),
-    /// The command's output, in pieces of up to 32 KiB: short messages of the server are copied together. Say
-    /// with [`consumed`](crate::Client::consumed) when it was dealt with.
+    /// Output of the command, in pieces of up to 32 KiB; short messages of the server are joined. Call
+    /// [`consumed`](crate::Client::consumed) when it is processed.
     Data(Bytes),
-    /// The command's error output. The same holds. Which came first of output and error output is not kept where
-    /// neither was taken yet.
+    /// Error output of the command, in the same way. The order between output and error output is lost if
+    /// both wait to be taken.
     Stderr(Bytes),
     /// The command ended with this status.
     Exit(u32),
@@ -50,8 +50,8 @@ pub enum Event {
     Eof,
     /// The channel is closed, and the client is over.
     Closed,
-    /// It is time for new keys, and the client is over: it has none but the first ones. What was not
-    /// handed out is lost. Move to another connection.
+    /// The connection needs new keys, and the client is over, because it does not support that. Data that was
+    /// not delivered is lost. Use another connection.
     Rekey,
 }
 
@@ -63,9 +63,9 @@ pub enum Refusal {
     Channel {
         /// A number of RFC 4254 section 5.1.
         reason: u32,
-        /// Its own words.
+        /// The server's message.
         message: String,
     },
-    /// The server opened a channel, and does not run the command in it.
+    /// The server opened a channel, but refused to run the command.
     Command,
 }

@@ -1,4 +1,4 @@
-//! Host keys: whether the host has the private part of the one that it shows.
+//! Host keys: verifies that the host has the private part.
 //!
 //! Whose key it is, is not judged here: the whole blob is handed out, to be compared with one that is
 //! known to be right. That of a certificate is no different: who signed it, whether it is valid and for
@@ -77,7 +77,7 @@ impl HostKeyAlgorithm {
         }
     }
 
-    /// What a key of this kind starts with. RSA keys say nothing of the hash that they are used with.
+    /// The type name inside a key. For RSA keys it does not say which hash is used.
     fn key_type(self) -> &'static str {
         match (self.scheme, self.is_certificate) {
             (Scheme::RsaSha256 | Scheme::RsaSha512, false) => "ssh-rsa",
@@ -90,7 +90,7 @@ impl HostKeyAlgorithm {
         }
     }
 
-    /// That `signature` is one over `message` by the key in `blob`, both of exactly this kind.
+    /// Verifies that `signature` over `message` is by the key in `blob`, and that both have exactly this type.
     pub(crate) fn verify(self, blob: &[u8], signature: &[u8], message: &[u8]) -> Result<(), Error> {
         let is_valid = self.is_valid(blob, signature, message)?;
         if is_valid { Ok(()) } else { Err(Error::Peer(Violation::HostSignature)) }

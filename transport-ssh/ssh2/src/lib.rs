@@ -1,20 +1,20 @@
-//! An SSH-2 client without I/O, that has a command running on a server it knows in three round trips.
+//! An SSH-2 client without I/O that starts a command on a known server in three round trips.
 //!
-//! An ordinary client takes nine or more: it waits for each answer before it says the next thing. Of a
-//! server that one has been logged in to before, most answers are known. This client says everything at
-//! once that an answer cannot change:
+//! An ordinary client needs nine or more: it waits for each answer before it sends the next message. After
+//! an earlier login, most answers of a server are known. This client sends at once everything that an
+//! answer cannot change:
 //!
-//! 1. The TCP connection: a round trip that is not this crate's.
+//! 1. The TCP connection: a round trip outside of this crate.
 //! 2. Identification, KEXINIT and the client's half of the key exchange. The server answers with its own
 //!    lists, its half, the host key and a signature.
-//! 3. When the signature was verified **and** the caller has accepted the host key: NEWKEYS, the request to
-//!    log in with its signature, the channel, the command and its first input. The server answers with the command's
+//! 3. When the signature is verified **and** the caller has accepted the host key: NEWKEYS, the signed
+//!    login request, the channel, the command and its first input. The server answers with the command's
 //!    output.
 //!
-//! [`Client`] is the whole of it. It speaks to one server, logs in with one key, runs one command in one
-//! channel, and has one set of keys: it is for the first seconds of a connection's life, until an
-//! ordinary `ssh` has come up. What it cannot do it says, and never works around: see [`Error`]. There is
-//! no I/O in it, no clock, no thread, and what a server can make it keep is bounded.
+//! [`Client`] is the only entry point. It connects to one server, logs in with one key, runs one command in
+//! one channel, and has one set of keys: it is for the first seconds of a connection, until an ordinary
+//! `ssh` is up. If it cannot do something, it returns an [`Error`]; it never works around a problem. It has
+//! no I/O, no clock and no thread, and its memory is bounded whatever a server sends.
 //!
 //! ```no_run
 //! use std::io::{Read as _, Write as _};
@@ -32,7 +32,7 @@
 //!         while let Some(event) = client.event() {
 //!             match event {
 //!                 Event::HostKey { blob, .. } if blob == known_host => client.accept_host()?,
-//!                 Event::HostKey { .. } => return Err("this is another host".into()),
+//!                 Event::HostKey { .. } => return Err("the host key is not the known one".into()),
 //!                 Event::Sign(message) => client.signed(&sign(&message))?,
 //!                 Event::Data(data) => {
 //!                     std::io::stdout().write_all(&data)?;
@@ -48,7 +48,7 @@
 //!         }
 //!         let count = stream.read(&mut buffer)?;
 //!         if count == 0 {
-//!             return Err("the host has gone".into());
+//!             return Err("the server closed the connection".into());
 //!         }
 //!         client.input(&buffer[..count])?;
 //!     }
@@ -57,38 +57,38 @@
 //!
 //! # Predicted, not guessed
 //!
-//! RFC 4253 section 7 knows a guess: a client may send its half of an exchange before the methods are
-//! settled, and says so in its KEXINIT. That guess is right only if both sides *prefer* the same key
-//! exchange and the same kind of host key, which a client cannot bring about: with most servers it would be
-//! wrong, and some do not bear a wrong one. But the methods are settled by the client's preference:
-//! the first of its names that the server has, too. So a client that knows a server's lists, and offers a
-//! single name out of each, knows what will come of it.
+//! RFC 4253 section 7 has guesses: a client may send its half of an exchange before the methods are
+//! negotiated, and announces that in its KEXINIT. Such a guess is right only if both sides *prefer* the same
+//! key exchange and host key type. A client cannot ensure that: with most servers the guess would be wrong,
+//! and some servers do not handle a wrong guess. But the negotiation chooses the first name in the client's
+//! list that the server also has. So a client that knows the server's lists, and offers a single name of
+//! each, knows the result.
 //!
-//! **This departs from RFC 4253 section 7.1** in one point: a packet that is sent before the methods are
-//! settled has to be announced with `first_kex_packet_follows`, and this one is not. To a server that reads
-//! what comes in order it looks like a client that is very near. If the server's lists have changed, there
-//! is no common method, and the connection ends, as it would with any client that offers as little; what
-//! comes of it here is [`Error::Mispredicted`] (or the server's own farewell), and the lists are to be
-//! learnt anew.
+//! **This departs from RFC 4253 section 7.1** in one point: a packet that is sent before the negotiation
+//! must be announced with `first_kex_packet_follows`, and this one is not. To a server that reads in order,
+//! the client looks like one with a very short round trip. If the server's lists have changed, there is no
+//! common method and the connection ends, as with any client that offers this little. The error is
+//! [`Error::Mispredicted`] (or the server's disconnect message), and the caller must learn the server
+//! again.
 //!
-//! What is predicted is the outcome of a negotiation, the number of a channel, that the server understands a
-//! login that names the host (`publickey-hostbound-v00@openssh.com`), and that the server takes
-//! some input once it has started the command: that may follow the command in the same flight, and to a server
-//! that reads in order it comes within a window that it has granted by then. Never is a byte of the
-//! server's predicted. The exchange hash is made of what really came.
+//! The client predicts the result of the negotiation, the number of the channel, whether the server
+//! supports logins that name the host (`publickey-hostbound-v00@openssh.com`), and how much input the server
+//! accepts when it has started the command. That input is sent in the same flight as the command; a server
+//! that reads in order has granted the window by then. The client never predicts the server's bytes: the
+//! exchange hash is computed from what was received.
 //!
-//! # What a server is told, and when
+//! # What a server learns, and when
 //!
-//! Until a host key is accepted: how this client identifies itself with its version, its lists, and an
-//! ephemeral public key. Nothing that names the user, the key or the command. These come after, sealed with keys that
-//! only the accepted host has. A host that is not accepted learns nothing of them.
+//! Before the host key is accepted: this client's identification with its version, its lists, and an
+//! ephemeral public key. Nothing names the user, the key or the command. These follow encrypted, with
+//! keys that only the accepted host has. A host that is not accepted learns nothing of them.
 //!
-//! Strict key exchange (CVE-2023-48795) is demanded of the server, not only offered.
+//! The client requires strict key exchange (CVE-2023-48795) from the server.
 //!
 //! # Learning
 //!
-//! With [`Opening::Unhurried`] nothing is predicted. What such a connection has taught is
-//! [`Client::learnt`] when the user is logged in; [`Opening::Predicted`] makes use of it.
+//! With [`HandshakeMode::Stepwise`] the client predicts nothing. After the login, [`Client::learnt`] has what the
+//! connection showed about the server, for [`HandshakeMode::Predicted`].
 #![forbid(unsafe_code)]
 
 mod binding;
@@ -101,22 +101,26 @@ mod event;
 mod hex;
 mod host_key;
 mod kex;
-mod learnt;
 mod message;
 mod negotiate;
 mod packet;
+mod profile;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod text;
 pub mod wire;
 
-pub use binding::Binding;
+pub use binding::SessionBinding;
 pub use client::{Client, MAX_OUTPUT, WINDOW};
-pub use config::{Config, Opening, UserKey};
+pub use config::{Config, HandshakeMode, UserKey};
 pub use error::{Error, Method, Misprediction, Misuse, Unsuitable, Violation};
 pub use event::{Event, Refusal};
 pub use host_key::{HostKeyAlgorithm, Scheme};
-pub use kex::{Ephemeral, Kex};
-pub use learnt::{Flight, Learnt, mss};
-pub use negotiate::Lists;
+pub use kex::{EphemeralKey, Kex};
+pub use negotiate::NameLists;
 pub use packet::Cipher;
+pub use profile::{Flight, ServerProfile, mss};
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

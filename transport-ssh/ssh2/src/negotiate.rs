@@ -16,7 +16,7 @@ const MACS: [&str; 2] = ["hmac-sha2-256-etm@openssh.com", "hmac-sha2-256"];
 
 /// The names that one side has, in its order of preference. Nothing about them is secret.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Lists {
+pub struct NameLists {
     /// Key exchanges, and markers among them.
     pub kex: Vec<String>,
     /// Kinds of host keys.
@@ -35,7 +35,7 @@ pub struct Lists {
     pub compressions_to_client: Vec<String>,
 }
 
-impl Lists {
+impl NameLists {
     /// The first of these key exchanges that is in the lists.
     pub fn first_kex(&self, preferred: &[Kex]) -> Option<Kex> {
         let has = |kex: &Kex| kex.names().iter().any(|name| is_in(&self.kex, name));
@@ -123,22 +123,22 @@ impl Lists {
     }
 }
 
-/// What both sides come to.
+/// The result of a negotiation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Outcome {
+pub(crate) struct NegotiatedMethods {
     pub(crate) kex: Kex,
     pub(crate) host_key: HostKeyAlgorithm,
     pub(crate) to_server: Cipher,
     pub(crate) to_client: Cipher,
 }
 
-/// What a client that offers these comes to with a server that has those lists.
+/// The result for a client that offers these methods to a server with those lists.
 pub(crate) fn negotiate(
     kex: &[Kex],
     host_keys: &[HostKeyAlgorithm],
     ciphers: &[Cipher],
-    theirs: &Lists,
-) -> Result<Outcome, Unsuitable> {
+    theirs: &NameLists,
+) -> Result<NegotiatedMethods, Unsuitable> {
     let cipher = |list: &[String]| {
         let found = ciphers.iter().copied().find(|cipher| is_in(list, cipher.name()));
         found.ok_or(Unsuitable::NoCommon(Method::Cipher))
@@ -148,7 +148,7 @@ pub(crate) fn negotiate(
             return Err(Unsuitable::NoCommon(Method::Compression));
         }
     }
-    Ok(Outcome {
+    Ok(NegotiatedMethods {
         kex: theirs.first_kex(kex).ok_or(Unsuitable::NoCommon(Method::Kex))?,
         host_key: theirs.first_host_key(host_keys).ok_or(Unsuitable::NoCommon(Method::HostKey))?,
         to_server: cipher(&theirs.ciphers_to_server)?,
@@ -171,8 +171,8 @@ mod tests {
 
     const ED25519: HostKeyAlgorithm = HostKeyAlgorithm::plain(Scheme::Ed25519);
 
-    fn offer() -> Lists {
-        Lists::offer(&[Kex::Curve25519], &[ED25519], &[Cipher::Aes256Gcm])
+    fn offer() -> NameLists {
+        NameLists::offer(&[Kex::Curve25519], &[ED25519], &[Cipher::Aes256Gcm])
     }
 
     #[test]
@@ -196,24 +196,24 @@ mod tests {
         }
         expected.extend_from_slice(&[0; 5]);
         assert_eq!(written, expected);
-        assert_eq!(Lists::decode(&written), Ok(offer()));
+        assert_eq!(NameLists::decode(&written), Ok(offer()));
     }
 
     #[test]
     fn lists_that_end_early_or_late_or_announce_a_guess_are_refused() {
         let written = offer().encode_with(&[0; COOKIE_LEN]);
         for end in 1..written.len() {
-            assert!(Lists::decode(&written[..end]).is_err(), "{end}");
+            assert!(NameLists::decode(&written[..end]).is_err(), "{end}");
         }
-        assert!(Lists::decode(&[&written[..], &[0]].concat()).is_err());
+        assert!(NameLists::decode(&[&written[..], &[0]].concat()).is_err());
         let mut guess = written.clone();
         guess[written.len() - 5] = 1;
-        assert_eq!(Lists::decode(&guess), Err(Error::Peer(Violation::Unexpected(20))));
+        assert_eq!(NameLists::decode(&guess), Err(Error::Peer(Violation::Unexpected(20))));
     }
 
     #[test]
     fn the_first_of_ours_that_they_have_is_taken_in_each_direction() {
-        let theirs = Lists {
+        let theirs = NameLists {
             kex: owned(["curve25519-sha256@libssh.org", "ecdh-sha2-nistp256"]),
             host_keys: owned(["rsa-sha2-512", "ssh-ed25519"]),
             ciphers_to_server: owned(["aes128-gcm@openssh.com"]),
@@ -224,20 +224,20 @@ mod tests {
             ]),
             compressions_to_server: owned(["zlib", "none"]),
             compressions_to_client: owned(["none"]),
-            ..Lists::default()
+            ..NameLists::default()
         };
-        let outcome = Outcome {
+        let outcome = NegotiatedMethods {
             kex: Kex::Curve25519,
             host_key: ED25519,
             to_server: Cipher::Aes128Gcm,
             to_client: Cipher::Aes256Gcm,
         };
         let ours =
-            |theirs: &Lists| negotiate(&Kex::ALL, &HostKeyAlgorithm::ALL, &Cipher::ALL, theirs);
+            |theirs: &NameLists| negotiate(&Kex::ALL, &HostKeyAlgorithm::ALL, &Cipher::ALL, theirs);
         assert_eq!(ours(&theirs), Ok(outcome));
-        let compressing = Lists { compressions_to_client: owned(["zlib"]), ..theirs.clone() };
+        let compressing = NameLists { compressions_to_client: owned(["zlib"]), ..theirs.clone() };
         assert_eq!(ours(&compressing), Err(Unsuitable::NoCommon(Method::Compression)));
-        let one_way = Lists { ciphers_to_client: owned(["aes256-ctr"]), ..theirs };
+        let one_way = NameLists { ciphers_to_client: owned(["aes256-ctr"]), ..theirs };
         assert_eq!(ours(&one_way), Err(Unsuitable::NoCommon(Method::Cipher)));
     }
 }

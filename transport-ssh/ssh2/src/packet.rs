@@ -1,40 +1,33 @@
 //! The binary packet protocol (RFC 4253 section 6), before and after there are keys.
 
 mod cipher;
+mod sizes;
 
 use bytes::{Buf as _, Bytes, BytesMut};
 
 pub use cipher::Cipher;
-pub(crate) use cipher::{Keys, OpeningKey, SealingKey};
+pub(crate) use cipher::{DirectionKeys, OpeningKey, SealingKey};
+use sizes::{LENGTH_LEN, MIN_PADDING};
+pub(crate) use sizes::{MAX_PACKET, TAG_LEN};
 
 use crate::error::{Error, Violation};
 
-/// The longest packet that is taken once there are keys, without its length field and tag. As much as
-/// OpenSSH sends.
-pub(crate) const MAX_PACKET: usize = 256 * 1024;
-/// The longest packet that is taken before. RFC 4253 section 6.1 has every program take as much.
-pub(crate) const MAX_PLAIN_PACKET: usize = 35_000;
 /// The longest line before there are packets, in bytes with its end: as long as OpenSSH takes it.
 const MAX_LINE: usize = 8 * 1024;
-/// As much goes under one key, in bytes (RFC 4253 section 9 recommends new keys after a gigabyte). It also
+/// The most that one key seals, in bytes (RFC 4253 section 9 recommends new keys after a gigabyte). It also
 /// keeps the sequence numbers, of which chacha20-poly1305 makes its nonces, far from where they wrap.
 pub(crate) const MAX_UNDER_ONE_KEY: u64 = 1 << 30;
 
-const LENGTH_LEN: usize = 4;
-pub(crate) const TAG_LEN: usize = 16;
-const MIN_PADDING: usize = 4;
-
 /// Makes packets of payloads.
 #[derive(Default)]
-pub(crate) struct Sealer {
+pub(crate) struct PacketWriter {
     key: SealingKey,
     sequence: u32,
     sealed: u64,
 }
 
-impl Sealer {
-    /// What follows is sealed with this key. The sequence numbers start anew, as strict key exchange
-    /// demands.
+impl PacketWriter {
+    /// Seals what follows with this key. The sequence numbers start at 0 again, as strict key exchange requires.
     pub(crate) fn rekey(&mut self, key: SealingKey) {
         *self = Self { key, ..Self::default() };
     }
@@ -72,13 +65,13 @@ impl Sealer {
 pub(crate) struct Packet {
     /// The number of the packet, for those that answer it.
     pub(crate) sequence: u32,
-    /// What it carries.
+    /// The content.
     pub(crate) payload: Bytes,
 }
 
 /// Takes packets off a stream.
 #[derive(Default)]
-pub(crate) struct Opener {
+pub(crate) struct PacketReader {
     key: OpeningKey,
     sequence: u32,
     opened: u64,
@@ -88,8 +81,8 @@ pub(crate) struct Opener {
     taken: usize,
 }
 
-impl Opener {
-    /// What follows was sealed with this key. What was fed already and not taken follows.
+impl PacketReader {
+    /// Opens what follows with this key, including input that was fed but not taken.
     pub(crate) fn rekey(&mut self, key: OpeningKey) {
         (self.key, self.sequence, self.opened) = (key, 0, 0);
     }
@@ -172,7 +165,7 @@ fn unpadded(mut packet: BytesMut) -> Result<Bytes, Error> {
 }
 
 #[cfg(test)]
-impl Sealer {
+impl PacketWriter {
     /// As if the key had served for as much.
     pub(crate) fn wear(&mut self, sealed: u64) {
         self.sealed = sealed;
@@ -185,7 +178,7 @@ impl Sealer {
 }
 
 #[cfg(test)]
-impl Opener {
+impl PacketReader {
     /// As if the key had served for as much.
     pub(crate) fn wear(&mut self, opened: u64) {
         self.opened = opened;

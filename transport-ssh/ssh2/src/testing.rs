@@ -1,4 +1,4 @@
-//! A server that speaks as it is told to, without I/O. For tests: it believes whatever a client says.
+//! A scripted server without I/O, for tests. It accepts whatever a client sends.
 
 use std::fmt;
 
@@ -8,20 +8,20 @@ use bytes::{Bytes, BytesMut};
 use crate::UserKey;
 use crate::error::Error;
 use crate::host_key::HostKeyAlgorithm;
-use crate::kex::{Exchange, Kex, Secrets, Side, respond};
+use crate::kex::{ExchangeSecrets, ExchangeTranscript, Kex, Sender, respond};
 use crate::message;
-use crate::negotiate::{Lists, STRICT_SERVER};
-use crate::packet::{Cipher, Opener, OpeningKey, Sealer, SealingKey};
+use crate::negotiate::{NameLists, STRICT_SERVER};
+use crate::packet::{Cipher, OpeningKey, PacketReader, PacketWriter, SealingKey};
 use crate::wire::{Reader, Writer};
 
 /// How a [`ToyServer`] identifies itself, if its script has nothing else.
 pub const SERVER_IDENT: &str = "SSH-2.0-OpenSSH_toy";
 
-/// What is made of a message before it is sealed: itself, another, several, none.
+/// Changes a message before it is sealed: returns itself, another, several, or none.
 pub type Tamper = Box<dyn FnMut(Vec<u8>) -> Vec<Vec<u8>>>;
 
-/// What a [`ToyServer`] does.
-pub struct Script {
+/// The behaviour of a [`ToyServer`].
+pub struct ToyScript {
     /// Whether it says that it has strict key exchange.
     pub is_strict: bool,
     /// Which key exchanges it has.
@@ -30,30 +30,30 @@ pub struct Script {
     pub ciphers: Vec<Cipher>,
     /// Whether it announces and takes logins whose signature names the host.
     pub is_hostbound: bool,
-    /// What it says to the user's key.
-    pub verdict: Verdict,
+    /// The reply to the user's key.
+    pub auth_reply: AuthReply,
     /// The number that it gives to the channel.
     pub channel: u32,
     /// How much it takes before the command is started, in bytes. OpenSSH takes nothing, dropbear some.
     pub window: u32,
-    /// What it says instead of what it would say.
+    /// Changes its messages.
     pub tamper: Tamper,
     /// How it identifies itself.
     pub ident: String,
-    /// What its Ed25519 key is made of; one of its own if nothing is given.
+    /// The seed of its Ed25519 key; random by default.
     pub host_key: Option<[u8; 32]>,
-    /// What it says that it has, in the place of what it has.
-    pub lists: Option<Lists>,
+    /// The name lists to send instead of the real ones.
+    pub lists: Option<NameLists>,
 }
 
-impl Default for Script {
+impl Default for ToyScript {
     fn default() -> Self {
         Self {
             is_strict: true,
             kex: Kex::ALL.to_vec(),
             ciphers: Cipher::ALL.to_vec(),
             is_hostbound: true,
-            verdict: Verdict::Accepted,
+            auth_reply: AuthReply::Accepted,
             channel: 0,
             window: 0,
             tamper: Box::new(|message| vec![message]),
@@ -64,15 +64,15 @@ impl Default for Script {
     }
 }
 
-impl fmt::Debug for Script {
+impl fmt::Debug for ToyScript {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Script").field("channel", &self.channel).finish_non_exhaustive()
+        f.debug_struct("ToyScript").field("channel", &self.channel).finish_non_exhaustive()
     }
 }
 
-/// What a [`ToyServer`] says to the user's key.
+/// The reply of a [`ToyServer`] to the user's key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum AuthReply {
     /// It is enough.
     Accepted,
     /// It is right, and not enough.
@@ -81,23 +81,22 @@ pub enum Verdict {
     Refused,
 }
 
-/// A server for one connection. A command that is started in it says back what it is told, and ends when
-/// its input does.
+/// A server for one connection. Its command echoes its input, and ends with it.
 pub struct ToyServer {
-    script: Script,
+    script: ToyScript,
     host_key: Ed25519KeyPair,
-    opener: Opener,
-    sealer: Sealer,
+    packet_reader: PacketReader,
+    packet_writer: PacketWriter,
     output: BytesMut,
     client_ident: Option<Bytes>,
-    exchange: Option<Started>,
-    secrets: Option<(Secrets, Cipher)>,
+    exchange: Option<StartedExchange>,
+    secrets: Option<(ExchangeSecrets, Cipher)>,
     heard: Vec<u8>,
     login: Option<Vec<u8>>,
     command: Option<Vec<u8>>,
 }
 
-struct Started {
+struct StartedExchange {
     kex: Kex,
     cipher: Cipher,
     client_init: Bytes,
@@ -111,8 +110,8 @@ impl fmt::Debug for ToyServer {
 }
 
 impl ToyServer {
-    /// One that has identified itself.
-    pub fn new(script: Script) -> Result<Self, Error> {
+    /// A server that has sent its identification.
+    pub fn new(script: ToyScript) -> Result<Self, Error> {
         let mut output = BytesMut::from(&*script.ident);
         output.extend_from_slice(b"\r\n");
         let host_key = match &script.host_key {
@@ -122,8 +121,8 @@ impl ToyServer {
         Ok(Self {
             script,
             host_key,
-            opener: Opener::default(),
-            sealer: Sealer::default(),
+            packet_reader: PacketReader::default(),
+            packet_writer: PacketWriter::default(),
             output,
             client_ident: None,
             exchange: None,
@@ -140,7 +139,7 @@ impl ToyServer {
         writer.string(self.host_key.public_key()).finish()
     }
 
-    /// The kinds of messages that it has heard.
+    /// The types of the messages that it has received.
     pub fn heard(&self) -> &[u8] {
         &self.heard
     }
@@ -150,7 +149,7 @@ impl ToyServer {
         self.login.as_deref()
     }
 
-    /// The command that it was told to run.
+    /// The command that it received.
     pub fn command(&self) -> Option<&[u8]> {
         self.command.as_deref()
     }
@@ -162,17 +161,17 @@ impl ToyServer {
 
     /// Says this, as it is.
     pub fn say(&mut self, message: &[u8]) -> Result<(), Error> {
-        self.sealer.seal(message, &mut self.output)
+        self.packet_writer.seal(message, &mut self.output)
     }
 
     /// Takes what the client sent.
     pub fn input(&mut self, bytes: &[u8]) -> Result<(), Error> {
-        self.opener.feed(bytes);
+        self.packet_reader.feed(bytes);
         if self.client_ident.is_none() {
-            let Some(line) = self.opener.line()? else { return Ok(()) };
+            let Some(line) = self.packet_reader.line()? else { return Ok(()) };
             self.client_ident = Some(line);
         }
-        while let Some(packet) = self.opener.next()? {
+        while let Some(packet) = self.packet_reader.next()? {
             self.heard.push(packet.payload[0]);
             self.take(&packet.payload)?;
         }
@@ -193,8 +192,8 @@ impl ToyServer {
             message::KEX_ECDH_INIT => self.exchange(reader.string()?),
             message::NEWKEYS => {
                 if let Some((secrets, cipher)) = &self.secrets {
-                    let key = OpeningKey::new(&secrets.keys(Side::Client, *cipher))?;
-                    self.opener.rekey(key);
+                    let key = OpeningKey::new(&secrets.keys(Sender::Client, *cipher))?;
+                    self.packet_reader.rekey(key);
                 }
                 Ok(())
             }
@@ -221,9 +220,9 @@ impl ToyServer {
     }
 
     fn negotiate(&mut self, client_init: &Bytes) -> Result<(), Error> {
-        let theirs = Lists::decode(client_init)?;
+        let theirs = NameLists::decode(client_init)?;
         let host_keys = [HostKeyAlgorithm::plain(crate::Scheme::Ed25519)];
-        let mut lists = Lists::offer(&self.script.kex, &host_keys, &self.script.ciphers);
+        let mut lists = NameLists::offer(&self.script.kex, &host_keys, &self.script.ciphers);
         if let Some(said) = &self.script.lists {
             lists = said.clone();
         } else if self.script.is_strict {
@@ -239,19 +238,20 @@ impl ToyServer {
         });
         if let (Some(kex), Some(cipher)) = (kex, cipher) {
             let (client_init, server_init) = (client_init.clone(), server_init.clone());
-            self.exchange = Some(Started { kex, cipher, client_init, server_init });
+            self.exchange = Some(StartedExchange { kex, cipher, client_init, server_init });
         }
         self.answer(Writer::new().bytes(&server_init))
     }
 
     fn exchange(&mut self, client_public: &[u8]) -> Result<(), Error> {
-        let Some(Started { kex, cipher, client_init, server_init }) = self.exchange.take() else {
+        let Some(StartedExchange { kex, cipher, client_init, server_init }) = self.exchange.take()
+        else {
             return Ok(());
         };
         let Some((server_public, shared)) = respond(kex, client_public) else { return Ok(()) };
         let host_key = self.host_key();
         let client_ident = self.client_ident.clone().unwrap_or_default();
-        let exchange = Exchange {
+        let exchange = ExchangeTranscript {
             client_ident: &client_ident,
             server_ident: self.script.ident.as_bytes(),
             client_init: &client_init,
@@ -260,13 +260,13 @@ impl ToyServer {
             client_public,
             server_public: &server_public,
         };
-        let secrets = Secrets::new(kex, &exchange, shared);
+        let secrets = ExchangeSecrets::new(kex, &exchange, shared);
         let signature = Writer::new().string("ssh-ed25519");
         let signature = signature.string(self.host_key.sign(secrets.hash())).finish();
         let reply = Writer::message(message::KEX_ECDH_REPLY).string(host_key);
         self.answer(reply.string(server_public).string(signature))?;
         self.answer(Writer::message(message::NEWKEYS))?;
-        self.sealer.rekey(SealingKey::new(&secrets.keys(Side::Server, cipher))?);
+        self.packet_writer.rekey(SealingKey::new(&secrets.keys(Sender::Server, cipher))?);
         self.secrets = Some((secrets, cipher));
         let count = if self.script.is_hostbound { 2 } else { 1 };
         let extensions = Writer::message(message::EXT_INFO).uint32(count);
@@ -294,16 +294,16 @@ impl ToyServer {
 
     fn judge(&mut self, request: Reader<'_>) -> Result<(), Error> {
         if !self.takes_method(request)? {
-            self.script.verdict = Verdict::Refused;
+            self.script.auth_reply = AuthReply::Refused;
         }
         let failure = |is_partial| {
             let failure = Writer::message(message::USERAUTH_FAILURE);
             failure.names(&["publickey", "keyboard-interactive"]).boolean(is_partial)
         };
-        self.answer(match self.script.verdict {
-            Verdict::Accepted => Writer::message(message::USERAUTH_SUCCESS),
-            Verdict::Partial => failure(true),
-            Verdict::Refused => failure(false),
+        self.answer(match self.script.auth_reply {
+            AuthReply::Accepted => Writer::message(message::USERAUTH_SUCCESS),
+            AuthReply::Partial => failure(true),
+            AuthReply::Refused => failure(false),
         })
     }
 

@@ -1,11 +1,11 @@
-//! What a server says, for people to read.
+//! Texts of a server, for people.
 
 use rejoin_text::printable_bytes;
 
 /// The most that is kept of one text, in bytes.
 pub(crate) const MAX_TEXT: usize = 1024;
 
-/// What a server says, as one line that is safe on a terminal, of at most [`MAX_TEXT`] bytes.
+/// A server's text as one line of at most [`MAX_TEXT`] bytes that is safe on a terminal.
 pub(crate) fn printable(text: &[u8]) -> String {
     printable_bytes(text, MAX_TEXT)
 }

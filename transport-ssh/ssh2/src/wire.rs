@@ -26,7 +26,7 @@ impl<'a> Reader<'a> {
         Self(bytes)
     }
 
-    /// So many bytes, without a length in front.
+    /// `count` bytes, without a length in front.
     pub fn bytes(&mut self, count: usize) -> Result<&'a [u8], Malformed> {
         let (taken, rest) = self.0.split_at_checked(count).ok_or(Malformed)?;
         self.0 = rest;
@@ -83,7 +83,7 @@ impl<'a> Reader<'a> {
         list.split(',').filter(|name| !name.is_empty()).map(checked_name).collect()
     }
 
-    /// That nothing is left.
+    /// Fails if anything is left.
     pub fn end(self) -> Result<(), Malformed> {
         if self.0.is_empty() { Ok(()) } else { Err(Malformed) }
     }
@@ -157,7 +157,7 @@ impl Writer {
         self.string(names.join(","))
     }
 
-    /// What was written.
+    /// The written bytes.
     pub fn finish(self) -> Vec<u8> {
         self.0
     }

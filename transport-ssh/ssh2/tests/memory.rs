@@ -3,11 +3,11 @@
 
 use std::fs;
 
-use rejoin_ssh2::testing::{Script, ToyServer, toy_user_key};
+use rejoin_ssh2::testing::{ToyScript, ToyServer, toy_user_key};
 use rejoin_ssh2::wire::Writer;
 use rejoin_ssh2::{
-    Cipher, Client, Config, Ephemeral, Event, HostKeyAlgorithm, Kex, MAX_OUTPUT, Opening, Scheme,
-    WINDOW,
+    Cipher, Client, Config, EphemeralKey, Event, HandshakeMode, HostKeyAlgorithm, Kex, MAX_OUTPUT,
+    Scheme, WINDOW,
 };
 
 /// How many bytes come of the command: some of what the window allows.
@@ -22,8 +22,8 @@ fn most_memory() -> Option<usize> {
 
 /// A client whose command has started, and its server.
 fn started() -> (Client, ToyServer) {
-    let opening = Opening::Predicted {
-        ephemeral: Ephemeral::generate(Kex::Curve25519).unwrap(),
+    let handshake = HandshakeMode::Predicted {
+        ephemeral: EphemeralKey::generate(Kex::Curve25519).unwrap(),
         host_key: HostKeyAlgorithm::plain(Scheme::Ed25519),
         is_hostbound: true,
         channel: Some(0),
@@ -34,10 +34,10 @@ fn started() -> (Client, ToyServer) {
         key: toy_user_key(),
         command: b"say it back".to_vec(),
         ciphers: Cipher::ALL.to_vec(),
-        opening,
+        handshake,
     };
     let (mut client, mut server) =
-        (Client::new(config).unwrap(), ToyServer::new(Script::default()).unwrap());
+        (Client::new(config).unwrap(), ToyServer::new(ToyScript::default()).unwrap());
     loop {
         let output = client.output().to_vec();
         client.sent(output.len()).unwrap();

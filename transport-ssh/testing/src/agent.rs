@@ -15,7 +15,7 @@ use tempfile::TempDir;
 /// How long it may take until it answers.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// An ssh-agent of one's own. Dropping it ends it.
+/// A private ssh-agent. Dropping it ends it.
 #[derive(Debug)]
 pub struct Agent {
     dir: TempDir,
@@ -23,7 +23,7 @@ pub struct Agent {
 }
 
 impl Agent {
-    /// One that has this key, which is without a passphrase.
+    /// Starts an agent with this key, which has no passphrase.
     pub fn start(key: &Path) -> io::Result<Self> {
         let dir = TempDir::with_prefix("rejoin-agent-")?;
         let asker = dir.path().join("ask");
@@ -57,7 +57,7 @@ impl Agent {
         self.tell(&["-q".as_ref(), key.as_os_str()])
     }
 
-    /// The same with one that signs only when somebody has said so, which takes a second.
+    /// Adds a key that requires a confirmation, which takes a second.
     pub fn add_confirmed(&self, key: &Path) -> io::Result<()> {
         self.tell(&["-q".as_ref(), "-c".as_ref(), key.as_os_str()])
     }
@@ -79,7 +79,7 @@ impl Agent {
         self.tell(&["-l".as_ref()]).is_ok()
     }
 
-    /// How often it has asked somebody.
+    /// How often it has asked for a confirmation.
     pub fn questions(&self) -> usize {
         fs::read_to_string(self.dir.path().join("asked")).map_or(0, |asked| asked.lines().count())
     }
@@ -93,7 +93,7 @@ impl Agent {
         Err(io::Error::other(String::from_utf8_lossy(&told.stderr).into_owned()))
     }
 
-    /// Where it listens: what `SSH_AUTH_SOCK` is to say.
+    /// The path of its socket, for `SSH_AUTH_SOCK`.
     pub fn socket(&self) -> PathBuf {
         self.dir.path().join("agent")
     }
@@ -103,7 +103,7 @@ impl Agent {
         ["-o".into(), format!("IdentityAgent={}", self.socket().display()).into()]
     }
 
-    /// Has it stop, so that it takes connections and does not answer; or go on.
+    /// Stops it, so it accepts connections but does not answer; or continues it.
     pub fn set_stopped(&self, is_stopped: bool) -> io::Result<()> {
         let signal = if is_stopped { Signal::STOP } else { Signal::CONT };
         kill_process(Pid::from_child(&self.child), signal)?;

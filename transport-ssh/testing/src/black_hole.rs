@@ -19,7 +19,7 @@ pub struct BlackHole {
 }
 
 impl BlackHole {
-    /// Starts one, at a free port.
+    /// Starts at a free port.
     pub fn start() -> io::Result<Self> {
         let listener = socket(SocketFlags::CLOEXEC)?;
         net::bind(&listener, &SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?;
@@ -29,7 +29,7 @@ impl BlackHole {
         Ok(Self { addr, _listener: listener, _queue: queue })
     }
 
-    /// What does not answer.
+    /// The address that does not answer.
     pub fn addr(&self) -> SocketAddr {
         self.addr
     }

@@ -45,9 +45,9 @@ impl KeyKind {
 
 /// A folder with a server's host keys, the key by which it admits its user, and an empty home directory.
 #[derive(Debug)]
-pub struct Files(TempDir);
+pub struct ServerFiles(TempDir);
 
-impl Files {
+impl ServerFiles {
     /// Ones with these kinds of host keys, all of which the client knows.
     pub(super) fn make(host_keys: &[KeyKind]) -> io::Result<Self> {
         let files = Self(TempDir::with_prefix("rejoin-sshd-")?);
@@ -70,7 +70,7 @@ impl Files {
         self.0.path()
     }
 
-    /// One of the files.
+    /// The path of a file.
     pub(super) fn path(&self, name: &str) -> PathBuf {
         self.folder().join(name)
     }
@@ -81,7 +81,7 @@ impl Files {
         paths.take_while(|path| path.exists()).collect()
     }
 
-    /// Has an authority certify the host keys, of which the client from now on knows nothing else.
+    /// Certifies the host keys. The client then knows only the authority.
     pub(super) fn certify_host(&self) -> io::Result<()> {
         let authority = self.authority()?;
         for key in self.host_keys() {
@@ -91,7 +91,7 @@ impl Files {
         fs::write(self.path("known_hosts"), known)
     }
 
-    /// Has it certify the user's key, which is not admitted by itself from now on.
+    /// Certifies the user's key. The server then accepts only the certificate.
     pub(super) fn certify_user(&self) -> io::Result<()> {
         self.authority()?;
         self.certify(&["-n", &user_name()?], &self.user_key())?;
@@ -163,7 +163,7 @@ pub(super) fn user_name() -> io::Result<String> {
     Ok(run(Command::new("id").arg("-un"))?.trim().to_owned())
 }
 
-/// What a program says that ends well.
+/// The output of a program that must succeed.
 pub(super) fn run(command: &mut Command) -> io::Result<String> {
     let name = command.get_program().to_string_lossy().into_owned();
     let ran = command.stdin(Stdio::null()).output().map_err(|error| needed(&name, &error))?;

@@ -1,43 +1,43 @@
 //! Bad networks and real servers for tests.
 //!
-//! Nothing here waits by sleeping: every state that a test may depend on can be waited for.
+//! Nothing here sleeps: a test can wait for every state that it depends on.
 
 mod agent;
 mod black_hole;
 mod files;
-mod listener;
-mod other;
-mod parts;
+mod other_server;
 mod program;
 mod relay;
+mod server_process;
+mod ssh_stream;
 mod sshd;
 
 use std::net::SocketAddr;
 
 pub use agent::Agent;
 pub use black_hole::BlackHole;
-pub use files::{Files, KeyKind};
-pub use other::{Other, OtherServer, can_change_login_shells};
-pub use parts::ssh_parts;
+pub use files::{KeyKind, ServerFiles};
+pub use other_server::{OtherServer, ServerKind, can_change_login_shells};
 pub use program::make_program;
-pub use relay::{Fault, Piece, Relay, RelayBuilder, RelayCounts, Way};
+pub use relay::{Direction, Fault, Piece, Relay, RelayBuilder, RelayCounts};
 pub use rustix::process::{Pid, Signal};
+pub use ssh_stream::ssh_parts;
 pub use sshd::{Sshd, SshdBuilder};
 
 /// A private SSH server on a loopback port.
 pub trait SshServer: Send {
-    /// Where it listens.
+    /// Its address.
     fn addr(&self) -> SocketAddr;
 
-    /// What to hand to ssh as the destination, together with [`Files::ssh_options`].
+    /// What to hand to ssh as the destination, together with [`ServerFiles::ssh_options`].
     fn destination(&self) -> &'static str {
         "127.0.0.1"
     }
 
     /// Its keys, and how it is reached with them.
-    fn files(&self) -> &Files;
+    fn files(&self) -> &ServerFiles;
 
-    /// What it has logged so far.
+    /// Its log so far.
     fn log(&self) -> Vec<String>;
 }
 

@@ -1,7 +1,8 @@
-//! A TCP relay that does to connections what networks do.
+//! A TCP relay that simulates bad networks.
 
 mod connection;
 mod piece;
+mod state;
 
 use std::fmt;
 use std::io;
@@ -14,10 +15,9 @@ use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
 use self::connection::Connection;
-pub use self::piece::{Fault, Piece, Way};
-
-type Plan = Box<dyn FnMut(u64) -> Option<u64> + Send>;
-type Meddler = Box<dyn FnMut(&mut Piece) -> Option<Fault> + Send>;
+pub use self::piece::{Direction, Fault, Piece};
+pub use self::state::RelayCounts;
+use self::state::RelayState;
 
 /// A TCP relay on the loopback, in front of an address.
 ///
@@ -26,42 +26,11 @@ type Meddler = Box<dyn FnMut(&mut Piece) -> Option<Fault> + Send>;
 /// and can be waited for. Dropping it closes every connection.
 pub struct Relay {
     addr: SocketAddr,
-    shared: Arc<Shared>,
+    shared: Arc<RelayState>,
     accepting: JoinHandle<()>,
 }
 
-/// What a [`Relay`] has done so far.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct RelayCounts {
-    /// Connections that were accepted, the refused ones included.
-    pub connections: u64,
-    /// Connections that were closed at once because the relay refuses.
-    pub refused: u64,
-    /// Connections that the relay has reset.
-    pub resets: u64,
-    /// Connections whose path the relay has changed.
-    pub stranded: u64,
-    /// Connections that are over, however they ended.
-    pub ended: u64,
-    /// Bytes that were passed on, in both directions together.
-    pub bytes: u64,
-}
-
-struct Shared {
-    target: SocketAddr,
-    round_trip: Duration,
-    counts: watch::Sender<RelayCounts>,
-    is_silent: watch::Sender<bool>,
-    is_refusing: watch::Sender<bool>,
-    /// Rises with every `cut_all_reset`; a connection is cut when it sees the number change.
-    cuts: watch::Sender<u64>,
-    /// Rises with every `change_path`.
-    paths: watch::Sender<u64>,
-    plan: Mutex<Plan>,
-    meddler: Mutex<Option<Meddler>>,
-}
-
-/// What a [`Relay`] is to be like.
+/// The settings of a [`Relay`].
 #[derive(Clone, Copy, Debug)]
 pub struct RelayBuilder {
     target: SocketAddr,
@@ -92,7 +61,7 @@ impl RelayBuilder {
     pub async fn start(self) -> io::Result<Relay> {
         let listener = TcpListener::bind((self.address, 0)).await?;
         let addr = listener.local_addr()?;
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(RelayState {
             target: self.target,
             round_trip: self.round_trip,
             counts: watch::Sender::default(),
@@ -101,7 +70,7 @@ impl RelayBuilder {
             cuts: watch::Sender::default(),
             paths: watch::Sender::default(),
             plan: Mutex::new(Box::new(|_| None)),
-            meddler: Mutex::default(),
+            hook: Mutex::default(),
         });
         let accepting = tokio::spawn(accept(listener, Arc::clone(&shared)));
         Ok(Relay { addr, shared, accepting })
@@ -114,7 +83,7 @@ impl Relay {
         Self::builder(target).start().await
     }
 
-    /// One with something special about it.
+    /// Builds a relay with other settings.
     pub fn builder(target: SocketAddr) -> RelayBuilder {
         let address = Ipv4Addr::LOCALHOST.into();
         RelayBuilder { target, address, round_trip: Duration::ZERO }
@@ -130,7 +99,7 @@ impl Relay {
         self.shared.cuts.send_modify(|cuts| *cuts += 1);
     }
 
-    /// Has every later connection reset once so many bytes have passed, in both directions together.
+    /// Resets every later connection after this many bytes, in both directions together.
     ///
     /// As on any network, a reset overtakes what its receiver had no room for: a slow reader may see
     /// fewer bytes, never more. What fits its window (16 KB and more) arrives in full.
@@ -144,27 +113,26 @@ impl Relay {
         *self.shared.plan.lock().unwrap_or_else(PoisonError::into_inner) = Box::new(plan);
     }
 
-    /// Shows `meddler` all that passes from now on, in pieces of any length, before it is passed on. What
+    /// Shows `hook` all that passes from now on, in pieces of any length, before it is passed on. What
     /// it makes of a piece is passed on in its place; behind that, the connection ends as it says. Each
     /// way of a connection begins with a piece of no length, before there is anything to pass.
-    pub fn meddle(&self, meddler: impl FnMut(&mut Piece) -> Option<Fault> + Send + 'static) {
-        *self.shared.meddler.lock().unwrap_or_else(PoisonError::into_inner) =
-            Some(Box::new(meddler));
+    pub fn intercept(&self, hook: impl FnMut(&mut Piece) -> Option<Fault> + Send + 'static) {
+        *self.shared.hook.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(hook));
     }
 
-    /// Has the next connection end so once exactly so many bytes have gone this way, and no other one.
-    pub fn fail_next(&self, way: Way, after: u64, fault: Fault) {
+    /// Ends only the next connection, in this way, after exactly this many bytes in this direction.
+    pub fn fail_next(&self, way: Direction, after: u64, fault: Fault) {
         let next = self.connections();
-        self.meddle(move |piece| {
+        self.intercept(move |piece| {
             let is_meant = piece.connection == next && piece.way == way;
             (is_meant && piece.ends_at(after)).then_some(fault)
         });
     }
 
-    /// Has this byte, of those that go this way in the next connection, arrive as another one.
-    pub fn flip_next(&self, way: Way, at: u64) {
+    /// Changes this byte in this direction of the next connection.
+    pub fn flip_next(&self, way: Direction, at: u64) {
         let next = self.connections();
-        self.meddle(move |piece| {
+        self.intercept(move |piece| {
             if piece.connection == next && piece.way == way {
                 piece.byte(at).into_iter().for_each(|byte| *byte ^= 1);
             }
@@ -196,7 +164,7 @@ impl Relay {
         self.shared.is_refusing.send_replace(refuse);
     }
 
-    /// What the relay has done so far.
+    /// The counts so far.
     pub fn counts(&self) -> RelayCounts {
         *self.shared.counts.borrow()
     }
@@ -249,53 +217,32 @@ impl fmt::Debug for Relay {
     }
 }
 
-async fn accept(listener: TcpListener, shared: Arc<Shared>) {
+async fn accept(listener: TcpListener, shared: Arc<RelayState>) {
     // Owned here, so that the connections end with the relay.
     let mut connections = JoinSet::new();
     while let Ok((client, _)) = listener.accept().await {
         while connections.try_join_next().is_some() {}
-        if let Some(connection) = shared.admit(client) {
+        if let Some(connection) = admit(&shared, client) {
             connections.spawn(connection.run());
         }
     }
 }
 
-impl Shared {
-    fn admit(self: &Arc<Self>, client: TcpStream) -> Option<Connection> {
-        let number = self.counts.borrow().connections;
-        let is_refused = *self.is_refusing.borrow();
-        let connection = (!is_refused).then(|| Connection {
-            number,
-            allowance: (self.plan.lock().unwrap_or_else(PoisonError::into_inner))(number),
-            cuts: self.cuts.subscribe(),
-            paths: self.paths.subscribe(),
-            shared: Arc::clone(self),
-            client,
-        });
-        self.counts.send_modify(|counts| {
-            counts.connections += 1;
-            counts.refused += u64::from(is_refused);
-            counts.ended += u64::from(is_refused);
-        });
-        connection
-    }
-
-    async fn reach(&self) -> io::Result<TcpStream> {
-        // What a handshake takes until the server knows of it.
-        pause(self.round_trip * 3 / 2).await;
-        self.until_not_silent().await;
-        TcpStream::connect(self.target).await
-    }
-
-    async fn until_not_silent(&self) {
-        // The sender lives in `self`, so the channel cannot close while this waits.
-        let _ = self.is_silent.subscribe().wait_for(|is_silent| !is_silent).await;
-    }
-}
-
-/// Waits, if there is anything to wait for: a timer of no length still costs a millisecond.
-async fn pause(time: Duration) {
-    if !time.is_zero() {
-        tokio::time::sleep(time).await;
-    }
+fn admit(state: &Arc<RelayState>, client: TcpStream) -> Option<Connection> {
+    let number = state.counts.borrow().connections;
+    let is_refused = *state.is_refusing.borrow();
+    let connection = (!is_refused).then(|| Connection {
+        number,
+        allowance: (state.plan.lock().unwrap_or_else(PoisonError::into_inner))(number),
+        cuts: state.cuts.subscribe(),
+        paths: state.paths.subscribe(),
+        shared: Arc::clone(state),
+        client,
+    });
+    state.counts.send_modify(|counts| {
+        counts.connections += 1;
+        counts.refused += u64::from(is_refused);
+        counts.ended += u64::from(is_refused);
+    });
+    connection
 }

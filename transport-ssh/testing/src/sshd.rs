@@ -13,9 +13,9 @@ use std::sync::Arc;
 use rustix::process::{Pid, Signal, geteuid, kill_process};
 
 use super::SshServer;
-use super::files::{Files, KeyKind, make_key, needed, user_name};
-use super::listener::{Listener, Log, Process, processes};
-use super::other::{Other, OtherServer, use_users};
+use super::files::{KeyKind, ServerFiles, make_key, needed, user_name};
+use super::other_server::{OtherServer, ServerKind, use_users};
+use super::server_process::{ProcessEntry, ServerLog, SshServerProcess, processes};
 
 /// Names an sshd to use in the place of the system's.
 const OTHER: &str = "REJOIN_SSHD";
@@ -31,15 +31,15 @@ const PORT_TRIES: usize = 5;
 ///
 /// It admits the user who runs it, by one key. Dropping it ends it and its sessions.
 pub struct Sshd {
-    files: Arc<Files>,
+    files: Arc<ServerFiles>,
     addr: SocketAddr,
-    listener: Listener,
+    listener: SshServerProcess,
     /// Sessions whose listener was restarted: they are nobody's children any more.
     survivors: Vec<Pid>,
-    log: Log,
+    log: ServerLog,
 }
 
-/// What an [`Sshd`] is to be like.
+/// The settings of an [`Sshd`].
 #[derive(Clone, Debug, Default)]
 pub struct SshdBuilder {
     lines: Vec<String>,
@@ -62,7 +62,7 @@ impl SshdBuilder {
         self
     }
 
-    /// Has every session run `command`, whatever it asks for.
+    /// Makes every session run `command`, whatever the client requests.
     pub fn force_command(self, command: &str) -> Self {
         self.config_line(format!("ForceCommand {command}"))
     }
@@ -73,13 +73,13 @@ impl SshdBuilder {
         self
     }
 
-    /// Has it show certificates for its host keys. Their authority is what the client knows, and no key.
+    /// Makes it use host certificates. The client knows only their authority.
     pub fn host_certificates(mut self) -> Self {
         self.has_host_certificates = true;
         self
     }
 
-    /// Has it admit its user by a certificate, beside the key, and not by the key alone.
+    /// Makes it accept its user only with a certificate for the key.
     pub fn user_certificate(mut self) -> Self {
         self.has_user_certificate = true;
         self
@@ -88,7 +88,7 @@ impl SshdBuilder {
     /// Starts the sshd, and returns once it listens.
     pub fn start(mut self) -> io::Result<Sshd> {
         let files = Arc::new(self.prepare()?);
-        let log = Log::default();
+        let log = ServerLog::default();
         let mut failure = io::Error::other("no port was tried");
         for _ in 0..PORT_TRIES {
             let addr = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?;
@@ -103,7 +103,7 @@ impl SshdBuilder {
         Err(failure)
     }
 
-    fn prepare(&mut self) -> io::Result<Files> {
+    fn prepare(&mut self) -> io::Result<ServerFiles> {
         if geteuid().is_root() {
             // Where sshd confines its children. Distributions make it when the service starts.
             fs::DirBuilder::new().recursive(true).mode(0o755).create("/run/sshd")?;
@@ -111,7 +111,7 @@ impl SshdBuilder {
         if self.host_keys.is_empty() {
             self.host_keys.push(KeyKind::Ed25519);
         }
-        let files = Files::make(&self.host_keys)?;
+        let files = ServerFiles::make(&self.host_keys)?;
         if self.has_host_certificates {
             files.certify_host()?;
             let path = |key: PathBuf| format!("HostCertificate {}-cert.pub", key.display());
@@ -138,7 +138,7 @@ impl Sshd {
         Self::builder().start()
     }
 
-    /// One with more lines in its configuration.
+    /// Builds an sshd with other settings.
     pub fn builder() -> SshdBuilder {
         SshdBuilder::default()
     }
@@ -170,7 +170,7 @@ impl Sshd {
         self.files.ssh_options(port)
     }
 
-    /// What it has logged so far.
+    /// Its log so far.
     pub fn log(&self) -> Vec<String> {
         self.log.lines()
     }
@@ -190,13 +190,13 @@ impl Sshd {
     fn serving(&self) -> io::Result<(Vec<Pid>, Vec<Pid>)> {
         let (processes, listener) = (processes()?, self.listener.pid());
         // Numbers are reused: of the survivors, only what still is an sshd counts.
-        let is_session = |process: &&Process| {
+        let is_session = |process: &&ProcessEntry| {
             process.parent == Some(listener)
                 || self.survivors.contains(&process.pid) && process.is_sshd()
         };
         let sessions: Vec<_> =
             processes.iter().filter(is_session).map(|process| process.pid).collect();
-        let is_child = |process: &&Process| {
+        let is_child = |process: &&ProcessEntry| {
             process.is_sshd() && process.parent.is_some_and(|parent| sessions.contains(&parent))
         };
         let children = processes.iter().filter(is_child).map(|process| process.pid).collect();
@@ -241,7 +241,7 @@ impl Sshd {
 
     /// Ends it, and has another program listen at the same port, with the same keys. It has to be one with
     /// an Ed25519 key.
-    pub fn replace(self, other: Other) -> io::Result<OtherServer> {
+    pub fn replace(self, other: ServerKind) -> io::Result<OtherServer> {
         let (files, port) = (Arc::clone(&self.files), self.addr.port());
         drop(self);
         OtherServer::at(other, &files, port)
@@ -253,7 +253,7 @@ impl SshServer for Sshd {
         self.addr
     }
 
-    fn files(&self) -> &Files {
+    fn files(&self) -> &ServerFiles {
         &self.files
     }
 
@@ -279,7 +279,7 @@ impl fmt::Debug for Sshd {
     }
 }
 
-fn config(files: &Files, addr: SocketAddr, lines: &[String]) -> String {
+fn config(files: &ServerFiles, addr: SocketAddr, lines: &[String]) -> String {
     let key = |path: PathBuf| format!("HostKey {}\n", path.display());
     let host_keys: String = files.host_keys().into_iter().map(key).collect();
     format!(
@@ -305,7 +305,7 @@ fn config(files: &Files, addr: SocketAddr, lines: &[String]) -> String {
 }
 
 /// Writes files of users in which the user has this shell.
-fn change_login_shell(files: &Files, shell: &str) -> io::Result<()> {
+fn change_login_shell(files: &ServerFiles, shell: &str) -> io::Result<()> {
     let name = user_name()?;
     let changed = |line: &str| match line.rsplit_once(':') {
         Some((rest, _)) if line.split(':').next() == Some(&name) => format!("{rest}:{shell}\n"),
@@ -317,7 +317,7 @@ fn change_login_shell(files: &Files, shell: &str) -> io::Result<()> {
 }
 
 /// Starts the process that listens, and returns once it does.
-fn listen(files: &Files, log: &Log) -> io::Result<Listener> {
+fn listen(files: &ServerFiles, log: &ServerLog) -> io::Result<SshServerProcess> {
     // By its full path, since it runs itself again for every connection.
     let program = sshd_program()?;
     let mut command = Command::new(&program);
@@ -326,11 +326,11 @@ fn listen(files: &Files, log: &Log) -> io::Result<Listener> {
         use_users(&mut command, files);
     }
     let is_ready = |line: &str| line.starts_with("Server listening on").then_some(());
-    Ok(Listener::start(&mut command, log, is_ready)?.0)
+    Ok(SshServerProcess::start(&mut command, log, is_ready)?.0)
 }
 
 /// Whether this sshd has such an option: what it does not know it does not start with.
-fn knows(line: &str, files: &Files) -> io::Result<bool> {
+fn knows(line: &str, files: &ServerFiles) -> io::Result<bool> {
     let mut command = Command::new(sshd_program()?);
     command.args(["-t", "-f", "/dev/null", "-h"]).arg(files.path("host_key")).args(["-o", line]);
     let ran = command.output().map_err(|error| needed("sshd", &error))?;

@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use rejoin_ssh::{
-    Attempt, Connect as _, DeployConnect, DeployNews, Deployment, Link, LinkError, LinkErrorKind,
-    Patience, Platform, ServerFile, Servers,
+    Attempt, Connect as _, DeployConnect, DeployEvent, DeployTimeouts, Deployment, Link, LinkError,
+    LinkErrorKind, Platform, ServerFile, Servers,
 };
 use rejoin_testing::{Sshd, SshdBuilder};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -29,7 +29,7 @@ pub struct Deployed {
     pub sshd: Sshd,
     pub port: u16,
     pub programs: Programs,
-    news: Arc<Mutex<Vec<DeployNews>>>,
+    news: Arc<Mutex<Vec<DeployEvent>>>,
 }
 
 /// Programs for this machine's platform and another.
@@ -92,13 +92,13 @@ impl Deployed {
 
     /// A client that has just started.
     pub fn deployment(&self) -> Arc<Deployment> {
-        self.patient(Patience::default())
+        self.patient(DeployTimeouts::default())
     }
 
-    pub fn patient(&self, patience: Patience) -> Arc<Deployment> {
+    pub fn patient(&self, patience: DeployTimeouts) -> Arc<Deployment> {
         let news = Arc::clone(&self.news);
-        let deployment = Deployment::new(VERSION, self.programs.clone()).patience(patience);
-        Arc::new(deployment.on_news(move |told| news.lock().unwrap().push(told)))
+        let deployment = Deployment::new(VERSION, self.programs.clone()).timeouts(patience);
+        Arc::new(deployment.on_event(move |told| news.lock().unwrap().push(told)))
     }
 
     pub fn connector(&self, deployment: &Arc<Deployment>) -> DeployConnect {
@@ -107,13 +107,13 @@ impl Deployed {
     }
 
     /// What was told since it was asked for the last time.
-    pub fn news(&self) -> Vec<DeployNews> {
+    pub fn news(&self) -> Vec<DeployEvent> {
         std::mem::take(&mut *self.news.lock().unwrap())
     }
 
     /// How often a program was sent since.
     pub fn uploads(&self) -> usize {
-        let is_upload = |told: &DeployNews| matches!(told, DeployNews::Installing { .. });
+        let is_upload = |told: &DeployEvent| matches!(told, DeployEvent::Installing { .. });
         self.news().into_iter().filter(is_upload).count()
     }
 
@@ -217,7 +217,7 @@ pub fn can_mount() -> bool {
     can
 }
 
-pub const SHORT: Patience = Patience {
+pub const SHORT: DeployTimeouts = DeployTimeouts {
     asking: Duration::from_secs(1),
     login: Duration::from_secs(1),
     quiet: Duration::from_secs(1),

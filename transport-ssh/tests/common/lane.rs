@@ -2,8 +2,8 @@
 
 use std::sync::{Arc, Mutex};
 
-use rejoin_ssh::{Connect as _, FastNews, Link, LinkError, SshConnect};
-use rejoin_testing::{Agent, Relay, Sshd, SshdBuilder, Way};
+use rejoin_ssh::{Connect as _, FastLaneEvent, Link, LinkError, SshConnect};
+use rejoin_testing::{Agent, Direction, Relay, Sshd, SshdBuilder};
 use tokio::io::AsyncReadExt as _;
 
 use super::{Echo, in_time, until};
@@ -16,7 +16,7 @@ pub struct Lane {
     pub sshd: Sshd,
     pub relay: Relay,
     pub agent: Agent,
-    news: Arc<Mutex<Vec<FastNews>>>,
+    news: Arc<Mutex<Vec<FastLaneEvent>>>,
 }
 
 impl Lane {
@@ -62,7 +62,7 @@ impl Lane {
         let before = self.news().len();
         connector.learn();
         until("the host is learnt", || self.news().len() > before).await;
-        assert_eq!(self.news().last(), Some(&FastNews::Learnt), "{:#?}", self.sshd.log());
+        assert_eq!(self.news().last(), Some(&FastLaneEvent::Learnt), "{:#?}", self.sshd.log());
     }
 
     /// One that has learnt the host.
@@ -73,10 +73,10 @@ impl Lane {
     }
 
     /// Everything that goes this way in the next connection.
-    pub fn tape(&self, way: Way) -> Arc<Mutex<Vec<u8>>> {
+    pub fn tape(&self, way: Direction) -> Arc<Mutex<Vec<u8>>> {
         let tape: Arc<Mutex<Vec<u8>>> = Arc::default();
         let (next, recording) = (self.relay.connections(), Arc::clone(&tape));
-        self.relay.meddle(move |piece| {
+        self.relay.intercept(move |piece| {
             if piece.connection == next && piece.way == way {
                 recording.lock().unwrap().extend_from_slice(&piece.bytes);
             }
@@ -85,7 +85,7 @@ impl Lane {
         tape
     }
 
-    pub fn news(&self) -> Vec<FastNews> {
+    pub fn news(&self) -> Vec<FastLaneEvent> {
         self.news.lock().unwrap().clone()
     }
 

@@ -123,7 +123,7 @@ async fn a_host_that_soon_wants_new_keys_carries_up_to_there_and_ssh_all() {
         for _ in 0..2 {
             let link = in_time("a link", connector.fast().expect("it is not erased")).await;
             let error = ends(link.unwrap()).await;
-            assert_eq!(error.message, "the host wants new keys, which only ssh makes");
+            assert_eq!(error.message, "the host requested new keys, which only ssh can negotiate");
         }
         let link = in_time("a link", connector.connect(Attempt::Reconnect)).await.unwrap();
         let (mut reader, mut writer, guard) = link.into_parts();
@@ -183,7 +183,7 @@ async fn admitted(connector: &SshConnect) -> Link {
         let mut back = [0; 5];
         let _ = writer.write_all(b"hello").await;
         if reader.read_exact(&mut back).await.is_ok() {
-            return Link::explained(reader, writer, guard.post_mortem());
+            return Link::with_post_mortem(reader, writer, guard.post_mortem());
         }
     }
 }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use rejoin_ssh::{
-    Attempt, Connect as _, FastNews, Ineligible, Link, LinkError, LinkErrorKind, SshConnect,
+    Attempt, Connect as _, FastLaneEvent, Ineligible, Link, LinkError, LinkErrorKind, SshConnect,
 };
 use rejoin_testing::{Agent, Random, Relay, SshServer, Sshd, SshdBuilder};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -32,7 +32,7 @@ pub(crate) struct Row<S> {
     _agent: Agent,
     destination: &'static str,
     options: Vec<OsString>,
-    news: Arc<Mutex<Vec<FastNews>>>,
+    news: Arc<Mutex<Vec<FastLaneEvent>>>,
 }
 
 impl Row<Sshd> {
@@ -72,7 +72,7 @@ impl<S: SshServer> Row<S> {
     }
 
     /// What was told since it was asked for the last time.
-    pub(crate) fn news(&self) -> Vec<FastNews> {
+    pub(crate) fn news(&self) -> Vec<FastLaneEvent> {
         std::mem::take(&mut *self.news.lock().unwrap())
     }
 
@@ -85,7 +85,7 @@ impl<S: SshServer> Row<S> {
     pub(crate) async fn learn(&self, connector: &SshConnect) {
         connector.learn();
         until("it is told what became of it", || !self.news.lock().unwrap().is_empty()).await;
-        assert_eq!(self.news(), [FastNews::Learnt], "{}", self.log());
+        assert_eq!(self.news(), [FastLaneEvent::Learnt], "{}", self.log());
     }
 
     /// That links over the fast lane carry bytes, several times in a row, also where one was cut; and
@@ -102,7 +102,7 @@ impl<S: SshServer> Row<S> {
         in_time("a reset", self.relay.wait_for_resets(resets + 1)).await;
         ends(cut).await;
         carries(fast(&connector).await).await;
-        assert_eq!(self.news(), vec![FastNews::Taken; 4], "{}", self.log());
+        assert_eq!(self.news(), vec![FastLaneEvent::Taken; 4], "{}", self.log());
         self.is_reached_by_ssh(&connector).await;
     }
 
@@ -111,7 +111,7 @@ impl<S: SshServer> Row<S> {
         let connector = self.connector();
         let why = in_time("a check", connector.check_fast_lane()).await.unwrap_err();
         assert!(connector.fast().is_none());
-        assert_eq!(self.news(), [FastNews::Ineligible(why.clone())]);
+        assert_eq!(self.news(), [FastLaneEvent::Ineligible(why.clone())]);
         self.is_reached_by_ssh(&connector).await;
         // It is not tried again with every link.
         connector.learn();
@@ -133,7 +133,7 @@ impl<S: SshServer> Row<S> {
             Err(error) => error,
         };
         assert!(connector.fast().is_none(), "{error:?}\n{}", self.log());
-        assert_eq!(self.news(), [FastNews::Failed(error.message.clone())]);
+        assert_eq!(self.news(), [FastLaneEvent::Failed(error.message.clone())]);
         self.is_reached_by_ssh(connector).await;
         error
     }
@@ -147,7 +147,7 @@ pub(crate) async fn fast(connector: &SshConnect) -> Link {
     in_time("a write", writer.write_all(b"hello")).await.unwrap();
     in_time("an echo", reader.read_exact(&mut back)).await.unwrap();
     assert_eq!(&back, b"hello");
-    Link::explained(reader, writer, guard.post_mortem())
+    Link::with_post_mortem(reader, writer, guard.post_mortem())
 }
 
 /// That the link carries bytes both ways, and tells the end of the command with its status.

@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 
-use rejoin_ssh::{LinkErrorKind, Resolved, Unresolved};
+use rejoin_ssh::{LinkErrorKind, SshConfig, SshConfigError};
 
 use crate::args::ssh_options::{SshOptions, TerminalWish};
 use crate::args::values;
@@ -39,7 +39,10 @@ pub(crate) enum SessionKind {
 
 impl Wishes {
     /// As ssh tells its configuration, the options included. Where it is no ssh that tells, as the options say.
-    pub(crate) fn of(options: &SshOptions, told: &Result<Resolved, Unresolved>) -> Fallible<Self> {
+    pub(crate) fn of(
+        options: &SshOptions,
+        told: &Result<SshConfig, SshConfigError>,
+    ) -> Fallible<Self> {
         if ["RemoteCommand", "LocalCommand"].iter().any(|key| options.has_lines(key)) {
             return Err(Ending::failed(
                 "a RemoteCommand or LocalCommand of several lines is not supported: give the command \
@@ -48,14 +51,14 @@ impl Wishes {
         }
         match told {
             Ok(resolved) => Self::of_configuration(options, resolved),
-            Err(Unresolved::Refused(lines)) => {
+            Err(SshConfigError::Refused(lines)) => {
                 for line in lines {
                     output::say(format_args!("{line}\n"));
                 }
                 Err(Ending::silent(FAILED))
             }
-            Err(Unresolved::BadAddress(error)) => Err(Ending::failed(&error.message)),
-            Err(Unresolved::Unclear(error)) => {
+            Err(SshConfigError::BadAddress(error)) => Err(Ending::failed(&error.message)),
+            Err(SshConfigError::Unclear(error)) => {
                 // Where it is missing, the connection says so.
                 if !options.has('q') && error.kind != LinkErrorKind::ProgramMissing {
                     output::say(format_args!(
@@ -67,7 +70,7 @@ impl Wishes {
         }
     }
 
-    fn of_configuration(options: &SshOptions, resolved: &Resolved) -> Fallible<Self> {
+    fn of_configuration(options: &SshOptions, resolved: &SshConfig) -> Fallible<Self> {
         let is_on = |key| matches!(resolved.get(key), Some("yes" | "true"));
         // Before 8.7, ssh does not tell what follows from its flags.
         let session = match resolved.get("sessiontype") {

@@ -27,7 +27,7 @@ impl Cutting {
         let (reader, writer, guard) = self.connect.connect(attempt).await?.into_parts();
         let slot = Arc::clone(&self.slot);
         self.slot.lock().unwrap_or_else(PoisonError::into_inner).replace(guard);
-        Ok(Link::explained(reader, writer, async move {
+        Ok(Link::with_post_mortem(reader, writer, async move {
             match take(&slot) {
                 Some(guard) => guard.post_mortem().await,
                 None => LinkError::new(LinkErrorKind::Closed, "the doctor cut the connection"),

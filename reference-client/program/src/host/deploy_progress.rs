@@ -1,6 +1,6 @@
 //! What a person sees while the server program is put on a host.
 
-use rejoin_ssh::DeployNews;
+use rejoin_ssh::DeployEvent;
 
 use crate::session::preferences::Volume;
 use crate::terminal::quote::shown;
@@ -29,14 +29,14 @@ impl Deploying {
         Self { destination: shown(destination), volume, is_live }
     }
 
-    pub(crate) fn show(&self, news: &DeployNews) -> Show {
+    pub(crate) fn show(&self, news: &DeployEvent) -> Show {
         let Self { destination, volume, is_live } = self;
         if *volume == Volume::Quiet {
             return Show::Nothing;
         }
         match news {
-            DeployNews::Installing { total, .. } if *is_live => self.moving(0, *total),
-            DeployNews::Installing { folder, total } => {
+            DeployEvent::Installing { total, .. } if *is_live => self.moving(0, *total),
+            DeployEvent::Installing { folder, total } => {
                 let (total, mut place) = (megabytes(*total), String::new());
                 if *volume == Volume::Verbose {
                     place = format!(", in {}", shown(folder));
@@ -45,19 +45,19 @@ impl Deploying {
                     "rejoin: installing rejoin-server ({total}) on {destination}{place}"
                 ))
             }
-            DeployNews::Progress { sent, total } if *is_live => self.moving(*sent, *total),
-            DeployNews::Installed if *is_live => Show::Moving(None),
-            DeployNews::Unsafe { what } => Show::Line(format!(
+            DeployEvent::Progress { sent, total } if *is_live => self.moving(*sent, *total),
+            DeployEvent::Installed if *is_live => Show::Moving(None),
+            DeployEvent::Unsafe { what } => Show::Line(format!(
                 "rejoin: not using a server program that another user can have put there: {}",
                 shown(what)
             )),
-            DeployNews::Unused { what } if *volume == Volume::Verbose => {
+            DeployEvent::Unused { what } if *volume == Volume::Verbose => {
                 Show::Line(format!("rejoin: not using a server program: {}", shown(what)))
             }
-            DeployNews::Refused { what } if *volume == Volume::Verbose => {
+            DeployEvent::Refused { what } if *volume == Volume::Verbose => {
                 Show::Line(format!("rejoin: no place for rejoin-server: {}", shown(what)))
             }
-            DeployNews::FromPath if *volume == Volume::Verbose => Show::Line(format!(
+            DeployEvent::FromPath if *volume == Volume::Verbose => Show::Line(format!(
                 "rejoin: nothing can be installed on {destination}: its own rejoin-server is used"
             )),
             _ => Show::Nothing,
@@ -84,11 +84,11 @@ fn megabytes(bytes: u64) -> String {
 mod tests {
     use super::*;
 
-    fn installing() -> DeployNews {
-        DeployNews::Installing { folder: "/f".to_owned(), total: 3_120_000 }
+    fn installing() -> DeployEvent {
+        DeployEvent::Installing { folder: "/f".to_owned(), total: 3_120_000 }
     }
 
-    fn line(volume: Volume, is_live: bool, news: &DeployNews) -> Show {
+    fn line(volume: Volume, is_live: bool, news: &DeployEvent) -> Show {
         Deploying::new("h\x1b", volume, is_live).show(news)
     }
 
@@ -97,16 +97,16 @@ mod tests {
         let show = |news| line(Volume::Normal, true, &news);
         let text = |percent| format!("rejoin: installing rejoin-server (3.2 MB) on h: {percent} %");
         assert_eq!(show(installing()), Show::Moving(Some(text(0))));
-        let progress = DeployNews::Progress { sent: 1_560_000, total: 3_120_000 };
+        let progress = DeployEvent::Progress { sent: 1_560_000, total: 3_120_000 };
         assert_eq!(show(progress), Show::Moving(Some(text(50))));
-        assert_eq!(show(DeployNews::Installed), Show::Moving(None));
+        assert_eq!(show(DeployEvent::Installed), Show::Moving(None));
     }
 
     #[test]
     fn elsewhere_it_is_one_line_and_with_q_none() {
         let told = "rejoin: installing rejoin-server (3.2 MB) on h".to_owned();
         assert_eq!(line(Volume::Unread, false, &installing()), Show::Line(told));
-        let progress = DeployNews::Progress { sent: 1, total: 2 };
+        let progress = DeployEvent::Progress { sent: 1, total: 2 };
         assert_eq!(line(Volume::Unread, false, &progress), Show::Nothing);
         assert_eq!(line(Volume::Quiet, true, &installing()), Show::Nothing);
     }
@@ -115,7 +115,7 @@ mod tests {
     fn an_unsafe_server_program_is_reported_always_and_an_unsuitable_one_with_v() {
         let what = "/x: why\x1b".to_owned();
         let (unsafe_one, unused) =
-            (DeployNews::Unsafe { what: what.clone() }, DeployNews::Unused { what });
+            (DeployEvent::Unsafe { what: what.clone() }, DeployEvent::Unused { what });
         let told =
             "rejoin: not using a server program that another user can have put there: /x: why";
         for volume in [Volume::Unread, Volume::Normal, Volume::Verbose] {
@@ -129,7 +129,7 @@ mod tests {
 
     #[test]
     fn folders_that_will_not_do_are_told_to_who_asks() {
-        let refused = DeployNews::Refused { what: "/x: Read-only file system".to_owned() };
+        let refused = DeployEvent::Refused { what: "/x: Read-only file system".to_owned() };
         assert_eq!(line(Volume::Normal, true, &refused), Show::Nothing);
         let told = "rejoin: no place for rejoin-server: /x: Read-only file system".to_owned();
         assert_eq!(line(Volume::Verbose, true, &refused), Show::Line(told));

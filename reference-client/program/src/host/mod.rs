@@ -15,8 +15,8 @@ use std::time::Duration;
 
 use rejoin_protocol::codec::SERVER_MAGIC;
 use rejoin_ssh::{
-    Attempt, BoxFuture, Connect, DeployConnect, DeployNews, Deployment, FastNews, Forwards,
-    Ineligible, Link, LinkError, Resolved, SshConnect, Unresolved,
+    Attempt, BoxFuture, Connect, DeployConnect, DeployEvent, Deployment, FastLaneEvent, Forwards,
+    Ineligible, Link, LinkError, SshConfig, SshConfigError, SshConnect,
 };
 use tokio::sync::mpsc;
 
@@ -30,9 +30,9 @@ pub(crate) enum SshMessage {
     /// By ssh, or the host.
     Ssh(Attempt, String),
     /// About the server program.
-    News(DeployNews),
+    News(DeployEvent),
     /// About the fast lane.
-    Lane(FastNews),
+    Lane(FastLaneEvent),
     /// The host has let the user in, and no server has begun to speak for a while.
     Slow,
     /// So many sessions on the host are detached.
@@ -49,7 +49,7 @@ pub(crate) const MOST_LINES: usize = 1000;
 
 /// The word by which this program is ssh's helper that gets a connection from here. It is looked for
 /// before anything else is: every reconnect waits for it.
-pub(crate) const HAND_OVER: &str = "__hand-over";
+pub(crate) const FD_PASS: &str = "__hand-over";
 
 /// The word by which this program is ssh's helper that says which host key it judges.
 pub(crate) const HOST_KEY: &str = "__host-key";
@@ -99,7 +99,7 @@ impl Host {
             .on_stderr(move |attempt, line| say(heard(attempt, line)));
         let ssh = match std::env::current_exe() {
             Ok(program) => ssh
-                .hand_over_program(&program, [HAND_OVER])
+                .fd_pass_program(&program, [FD_PASS])
                 .fast_lane(program, [HOST_KEY])
                 .on_fast_lane(move |news| tell_lane(SshMessage::Lane(news.clone()))),
             Err(_) => ssh,
@@ -110,7 +110,7 @@ impl Host {
                 #[cfg(feature = "embedded-server")]
                 let servers = servers.this_program("__server");
                 let deployment = Deployment::new(VERSION, servers);
-                let deployment = deployment.on_news(move |news| {
+                let deployment = deployment.on_event(move |news| {
                     is_deploying.store(true, Ordering::Relaxed);
                     tell(SshMessage::News(news));
                 });
@@ -130,7 +130,7 @@ impl Host {
     /// What ssh would do, as its options and its configuration say.
     pub(crate) fn configuration(
         &self,
-    ) -> impl Future<Output = Result<Resolved, Unresolved>> + use<> {
+    ) -> impl Future<Output = Result<SshConfig, SshConfigError>> + use<> {
         let ssh = self.ssh.clone();
         async move { ssh.configuration().await }
     }
@@ -138,9 +138,9 @@ impl Host {
     /// A setting with its tokens replaced that ssh tells without.
     pub(crate) fn expand(
         &self,
-        resolved: &Resolved,
+        resolved: &SshConfig,
         text: &str,
-    ) -> impl Future<Output = Result<String, Unresolved>> + use<> {
+    ) -> impl Future<Output = Result<String, SshConfigError>> + use<> {
         let (ssh, resolved, text) = (self.ssh.clone(), resolved.clone(), text.to_owned());
         async move { ssh.expand(&resolved, &text).await }
     }
@@ -173,7 +173,7 @@ impl Host {
         match &self.program {
             Program::At(path) => {
                 let command = quote::server_command(path, &[words]);
-                Arc::new(ssh.command(command).called(&path.to_string_lossy()))
+                Arc::new(ssh.command(command).command_name(&path.to_string_lossy()))
             }
             Program::Deployed(deployment) => {
                 let connect = DeployConnect::new(ssh, Arc::clone(deployment), words);
@@ -210,8 +210,8 @@ impl Connect for Counting {
         self.later.destination()
     }
 
-    fn hurry(&self) {
-        self.later.hurry();
+    fn retry_now(&self) {
+        self.later.retry_now();
     }
 
     fn prepare(&self) {

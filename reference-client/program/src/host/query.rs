@@ -5,7 +5,7 @@ use std::ffi::{OsStr, OsString};
 use std::io::IsTerminal as _;
 use std::sync::Arc;
 
-use rejoin_ssh::{Attempt, Connect, Ineligible, Resolved, Unresolved};
+use rejoin_ssh::{Attempt, Connect, Ineligible, SshConfig, SshConfigError};
 use tokio::time::Instant;
 
 use crate::args::LinkOptions;
@@ -82,13 +82,17 @@ impl HostQuery {
     }
 
     /// What ssh would do, as its options and its configuration say.
-    pub(crate) async fn configuration(&mut self) -> Result<Resolved, Unresolved> {
+    pub(crate) async fn configuration(&mut self) -> Result<SshConfig, SshConfigError> {
         let told = self.host.configuration();
         self.meanwhile(told).await
     }
 
     /// A setting with its tokens replaced that ssh tells without.
-    pub(crate) async fn expand(&self, from: &Resolved, text: &str) -> Result<String, Unresolved> {
+    pub(crate) async fn expand(
+        &self,
+        from: &SshConfig,
+        text: &str,
+    ) -> Result<String, SshConfigError> {
         self.host.expand(from, text).await
     }
 

@@ -84,7 +84,7 @@ impl FirstConnection {
             // What became of it is nothing to ssh, either.
             let _ = Command::new(shell).arg("-c").arg(command).kill_on_drop(true).status().await;
         }
-        Link::explained(Cursor::new(heard).chain(reader), writer, guard.post_mortem())
+        Link::with_post_mortem(Cursor::new(heard).chain(reader), writer, guard.post_mortem())
     }
 }
 
@@ -104,8 +104,8 @@ impl Connect for FirstConnection {
         self.connect.destination()
     }
 
-    fn hurry(&self) {
-        self.connect.hurry();
+    fn retry_now(&self) {
+        self.connect.retry_now();
     }
 
     fn prepare(&self) {

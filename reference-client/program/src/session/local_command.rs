@@ -1,7 +1,7 @@
 //! `LocalCommand`, which ssh runs on this end once it is connected. The ssh of a link cannot: its stdin and
 //! stdout are the link.
 
-use rejoin_ssh::{Resolved, Unresolved};
+use rejoin_ssh::{SshConfig, SshConfigError};
 
 use crate::host::query::HostQuery;
 use crate::session::messages::Ending;
@@ -10,7 +10,7 @@ use crate::session::start::Fallible;
 /// The command with its tokens replaced: by ssh, which knows them, but for the one that names its tunnel.
 pub(crate) async fn expanded(
     query: &HostQuery,
-    resolved: &Resolved,
+    resolved: &SshConfig,
     command: &str,
 ) -> Fallible<String> {
     let has_tunnel = resolved.is_set("tunnel");
@@ -20,8 +20,10 @@ pub(crate) async fn expanded(
         )
     })?;
     query.expand(resolved, &command).await.map_err(|error| match error {
-        Unresolved::Refused(lines) => Ending::failed(format!("LocalCommand: {}", lines.join(" "))),
-        Unresolved::BadAddress(error) | Unresolved::Unclear(error) => {
+        SshConfigError::Refused(lines) => {
+            Ending::failed(format!("LocalCommand: {}", lines.join(" ")))
+        }
+        SshConfigError::BadAddress(error) | SshConfigError::Unclear(error) => {
             Ending::failed(format!("LocalCommand: {error}"))
         }
     })

@@ -2,7 +2,7 @@
 
 use std::ffi::{OsStr, OsString};
 
-use rejoin_ssh::FastNews;
+use rejoin_ssh::FastLaneEvent;
 
 use crate::args::LinkOptions;
 use crate::args::ssh_options::SshOptions;
@@ -74,9 +74,9 @@ impl Volume {
     }
 
     /// From which volume on this is told. Somebody else who answers in the host's place is no detail.
-    pub(crate) fn of_news(news: &FastNews) -> Self {
+    pub(crate) fn of_news(news: &FastLaneEvent) -> Self {
         match news {
-            FastNews::OtherHost => Self::Unread,
+            FastLaneEvent::OtherHost => Self::Unread,
             _ => Self::Verbose,
         }
     }

@@ -11,7 +11,7 @@ pub(crate) fn server_command(server: &OsStr, words: &[&str]) -> OsString {
         command.push(" ");
         command.push(word);
     }
-    command.push(rejoin_ssh::AND_WAIT);
+    command.push(rejoin_ssh::THEN_EXIT);
     command
 }
 

@@ -110,7 +110,7 @@ fn a_session_is_back_over_the_fast_lane_and_moves_to_ssh_when_that_is_up() {
     lane.host.cut();
     // ssh is held: there is no other way.
     client.nth_event("attached", 2);
-    until_told(&client, "rejoin: there is a link over the fast lane");
+    until_told(&client, "rejoin: connected over the fast lane");
     client.write(pieces[1]);
     assert_eq!(client.nth_event("timeline", 1)["lane"], "fast");
     client.until_written(pieces[0].len() + pieces[1].len());
@@ -257,7 +257,7 @@ fn an_agent_that_is_gone_leaves_the_way_back_to_ssh_which_is_told() {
     fs::remove_file(lane.agent.socket()).unwrap();
     lane.host.cut();
     client.nth_event("attached", 2);
-    until_told(&client, "rejoin: the fast lane leads nowhere: the key did not sign: the ssh agent");
+    until_told(&client, "rejoin: the fast lane failed: the key did not sign: the ssh agent");
     client.write("x\n");
     assert_eq!(client.line(2), format!("{pid} x"));
     assert_eq!(client.finish().0, 0);
@@ -274,7 +274,7 @@ fn another_host_key_leaves_the_way_back_to_ssh_which_judges_it() {
     let before = lane.host.relay().connections();
     lane.host.cut();
     // Also told where nobody asked for details.
-    echo.tmux.until_seen("rejoin: the host showed another key than the one ssh accepted");
+    echo.tmux.until_seen("rejoin: the host key differs from the one that ssh accepted");
     echo.until_notice(" needs you: look at the host's key with ssh");
     echo.tmux.nth_event("reconnecting", 2);
     assert_eq!(lane.host.relay().connections(), before + 2, "once over each path");

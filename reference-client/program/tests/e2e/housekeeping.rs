@@ -316,7 +316,7 @@ fn a_host_that_says_something_else_is_quoted() {
     make_program(&program, format!("#!/bin/sh\necho\necho 'This is {EVIL}[2Ja menu.'\n")).unwrap();
     for name in ["ls", "prune", "doctor"] {
         let (status, said) = told(&host, name, &["--ssh", program.to_str().unwrap()], &[]);
-        let quoted = "the host answered something else than it was asked: This is [2Ja menu.";
+        let quoted = "unexpected output from the host: This is [2Ja menu.";
         assert!(said.contains(quoted) && !said.contains(is_steering), "{name}: {said:?}");
         assert_eq!(status, 255, "{name}");
     }

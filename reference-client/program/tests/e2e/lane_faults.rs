@@ -1,9 +1,9 @@
-//! Coming back where the fast lane leads nowhere: the user is told, and ssh has the session back.
+//! Coming back where the fast lane failed: the user is told, and ssh has the session back.
 
 use std::collections::HashMap;
 use std::fs;
 
-use rejoin_testing::{Fault, Piece, Way, ssh_parts};
+use rejoin_testing::{Direction, Fault, Piece, ssh_parts};
 
 use crate::fast_lane::{Lane, until_ready, until_told};
 use crate::support::Host;
@@ -19,13 +19,13 @@ type Change = fn(&mut Piece, &[u8]) -> Option<Fault>;
 
 /// Changes what the server says to the fast lane's own client, in every connection from now on.
 fn meddle(host: &Host, change: Change) {
-    let mut said: HashMap<(u64, Way), Vec<u8>> = HashMap::new();
-    host.relay().meddle(move |piece| {
+    let mut said: HashMap<(u64, Direction), Vec<u8>> = HashMap::new();
+    host.relay().intercept(move |piece| {
         let (connection, way) = (piece.connection, piece.way);
         said.entry((connection, way)).or_default().extend_from_slice(&piece.bytes);
-        let client = said.get(&(connection, Way::ToServer));
+        let client = said.get(&(connection, Direction::ToServer));
         let is_ours = client.is_some_and(|client| client.starts_with(b"SSH-2.0-rejoin"));
-        let is_meant = is_ours && way == Way::ToClient;
+        let is_meant = is_ours && way == Direction::ToClient;
         if is_meant { change(piece, &said[&(connection, way)]) } else { None }
     });
 }
@@ -73,7 +73,7 @@ fn comes_back(change: impl FnOnce(&Host), told: &str, repair: impl FnOnce(&Host)
     fs::write(&hold, "").unwrap();
     lane.host.cut();
     client.write(&after);
-    until_told(&client, &format!("rejoin: the fast lane leads nowhere: {told}"));
+    until_told(&client, &format!("rejoin: the fast lane failed: {told}"));
     repair(&lane.host);
     fs::remove_file(&hold).unwrap();
     client.nth_event("attached", 2);
@@ -86,8 +86,8 @@ fn comes_back(change: impl FnOnce(&Host), told: &str, repair: impl FnOnce(&Host)
 fn a_fast_lane_that_leads_nowhere_is_told_and_ssh_has_the_session_back_whole() {
     rejoin_testing::needs!("ssh", "sshd", "ps", "ssh-agent", "ssh-add");
     let faults: [(Change, &str); 4] = [
-        (forge, "the host does not have the private key of the host key that it shows"),
-        (slacken, "the host's ssh server has no strict key exchange"),
+        (forge, "the host did not prove that it has the private key of its host key"),
+        (slacken, "the host's ssh server does not support strict key exchange"),
         (reset, "the connection was lost: "),
         (hush, "the host did not answer in time"),
     ];
@@ -97,7 +97,7 @@ fn a_fast_lane_that_leads_nowhere_is_told_and_ssh_has_the_session_back_whole() {
             scope.spawn(move || comes_back(|host| meddle(host, change), told, |_| {}));
         }
         scope.spawn(|| {
-            let told = "the host wants more than a key";
+            let told = "the host requires more than a key";
             let demand = |host: &Host| host.sshd().reconfigure(PARTIAL).unwrap();
             comes_back(demand, told, |host| {
                 host.sshd().reconfigure("AuthenticationMethods publickey").unwrap();

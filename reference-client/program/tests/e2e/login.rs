@@ -44,7 +44,7 @@ fn a_changed_host_key_is_told_and_never_bypassed_until_a_person_has_mended_it() 
     let (logins_before, connections) = (logins(&host), host.relay().connections());
     host.cut();
     echo.until_notice("needs you: look at the host's key");
-    echo.until_notice("the host's key has changed: find out why");
+    echo.until_notice("the host key has changed; find out why");
     assert_waits_for_a_person(&echo.tmux.nth_event("reconnecting", 2));
     assert_eq!(host.relay().connections(), connections + 1);
     echo.retry();
@@ -197,7 +197,7 @@ fn an_account_that_may_not_run_the_server_is_told_in_one_line() {
         let mut client = host.plan().run("true");
         assert_eq!(client.status(), 255, "{command}");
         assert_one_line(&client, told);
-        assert_one_line(&client, "this account may not run the server program");
+        assert_one_line(&client, "this account is not allowed to run the server program");
         assert_eq!(client.event("gave_up")["reason"], "refused", "{command}");
         let mut listing = host.plan().subcommand("ls").run_words::<&str>([]);
         assert_eq!(listing.status(), 255, "{command}");

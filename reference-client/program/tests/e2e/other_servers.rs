@@ -1,6 +1,6 @@
 //! Hosts whose SSH server is not OpenSSH's.
 
-use rejoin_testing::{Agent, Other, are_installed};
+use rejoin_testing::{Agent, ServerKind, are_installed};
 
 use crate::support::{Host, until};
 
@@ -15,7 +15,7 @@ fn pieces() -> Vec<String> {
 
 /// A session with three cuts, of which nothing comes changed, twice or not at all; and what is told of the
 /// fast lane before.
-fn comes_back(other: Other, options: &[&str], told: &str) -> Option<String> {
+fn comes_back(other: ServerKind, options: &[&str], told: &str) -> Option<String> {
     let programs = ["ssh", "ps", "ssh-agent", "ssh-add", "ssh-keygen"];
     if !are_installed(&programs) || !other.is_installed() {
         return None;
@@ -45,23 +45,24 @@ fn comes_back(other: Other, options: &[&str], told: &str) -> Option<String> {
 #[test]
 fn a_session_on_dropbear_comes_back_over_the_fast_lane_alone() {
     let lane = ["--lane", "fast"];
-    let Some(told) = comes_back(Other::Dropbear, &lane, "rejoin: the fast lane is ready") else {
+    let Some(told) = comes_back(ServerKind::Dropbear, &lane, "rejoin: the fast lane is ready")
+    else {
         return;
     };
-    assert_eq!(told.matches("rejoin: there is a link over the fast lane").count(), 3, "{told}");
+    assert_eq!(told.matches("rejoin: connected over the fast lane").count(), 3, "{told}");
 }
 
 #[test]
 fn a_session_on_dropbear_comes_back_over_the_fast_lane_beside_ssh() {
-    let Some(told) = comes_back(Other::Dropbear, &[], "rejoin: the fast lane is ready") else {
+    let Some(told) = comes_back(ServerKind::Dropbear, &[], "rejoin: the fast lane is ready") else {
         return;
     };
-    assert!(!told.contains("leads nowhere"), "{told}");
+    assert!(!told.contains("the fast lane failed"), "{told}");
 }
 
 #[test]
 fn a_session_on_a_server_that_is_left_to_ssh_comes_back_with_ssh() {
-    let why = "rejoin: no fast lane: its ssh server is not known to bear a command that comes with the login";
-    let Some(told) = comes_back(Other::Asyncssh, &[], why) else { return };
+    let why = "rejoin: no fast lane: its ssh server is not known to accept a command together with the login";
+    let Some(told) = comes_back(ServerKind::Asyncssh, &[], why) else { return };
     assert!(!told.contains("over the fast lane"), "{told}");
 }

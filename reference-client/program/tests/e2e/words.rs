@@ -77,9 +77,9 @@ fn names_the_server_program_that_is_none() {
     rejoin_testing::needs!("ssh", "sshd", "ps");
     let host = Host::start();
     for (program, told) in [
-        ("/bin/true", "/bin/true ended and said nothing: it is no rejoin-server"),
+        ("/bin/true", "/bin/true ended without output: it is not rejoin-server"),
         ("/bin/false", "/bin/false ended with status 1"),
-        ("/bin/echo", "/bin/echo ended and said only: attach"),
+        ("/bin/echo", "/bin/echo ended with only this output: attach"),
     ] {
         let mut client = host.plan().server(program).run("true");
         assert_eq!(client.status(), 255, "{program}");
@@ -87,7 +87,7 @@ fn names_the_server_program_that_is_none() {
     }
     let mut listing = host.plan().server("/bin/true").subcommand("ls").run_words::<&str>([]);
     assert_eq!(listing.status(), 255);
-    assert_one_line(&listing, "/bin/true ended and said nothing: it is no rejoin-server");
+    assert_one_line(&listing, "/bin/true ended without output: it is not rejoin-server");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::private::PrivateKey;
-use super::{Named, Unusable, blob};
+use super::{KeyFileError, NamedKey, blob};
 
 /// A private key's public half, and a signature with it.
 #[derive(Debug)]
@@ -16,7 +16,7 @@ pub struct KeyHalves {
 
 /// What a file has that is said to hold a private key, and what it signs; or why it does not, in words.
 pub fn private_key(file: &[u8], scheme: &str) -> Result<KeyHalves, String> {
-    let told = |unusable: Unusable| unusable.to_string();
+    let told = |unusable: KeyFileError| unusable.to_string();
     let key = PrivateKey::parse(file).map_err(told)?;
     let signature = key.sign(scheme, b"message").ok();
     Ok(KeyHalves { public: key.public(), signature })
@@ -29,6 +29,6 @@ pub fn key_line(text: &[u8]) -> Option<Vec<u8>> {
 
 /// The file, whether it is a certificate, and the fingerprint, of a key that ssh names.
 pub fn named_key(words: &str) -> Option<(PathBuf, bool, String)> {
-    let Named { path, is_certificate, fingerprint } = Named::parse(words)?;
+    let NamedKey { path, is_certificate, fingerprint } = NamedKey::parse(words)?;
     Some((path, is_certificate, fingerprint))
 }

@@ -17,7 +17,7 @@ async fn an_rsa_key_signs_by_no_other_scheme_than_those_of_rfc_8332() {
     let public = file.public().await.unwrap();
     for scheme in ["ssh-rsa", "rsa-sha2-384", ""] {
         let error = file.sign(&user_key(public.clone(), scheme), b"message").await.unwrap_err();
-        assert_eq!(Unusable::of(&error), Some(&Unusable::Kind(scheme.to_owned())));
+        assert_eq!(KeyFileError::of(&error), Some(&KeyFileError::Kind(scheme.to_owned())));
     }
 }
 
@@ -30,23 +30,23 @@ fn rsa_of(numbers: [&[u8]; 6]) -> String {
 }
 
 #[tokio::test]
-async fn an_rsa_key_that_is_too_short_or_too_long_is_told_as_that() {
+async fn reports_rsa_keys_of_unsupported_sizes() {
     needs!("ssh-keygen");
     let keys = Keys::new();
     let short = keys.make("short", &["-t", "rsa", "-b", "1024"]);
-    assert_eq!(why(&short).await, Unusable::Size);
+    assert_eq!(why(&short).await, KeyFileError::Size);
     let modulus = |bits: usize| {
         let mut modulus = vec![0xff; bits.div_ceil(8)];
         modulus[0] >>= modulus.len() * 8 - bits;
         modulus
     };
     for (bits, expected) in [
-        (1, Unusable::Size),
-        (2047, Unusable::Size),
-        (2048, Unusable::Malformed),
-        (8192, Unusable::Malformed),
-        (8193, Unusable::Size),
-        (100_000, Unusable::Size),
+        (1, KeyFileError::Size),
+        (2047, KeyFileError::Size),
+        (2048, KeyFileError::Malformed),
+        (8192, KeyFileError::Malformed),
+        (8193, KeyFileError::Size),
+        (100_000, KeyFileError::Size),
     ] {
         let of = keys.write("key", rsa_of([&modulus(bits), &[3], &[7; 9], &[7], &[7; 9], &[5; 9]]));
         assert_eq!(why(&of).await, expected, "{bits}");
@@ -61,7 +61,7 @@ fn numbers_that_are_those_of_no_rsa_key_are_an_error() {
             let mut numbers: [&[u8]; 6] = [&n, &[3], &[7; 255], &[7], &[7; 128], &[5; 128]];
             numbers[place] = wild;
             let parsed = PrivateKey::parse(rsa_of(numbers).as_bytes()).map(|_| ());
-            assert_eq!(parsed, Err(Unusable::Malformed), "{place}: {wild:x?}");
+            assert_eq!(parsed, Err(KeyFileError::Malformed), "{place}: {wild:x?}");
         }
     }
 }

@@ -2,20 +2,20 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use crate::link::forwards::{Listen, Side};
-use crate::ssh::resolve::Resolved;
+use crate::link::forwards::{ForwardKind, ListenAddress};
+use crate::ssh::resolve::SshConfig;
 
-/// Nobody's name: what is forwarded there gets no answer.
+/// A name that does not exist: connections forwarded to it fail.
 const NOBODY: &str = "rejoin.invalid";
 
 /// A forward, as `ssh -G` prints it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Spec {
+pub(crate) struct ForwardSpec {
     /// The name of the setting.
     setting: &'static str,
-    side: Side,
+    kind: ForwardKind,
     listen: ListenSpec,
-    /// Where it leads; none for a proxy.
+    /// The target; `None` for a proxy.
     target: Option<String>,
     has_gateway: bool,
 }
@@ -26,53 +26,62 @@ enum ListenSpec {
     Path(String),
 }
 
-/// Something to be asked of an ssh that runs.
+/// A request to a running ssh.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Request {
+pub(crate) struct MuxRequest {
     /// For `-O`.
     pub(crate) command: &'static str,
     /// For `-o`.
     pub(crate) setting: String,
-    /// Whether there is no use in the rest if it is refused.
+    /// Whether the remaining requests are useless if this one is refused.
     pub(crate) is_needed: bool,
 }
 
-const SETTINGS: &[(&str, Side)] = &[
-    ("LocalForward", Side::Local),
-    ("DynamicForward", Side::Local),
-    ("RemoteForward", Side::Remote),
+const SETTINGS: &[(&str, ForwardKind)] = &[
+    ("LocalForward", ForwardKind::Local),
+    ("DynamicForward", ForwardKind::Local),
+    ("RemoteForward", ForwardKind::Remote),
 ];
 
 /// Whether a configuration may have a forward that listens there. A setting that is not understood may be any.
-pub(crate) fn may_listen(resolved: &Resolved, side: Side, listen: &Listen) -> bool {
-    let settings = || SETTINGS.iter().filter(|(_, of)| *of == side);
+pub(crate) fn may_listen(resolved: &SshConfig, kind: ForwardKind, listen: &ListenAddress) -> bool {
+    let settings = || SETTINGS.iter().filter(|(_, of)| *of == kind);
     let mut values = settings().flat_map(|(setting, _)| resolved.get_all(setting));
     match listen {
-        _ if side == Side::Tunnel => resolved.is_set("tunnel"),
-        Listen::Unknown => values.next().is_some(),
-        Listen::Path(_) => values.any(|value| value.contains('/')),
-        Listen::Port(port) => values.any(|value| {
+        _ if kind == ForwardKind::Tunnel => resolved.is_set("tunnel"),
+        ListenAddress::Unknown => values.next().is_some(),
+        ListenAddress::Path(_) => values.any(|value| value.contains('/')),
+        ListenAddress::Port(port) => values.any(|value| {
             let place = value.split(' ').next().and_then(ListenSpec::parse);
             place.is_none_or(|place| matches!(place, ListenSpec::Port(_, its) if its == *port))
         }),
     }
 }
 
-impl Spec {
+impl ForwardSpec {
     /// The forward that listens there. None if there is none, or more than one.
-    pub(crate) fn find(resolved: &Resolved, side: Side, listen: &Listen) -> Option<Self> {
+    pub(crate) fn find(
+        resolved: &SshConfig,
+        kind: ForwardKind,
+        listen: &ListenAddress,
+    ) -> Option<Self> {
         let has_gateway = resolved.is_set("gatewayports");
-        let mut found = SETTINGS.iter().filter(|(_, of)| *of == side).flat_map(|(setting, _)| {
+        let mut found = SETTINGS.iter().filter(|(_, of)| *of == kind).flat_map(|(setting, _)| {
             let values = resolved.get_all(setting);
-            values.filter_map(|value| Self::parse(setting, side, value, has_gateway))
+            values.filter_map(|value| Self::parse(setting, kind, value, has_gateway))
         });
         let mut found = found.by_ref().filter(|spec| spec.listens_on(listen));
         let first = found.next();
         first.filter(|_| found.next().is_none())
     }
 
-    /// None for what cannot be told apart or given back: a path with spaces, or with tokens that ssh replaces.
-    fn parse(setting: &'static str, side: Side, value: &str, has_gateway: bool) -> Option<Self> {
+    /// `None` if the value is ambiguous or cannot be passed back: a path with spaces, or with tokens that ssh expands.
+    fn parse(
+        setting: &'static str,
+        kind: ForwardKind,
+        value: &str,
+        has_gateway: bool,
+    ) -> Option<Self> {
         let mut words = value.split(' ');
         let (listen, target) = (words.next()?, words.next());
         if words.next().is_some() || value.contains(['%', '$', '"', '\'', '\\', '#']) {
@@ -80,28 +89,28 @@ impl Spec {
         }
         let listen = ListenSpec::parse(listen)?;
         let target = target.filter(|target| *target != "[socks]:0").map(str::to_owned);
-        Some(Self { setting, side, listen, target, has_gateway })
+        Some(Self { setting, kind, listen, target, has_gateway })
     }
 
-    fn listens_on(&self, listen: &Listen) -> bool {
+    fn listens_on(&self, listen: &ListenAddress) -> bool {
         match (&self.listen, listen) {
-            (ListenSpec::Port(_, port), Listen::Port(wanted)) => port == wanted,
-            (ListenSpec::Path(path), Listen::Path(wanted)) => path == wanted,
+            (ListenSpec::Port(_, port), ListenAddress::Port(wanted)) => port == wanted,
+            (ListenSpec::Path(path), ListenAddress::Path(wanted)) => path == wanted,
             _ => false,
         }
     }
 
-    /// What to ask of an ssh that has tried this forward, and does not have it.
+    /// The requests to an ssh that has tried this forward and failed.
     ///
     /// ssh keeps a forward in its list that it could not make, and takes a request for the same one as
     /// granted. The host's are taken out of the list by cancelling them. Local ones cannot be: they are asked
     /// for in other words that mean the same.
-    pub(crate) fn requests(&self) -> Option<Vec<Request>> {
-        match (self.side, &self.listen) {
-            // What was allocated is not known, and nothing else cancels it.
-            (Side::Tunnel, _) | (Side::Remote, ListenSpec::Port(_, 0)) => None,
-            (Side::Remote, _) => Some(vec![self.cancel(), self.forward()]),
-            (Side::Local, listen) => Some(match listen.in_other_words(self.has_gateway) {
+    pub(crate) fn requests(&self) -> Option<Vec<MuxRequest>> {
+        match (self.kind, &self.listen) {
+            // The allocated port is unknown, and is needed to cancel it.
+            (ForwardKind::Tunnel, _) | (ForwardKind::Remote, ListenSpec::Port(_, 0)) => None,
+            (ForwardKind::Remote, _) => Some(vec![self.cancel(), self.forward()]),
+            (ForwardKind::Local, listen) => Some(match listen.in_other_words(self.has_gateway) {
                 Some(listen) => vec![Self { listen, ..self.clone() }.forward()],
                 None => self.requests_by_decoy(),
             }),
@@ -110,19 +119,19 @@ impl Spec {
 
     /// ssh takes out of its list what listens where the forward would. So one that leads nowhere has to
     /// listen there for a moment.
-    fn requests_by_decoy(&self) -> Vec<Request> {
+    fn requests_by_decoy(&self) -> Vec<MuxRequest> {
         let port = self.target.as_deref().and_then(|it| it.rsplit_once(':')).map(|it| it.1);
         let target = self.target.as_ref().map(|_| format!("[{NOBODY}]:{}", port.unwrap_or("1")));
         let decoy = Self { target, ..self.clone() };
         vec![decoy.forward(), self.cancel(), self.forward()]
     }
 
-    fn forward(&self) -> Request {
-        Request { command: "forward", setting: self.words(), is_needed: true }
+    fn forward(&self) -> MuxRequest {
+        MuxRequest { command: "forward", setting: self.words(), is_needed: true }
     }
 
-    fn cancel(&self) -> Request {
-        Request { command: "cancel", setting: self.words(), is_needed: false }
+    fn cancel(&self) -> MuxRequest {
+        MuxRequest { command: "cancel", setting: self.words(), is_needed: false }
     }
 
     fn words(&self) -> String {
@@ -148,7 +157,7 @@ impl ListenSpec {
         Some(Self::Port(Some(host.to_owned()), port.parse().ok()?))
     }
 
-    /// The same place on this machine. None if there are no other words for it.
+    /// Another notation for the same address on this machine. `None` if there is none.
     fn in_other_words(&self, has_gateway: bool) -> Option<Self> {
         let (host, port) = match self {
             Self::Path(path) if path.starts_with('/') => {
@@ -187,13 +196,14 @@ fn other_case(name: &str) -> Option<String> {
 mod tests {
     use super::*;
 
-    fn resolved(lines: &str) -> Resolved {
-        Resolved::of(&format!("hostname h\nport 22\n{lines}")).unwrap()
+    fn resolved(lines: &str) -> SshConfig {
+        SshConfig::of(&format!("hostname h\nport 22\n{lines}")).unwrap()
     }
 
-    fn requests(line: &str, listen: &Listen) -> Option<Vec<String>> {
-        let side = if line.starts_with("remote") { Side::Remote } else { Side::Local };
-        let spec = Spec::find(&resolved(line), side, listen)?;
+    fn requests(line: &str, listen: &ListenAddress) -> Option<Vec<String>> {
+        let kind =
+            if line.starts_with("remote") { ForwardKind::Remote } else { ForwardKind::Local };
+        let spec = ForwardSpec::find(&resolved(line), kind, listen)?;
         let requests = spec.requests()?;
         Some(requests.into_iter().map(|it| format!("{} {}", it.command, it.setting)).collect())
     }
@@ -213,14 +223,14 @@ mod tests {
             ("localforward 8080 /s\ngatewayports yes", "forward LocalForward=[*]:8080 /s"),
             ("localforward [*]:8080 /s\ngatewayports yes", "forward LocalForward=8080 /s"),
         ] {
-            let requests = requests(line, &Listen::Port(8080));
+            let requests = requests(line, &ListenAddress::Port(8080));
             assert_eq!(requests, Some(vec![expected.to_owned()]), "{line}");
         }
     }
 
     #[test]
     fn a_port_on_all_addresses_is_freed_in_the_list_by_one_that_leads_nowhere() {
-        let found = requests("localforward [*]:8080 [h]:80", &Listen::Port(8080)).unwrap();
+        let found = requests("localforward [*]:8080 [h]:80", &ListenAddress::Port(8080)).unwrap();
         let expected = [
             "forward LocalForward=[*]:8080 [rejoin.invalid]:80",
             "cancel LocalForward=[*]:8080 [h]:80",
@@ -231,44 +241,49 @@ mod tests {
 
     #[test]
     fn what_the_host_listens_on_is_cancelled_before_it_is_asked_for_again() {
-        let found = requests("remoteforward 8080 [h]:80", &Listen::Port(8080)).unwrap();
+        let found = requests("remoteforward 8080 [h]:80", &ListenAddress::Port(8080)).unwrap();
         let expected = ["cancel RemoteForward=8080 [h]:80", "forward RemoteForward=8080 [h]:80"];
         assert_eq!(found, expected);
-        let proxy = requests("remoteforward 8080 [socks]:0", &Listen::Port(8080)).unwrap();
+        let proxy = requests("remoteforward 8080 [socks]:0", &ListenAddress::Port(8080)).unwrap();
         assert_eq!(proxy, ["cancel RemoteForward=8080", "forward RemoteForward=8080"]);
     }
 
     #[test]
     fn a_socket_is_asked_for_by_another_path_to_it() {
-        let found = requests("localforward /run/s [h]:80", &Listen::Path("/run/s".to_owned()));
+        let found =
+            requests("localforward /run/s [h]:80", &ListenAddress::Path("/run/s".to_owned()));
         assert_eq!(found.unwrap(), ["forward LocalForward=//run/s [h]:80"]);
     }
 
     #[test]
     fn what_no_forward_listens_on_is_known() {
         let resolved = resolved("localforward [::1]:80 [h]:1\nremoteforward /run/a b [h]:1");
-        let may_listen = |side, listen| may_listen(&resolved, side, &listen);
+        let may_listen = |kind, listen| may_listen(&resolved, kind, &listen);
         assert!(
-            may_listen(Side::Local, Listen::Port(80)) && may_listen(Side::Local, Listen::Unknown)
+            may_listen(ForwardKind::Local, ListenAddress::Port(80))
+                && may_listen(ForwardKind::Local, ListenAddress::Unknown)
         );
-        assert!(may_listen(Side::Remote, Listen::Path("/run/a b".to_owned())));
-        for (side, listen) in [
-            (Side::Local, Listen::Port(1)),
-            (Side::Local, Listen::Path("/run/a b".to_owned())),
-            (Side::Remote, Listen::Port(80)),
-            (Side::Tunnel, Listen::Unknown),
+        assert!(may_listen(ForwardKind::Remote, ListenAddress::Path("/run/a b".to_owned())));
+        for (kind, listen) in [
+            (ForwardKind::Local, ListenAddress::Port(1)),
+            (ForwardKind::Local, ListenAddress::Path("/run/a b".to_owned())),
+            (ForwardKind::Remote, ListenAddress::Port(80)),
+            (ForwardKind::Tunnel, ListenAddress::Unknown),
         ] {
-            assert!(!may_listen(side, listen.clone()), "{side:?} {listen:?}");
+            assert!(!may_listen(kind, listen.clone()), "{kind:?} {listen:?}");
         }
     }
 
     #[test]
-    fn what_cannot_be_told_apart_or_given_back_is_not_asked_for() {
+    fn requests_no_ambiguous_forward() {
         let two = "localforward [127.0.0.1]:8080 /a\nlocalforward [127.0.0.2]:8080 /b";
-        assert_eq!(requests(two, &Listen::Port(8080)), None);
-        assert_eq!(requests("localforward 8081 /a", &Listen::Port(8080)), None);
-        assert_eq!(requests("remoteforward 0 [h]:80", &Listen::Port(0)), None);
-        assert_eq!(requests("localforward /a b [h]:80", &Listen::Path("/a".to_owned())), None);
-        assert_eq!(requests("localforward /%h /b", &Listen::Path("/%h".to_owned())), None);
+        assert_eq!(requests(two, &ListenAddress::Port(8080)), None);
+        assert_eq!(requests("localforward 8081 /a", &ListenAddress::Port(8080)), None);
+        assert_eq!(requests("remoteforward 0 [h]:80", &ListenAddress::Port(0)), None);
+        assert_eq!(
+            requests("localforward /a b [h]:80", &ListenAddress::Path("/a".to_owned())),
+            None
+        );
+        assert_eq!(requests("localforward /%h /b", &ListenAddress::Path("/%h".to_owned())), None);
     }
 }

@@ -4,7 +4,7 @@
 
 use libfuzzer_sys::arbitrary::{self, Arbitrary};
 use libfuzzer_sys::fuzz_target;
-use rejoin_ssh2::testing::{Script, ToyServer, Verdict};
+use rejoin_ssh2::testing::{AuthReply, ToyScript, ToyServer};
 use rejoin_ssh2::wire::Writer;
 use rejoin_ssh2::{Cipher, Kex};
 use rejoin_ssh2_fuzz::{Beginning, User};
@@ -36,7 +36,7 @@ struct Plan {
     is_added: bool,
     kex: u8,
     cipher: u8,
-    verdict: u8,
+    auth_reply: u8,
     /// The number of its channel (lowest bit), whether it takes a login that names the host, and whether the client
     /// expects the other kind.
     choices: u8,
@@ -117,7 +117,7 @@ fuzz_target!(|plan: Plan| {
     let _over = pair.follow(&plan.steps);
 });
 
-fn script(plan: &Plan) -> Script {
+fn script(plan: &Plan) -> ToyScript {
     let said: Vec<Vec<u8>> = plan.said.iter().map(Message::payload).collect();
     let (is_added, mut until) = (plan.is_added, plan.stage % 16);
     let tamper = move |message: Vec<u8>| {
@@ -129,19 +129,19 @@ fn script(plan: &Plan) -> Script {
             (true, true) => said.iter().cloned().chain([message]).collect(),
         }
     };
-    Script {
+    ToyScript {
         is_strict: plan.is_strict,
-        verdict: match plan.verdict % 8 {
-            6 => Verdict::Partial,
-            7 => Verdict::Refused,
-            _ => Verdict::Accepted,
+        auth_reply: match plan.auth_reply % 8 {
+            6 => AuthReply::Partial,
+            7 => AuthReply::Refused,
+            _ => AuthReply::Accepted,
         },
         channel: u32::from(plan.choices & 1),
         is_hostbound: plan.is_hostbound(),
         window: u32::from(plan.window),
         tamper: Box::new(tamper),
         host_key: Some([7; 32]),
-        ..Script::default()
+        ..ToyScript::default()
     }
 }
 

@@ -3,8 +3,8 @@
 
 use rejoin_ssh2::testing::toy_user_key;
 use rejoin_ssh2::{
-    Cipher, Client, Config, Ephemeral, Error, Event, HostKeyAlgorithm, Kex, MAX_OUTPUT, Opening,
-    Refusal, Scheme, WINDOW,
+    Cipher, Client, Config, EphemeralKey, Error, Event, HandshakeMode, HostKeyAlgorithm, Kex,
+    MAX_OUTPUT, Refusal, Scheme, WINDOW,
 };
 use rejoin_text::printable;
 
@@ -47,24 +47,25 @@ impl User {
         cipher: Cipher,
         is_slow: bool,
     ) -> Result<Self, Error> {
-        let opening = match beginning {
-            Beginning::Hurried { is_hostbound } => Opening::Predicted {
-                ephemeral: Ephemeral::generate(kex)?,
+        let handshake = match beginning {
+            Beginning::Hurried { is_hostbound } => HandshakeMode::Predicted {
+                ephemeral: EphemeralKey::generate(kex)?,
                 host_key: HostKeyAlgorithm::plain(Scheme::Ed25519),
                 is_hostbound,
                 channel: Some(0),
                 ahead: 100,
             },
-            Beginning::Unhurried => {
-                Opening::Unhurried { kex: vec![kex], host_keys: HostKeyAlgorithm::ALL.to_vec() }
-            }
+            Beginning::Unhurried => HandshakeMode::Stepwise {
+                kex: vec![kex],
+                host_keys: HostKeyAlgorithm::ALL.to_vec(),
+            },
         };
         let client = Client::new(Config {
             user: "somebody".to_owned(),
             key: toy_user_key(),
             command: b"say it back".to_vec(),
             ciphers: vec![cipher],
-            opening,
+            handshake,
         })?;
         Ok(Self { client, has_accepted: false, held: 0, is_slow })
     }

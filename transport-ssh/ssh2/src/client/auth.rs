@@ -1,13 +1,13 @@
 //! From a host that was accepted to a user who is logged in.
 
-use super::channel::Channel;
-use super::exchange::Proved;
-use super::transport::Transport;
-use crate::binding::Binding;
+use super::channel::SessionChannel;
+use super::exchange::ProvedHost;
+use super::transport::PacketTransport;
+use crate::binding::SessionBinding;
 use crate::config::UserKey;
 use crate::error::{Error, unexpected};
 use crate::event::Event;
-use crate::kex::Side;
+use crate::kex::Sender;
 use crate::message;
 use crate::packet::{OpeningKey, Packet, SealingKey};
 use crate::text::printable;
@@ -21,18 +21,18 @@ const HOSTBOUND_METHOD: &str = "publickey-hostbound-v00@openssh.com";
 /// How a server announces that it knows this (RFC 8308), and in which version.
 const HOSTBOUND: &[u8] = b"publickey-hostbound@openssh.com";
 const HOSTBOUND_VERSION: &[u8] = b"0";
-/// What is told of all that a server may say to people before they are logged in.
+/// The most banners of a server that are reported.
 const MAX_BANNERS: u8 = 16;
-/// How many ways to go on are told.
+/// The most authentication methods that are reported.
 const MAX_METHODS: usize = 32;
 
 /// Who logs in, with what.
-pub(super) struct Login {
+pub(super) struct Credentials {
     pub(super) user: String,
     pub(super) key: UserKey,
 }
 
-impl Login {
+impl Credentials {
     /// The request without its signature (RFC 4252 section 7). It names the host whose key is given.
     fn request(&self, start: Writer, host_key: Option<&[u8]>) -> Writer {
         let method = if host_key.is_some() { HOSTBOUND_METHOD } else { METHOD };
@@ -50,29 +50,29 @@ impl Login {
         }
     }
 
-    /// What the user has to sign.
-    pub(super) fn to_sign(&self, binding: &Binding, is_hostbound: bool) -> Vec<u8> {
+    /// The bytes that the user must sign.
+    pub(super) fn to_sign(&self, binding: &SessionBinding, is_hostbound: bool) -> Vec<u8> {
         let start = Writer::new().string(&binding.session_id);
         self.request(start, named(binding, is_hostbound)).finish()
     }
 
-    fn signed(&self, signature: &[u8], binding: &Binding, is_hostbound: bool) -> Writer {
+    fn signed(&self, signature: &[u8], binding: &SessionBinding, is_hostbound: bool) -> Writer {
         self.request(Writer::new(), named(binding, is_hostbound)).string(signature)
     }
 }
 
-fn named(binding: &Binding, is_hostbound: bool) -> Option<&[u8]> {
+fn named(binding: &SessionBinding, is_hostbound: bool) -> Option<&[u8]> {
     is_hostbound.then_some(&binding.host_key)
 }
 
 /// The client's keys are in use, and the login is on its way or about to be.
 pub(super) struct Auth {
-    step: Step,
-    binding: Binding,
+    step: AuthStep,
+    binding: SessionBinding,
     /// Whether the signature names the host.
     is_hostbound: bool,
-    /// What was asked for together with the login.
-    pub(super) channel: Option<Channel>,
+    /// The channel that was requested together with the login.
+    pub(super) channel: Option<SessionChannel>,
     banners: u8,
     /// Whether the packet before was the server's NEWKEYS.
     is_first: bool,
@@ -81,7 +81,7 @@ pub(super) struct Auth {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Step {
+enum AuthStep {
     /// The server has not said yet that it takes logins. One is on its way already on a prediction.
     Service {
         is_requested: bool,
@@ -91,8 +91,8 @@ enum Step {
     Verdict,
 }
 
-/// What a message came to.
-pub(super) enum Verdict {
+/// The result of a message.
+pub(super) enum AuthOutcome {
     Open(Auth),
     Accepted(Auth),
     Refused,
@@ -100,13 +100,16 @@ pub(super) enum Verdict {
 
 impl Auth {
     /// Switches to the client's keys and asks whether the server takes logins.
-    pub(super) fn begin(proved: &Proved, transport: &mut Transport) -> Result<Self, Error> {
+    pub(super) fn begin(
+        proved: &ProvedHost,
+        transport: &mut PacketTransport,
+    ) -> Result<Self, Error> {
         transport.send(Writer::message(message::NEWKEYS))?;
-        let key = SealingKey::new(&proved.secrets.keys(Side::Client, proved.to_server))?;
+        let key = SealingKey::new(&proved.secrets.keys(Sender::Client, proved.to_server))?;
         transport.seal_with(key);
         transport.send(Writer::message(message::SERVICE_REQUEST).string(SERVICE))?;
         Ok(Self {
-            step: Step::Service { is_requested: false },
+            step: AuthStep::Service { is_requested: false },
             binding: proved.binding.clone(),
             is_hostbound: false,
             channel: None,
@@ -117,74 +120,74 @@ impl Auth {
     }
 
     /// Asks to log in without waiting for what the server says to that.
-    pub(super) fn hurry(
+    pub(super) fn pipeline(
         &mut self,
-        login: &Login,
+        login: &Credentials,
         signature: &[u8],
         is_hostbound: bool,
-        transport: &mut Transport,
+        transport: &mut PacketTransport,
     ) -> Result<(), Error> {
         self.is_hostbound = is_hostbound;
-        self.step = Step::Service { is_requested: true };
+        self.step = AuthStep::Service { is_requested: true };
         transport.send(login.signed(signature, &self.binding, is_hostbound))
     }
 
     /// Whether the user's key signs.
     pub(super) fn is_signing(&self) -> bool {
-        self.step == Step::Signature
+        self.step == AuthStep::Signature
     }
 
     /// Asks to log in, once the server takes logins.
     pub(super) fn signed(
         &mut self,
-        login: &Login,
+        login: &Credentials,
         signature: &[u8],
-        transport: &mut Transport,
+        transport: &mut PacketTransport,
     ) -> Result<(), Error> {
-        self.step = Step::Verdict;
+        self.step = AuthStep::Verdict;
         transport.send(login.signed(signature, &self.binding, self.is_hostbound))
     }
 
-    /// What the server's packets are opened with from its NEWKEYS on.
-    pub(super) fn opening_key(proved: &Proved) -> Result<OpeningKey, Error> {
-        OpeningKey::new(&proved.secrets.keys(Side::Server, proved.to_client))
+    /// The key for the server's packets after its NEWKEYS.
+    pub(super) fn opening_key(proved: &ProvedHost) -> Result<OpeningKey, Error> {
+        OpeningKey::new(&proved.secrets.keys(Sender::Server, proved.to_client))
     }
 
     pub(super) fn take(
         mut self,
         kind: u8,
         packet: &Packet,
-        login: &Login,
-        transport: &mut Transport,
-    ) -> Result<Verdict, Error> {
+        login: &Credentials,
+        transport: &mut PacketTransport,
+    ) -> Result<AuthOutcome, Error> {
         let mut reader = Reader::new(&packet.payload[1..]);
         match (kind, self.step) {
-            (message::SERVICE_ACCEPT, Step::Service { is_requested: true }) => {
-                self.step = Step::Verdict;
+            (message::SERVICE_ACCEPT, AuthStep::Service { is_requested: true }) => {
+                self.step = AuthStep::Verdict;
             }
-            (message::SERVICE_ACCEPT, Step::Service { is_requested: false }) => {
-                // Whatever the server announces, it has by now.
+            (message::SERVICE_ACCEPT, AuthStep::Service { is_requested: false }) => {
+                // The server has sent its announcements by now.
                 self.is_hostbound = self.is_hostbound_known;
                 transport.tell(Event::Sign(login.to_sign(&self.binding, self.is_hostbound)));
-                self.step = Step::Signature;
+                self.step = AuthStep::Signature;
             }
             (message::USERAUTH_BANNER, _) => self.banner(reader.string()?, transport),
-            (message::USERAUTH_SUCCESS, Step::Verdict) => {
+            (message::USERAUTH_SUCCESS, AuthStep::Verdict) => {
                 transport.tell(Event::Authenticated);
-                return Ok(Verdict::Accepted(self));
+                return Ok(AuthOutcome::Accepted(self));
             }
-            (message::USERAUTH_FAILURE, Step::Verdict) => {
+            (message::USERAUTH_FAILURE, AuthStep::Verdict) => {
                 let methods = methods(reader.string()?);
                 let partial = reader.boolean()?;
                 transport.tell(Event::AuthFailed { methods, partial });
-                return Ok(Verdict::Refused);
+                return Ok(AuthOutcome::Refused);
             }
             (message::EXT_INFO, _) => self.is_hostbound_known |= announces_hostbound(reader)?,
             (message::SERVICE_ACCEPT | message::NEWKEYS.., _) => return Err(unexpected(kind)),
             _ => transport.reply_unimplemented(packet)?,
         }
         self.is_first = false;
-        Ok(Verdict::Open(self))
+        Ok(AuthOutcome::Open(self))
     }
 
     /// Whether a message of this kind still belongs to what the server says unasked with its keys.
@@ -192,7 +195,7 @@ impl Auth {
         self.is_first && kind == message::EXT_INFO
     }
 
-    fn banner(&mut self, text: &[u8], transport: &mut Transport) {
+    fn banner(&mut self, text: &[u8], transport: &mut PacketTransport) {
         if self.banners < MAX_BANNERS {
             self.banners += 1;
             transport.tell(Event::Banner(printable(text)));

@@ -1,9 +1,9 @@
 //! The one channel, and the command in it (RFC 4254).
 
-use super::pending::Pending;
-use super::told::Stream;
-use super::transport::Transport;
-use super::{MAX_OUTPUT, WINDOW};
+use super::event_queue::OutputStream;
+use super::limits::{MAX_OUTPUT, WINDOW};
+use super::pending_input::PendingInput;
+use super::transport::PacketTransport;
 use crate::error::{Error, Misprediction, Misuse, Unsuitable, Violation, unexpected};
 use crate::event::{Event, Refusal};
 use crate::message;
@@ -20,16 +20,16 @@ const MIN_PIECE: u32 = 256;
 const STDERR: u32 = 1;
 const ADMINISTRATIVELY_PROHIBITED: u32 = 1;
 
-/// What is to be written to the command, from the start on.
+/// The input for the command, from the start on.
 #[derive(Default)]
-pub(super) struct Input {
-    pub(super) pending: Pending,
+pub(super) struct CommandInput {
+    pub(super) pending: PendingInput,
     pub(super) is_ended: bool,
     is_end_sent: bool,
 }
 
-pub(super) struct Channel {
-    state: State,
+pub(super) struct SessionChannel {
+    state: ChannelState,
     /// How much more the server may send.
     window: usize,
     /// How much was handed out and not yet consumed.
@@ -38,14 +38,14 @@ pub(super) struct Channel {
     is_ended: bool,
 }
 
-enum State {
-    Opening(Opening),
-    Open(Remote),
+enum ChannelState {
+    Opening(PendingOpen),
+    Open(RemoteChannel),
 }
 
-/// What was sent before the server has said anything about the channel.
+/// What was sent before the server has confirmed the channel.
 #[derive(Clone, Copy, Default)]
-struct Opening {
+struct PendingOpen {
     /// The number that the command was sent to already, if it was.
     predicted: Option<u32>,
     /// How much input may be sent behind the command.
@@ -55,7 +55,7 @@ struct Opening {
 }
 
 #[derive(Clone, Copy)]
-struct Remote {
+struct RemoteChannel {
     number: u32,
     window: usize,
     /// How much was sent that the server has not said yet that it takes.
@@ -67,8 +67,8 @@ struct Remote {
     is_started: bool,
 }
 
-/// What a message came to.
-pub(super) enum Turn {
+/// The result of a message.
+pub(super) enum ChannelProgress {
     Same,
     /// The server gave the channel this number.
     Confirmed(u32),
@@ -77,14 +77,14 @@ pub(super) enum Turn {
     Over,
 }
 
-impl Channel {
+impl SessionChannel {
     /// Asks for the channel; on a prediction, for the command in it as well, behind which so much input may
     /// follow.
     pub(super) fn begin(
         predicted: Option<u32>,
         ahead: usize,
         command: &[u8],
-        transport: &mut Transport,
+        transport: &mut PacketTransport,
     ) -> Result<Self, Error> {
         let open = Writer::message(message::CHANNEL_OPEN).string("session").uint32(OURS);
         // WINDOW fits.
@@ -94,7 +94,7 @@ impl Channel {
             exec(number, command, transport)?;
         }
         let ahead = if predicted.is_some() { ahead } else { 0 };
-        let state = State::Opening(Opening { predicted, ahead, sent: 0 });
+        let state = ChannelState::Opening(PendingOpen { predicted, ahead, sent: 0 });
         Ok(Self { state, window: WINDOW, held: 0, has_exited: false, is_ended: false })
     }
 
@@ -103,8 +103,8 @@ impl Channel {
         kind: u8,
         packet: &Packet,
         command: &[u8],
-        transport: &mut Transport,
-    ) -> Result<Turn, Error> {
+        transport: &mut PacketTransport,
+    ) -> Result<ChannelProgress, Error> {
         let mut reader = Reader::new(&packet.payload[1..]);
         match kind {
             message::GLOBAL_REQUEST => {
@@ -112,40 +112,40 @@ impl Channel {
                 if reader.boolean()? {
                     transport.reply(Writer::message(message::REQUEST_FAILURE))?;
                 }
-                return Ok(Turn::Same);
+                return Ok(ChannelProgress::Same);
             }
             message::CHANNEL_OPEN => return refuse_channel(reader, transport),
             message::CHANNEL_OPEN_CONFIRMATION..=message::CHANNEL_FAILURE => {}
-            // What the server may say late: about the login, or its extensions.
-            message::EXT_INFO => return Ok(Turn::Same),
+            // The server may send its extensions late.
+            message::EXT_INFO => return Ok(ChannelProgress::Same),
             message::NEWKEYS..message::GLOBAL_REQUEST => return Err(unexpected(kind)),
-            _ => return transport.reply_unimplemented(packet).map(|()| Turn::Same),
+            _ => return transport.reply_unimplemented(packet).map(|()| ChannelProgress::Same),
         }
         if reader.uint32()? != OURS {
             return Err(Error::Peer(Violation::Malformed));
         }
         match &mut self.state {
-            State::Opening(opening) => match kind {
+            ChannelState::Opening(opening) => match kind {
                 message::CHANNEL_OPEN_CONFIRMATION => {
                     let opening = *opening;
                     let remote = confirmed(&mut reader, opening)?;
                     if opening.predicted.is_none() {
                         exec(remote.number, command, transport)?;
                     }
-                    self.state = State::Open(remote);
-                    Ok(Turn::Confirmed(remote.number))
+                    self.state = ChannelState::Open(remote);
+                    Ok(ChannelProgress::Confirmed(remote.number))
                 }
                 message::CHANNEL_OPEN_FAILURE => {
                     let (reason, message) = (reader.uint32()?, printable(reader.string()?));
                     transport.tell(Event::Refused(Refusal::Channel { reason, message }));
-                    Ok(Turn::Over)
+                    Ok(ChannelProgress::Over)
                 }
                 _ => Err(unexpected(kind)),
             },
-            State::Open(remote) => {
+            ChannelState::Open(remote) => {
                 let mut remote = *remote;
                 let turn = self.take_open(kind, reader, &mut remote, transport)?;
-                self.state = State::Open(remote);
+                self.state = ChannelState::Open(remote);
                 Ok(turn)
             }
         }
@@ -155,20 +155,20 @@ impl Channel {
         &mut self,
         kind: u8,
         mut reader: Reader<'_>,
-        remote: &mut Remote,
-        transport: &mut Transport,
-    ) -> Result<Turn, Error> {
+        remote: &mut RemoteChannel,
+        transport: &mut PacketTransport,
+    ) -> Result<ChannelProgress, Error> {
         match kind {
             message::CHANNEL_WINDOW_ADJUST => {
                 remote.grant(reader.size()?)?;
             }
-            message::CHANNEL_DATA => self.data(reader, Stream::Output, transport)?,
+            message::CHANNEL_DATA => self.data(reader, OutputStream::Output, transport)?,
             message::CHANNEL_EXTENDED_DATA => {
                 let is_stderr = reader.uint32()? == STDERR;
                 if !is_stderr {
                     return Err(Error::Peer(Violation::Malformed));
                 }
-                self.data(reader, Stream::ErrorOutput, transport)?;
+                self.data(reader, OutputStream::ErrorOutput, transport)?;
             }
             message::CHANNEL_EOF if !self.is_ended => {
                 self.is_ended = true;
@@ -177,28 +177,28 @@ impl Channel {
             message::CHANNEL_CLOSE => {
                 transport.reply(Writer::message(message::CHANNEL_CLOSE).uint32(remote.number))?;
                 transport.tell(Event::Closed);
-                return Ok(Turn::Over);
+                return Ok(ChannelProgress::Over);
             }
             message::CHANNEL_REQUEST => self.request(reader, *remote, transport)?,
             message::CHANNEL_SUCCESS if !remote.is_started => {
                 remote.is_started = true;
                 transport.tell(Event::Started);
-                return Ok(Turn::Started(remote.granted));
+                return Ok(ChannelProgress::Started(remote.granted));
             }
             message::CHANNEL_FAILURE if !remote.is_started => {
                 transport.tell(Event::Refused(Refusal::Command));
-                return Ok(Turn::Over);
+                return Ok(ChannelProgress::Over);
             }
             _ => return Err(unexpected(kind)),
         }
-        Ok(Turn::Same)
+        Ok(ChannelProgress::Same)
     }
 
     fn data(
         &mut self,
         mut reader: Reader<'_>,
-        stream: Stream,
-        transport: &mut Transport,
+        stream: OutputStream,
+        transport: &mut PacketTransport,
     ) -> Result<(), Error> {
         let data = reader.string()?;
         reader.end()?;
@@ -212,8 +212,8 @@ impl Channel {
     fn request(
         &mut self,
         mut reader: Reader<'_>,
-        remote: Remote,
-        transport: &mut Transport,
+        remote: RemoteChannel,
+        transport: &mut PacketTransport,
     ) -> Result<(), Error> {
         let (name, wants_reply) = (reader.string()?, reader.boolean()?);
         let end = match name {
@@ -234,16 +234,16 @@ impl Channel {
         Ok(())
     }
 
-    /// As much was dealt with. The server is told once it is half a window, so that it is not told all
-    /// the time.
+    /// `count` bytes were processed. The server gets a new window when half of it is free, to limit the number of
+    /// messages.
     pub(super) fn consumed(
         &mut self,
         count: usize,
-        transport: &mut Transport,
+        transport: &mut PacketTransport,
     ) -> Result<(), Error> {
         self.held = self.held.checked_sub(count).ok_or(Error::Caller(Misuse::TooMuchConsumed))?;
         let free = WINDOW - self.window - self.held;
-        if let State::Open(remote) = &self.state
+        if let ChannelState::Open(remote) = &self.state
             && free >= WINDOW / 2
         {
             self.window += free;
@@ -257,12 +257,12 @@ impl Channel {
     /// Sends as much of the input as the server takes and as may wait to be written.
     pub(super) fn flush(
         &mut self,
-        input: &mut Input,
-        transport: &mut Transport,
+        input: &mut CommandInput,
+        transport: &mut PacketTransport,
     ) -> Result<(), Error> {
         let remote = match &mut self.state {
-            State::Opening(opening) => return opening.flush(input, transport),
-            State::Open(remote) => remote,
+            ChannelState::Opening(opening) => return opening.flush(input, transport),
+            ChannelState::Open(remote) => remote,
         };
         while !input.pending.is_empty()
             && remote.window > 0
@@ -282,9 +282,13 @@ impl Channel {
     }
 }
 
-impl Opening {
+impl PendingOpen {
     /// Sends what may go behind the command, in one piece.
-    fn flush(&mut self, input: &mut Input, transport: &mut Transport) -> Result<(), Error> {
+    fn flush(
+        &mut self,
+        input: &mut CommandInput,
+        transport: &mut PacketTransport,
+    ) -> Result<(), Error> {
         let length = input.pending.len().min(self.ahead - self.sent);
         let Some(number) = self.predicted.filter(|_| length > 0) else { return Ok(()) };
         let data = Writer::message(message::CHANNEL_DATA).uint32(number);
@@ -295,7 +299,7 @@ impl Opening {
     }
 }
 
-impl Remote {
+impl RemoteChannel {
     /// The server takes so much more. What was sent before it had said so counts first.
     fn grant(&mut self, more: usize) -> Result<(), Error> {
         let paid = more.min(self.debt);
@@ -308,12 +312,12 @@ impl Remote {
     }
 }
 
-fn exec(number: u32, command: &[u8], transport: &mut Transport) -> Result<(), Error> {
+fn exec(number: u32, command: &[u8], transport: &mut PacketTransport) -> Result<(), Error> {
     let request = Writer::message(message::CHANNEL_REQUEST).uint32(number);
     transport.send(request.string("exec").boolean(true).string(command))
 }
 
-fn confirmed(reader: &mut Reader<'_>, opening: Opening) -> Result<Remote, Error> {
+fn confirmed(reader: &mut Reader<'_>, opening: PendingOpen) -> Result<RemoteChannel, Error> {
     let number = reader.uint32()?;
     if let Some(predicted) = opening.predicted.filter(|predicted| *predicted != number) {
         return Err(Error::Mispredicted(Misprediction::Channel { predicted, found: number }));
@@ -326,16 +330,20 @@ fn confirmed(reader: &mut Reader<'_>, opening: Opening) -> Result<Remote, Error>
     // MAX_PIECE fits.
     let max_piece = usize::try_from(max_piece.min(MAX_PIECE)).unwrap_or_default();
     let debt = opening.sent;
-    let mut remote = Remote { number, window: 0, debt, granted: 0, max_piece, is_started: false };
+    let mut remote =
+        RemoteChannel { number, window: 0, debt, granted: 0, max_piece, is_started: false };
     remote.grant(window)?;
     Ok(remote)
 }
 
-/// A server opens nothing by itself that was not asked for, and nothing was.
-fn refuse_channel(mut reader: Reader<'_>, transport: &mut Transport) -> Result<Turn, Error> {
+/// Refuses a channel that the server opens, because nothing was requested.
+fn refuse_channel(
+    mut reader: Reader<'_>,
+    transport: &mut PacketTransport,
+) -> Result<ChannelProgress, Error> {
     let _kind = reader.string()?;
     let number = reader.uint32()?;
     let refusal = Writer::message(message::CHANNEL_OPEN_FAILURE).uint32(number);
     transport.reply(refusal.uint32(ADMINISTRATIVELY_PROHIBITED).string("").string(""))?;
-    Ok(Turn::Same)
+    Ok(ChannelProgress::Same)
 }

@@ -1,11 +1,11 @@
 //! What only the inside of a client shows.
 
 use super::*;
-use crate::{Cipher, Ephemeral, HostKeyAlgorithm, Kex, Scheme, UserKey};
+use crate::{Cipher, EphemeralKey, HostKeyAlgorithm, Kex, Scheme, UserKey};
 
 fn client() -> Client {
-    let opening = Opening::Predicted {
-        ephemeral: Ephemeral::generate(Kex::Curve25519).unwrap(),
+    let handshake = HandshakeMode::Predicted {
+        ephemeral: EphemeralKey::generate(Kex::Curve25519).unwrap(),
         host_key: HostKeyAlgorithm::plain(Scheme::Ed25519),
         is_hostbound: false,
         channel: Some(0),
@@ -13,7 +13,7 @@ fn client() -> Client {
     };
     let key = UserKey { blob: vec![7], algorithm: "ssh-ed25519".to_owned() };
     let ciphers = vec![Cipher::ChaCha20Poly1305];
-    let config = Config { user: "somebody".to_owned(), key, command: vec![], ciphers, opening };
+    let config = Config { user: "somebody".to_owned(), key, command: vec![], ciphers, handshake };
     Client::new(config).unwrap()
 }
 

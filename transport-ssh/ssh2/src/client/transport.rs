@@ -1,33 +1,34 @@
-//! The two directions of the stream, and what is to be told.
+//! The two directions of the stream, and the events to report.
 
 use bytes::{Buf as _, BytesMut};
 use zeroize::Zeroizing;
 
-use super::told::{Stream, Told};
+use super::event_queue::{EventQueue, OutputStream};
+use super::limits::MAX_OUTPUT;
 use crate::error::{Error, Misuse, Unsuitable, Violation, unexpected};
 use crate::event::Event;
 use crate::message;
-use crate::packet::{MAX_PACKET, Opener, OpeningKey, Packet, Sealer, SealingKey};
+use crate::packet::{MAX_PACKET, OpeningKey, Packet, PacketReader, PacketWriter, SealingKey};
 use crate::text::printable;
 use crate::wire::{Reader, Writer};
 
-/// As much may wait to be written that a server asked for by itself, in bytes. One that asks for more does
-/// not read what it is told.
+/// The most replies to unsolicited requests that may wait to be written, in bytes. A server that causes more does
+/// not read.
 const MAX_REPLIES: usize = 256 * 1024;
-/// As much of the stream is kept while nothing of it is looked at, in bytes.
+/// The most input that is buffered while it is not processed, in bytes.
 const MAX_KEPT: usize = 2 * MAX_PACKET;
 
 #[derive(Default)]
-pub(super) struct Transport {
-    sealer: Sealer,
-    opener: Opener,
+pub(super) struct PacketTransport {
+    packet_writer: PacketWriter,
+    packet_reader: PacketReader,
     output: BytesMut,
-    told: Told,
+    event_queue: EventQueue,
 }
 
-/// What is to be done with a packet.
-pub(super) enum Sorted {
-    /// Nothing: it was one that may come at any time and means nothing.
+/// A received packet.
+pub(super) enum Incoming {
+    /// A packet without meaning, to ignore.
     Ignored,
     /// The server wants new keys.
     Rekey,
@@ -35,7 +36,7 @@ pub(super) enum Sorted {
     Message(u8, Packet),
 }
 
-impl Transport {
+impl PacketTransport {
     pub(super) fn push_line(&mut self, line: &str) {
         self.output.extend_from_slice(line.as_bytes());
         self.output.extend_from_slice(b"\r\n");
@@ -43,45 +44,45 @@ impl Transport {
 
     pub(super) fn send(&mut self, message: Writer) -> Result<(), Error> {
         // There may be a password in it. Its copy in the output is sealed where it stands.
-        self.sealer.seal(&Zeroizing::new(message.finish()), &mut self.output)
+        self.packet_writer.seal(&Zeroizing::new(message.finish()), &mut self.output)
     }
 
-    /// Sends what the server asked for by itself.
+    /// Sends a reply to an unsolicited request.
     pub(super) fn reply(&mut self, message: Writer) -> Result<(), Error> {
-        if self.output.len() > super::MAX_OUTPUT + MAX_REPLIES {
+        if self.output.len() > MAX_OUTPUT + MAX_REPLIES {
             return Err(Error::Peer(Violation::TooMuch));
         }
         self.send(message)
     }
 
     pub(super) fn seal_with(&mut self, key: SealingKey) {
-        self.sealer.rekey(key);
+        self.packet_writer.rekey(key);
     }
 
     pub(super) fn open_with(&mut self, key: OpeningKey) {
-        self.opener.rekey(key);
+        self.packet_reader.rekey(key);
     }
 
     /// Whether a key has served for as much as it may.
     pub(super) fn is_worn(&self) -> bool {
-        self.sealer.is_worn() || self.opener.is_worn()
+        self.packet_writer.is_worn() || self.packet_reader.is_worn()
     }
 
     #[cfg(test)]
     pub(super) fn wear_out(&mut self) {
-        self.opener.wear(u64::MAX);
+        self.packet_reader.wear(u64::MAX);
     }
 
     pub(super) fn tell(&mut self, event: Event) {
-        self.told.push(event);
+        self.event_queue.push(event);
     }
 
-    pub(super) fn tell_output(&mut self, stream: Stream, bytes: &[u8]) {
-        self.told.push_output(stream, bytes);
+    pub(super) fn tell_output(&mut self, stream: OutputStream, bytes: &[u8]) {
+        self.event_queue.push_output(stream, bytes);
     }
 
     pub(super) fn event(&mut self) -> Option<Event> {
-        self.told.pop()
+        self.event_queue.pop()
     }
 
     pub(super) fn output(&self) -> &[u8] {
@@ -97,27 +98,27 @@ impl Transport {
     }
 
     pub(super) fn feed(&mut self, bytes: &[u8]) {
-        self.opener.feed(bytes);
+        self.packet_reader.feed(bytes);
     }
 
-    /// That no more is kept than should be, while nothing is looked at.
+    /// Fails if too much input is buffered.
     pub(super) fn check_kept(&self) -> Result<(), Error> {
-        let is_too_much = self.opener.buffered() > MAX_KEPT;
+        let is_too_much = self.packet_reader.buffered() > MAX_KEPT;
         if is_too_much { Err(Error::Peer(Violation::TooMuch)) } else { Ok(()) }
     }
 
     pub(super) fn taken(&self) -> usize {
-        self.opener.taken()
+        self.packet_reader.taken()
     }
 
     pub(super) fn line(&mut self) -> Result<Option<bytes::Bytes>, Error> {
-        self.opener.line()
+        self.packet_reader.line()
     }
 
     /// The next packet of the initial key exchange, which has to be of this kind: strict key exchange
     /// suffers no other, not even those that mean nothing.
     pub(super) fn next_of(&mut self, kind: u8) -> Result<Option<Packet>, Error> {
-        let Some(packet) = self.opener.next()? else { return Ok(None) };
+        let Some(packet) = self.packet_reader.next()? else { return Ok(None) };
         match packet.payload[0] {
             found if found == kind => Ok(Some(packet)),
             message::DISCONNECT => Err(disconnected(&packet)?),
@@ -126,15 +127,15 @@ impl Transport {
     }
 
     /// The next packet after the initial key exchange.
-    pub(super) fn next(&mut self) -> Result<Option<Sorted>, Error> {
-        let Some(packet) = self.opener.next()? else { return Ok(None) };
+    pub(super) fn next(&mut self) -> Result<Option<Incoming>, Error> {
+        let Some(packet) = self.packet_reader.next()? else { return Ok(None) };
         Ok(Some(match packet.payload[0] {
             message::DISCONNECT => return Err(disconnected(&packet)?),
             // There is nothing in what this client sends that a server could do without.
             message::UNIMPLEMENTED => return Err(Error::Unsuitable(Unsuitable::Unimplemented)),
-            message::IGNORE | message::DEBUG => Sorted::Ignored,
-            message::KEXINIT => Sorted::Rekey,
-            kind => Sorted::Message(kind, packet),
+            message::IGNORE | message::DEBUG => Incoming::Ignored,
+            message::KEXINIT => Incoming::Rekey,
+            kind => Incoming::Message(kind, packet),
         }))
     }
 

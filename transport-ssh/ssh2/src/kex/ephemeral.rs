@@ -1,4 +1,4 @@
-//! The client's half of an exchange.
+//! The client's half of a key exchange.
 
 use std::fmt;
 
@@ -6,19 +6,19 @@ use aws_lc_rs::agreement::{self, ECDH_P256, PrivateKey, UnparsedPublicKey, X2551
 use aws_lc_rs::kem::{self, ML_KEM_768};
 use zeroize::Zeroizing;
 
-use super::Kex;
+use super::method::Kex;
 use crate::error::{Error, Violation};
 
 const X25519_LEN: usize = 32;
 const P256_POINT_LEN: usize = 65;
-/// What an uncompressed point starts with.
+/// The first byte of an uncompressed point.
 const UNCOMPRESSED: u8 = 4;
 
 /// A key pair for one exchange, and for no second one: it cannot be copied, and is used up.
 ///
 /// It may be made ahead of time, since making one for [`Kex::Sntrup761X25519`] takes some
 /// milliseconds. Its private part is overwritten when it is dropped.
-pub struct Ephemeral {
+pub struct EphemeralKey {
     kex: Kex,
     curve: PrivateKey,
     post_quantum: PostQuantum,
@@ -31,7 +31,7 @@ enum PostQuantum {
     Sntrup(Box<sntrup761::DecapsulationKey>),
 }
 
-impl Ephemeral {
+impl EphemeralKey {
     /// A fresh one for this exchange.
     ///
     /// # Errors
@@ -60,7 +60,7 @@ impl Ephemeral {
         self.kex
     }
 
-    /// What the server is sent.
+    /// The public part, which is sent to the server.
     pub(crate) fn public(&self) -> &[u8] {
         &self.public
     }
@@ -131,15 +131,15 @@ impl PostQuantum {
     }
 }
 
-impl fmt::Debug for Ephemeral {
+impl fmt::Debug for EphemeralKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Ephemeral").field("kex", &self.kex).finish_non_exhaustive()
+        f.debug_struct("EphemeralKey").field("kex", &self.kex).finish_non_exhaustive()
     }
 }
 
 /// For known answers.
 #[cfg(test)]
-impl Ephemeral {
+impl EphemeralKey {
     pub(crate) fn from_parts(kex: Kex, curve: &[u8], post_quantum: &[u8]) -> Option<Self> {
         let algorithm = if kex == Kex::NistP256 { &ECDH_P256 } else { &X25519 };
         let curve = PrivateKey::from_private_key(algorithm, curve).ok()?;

@@ -10,17 +10,19 @@ use bytes::BytesMut;
 use rejoin_testing::Sshd;
 
 use super::*;
+use zeroize::Zeroizing;
+
 use crate::hex::{hex, unhex};
 use crate::message;
-use crate::negotiate::{Lists, negotiate};
-use crate::packet::{Cipher, Opener, OpeningKey, Packet};
+use crate::negotiate::{NameLists, negotiate};
+use crate::packet::{Cipher, OpeningKey, Packet, PacketReader};
 use crate::wire::Reader;
-use crate::{Client, Config, HostKeyAlgorithm, Opening, Scheme, UserKey};
+use crate::{Client, Config, HandshakeMode, HostKeyAlgorithm, Scheme, UserKey};
 
 #[test]
 fn x25519_is_as_in_rfc_7748() {
     let alice = unhex("77076d0a7318a57d3c16c17251b26645df4c2f87ebc0992ab177fba51db92c2a");
-    let ephemeral = Ephemeral::from_parts(Kex::Curve25519, &alice, &[]).unwrap();
+    let ephemeral = EphemeralKey::from_parts(Kex::Curve25519, &alice, &[]).unwrap();
     let public = unhex("8520f0098930a754748b7ddcb43ef75a0dbf3a0d26381af4eba4a98eaa9b4e6a");
     assert_eq!(ephemeral.public(), public);
     let bob = unhex("de9edb7d7b7dc1b4d35b61c2ece435373f8343c85b78674dadfc7e146f882b4f");
@@ -31,7 +33,7 @@ fn x25519_is_as_in_rfc_7748() {
 #[test]
 fn p256_is_as_in_rfc_5903() {
     let private = unhex("c88f01f510d9ac3f70a292daa2316de544e9aab8afe84049c62a9c57862d1433");
-    let ephemeral = Ephemeral::from_parts(Kex::NistP256, &private, &[]).unwrap();
+    let ephemeral = EphemeralKey::from_parts(Kex::NistP256, &private, &[]).unwrap();
     let public = unhex(
         "04 dad0b65394221cf9b051e1feca5787d098dfe637fc90b9ef945d0c3772581180
             5271a0461cdb8252d61f1c456fa3e59ab1f45b33accf5f58389e0577b8990bb3",
@@ -49,7 +51,7 @@ fn p256_is_as_in_rfc_5903() {
 #[test]
 fn both_sides_of_every_exchange_agree() {
     for kex in Kex::ALL {
-        let ephemeral = Ephemeral::generate(kex).unwrap();
+        let ephemeral = EphemeralKey::generate(kex).unwrap();
         let (reply, theirs) = respond(kex, ephemeral.public()).unwrap();
         assert_eq!(ephemeral.agree(&reply).unwrap(), theirs, "{kex:?}");
     }
@@ -58,9 +60,10 @@ fn both_sides_of_every_exchange_agree() {
 #[test]
 fn a_reply_that_was_changed_gives_another_secret_or_none() {
     for kex in Kex::ALL {
-        let reply_len = respond(kex, Ephemeral::generate(kex).unwrap().public()).unwrap().0.len();
+        let reply_len =
+            respond(kex, EphemeralKey::generate(kex).unwrap().public()).unwrap().0.len();
         for at in (0..reply_len).step_by(reply_len / 16) {
-            let ephemeral = Ephemeral::generate(kex).unwrap();
+            let ephemeral = EphemeralKey::generate(kex).unwrap();
             let (mut reply, theirs) = respond(kex, ephemeral.public()).unwrap();
             reply[at] ^= 1;
             assert_ne!(ephemeral.agree(&reply), Ok(theirs), "{kex:?}, byte {at}");
@@ -71,25 +74,25 @@ fn a_reply_that_was_changed_gives_another_secret_or_none() {
 #[test]
 fn replies_that_cannot_be_are_refused() {
     for kex in Kex::ALL {
-        let (reply, _) = respond(kex, Ephemeral::generate(kex).unwrap().public()).unwrap();
+        let (reply, _) = respond(kex, EphemeralKey::generate(kex).unwrap().public()).unwrap();
         let longer = [&reply[..], &[0]].concat();
         let mut zero = reply.clone();
         let split = reply.len() - 32;
         zero[split..].fill(0);
         for wrong in [&[][..], &reply[1..], &reply[..reply.len() - 1], &longer, &zero] {
-            let ephemeral = Ephemeral::generate(kex).unwrap();
+            let ephemeral = EphemeralKey::generate(kex).unwrap();
             assert!(ephemeral.agree(wrong).is_err(), "{kex:?}, {} bytes", wrong.len());
         }
     }
     // The same point, shorter: what no server sends.
     let compressed = unhex("02 d12dfb5289c8d4f81208b70270398c342296970a0bccb74c736fc7554494bf63");
-    assert!(Ephemeral::generate(Kex::NistP256).unwrap().agree(&compressed).is_err());
+    assert!(EphemeralKey::generate(Kex::NistP256).unwrap().agree(&compressed).is_err());
 }
 
 #[test]
 fn a_reply_of_any_bytes_is_taken_or_refused() {
     for kex in Kex::ALL {
-        let mut reply = respond(kex, Ephemeral::generate(kex).unwrap().public()).unwrap().0;
+        let mut reply = respond(kex, EphemeralKey::generate(kex).unwrap().public()).unwrap().0;
         for round in 0..40 {
             match round {
                 0 => reply.fill(0xff),
@@ -97,7 +100,7 @@ fn a_reply_of_any_bytes_is_taken_or_refused() {
                 _ => aws_lc_rs::rand::fill(&mut reply).unwrap(),
             }
             // Whatever comes of it: the host has no signature for it.
-            drop(Ephemeral::generate(kex).unwrap().agree(&reply));
+            drop(EphemeralKey::generate(kex).unwrap().agree(&reply));
         }
     }
 }
@@ -113,27 +116,27 @@ struct Recording {
     server: Vec<u8>,
 }
 
-fn next(opener: &mut Opener, kind: u8) -> Option<Packet> {
-    let packet = opener.next().unwrap()?;
+fn next(packet_reader: &mut PacketReader, kind: u8) -> Option<Packet> {
+    let packet = packet_reader.next().unwrap()?;
     assert_eq!(packet.payload[0], kind);
     Some(packet)
 }
 
 impl Recording {
-    fn ephemeral(&self) -> Ephemeral {
-        Ephemeral::from_parts(self.kex, &self.curve, &self.post_quantum).unwrap()
+    fn ephemeral(&self) -> EphemeralKey {
+        EphemeralKey::from_parts(self.kex, &self.curve, &self.post_quantum).unwrap()
     }
 
     /// Goes through it with the private key: the host's signature over the exchange hash holds, and what is
     /// sealed can be opened. None if something is still missing.
     fn replay(&self) -> Option<()> {
-        let (mut client, mut server) = (Opener::default(), Opener::default());
+        let (mut client, mut server) = (PacketReader::default(), PacketReader::default());
         client.feed(&self.client);
         server.feed(&self.server);
         let (client_ident, server_ident) = (client.line().unwrap()?, server.line().unwrap()?);
         let client_init = next(&mut client, message::KEXINIT)?.payload;
         let server_init = next(&mut server, message::KEXINIT)?.payload;
-        let lists = Lists::decode(&server_init).unwrap();
+        let lists = NameLists::decode(&server_init).unwrap();
         let host_key = HostKeyAlgorithm::plain(Scheme::Ed25519);
         negotiate(&[self.kex], &[host_key], &[self.cipher], &lists).unwrap();
         let half = next(&mut client, message::KEX_ECDH_INIT)?.payload;
@@ -143,7 +146,7 @@ impl Recording {
         let mut reader = Reader::new(&reply[1..]);
         let (blob, server_public) = (reader.string().unwrap(), reader.string().unwrap());
         let client_public = ephemeral.public().to_vec();
-        let exchange = Exchange {
+        let exchange = ExchangeTranscript {
             client_ident: &client_ident,
             server_ident: &server_ident,
             client_init: &client_init,
@@ -153,10 +156,10 @@ impl Recording {
             server_public,
         };
         let shared = ephemeral.agree(server_public).unwrap();
-        let secrets = Secrets::new(self.kex, &exchange, shared);
+        let secrets = ExchangeSecrets::new(self.kex, &exchange, shared);
         host_key.verify(blob, reader.string().unwrap(), secrets.hash()).unwrap();
         next(&mut server, message::NEWKEYS)?;
-        server.rekey(OpeningKey::new(&secrets.keys(Side::Server, self.cipher)).unwrap());
+        server.rekey(OpeningKey::new(&secrets.keys(Sender::Server, self.cipher)).unwrap());
         if self.kex == Kex::MlKem768X25519 {
             // This one was recorded of russh, which says no more before it is asked.
             return Some(());
@@ -180,10 +183,11 @@ impl Recording {
         let host_key = HostKeyAlgorithm::plain(Scheme::Ed25519);
         let ephemeral = recording.ephemeral();
         let (is_hostbound, channel, ahead) = (false, None, 0);
-        let opening = Opening::Predicted { ephemeral, host_key, is_hostbound, channel, ahead };
+        let handshake =
+            HandshakeMode::Predicted { ephemeral, host_key, is_hostbound, channel, ahead };
         let key = UserKey { blob: vec![], algorithm: String::new() };
         let (user, command) = (String::new(), Vec::new());
-        let client = Client::new(Config { user, key, command, ciphers: vec![cipher], opening });
+        let client = Client::new(Config { user, key, command, ciphers: vec![cipher], handshake });
         recording.client = client.unwrap().output().to_vec();
         let mut stream = TcpStream::connect(addr).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
@@ -249,7 +253,7 @@ fn what_real_servers_said_is_understood() {
 
 #[test]
 fn keys_of_both_directions_and_all_lengths_differ() {
-    let said = Exchange {
+    let said = ExchangeTranscript {
         client_ident: b"c",
         server_ident: b"s",
         client_init: b"",
@@ -258,10 +262,10 @@ fn keys_of_both_directions_and_all_lengths_differ() {
         client_public: b"",
         server_public: b"",
     };
-    let secrets = Secrets::new(Kex::Curve25519, &said, Zeroizing::new(vec![1; 36]));
+    let secrets = ExchangeSecrets::new(Kex::Curve25519, &said, Zeroizing::new(vec![1; 36]));
     let mut seen = BytesMut::new();
     for cipher in Cipher::ALL {
-        for side in [Side::Client, Side::Server] {
+        for side in [Sender::Client, Sender::Server] {
             let keys = secrets.keys(side, cipher);
             assert_eq!((keys.key.len(), keys.iv.len()), (cipher.key_len(), cipher.iv_len()));
             seen.extend_from_slice(&keys.key[..16]);

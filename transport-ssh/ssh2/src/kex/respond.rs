@@ -4,7 +4,7 @@ use aws_lc_rs::agreement::{self, ECDH_P256, PrivateKey, UnparsedPublicKey, X2551
 use aws_lc_rs::kem::{EncapsulationKey, ML_KEM_768};
 use zeroize::Zeroizing;
 
-use super::Kex;
+use super::method::Kex;
 
 const ML_KEM_PUBLIC_LEN: usize = 1184;
 

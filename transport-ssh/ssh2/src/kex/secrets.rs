@@ -1,14 +1,14 @@
-//! What both sides know after an exchange, and the keys that come of it.
+//! The shared secret of an exchange, and the keys derived from it.
 
 use aws_lc_rs::digest;
 use zeroize::Zeroizing;
 
-use super::Kex;
-use crate::packet::{Cipher, Keys};
+use super::method::Kex;
+use crate::packet::{Cipher, DirectionKeys};
 use crate::wire::Writer;
 
-/// All that was said in an exchange (RFC 5656 section 4).
-pub(crate) struct Exchange<'a> {
+/// The messages of an exchange (RFC 5656 section 4).
+pub(crate) struct ExchangeTranscript<'a> {
     pub(crate) client_ident: &'a [u8],
     pub(crate) server_ident: &'a [u8],
     pub(crate) client_init: &'a [u8],
@@ -19,21 +19,25 @@ pub(crate) struct Exchange<'a> {
 }
 
 /// The shared secret and the exchange hash. Overwritten when dropped.
-pub(crate) struct Secrets {
+pub(crate) struct ExchangeSecrets {
     kex: Kex,
     shared: Zeroizing<Vec<u8>>,
     hash: Vec<u8>,
 }
 
-/// Who sends what is sealed.
+/// The side that sends.
 #[derive(Clone, Copy)]
-pub(crate) enum Side {
+pub(crate) enum Sender {
     Client,
     Server,
 }
 
-impl Secrets {
-    pub(crate) fn new(kex: Kex, exchange: &Exchange<'_>, shared: Zeroizing<Vec<u8>>) -> Self {
+impl ExchangeSecrets {
+    pub(crate) fn new(
+        kex: Kex,
+        exchange: &ExchangeTranscript<'_>,
+        shared: Zeroizing<Vec<u8>>,
+    ) -> Self {
         let said = Writer::new()
             .string(exchange.client_ident)
             .string(exchange.server_ident)
@@ -55,12 +59,12 @@ impl Secrets {
     }
 
     /// The keys of what `side` sends.
-    pub(crate) fn keys(&self, side: Side, cipher: Cipher) -> Keys {
+    pub(crate) fn keys(&self, side: Sender, cipher: Cipher) -> DirectionKeys {
         let (iv, key) = match side {
-            Side::Client => (b'A', b'C'),
-            Side::Server => (b'B', b'D'),
+            Sender::Client => (b'A', b'C'),
+            Sender::Server => (b'B', b'D'),
         };
-        Keys {
+        DirectionKeys {
             cipher,
             iv: self.derive(iv, cipher.iv_len()),
             key: self.derive(key, cipher.key_len()),

@@ -5,7 +5,7 @@ use aws_lc_rs::aead::{AES_128_GCM, AES_256_GCM, Aad, LessSafeKey, Nonce, Unbound
 use bytes::BytesMut;
 use zeroize::Zeroizing;
 
-use super::{LENGTH_LEN, MAX_PACKET, MAX_PLAIN_PACKET, MIN_PADDING, TAG_LEN};
+use super::sizes::{LENGTH_LEN, MAX_PACKET, MAX_PLAIN_PACKET, MIN_PADDING, TAG_LEN};
 use crate::error::{Error, Violation};
 
 const GCM_IV_LEN: usize = 12;
@@ -54,7 +54,7 @@ impl Cipher {
 }
 
 /// What was derived for one direction. Overwritten when dropped; so are the keys that are made of it.
-pub(crate) struct Keys {
+pub(crate) struct DirectionKeys {
     pub(crate) cipher: Cipher,
     pub(crate) key: Zeroizing<Vec<u8>>,
     pub(crate) iv: Zeroizing<Vec<u8>>,
@@ -67,16 +67,16 @@ pub(crate) enum SealingKey {
     #[default]
     None,
     ChaCha(Box<chacha::SealingKey>),
-    Gcm(Gcm),
+    Gcm(GcmKey),
 }
 
 impl SealingKey {
-    pub(crate) fn new(keys: &Keys) -> Result<Self, Error> {
+    pub(crate) fn new(keys: &DirectionKeys) -> Result<Self, Error> {
         Ok(match keys.cipher {
             Cipher::ChaCha20Poly1305 => {
                 Self::ChaCha(Box::new(chacha::SealingKey::new(chacha_key(keys)?)))
             }
-            Cipher::Aes256Gcm | Cipher::Aes128Gcm => Self::Gcm(Gcm::new(keys)?),
+            Cipher::Aes256Gcm | Cipher::Aes128Gcm => Self::Gcm(GcmKey::new(keys)?),
         })
     }
 
@@ -117,16 +117,16 @@ pub(crate) enum OpeningKey {
     #[default]
     None,
     ChaCha(Box<chacha::OpeningKey>),
-    Gcm(Gcm),
+    Gcm(GcmKey),
 }
 
 impl OpeningKey {
-    pub(crate) fn new(keys: &Keys) -> Result<Self, Error> {
+    pub(crate) fn new(keys: &DirectionKeys) -> Result<Self, Error> {
         Ok(match keys.cipher {
             Cipher::ChaCha20Poly1305 => {
                 Self::ChaCha(Box::new(chacha::OpeningKey::new(chacha_key(keys)?)))
             }
-            Cipher::Aes256Gcm | Cipher::Aes128Gcm => Self::Gcm(Gcm::new(keys)?),
+            Cipher::Aes256Gcm | Cipher::Aes128Gcm => Self::Gcm(GcmKey::new(keys)?),
         })
     }
 
@@ -165,20 +165,20 @@ impl OpeningKey {
     }
 }
 
-fn chacha_key(keys: &Keys) -> Result<&[u8; chacha::KEY_LEN], Error> {
+fn chacha_key(keys: &DirectionKeys) -> Result<&[u8; chacha::KEY_LEN], Error> {
     keys.key.first_chunk().ok_or(Error::Local)
 }
 
 /// AES-GCM, whose nonces are counted by themselves and not by sequence numbers.
-pub(crate) struct Gcm {
+pub(crate) struct GcmKey {
     key: LessSafeKey,
     fixed: [u8; 4],
     /// Goes on where the derived vector started; wraps (RFC 5647 section 7.1).
     invocation: u64,
 }
 
-impl Gcm {
-    fn new(keys: &Keys) -> Result<Self, Error> {
+impl GcmKey {
+    fn new(keys: &DirectionKeys) -> Result<Self, Error> {
         let algorithm = if keys.cipher == Cipher::Aes128Gcm { &AES_128_GCM } else { &AES_256_GCM };
         let key = UnboundKey::new(algorithm, &keys.key).map_err(|_| Error::Local)?;
         let (fixed, rest) = keys.iv.split_first_chunk().ok_or(Error::Local)?;

@@ -9,8 +9,8 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use rejoin_ssh2::{
-    Cipher, Config, Ephemeral, Error, Event, HostKeyAlgorithm, Kex, Learnt, Opening, Scheme,
-    UserKey,
+    Cipher, Config, EphemeralKey, Error, Event, HandshakeMode, HostKeyAlgorithm, Kex, Scheme,
+    ServerProfile, UserKey,
 };
 use rejoin_testing::needs;
 use rejoin_testing::{Sshd, SshdBuilder};
@@ -49,18 +49,18 @@ impl Host {
         Self { sshd, signer, _dir: dir }
     }
 
-    fn config(&self, command: &str, opening: Opening) -> Config {
+    fn config(&self, command: &str, handshake: HandshakeMode) -> Config {
         Config {
             user: user(),
             key: self.signer.key(),
             command: command.as_bytes().to_vec(),
             ciphers: Cipher::ALL.to_vec(),
-            opening,
+            handshake,
         }
     }
 
-    fn connect(&self, command: &str, opening: Opening) -> Driver {
-        Driver::connect(self.sshd.addr(), self.config(command, opening))
+    fn connect(&self, command: &str, handshake: HandshakeMode) -> Driver {
+        Driver::connect(self.sshd.addr(), self.config(command, handshake))
     }
 
     /// Runs a command to its end.
@@ -89,13 +89,13 @@ fn user() -> String {
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
 
-fn unhurried() -> Opening {
-    Opening::Unhurried { kex: Kex::ALL.to_vec(), host_keys: HostKeyAlgorithm::ALL.to_vec() }
+fn unhurried() -> HandshakeMode {
+    HandshakeMode::Stepwise { kex: Kex::ALL.to_vec(), host_keys: HostKeyAlgorithm::ALL.to_vec() }
 }
 
-fn predicted(kex: Kex, channel: Option<u32>) -> Opening {
-    Opening::Predicted {
-        ephemeral: Ephemeral::generate(kex).unwrap(),
+fn predicted(kex: Kex, channel: Option<u32>) -> HandshakeMode {
+    HandshakeMode::Predicted {
+        ephemeral: EphemeralKey::generate(kex).unwrap(),
         host_key: HostKeyAlgorithm::plain(Scheme::Ed25519),
         is_hostbound: true,
         channel,
@@ -103,7 +103,7 @@ fn predicted(kex: Kex, channel: Option<u32>) -> Opening {
     }
 }
 
-fn learn(host: &Host) -> Learnt {
+fn learn(host: &Host) -> ServerProfile {
     let mut driver = host.connect("true", unhurried());
     driver.start(&host.signer).unwrap();
     driver.client.learnt().unwrap().clone()
@@ -114,7 +114,7 @@ fn what_an_unhurried_connection_taught_makes_the_next_one_take_two_flights() {
     needs!("sshd", "ssh-keygen");
     let host = Host::talkative();
     let (kex, host_keys) = (vec![Kex::Curve25519], HostKeyAlgorithm::ALL.to_vec());
-    let mut driver = host.connect("true", Opening::Unhurried { kex, host_keys });
+    let mut driver = host.connect("true", HandshakeMode::Stepwise { kex, host_keys });
     driver.start(&host.signer).unwrap();
     assert!(driver.flights > 4, "{}", driver.flights);
     let learnt = driver.client.learnt().unwrap().clone();
@@ -141,11 +141,11 @@ fn input_goes_with_the_login_and_counts_in_the_window_that_the_server_grants_lat
     let host = Host::new(Signer::ed25519());
     let learnt = learn(&host);
     assert_eq!(learnt.predicted_window(), 16 * 1024, "{learnt:?}");
-    let mut opening = predicted(learnt.kex, learnt.predicted_channel());
-    if let Opening::Predicted { ahead, .. } = &mut opening {
+    let mut handshake = predicted(learnt.kex, learnt.predicted_channel());
+    if let HandshakeMode::Predicted { ahead, .. } = &mut handshake {
         *ahead = learnt.predicted_window();
     }
-    let mut driver = host.connect("cat", opening);
+    let mut driver = host.connect("cat", handshake);
     // More than the window, to which what went ahead counts.
     let text: Vec<u8> = (0..3_000_000_u32).map(|number| number.to_le_bytes()[1]).collect();
     let mut written = driver.client.write(&text).unwrap();
@@ -178,8 +178,8 @@ fn every_kind_of_user_key_logs_in() {
     ];
     for signer in signers {
         let host = Host::new(signer);
-        for opening in [unhurried(), predicted(Kex::Curve25519, Some(0))] {
-            let ran = host.run(host.config("exit 7", opening));
+        for handshake in [unhurried(), predicted(Kex::Curve25519, Some(0))] {
+            let ran = host.run(host.config("exit 7", handshake));
             assert_eq!(ran, Ok((vec![], Some(7))), "{}", host.signer.key().algorithm);
         }
     }
@@ -232,8 +232,9 @@ fn every_kind_of_host_key_is_verified() {
         builder
     });
     for kind in HostKeyAlgorithm::ALL {
-        let opening = Opening::Unhurried { kex: vec![Kex::Curve25519], host_keys: vec![kind] };
-        assert_eq!(host.run(host.config("true", opening)), Ok((vec![], Some(0))), "{kind:?}");
+        let handshake =
+            HandshakeMode::Stepwise { kex: vec![Kex::Curve25519], host_keys: vec![kind] };
+        assert_eq!(host.run(host.config("true", handshake)), Ok((vec![], Some(0))), "{kind:?}");
     }
 }
 
@@ -298,7 +299,7 @@ fn thirty_megabytes_come_back_whole() {
 }
 
 #[test]
-fn stderr_and_signals_are_told() {
+fn reports_stderr_and_signals() {
     needs!("sshd", "ssh-keygen");
     let host = Host::new(Signer::ed25519());
     let mut driver = host.connect("echo oops >&2; kill -TERM $$", unhurried());
@@ -321,8 +322,8 @@ fn a_server_that_wants_new_keys_ends_it() {
     needs!("sshd", "ssh-keygen");
     let host =
         Host::with(Signer::ed25519(), |builder, _| builder.config_line("RekeyLimit 1M none"));
-    let opening = predicted(Kex::Curve25519, Some(0));
-    let mut driver = host.connect("head -c 3000000 /dev/zero", opening);
+    let handshake = predicted(Kex::Curve25519, Some(0));
+    let mut driver = host.connect("head -c 3000000 /dev/zero", handshake);
     driver.start(&host.signer).unwrap();
     let mut read = 0;
     loop {
@@ -339,7 +340,7 @@ fn a_server_that_wants_new_keys_ends_it() {
 }
 
 #[test]
-fn a_host_that_is_not_accepted_hears_nothing_of_the_user() {
+fn sends_nothing_about_the_user_to_a_host_that_is_not_accepted() {
     needs!("sshd", "ssh-keygen");
     let host = Host::talkative();
     let mut driver = host.connect("true", predicted(Kex::Curve25519, Some(0)));
@@ -355,7 +356,7 @@ fn a_host_that_is_not_accepted_hears_nothing_of_the_user() {
 }
 
 #[test]
-fn a_key_that_is_not_admitted_is_told() {
+fn reports_a_key_that_is_not_accepted() {
     needs!("sshd", "ssh-keygen");
     let host = Host::new(Signer::ed25519());
     let stranger = Signer::ed25519();
@@ -376,7 +377,7 @@ fn a_key_that_is_not_admitted_is_told() {
 }
 
 #[test]
-fn a_key_that_is_not_enough_is_told() {
+fn reports_a_key_that_is_not_sufficient() {
     needs!("sshd", "ssh-keygen");
     let host = Host::with(Signer::ed25519(), |builder, _| {
         builder.config_line("AuthenticationMethods publickey,publickey")
@@ -398,7 +399,7 @@ fn a_key_that_is_not_enough_is_told() {
 }
 
 #[test]
-fn a_wrong_prediction_is_told_as_one() {
+fn reports_a_wrong_prediction() {
     needs!("sshd", "ssh-keygen");
     let host = Host::with(Signer::ed25519(), |builder, _| {
         builder.config_line("KexAlgorithms ecdh-sha2-nistp256")

@@ -1,36 +1,37 @@
 //! A client and a server, and what goes between them.
 
-use rejoin_ssh2::testing::{Script, ToyServer, toy_user_key};
+use rejoin_ssh2::testing::{ToyScript, ToyServer, toy_user_key};
 use rejoin_ssh2::{
-    Cipher, Client, Config, Ephemeral, Error, Event, HostKeyAlgorithm, Kex, Opening, Scheme,
+    Cipher, Client, Config, EphemeralKey, Error, Event, HandshakeMode, HostKeyAlgorithm, Kex,
+    Scheme,
 };
 
 pub(crate) const COMMAND: &[u8] = b"say it back";
 
 pub(crate) const ED25519: HostKeyAlgorithm = HostKeyAlgorithm::plain(Scheme::Ed25519);
 
-pub(crate) fn config(opening: Opening) -> Config {
+pub(crate) fn config(handshake: HandshakeMode) -> Config {
     Config {
         user: "somebody".to_owned(),
         key: toy_user_key(),
         command: COMMAND.to_vec(),
         ciphers: Cipher::ALL.to_vec(),
-        opening,
+        handshake,
     }
 }
 
-pub(crate) fn unhurried() -> Opening {
-    Opening::Unhurried { kex: vec![Kex::Curve25519], host_keys: vec![ED25519] }
+pub(crate) fn unhurried() -> HandshakeMode {
+    HandshakeMode::Stepwise { kex: vec![Kex::Curve25519], host_keys: vec![ED25519] }
 }
 
-pub(crate) fn predicted() -> Opening {
+pub(crate) fn predicted() -> HandshakeMode {
     predicting(Kex::Curve25519, Some(0))
 }
 
-pub(crate) fn predicting(kex: Kex, channel: Option<u32>) -> Opening {
-    let ephemeral = Ephemeral::generate(kex).unwrap();
+pub(crate) fn predicting(kex: Kex, channel: Option<u32>) -> HandshakeMode {
+    let ephemeral = EphemeralKey::generate(kex).unwrap();
     let host_key = ED25519;
-    Opening::Predicted { ephemeral, host_key, is_hostbound: true, channel, ahead: 0 }
+    HandshakeMode::Predicted { ephemeral, host_key, is_hostbound: true, channel, ahead: 0 }
 }
 
 /// A client and the server that it speaks to.
@@ -44,8 +45,8 @@ pub(crate) struct Pair {
 }
 
 impl Pair {
-    pub(crate) fn new(opening: Opening, script: Script) -> Self {
-        let client = Client::new(config(opening)).unwrap();
+    pub(crate) fn new(handshake: HandshakeMode, script: ToyScript) -> Self {
+        let client = Client::new(config(handshake)).unwrap();
         let server = ToyServer::new(script).unwrap();
         Self { client, server, events: Vec::new(), sent: 0 }
     }

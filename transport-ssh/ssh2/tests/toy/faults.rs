@@ -1,6 +1,6 @@
 //! Servers that are wrong, and what is said of them.
 
-use rejoin_ssh2::testing::{Script, Verdict};
+use rejoin_ssh2::testing::{AuthReply, ToyScript};
 use rejoin_ssh2::wire::Writer;
 use rejoin_ssh2::{Error, Event, Kex, Method, Misprediction, Refusal, Unsuitable, Violation};
 
@@ -18,13 +18,13 @@ fn disconnect() -> Vec<u8> {
 }
 
 /// A script in which the message of this number is not what it would be.
-fn tampered(number: usize, change: impl Fn(Vec<u8>) -> Vec<Vec<u8>> + 'static) -> Script {
+fn tampered(number: usize, change: impl Fn(Vec<u8>) -> Vec<Vec<u8>> + 'static) -> ToyScript {
     let mut count = 0;
     let tamper = move |message: Vec<u8>| {
         count += 1;
         if count == number + 1 { change(message) } else { vec![message] }
     };
-    Script { tamper: Box::new(tamper), ..Script::default() }
+    ToyScript { tamper: Box::new(tamper), ..ToyScript::default() }
 }
 
 fn is_told_the_host(pair: &Pair) -> bool {
@@ -62,7 +62,7 @@ fn no_byte_of_the_key_exchange_can_be_changed() {
 
 #[test]
 fn an_identification_that_was_changed_is_found_out() {
-    let mut pair = Pair::new(predicted(), Script::default());
+    let mut pair = Pair::new(predicted(), ToyScript::default());
     pair.feed_server();
     let mut stream = pair.server.take_output();
     stream[12] ^= 1;
@@ -91,7 +91,7 @@ fn in_the_key_exchange_nothing_else_is_suffered() {
 #[test]
 fn a_message_that_was_taken_out_is_missed() {
     // The server's first sealed one: with it gone, and the numbers gone on, the next cannot be opened.
-    let mut pair = Pair::new(predicted(), Script::default());
+    let mut pair = Pair::new(predicted(), ToyScript::default());
     pair.feed_server();
     let mut stream = pair.server.take_output();
     stream.truncate(stream.len() - 24);
@@ -104,8 +104,8 @@ fn a_message_that_was_taken_out_is_missed() {
 
 #[test]
 fn a_server_without_strict_key_exchange_is_not_for_us() {
-    for opening in [predicted(), unhurried()] {
-        let mut pair = Pair::new(opening, Script { is_strict: false, ..Script::default() });
+    for handshake in [predicted(), unhurried()] {
+        let mut pair = Pair::new(handshake, ToyScript { is_strict: false, ..ToyScript::default() });
         assert_eq!(pair.run(), Err(Error::Unsuitable(Unsuitable::NotStrict)));
         assert!(pair.events.is_empty());
     }
@@ -113,19 +113,19 @@ fn a_server_without_strict_key_exchange_is_not_for_us() {
 
 #[test]
 fn methods_that_are_missing_are_mispredicted_or_not_in_common() {
-    let script = || Script { kex: vec![Kex::NistP256], ..Script::default() };
+    let script = || ToyScript { kex: vec![Kex::NistP256], ..ToyScript::default() };
     let missing = Error::Mispredicted(Misprediction::Missing(Method::Kex));
     assert_eq!(Pair::new(predicted(), script()).run(), Err(missing));
     let none = Error::Unsuitable(Unsuitable::NoCommon(Method::Kex));
     assert_eq!(Pair::new(unhurried(), script()).run(), Err(none));
-    let script = Script { ciphers: vec![], ..Script::default() };
+    let script = ToyScript { ciphers: vec![], ..ToyScript::default() };
     let none = Error::Unsuitable(Unsuitable::NoCommon(Method::Cipher));
     assert_eq!(Pair::new(predicted(), script).run(), Err(none));
 }
 
 #[test]
-fn another_channel_number_than_predicted_is_told() {
-    let mut pair = Pair::new(predicted(), Script { channel: 3, ..Script::default() });
+fn reports_a_mispredicted_channel_number() {
+    let mut pair = Pair::new(predicted(), ToyScript { channel: 3, ..ToyScript::default() });
     let channel = Misprediction::Channel { predicted: 0, found: 3 };
     pair.client.write(b"for the command").unwrap();
     assert_eq!(pair.run(), Err(Error::Mispredicted(channel)));
@@ -136,10 +136,10 @@ fn another_channel_number_than_predicted_is_told() {
 }
 
 #[test]
-fn a_key_that_is_wrong_or_not_enough_is_told() {
-    for (verdict, is_partial) in [(Verdict::Refused, false), (Verdict::Partial, true)] {
-        for opening in [predicted(), unhurried()] {
-            let mut pair = Pair::new(opening, Script { verdict, ..Script::default() });
+fn reports_a_wrong_or_insufficient_key() {
+    for (auth_reply, is_partial) in [(AuthReply::Refused, false), (AuthReply::Partial, true)] {
+        for handshake in [predicted(), unhurried()] {
+            let mut pair = Pair::new(handshake, ToyScript { auth_reply, ..ToyScript::default() });
             pair.run().unwrap();
             let methods = vec!["publickey".to_owned(), "keyboard-interactive".to_owned()];
             let told = Event::AuthFailed { methods, partial: is_partial };
@@ -150,7 +150,7 @@ fn a_key_that_is_wrong_or_not_enough_is_told() {
 }
 
 #[test]
-fn a_server_that_leaves_is_heard_in_every_state() {
+fn reports_a_disconnect_in_every_state() {
     for number in 0..MESSAGES {
         let script = tampered(number, |_| vec![disconnect()]);
         let mut pair = Pair::new(predicted(), script);
@@ -182,15 +182,15 @@ fn a_login_that_was_not_asked_for_is_not_believed() {
 
 #[test]
 fn a_message_that_the_server_does_not_know_is_the_end() {
-    let mut pair = Pair::new(predicted(), Script::default());
+    let mut pair = Pair::new(predicted(), ToyScript::default());
     pair.start();
     pair.server.say(&Writer::message(3).uint32(4).finish()).unwrap();
     assert_eq!(pair.run(), Err(Error::Unsuitable(Unsuitable::Unimplemented)));
 }
 
 #[test]
-fn a_message_that_we_do_not_know_is_said_to_be_one() {
-    let mut pair = Pair::new(predicted(), Script::default());
+fn answers_unknown_messages_with_unimplemented() {
+    let mut pair = Pair::new(predicted(), ToyScript::default());
     pair.start();
     pair.server.say(&[192, 1, 2, 3]).unwrap();
     pair.run().unwrap();
@@ -199,7 +199,7 @@ fn a_message_that_we_do_not_know_is_said_to_be_one() {
 
 #[test]
 fn a_channel_that_the_server_opens_is_refused() {
-    let mut pair = Pair::new(predicted(), Script::default());
+    let mut pair = Pair::new(predicted(), ToyScript::default());
     pair.start();
     let open = Writer::message(90).string("x11").uint32(1).uint32(9).uint32(9).finish();
     pair.server.say(&open).unwrap();
@@ -209,7 +209,7 @@ fn a_channel_that_the_server_opens_is_refused() {
 }
 
 #[test]
-fn a_command_or_a_channel_that_is_refused_is_told() {
+fn reports_a_refused_command_or_channel() {
     let failure = Writer::message(92).uint32(0).uint32(2).string(format!("no{EVIL} more"));
     let failure = failure.string("").finish();
     let mut pair = Pair::new(predicted(), tampered(6, move |_| vec![failure.clone()]));
@@ -225,7 +225,7 @@ fn a_command_or_a_channel_that_is_refused_is_told() {
 }
 
 #[test]
-fn banners_are_told_cleaned_and_not_without_end() {
+fn reports_a_bounded_number_of_printable_banners() {
     let script = tampered(4, |message| {
         let banner = format!("wel{EVIL}come\nall");
         let banner = Writer::message(53).string(banner).string("").finish();
@@ -240,11 +240,11 @@ fn banners_are_told_cleaned_and_not_without_end() {
 }
 
 #[test]
-fn what_is_no_ssh_2_is_said_to_be_none() {
-    let mut pair = Pair::new(predicting(Kex::Curve25519, None), Script::default());
+fn rejects_servers_without_ssh_2() {
+    let mut pair = Pair::new(predicting(Kex::Curve25519, None), ToyScript::default());
     let failed = pair.client.input(b"Welcome!\r\nSSH-1.5-old\r\n");
     assert_eq!(failed, Err(Error::Unsuitable(Unsuitable::Version)));
-    let mut pair = Pair::new(unhurried(), Script::default());
+    let mut pair = Pair::new(unhurried(), ToyScript::default());
     let endless = vec![b'x'; 64 * 1024];
     assert_eq!(pair.client.input(&endless), Err(Error::Peer(Violation::TooMuch)));
 }
@@ -252,7 +252,7 @@ fn what_is_no_ssh_2_is_said_to_be_none() {
 #[test]
 fn lines_before_the_identification_are_bounded_in_number() {
     let lines = |count: usize| {
-        let mut pair = Pair::new(predicted(), Script::default());
+        let mut pair = Pair::new(predicted(), ToyScript::default());
         let all = "not yet\r\n".repeat(count);
         pair.feed_server();
         pair.client.input(all.as_bytes()).and_then(|()| pair.run()).map(|()| pair.events.len())

@@ -1,6 +1,6 @@
 //! Data in both directions, and its bounds.
 
-use rejoin_ssh2::testing::Script;
+use rejoin_ssh2::testing::ToyScript;
 use rejoin_ssh2::wire::Writer;
 use rejoin_ssh2::{Error, Event, MAX_OUTPUT, Violation, WINDOW};
 
@@ -21,7 +21,7 @@ fn hear(pair: &mut Pair, message: &[u8]) -> Result<(), Error> {
 #[test]
 fn input_waits_until_the_server_takes_it() {
     for (window, expected) in [(0, &[20, 30][..]), (1000, &[20, 30])] {
-        let mut pair = Pair::new(predicted(), Script { window, ..Script::default() });
+        let mut pair = Pair::new(predicted(), ToyScript { window, ..ToyScript::default() });
         pair.client.write(b"early").unwrap();
         pair.feed_server();
         assert_eq!(pair.server.heard(), expected);
@@ -33,7 +33,7 @@ fn input_waits_until_the_server_takes_it() {
 
 #[test]
 fn no_more_input_is_taken_than_may_wait_and_none_is_lost() {
-    let mut pair = Pair::new(predicted(), Script::default());
+    let mut pair = Pair::new(predicted(), ToyScript::default());
     let input: Vec<u8> =
         (0..3 * MAX_OUTPUT).map(|at| at.to_le_bytes()[0] ^ at.to_le_bytes()[1]).collect();
     let mut taken = pair.client.write(&input).unwrap();
@@ -54,7 +54,7 @@ fn no_more_input_is_taken_than_may_wait_and_none_is_lost() {
 
 #[test]
 fn a_server_may_fill_the_window_and_not_a_byte_more() {
-    let mut pair = Pair::new(predicted(), Script::default());
+    let mut pair = Pair::new(predicted(), ToyScript::default());
     pair.start();
     let piece = vec![1; 32 * 1024];
     for _ in 0..WINDOW / piece.len() {
@@ -67,7 +67,7 @@ fn a_server_may_fill_the_window_and_not_a_byte_more() {
 
 #[test]
 fn what_was_consumed_may_come_again() {
-    let mut pair = Pair::new(predicted(), Script::default());
+    let mut pair = Pair::new(predicted(), ToyScript::default());
     pair.start();
     let piece = vec![1; 32 * 1024];
     for _ in 0..4 * WINDOW / piece.len() {
@@ -81,8 +81,8 @@ fn what_was_consumed_may_come_again() {
 }
 
 #[test]
-fn what_comes_while_the_user_thinks_is_bounded() {
-    let mut pair = Pair::new(predicted(), Script::default());
+fn bounds_input_while_a_decision_is_pending() {
+    let mut pair = Pair::new(predicted(), ToyScript::default());
     pair.feed_server();
     pair.feed_client().unwrap();
     let noise = vec![0; 100 * 1024];
@@ -93,7 +93,7 @@ fn what_comes_while_the_user_thinks_is_bounded() {
 
 #[test]
 fn a_server_that_asks_and_does_not_read_is_left() {
-    let mut pair = Pair::new(predicted(), Script::default());
+    let mut pair = Pair::new(predicted(), ToyScript::default());
     pair.start();
     let request = Writer::message(80).string("keepalive@openssh.com").boolean(true).finish();
     let failed = (0..100_000).find_map(|_| hear(&mut pair, &request).err());
@@ -103,15 +103,15 @@ fn a_server_that_asks_and_does_not_read_is_left() {
 
 #[test]
 fn a_window_beyond_what_its_number_holds_is_refused() {
-    let mut pair = Pair::new(predicted(), Script::default());
+    let mut pair = Pair::new(predicted(), ToyScript::default());
     pair.start();
     let grant = Writer::message(93).uint32(0).uint32(u32::MAX).finish();
     assert_eq!(hear(&mut pair, &grant), TOO_MUCH);
 }
 
 #[test]
-fn nothing_follows_the_end_and_empty_data_is_not_told() {
-    let mut pair = Pair::new(predicted(), Script::default());
+fn reports_no_empty_data_and_nothing_after_the_end() {
+    let mut pair = Pair::new(predicted(), ToyScript::default());
     pair.start();
     pair.events.clear();
     hear(&mut pair, &data(b"")).unwrap();

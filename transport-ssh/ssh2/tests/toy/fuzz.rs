@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use rejoin_ssh2::Event;
-use rejoin_ssh2::testing::Script;
+use rejoin_ssh2::testing::ToyScript;
 
 use crate::driver::{Pair, predicted, unhurried};
 
@@ -77,7 +77,7 @@ proptest! {
             count += 1;
             if count == number + 1 { apply(&change, message) } else { vec![message] }
         };
-        let script = Script { tamper: Box::new(tamper), ..Script::default() };
+        let script = ToyScript { tamper: Box::new(tamper), ..ToyScript::default() };
         let mut pair = Pair::new(if is_hurried { predicted() } else { unhurried() }, script);
         pair.client.write(b"some input").unwrap();
         pair.client.finish().unwrap();
@@ -95,7 +95,7 @@ proptest! {
         at in any::<prop::sample::Index>(),
         is_hurried in any::<bool>(),
     ) {
-        let mut pair = Pair::new(if is_hurried { predicted() } else { unhurried() }, Script::default());
+        let mut pair = Pair::new(if is_hurried { predicted() } else { unhurried() }, ToyScript::default());
         for _ in 0..rounds {
             pair.feed_server();
             pair.feed_client().unwrap();

@@ -1,8 +1,8 @@
 //! Logins whose signature names the host.
 
-use rejoin_ssh2::testing::{Script, toy_user_key};
+use rejoin_ssh2::testing::{ToyScript, toy_user_key};
 use rejoin_ssh2::wire::{Reader, Writer};
-use rejoin_ssh2::{Client, Error, Event, Opening, Violation};
+use rejoin_ssh2::{Client, Error, Event, HandshakeMode, Violation};
 
 use crate::driver::{Pair, config, predicted, unhurried};
 
@@ -30,12 +30,12 @@ fn login(pair: &Pair) -> (String, Vec<u8>) {
     panic!("{login:?}");
 }
 
-fn predicting(is_hostbound: bool) -> Opening {
-    let mut opening = predicted();
-    if let Opening::Predicted { is_hostbound: told, .. } = &mut opening {
+fn predicting(is_hostbound: bool) -> HandshakeMode {
+    let mut handshake = predicted();
+    if let HandshakeMode::Predicted { is_hostbound: told, .. } = &mut handshake {
         *told = is_hostbound;
     }
-    opening
+    handshake
 }
 
 #[test]
@@ -46,12 +46,12 @@ fn a_login_names_the_host_where_the_server_announces_that_or_is_predicted_to() {
         (predicting(true), true),
         (predicting(false), true),
     ];
-    for (opening, is_hostbound) in cases {
-        let names_host = match &opening {
-            Opening::Predicted { is_hostbound, .. } => *is_hostbound,
-            Opening::Unhurried { .. } => is_hostbound,
+    for (handshake, is_hostbound) in cases {
+        let names_host = match &handshake {
+            HandshakeMode::Predicted { is_hostbound, .. } => *is_hostbound,
+            HandshakeMode::Stepwise { .. } => is_hostbound,
         };
-        let mut pair = Pair::new(opening, Script { is_hostbound, ..Script::default() });
+        let mut pair = Pair::new(handshake, ToyScript { is_hostbound, ..ToyScript::default() });
         pair.start();
         let expected =
             if names_host { (HOSTBOUND, pair.server.host_key()) } else { (PLAIN, vec![]) };
@@ -64,8 +64,8 @@ fn a_login_names_the_host_where_the_server_announces_that_or_is_predicted_to() {
 /// The user signs what the server is told, behind the number of the connection.
 #[test]
 fn what_is_signed_is_the_request_and_belongs_to_the_connection() {
-    for opening in [unhurried(), predicting(true)] {
-        let mut pair = Pair::new(opening, Script::default());
+    for handshake in [unhurried(), predicting(true)] {
+        let mut pair = Pair::new(handshake, ToyScript::default());
         pair.start();
         let binding = pair.client.binding().unwrap().clone();
         assert_eq!(binding.host_key, pair.server.host_key());
@@ -83,7 +83,8 @@ fn what_is_signed_is_the_request_and_belongs_to_the_connection() {
 
 #[test]
 fn a_prediction_that_a_server_understands_it_is_wrong_like_a_wrong_key() {
-    let mut pair = Pair::new(predicting(true), Script { is_hostbound: false, ..Script::default() });
+    let mut pair =
+        Pair::new(predicting(true), ToyScript { is_hostbound: false, ..ToyScript::default() });
     pair.run().unwrap();
     assert!(matches!(pair.events.last(), Some(Event::AuthFailed { partial: false, .. })));
     assert!(pair.client.is_over());
@@ -96,12 +97,12 @@ fn a_host_that_has_proved_nothing_binds_nothing() {
 }
 
 /// What the server announces, in the place of what it would.
-fn announcing(announced: &[u8]) -> Script {
+fn announcing(announced: &[u8]) -> ToyScript {
     let announced = announced.to_vec();
     let tamper = move |message: Vec<u8>| {
         if message[0] == 7 { vec![announced.clone()] } else { vec![message] }
     };
-    Script { tamper: Box::new(tamper), ..Script::default() }
+    ToyScript { tamper: Box::new(tamper), ..ToyScript::default() }
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! What is sent when.
 
 use proptest::prelude::*;
-use rejoin_ssh2::testing::Script;
-use rejoin_ssh2::{Cipher, Client, Error, Event, Kex, Misuse, Opening};
+use rejoin_ssh2::testing::ToyScript;
+use rejoin_ssh2::{Cipher, Client, Error, Event, HandshakeMode, Kex, Misuse};
 
 use crate::driver::{COMMAND, Pair, config, merged, predicted, predicting, unhurried};
 
@@ -12,7 +12,7 @@ const OUT_OF_TURN: Result<(), Error> = Err(Error::Caller(Misuse::OutOfTurn));
 fn every_exchange_and_cipher_gets_a_command_started() {
     for kex in Kex::ALL {
         for cipher in Cipher::ALL {
-            let script = Script { ciphers: vec![cipher], ..Script::default() };
+            let script = ToyScript { ciphers: vec![cipher], ..ToyScript::default() };
             let mut pair = Pair::new(predicting(kex, Some(0)), script);
             pair.start();
             assert_eq!(pair.server.command(), Some(COMMAND), "{kex:?} {cipher:?}");
@@ -22,7 +22,7 @@ fn every_exchange_and_cipher_gets_a_command_started() {
 
 #[test]
 fn with_a_prediction_all_is_said_in_two_flights() {
-    let mut pair = Pair::new(predicted(), Script::default());
+    let mut pair = Pair::new(predicted(), ToyScript::default());
     pair.feed_server();
     assert_eq!(pair.server.heard(), [20, 30]);
     pair.feed_client().unwrap();
@@ -33,11 +33,13 @@ fn with_a_prediction_all_is_said_in_two_flights() {
 
 #[test]
 fn input_that_is_there_in_time_goes_with_the_command_as_far_as_it_may() {
-    let Opening::Predicted { ephemeral, host_key, is_hostbound, channel, .. } = predicted() else {
+    let HandshakeMode::Predicted { ephemeral, host_key, is_hostbound, channel, .. } = predicted()
+    else {
         unreachable!()
     };
-    let opening = Opening::Predicted { ephemeral, host_key, is_hostbound, channel, ahead: 5 };
-    let mut pair = Pair::new(opening, Script::default());
+    let handshake =
+        HandshakeMode::Predicted { ephemeral, host_key, is_hostbound, channel, ahead: 5 };
+    let mut pair = Pair::new(handshake, ToyScript::default());
     pair.client.write(b"early, and late").unwrap();
     pair.feed_server();
     assert_eq!(pair.server.heard(), [20, 30], "not before the host is accepted");
@@ -52,7 +54,7 @@ fn input_that_is_there_in_time_goes_with_the_command_as_far_as_it_may() {
 
 #[test]
 fn without_one_each_step_waits_for_the_one_before() {
-    let mut pair = Pair::new(unhurried(), Script::default());
+    let mut pair = Pair::new(unhurried(), ToyScript::default());
     let steps: [&[u8]; 6] = [&[20], &[30], &[21, 5], &[50], &[90], &[98]];
     let mut expected = Vec::new();
     for step in steps {
@@ -67,7 +69,7 @@ fn without_one_each_step_waits_for_the_one_before() {
 
 #[test]
 fn without_a_channel_number_the_command_waits_for_the_channel() {
-    let script = Script { channel: 42, ..Script::default() };
+    let script = ToyScript { channel: 42, ..ToyScript::default() };
     let mut pair = Pair::new(predicting(Kex::Curve25519, None), script);
     for expected in [&[20, 30][..], &[20, 30, 21, 5, 50], &[20, 30, 21, 5, 50, 90]] {
         pair.feed_server();
@@ -81,7 +83,7 @@ fn without_a_channel_number_the_command_waits_for_the_channel() {
 
 #[test]
 fn what_was_learnt_can_be_read_once_the_user_is_logged_in() {
-    let mut pair = Pair::new(unhurried(), Script::default());
+    let mut pair = Pair::new(unhurried(), ToyScript::default());
     pair.feed_server();
     pair.feed_client().unwrap();
     assert!(pair.client.learnt().is_none());
@@ -94,7 +96,7 @@ fn what_was_learnt_can_be_read_once_the_user_is_logged_in() {
 
 #[test]
 fn calls_out_of_turn_are_refused_and_change_nothing() {
-    let mut pair = Pair::new(predicted(), Script::default());
+    let mut pair = Pair::new(predicted(), ToyScript::default());
     assert_eq!(pair.client.accept_host(), OUT_OF_TURN);
     assert_eq!(pair.client.signed(b"signature"), OUT_OF_TURN);
     assert_eq!(pair.client.consumed(1), Err(Error::Caller(Misuse::TooMuchConsumed)));
@@ -134,12 +136,12 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 
     #[test]
-    fn in_whatever_pieces_it_comes_the_same_is_told(
+    fn reports_the_same_events_for_any_split_of_the_input(
         pieces in proptest::collection::vec(1..400_usize, 1..40),
         is_hurried in any::<bool>(),
     ) {
-        let opening = if is_hurried { predicted() } else { unhurried() };
-        let mut pair = Pair::new(opening, Script::default());
+        let handshake = if is_hurried { predicted() } else { unhurried() };
+        let mut pair = Pair::new(handshake, ToyScript::default());
         let input: Vec<u8> = (0..3000_u16).map(|at| at.to_be_bytes()[1]).collect();
         prop_assert_eq!(pair.client.write(&input), Ok(input.len()));
         pair.client.finish().unwrap();

@@ -1,8 +1,8 @@
 //! What is said to a host that nobody has accepted yet.
 
 use proptest::prelude::*;
-use rejoin_ssh2::testing::{SERVER_IDENT, Script, ToyServer};
-use rejoin_ssh2::{Client, Error, Event, Misuse, Opening};
+use rejoin_ssh2::testing::{SERVER_IDENT, ToyScript, ToyServer};
+use rejoin_ssh2::{Client, Error, Event, HandshakeMode, Misuse};
 
 use crate::driver::{COMMAND, config, predicted, unhurried};
 
@@ -83,9 +83,9 @@ struct Meeting {
 }
 
 impl Meeting {
-    fn new(opening: Opening) -> Self {
-        let client = Client::new(config(opening)).unwrap();
-        let mut server = ToyServer::new(Script::default()).unwrap();
+    fn new(handshake: HandshakeMode) -> Self {
+        let client = Client::new(config(handshake)).unwrap();
+        let mut server = ToyServer::new(ToyScript::default()).unwrap();
         let incoming = server.take_output();
         assert!(incoming.starts_with(SERVER_IDENT.as_bytes()));
         Self { client, server, incoming, said: Vec::new(), is_accepted: false, is_left: false }

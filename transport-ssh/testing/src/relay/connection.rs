@@ -1,4 +1,4 @@
-//! One connection of a relay's.
+//! One connection of a relay.
 
 use std::borrow::Cow;
 use std::future;
@@ -12,9 +12,10 @@ use tokio::net::tcp::{ReadHalf, WriteHalf};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 
-use super::{Fault, Piece, Shared, Way};
+use super::piece::{Direction, Fault, Piece};
+use super::state::RelayState;
 
-/// What is read at once.
+/// The most bytes per read.
 const CHUNK: usize = 16 * 1024;
 /// How many chunks may be on their way in one direction, if the way takes time: what a fast network
 /// carries in one round trip around the world.
@@ -22,7 +23,7 @@ const ON_THE_WAY: usize = 4096;
 
 /// How a connection ends.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Ending {
+enum ConnectionEnd {
     /// Both sides said that they are done.
     Closed,
     /// One side failed. The other learns of it as a reset, which is not counted as the relay's.
@@ -31,11 +32,11 @@ enum Ending {
     Reset,
     /// The relay's own doing, in good manners.
     HungUp,
-    /// Its path is gone, and nobody is told.
+    /// Its path is gone, and neither side notices.
     Stranded,
 }
 
-impl From<Fault> for Ending {
+impl From<Fault> for ConnectionEnd {
     fn from(fault: Fault) -> Self {
         match fault {
             Fault::Reset => Self::Reset,
@@ -46,7 +47,7 @@ impl From<Fault> for Ending {
 }
 
 pub(super) struct Connection {
-    pub(super) shared: Arc<Shared>,
+    pub(super) shared: Arc<RelayState>,
     pub(super) number: u64,
     pub(super) cuts: watch::Receiver<u64>,
     pub(super) paths: watch::Receiver<u64>,
@@ -58,45 +59,45 @@ impl Connection {
     pub(super) async fn run(mut self) {
         let mut server = None;
         let ending = self.relay(&mut server).await;
-        if ending == Ending::Stranded {
+        if ending == ConnectionEnd::Stranded {
             self.shared.counts.send_modify(|counts| counts.stranded += 1);
             // Both sockets stay open: closing one would tell its other side.
             future::pending::<()>().await;
         }
-        if ending == Ending::HungUp
+        if ending == ConnectionEnd::HungUp
             && let Some(server) = &mut server
         {
             hang_up(&mut self.client, server).await;
         }
-        if !matches!(ending, Ending::Closed | Ending::HungUp) {
+        if !matches!(ending, ConnectionEnd::Closed | ConnectionEnd::HungUp) {
             reset_on_close(&self.client);
             server.iter().for_each(reset_on_close);
         }
         let shared = Arc::clone(&self.shared);
         drop((self, server));
         shared.counts.send_modify(|counts| {
-            counts.resets += u64::from(ending == Ending::Reset);
+            counts.resets += u64::from(ending == ConnectionEnd::Reset);
             counts.ended += 1;
         });
     }
 
-    async fn relay(&mut self, server: &mut Option<TcpStream>) -> Ending {
+    async fn relay(&mut self, server: &mut Option<TcpStream>) -> ConnectionEnd {
         let Self { shared, number, cuts, paths, allowance, client } = self;
         let reached = tokio::select! {
             reached = shared.reach() => reached,
-            _ = cuts.changed() => return Ending::Reset,
+            _ = cuts.changed() => return ConnectionEnd::Reset,
         };
-        let Ok(reached) = reached else { return Ending::Broken };
+        let Ok(reached) = reached else { return ConnectionEnd::Broken };
         let server = server.insert(reached);
         // A relay that delays small packets would be another network than the one under test.
         let _ = (client.set_nodelay(true), server.set_nodelay(true));
-        let passage = Passage { shared, number: *number, left: Mutex::new(*allowance) };
+        let passage = Forwarder { shared, number: *number, left: Mutex::new(*allowance) };
         // In this order, since the end of a silence lets pass what a change of path has lost.
         tokio::select! {
             biased;
-            _ = paths.changed() => Ending::Stranded,
-            _ = cuts.changed() => Ending::Reset,
-            ending = passage.both_ways(client, server) => ending.err().unwrap_or(Ending::Closed),
+            _ = paths.changed() => ConnectionEnd::Stranded,
+            _ = cuts.changed() => ConnectionEnd::Reset,
+            ending = passage.both_ways(client, server) => ending.err().unwrap_or(ConnectionEnd::Closed),
         }
     }
 }
@@ -108,7 +109,7 @@ fn reset_on_close(stream: &TcpStream) {
 }
 
 /// Ends both ways and waits until both sides have done the same: a socket that is closed with bytes
-/// unread resets its connection.
+/// unread anews its connection.
 async fn hang_up(client: &mut TcpStream, server: &mut TcpStream) {
     let ends = async |stream: &mut TcpStream| {
         let _ = stream.shutdown().await;
@@ -119,31 +120,31 @@ async fn hang_up(client: &mut TcpStream, server: &mut TcpStream) {
 }
 
 /// The bytes of one connection, on their way.
-struct Passage<'a> {
-    shared: &'a Shared,
+struct Forwarder<'a> {
+    shared: &'a RelayState,
     number: u64,
     /// How many more bytes may pass; `None` for any number.
     left: Mutex<Option<u64>>,
 }
 
-/// Where the bytes of one way come out.
-struct Outlet<S> {
-    way: Way,
+/// The output of one direction.
+struct OutputSide<S> {
+    way: Direction,
     to: S,
     /// How many have.
     count: u64,
 }
 
-impl Passage<'_> {
+impl Forwarder<'_> {
     async fn both_ways(
         &self,
         client: &mut TcpStream,
         server: &mut TcpStream,
-    ) -> Result<(), Ending> {
+    ) -> Result<(), ConnectionEnd> {
         let (from_client, to_client) = client.split();
         let (from_server, to_server) = server.split();
-        let mut there = Outlet { way: Way::ToServer, to: to_server, count: 0 };
-        let mut back = Outlet { way: Way::ToClient, to: to_client, count: 0 };
+        let mut there = OutputSide { way: Direction::ToServer, to: to_server, count: 0 };
+        let mut back = OutputSide { way: Direction::ToClient, to: to_client, count: 0 };
         self.let_out(&[], &mut there).await?;
         self.let_out(&[], &mut back).await?;
         if !self.shared.round_trip.is_zero() {
@@ -157,8 +158,8 @@ impl Passage<'_> {
     async fn let_in_early(
         &self,
         client: &ReadHalf<'_>,
-        server: &mut Outlet<WriteHalf<'_>>,
-    ) -> Result<(), Ending> {
+        server: &mut OutputSide<WriteHalf<'_>>,
+    ) -> Result<(), ConnectionEnd> {
         let mut chunk = vec![0; CHUNK];
         match client.try_read(&mut chunk) {
             // An end is read again.
@@ -171,8 +172,8 @@ impl Passage<'_> {
     async fn one_way(
         &self,
         mut from: impl AsyncRead + Unpin,
-        mut outlet: Outlet<impl AsyncWrite + Unpin>,
-    ) -> Result<(), Ending> {
+        mut outlet: OutputSide<impl AsyncWrite + Unpin>,
+    ) -> Result<(), ConnectionEnd> {
         let delay = self.shared.round_trip / 2;
         if !delay.is_zero() {
             let (queue, queued) = mpsc::channel(ON_THE_WAY);
@@ -197,8 +198,8 @@ impl Passage<'_> {
     async fn late(
         &self,
         mut queued: mpsc::Receiver<(Instant, Vec<u8>)>,
-        mut outlet: Outlet<impl AsyncWrite + Unpin>,
-    ) -> Result<(), Ending> {
+        mut outlet: OutputSide<impl AsyncWrite + Unpin>,
+    ) -> Result<(), ConnectionEnd> {
         while let Some((due, chunk)) = queued.recv().await {
             sleep_until(due).await;
             self.shared.until_not_silent().await;
@@ -212,30 +213,35 @@ impl Passage<'_> {
     async fn let_out(
         &self,
         chunk: &[u8],
-        outlet: &mut Outlet<impl AsyncWrite + Unpin>,
-    ) -> Result<(), Ending> {
+        outlet: &mut OutputSide<impl AsyncWrite + Unpin>,
+    ) -> Result<(), ConnectionEnd> {
         let allowed = self.take(chunk.len())?;
-        let (chunk, fault) = self.meddled(&chunk[..allowed], outlet.way, outlet.count);
+        let (chunk, fault) = self.intercepted(&chunk[..allowed], outlet.way, outlet.count);
         outlet.to.write_all(&chunk).await.map_err(broken)?;
         outlet.count += allowed as u64;
         self.shared.counts.send_modify(|counts| counts.bytes += chunk.len() as u64);
         fault.map_or(Ok(()), |fault| Err(fault.into()))
     }
 
-    /// What the meddler makes of it, if there is one.
-    fn meddled<'a>(&self, chunk: &'a [u8], way: Way, start: u64) -> (Cow<'a, [u8]>, Option<Fault>) {
-        let mut meddler = self.shared.meddler.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(meddler) = &mut *meddler else { return (chunk.into(), None) };
+    /// What the hook makes of it, if there is one.
+    fn intercepted<'a>(
+        &self,
+        chunk: &'a [u8],
+        way: Direction,
+        start: u64,
+    ) -> (Cow<'a, [u8]>, Option<Fault>) {
+        let mut hook = self.shared.hook.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(hook) = &mut *hook else { return (chunk.into(), None) };
         let mut piece = Piece { connection: self.number, way, start, bytes: chunk.to_vec() };
-        let fault = meddler(&mut piece);
+        let fault = hook(&mut piece);
         (piece.bytes.into(), fault)
     }
 
     /// How many of `wanted` bytes may pass. Once none are left, the connection is to be reset.
-    fn take(&self, wanted: usize) -> Result<usize, Ending> {
+    fn take(&self, wanted: usize) -> Result<usize, ConnectionEnd> {
         match &mut *self.left.lock().unwrap_or_else(PoisonError::into_inner) {
             None => Ok(wanted),
-            Some(0) => Err(Ending::Reset),
+            Some(0) => Err(ConnectionEnd::Reset),
             Some(left) => {
                 let allowed = usize::try_from(*left).map_or(wanted, |left| left.min(wanted));
                 *left -= allowed as u64;
@@ -250,7 +256,7 @@ async fn take_in(
     mut from: impl AsyncRead + Unpin,
     delay: Duration,
     queue: mpsc::Sender<(Instant, Vec<u8>)>,
-) -> Result<(), Ending> {
+) -> Result<(), ConnectionEnd> {
     let mut chunk = vec![0; CHUNK];
     loop {
         let length = from.read(&mut chunk).await.map_err(broken)?;
@@ -262,6 +268,6 @@ async fn take_in(
     }
 }
 
-fn broken(_: io::Error) -> Ending {
-    Ending::Broken
+fn broken(_: io::Error) -> ConnectionEnd {
+    ConnectionEnd::Broken
 }

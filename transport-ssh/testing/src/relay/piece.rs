@@ -1,11 +1,11 @@
-//! What passes through a relay.
+//! Bytes that pass through a relay.
 
-/// The way that bytes go.
+/// The direction of bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Way {
-    /// From who has connected.
+pub enum Direction {
+    /// From the client.
     ToServer,
-    /// From what the relay stands in front of.
+    /// From the server.
     ToClient,
 }
 
@@ -14,9 +14,9 @@ pub enum Way {
 pub enum Fault {
     /// It is reset towards both sides.
     Reset,
-    /// Both sides are told that the other one has no more to say, and nothing more is passed on.
+    /// Both sides get end of file, and nothing more is passed on.
     Close,
-    /// Nothing more is passed on, and nobody is told.
+    /// Nothing more is passed on, and neither side notices.
     Silence,
 }
 
@@ -25,11 +25,11 @@ pub enum Fault {
 pub struct Piece {
     /// The connection's number, from 0, counted since the relay started.
     pub connection: u64,
-    /// Where they go.
-    pub way: Way,
+    /// Their direction.
+    pub way: Direction,
     /// How many have gone there before them.
     pub start: u64,
-    /// Themselves.
+    /// The bytes.
     pub bytes: Vec<u8>,
 }
 

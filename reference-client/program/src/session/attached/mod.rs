@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use rejoin_client::{Control, Event, How, Session, Timeline};
-use rejoin_ssh::{Attempt, DeployNews};
+use rejoin_ssh::{Attempt, DeployEvent};
 use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinHandle};
 use tokio::time::Instant;
@@ -374,7 +374,7 @@ impl AttachedSession {
     }
 
     /// Shown in its place only while there is nothing else on the screen.
-    fn deploys(&self, news: &DeployNews) {
+    fn deploys(&self, news: &DeployEvent) {
         let Preferences { destination, volume, is_live, .. } = &self.preferences;
         let is_live = *is_live && self.session.is_none();
         match Deploying::new(destination, *volume, is_live).show(news) {

@@ -75,7 +75,7 @@ fn failures() -> Vec<Row> {
         fails("a host key that is not known")
             .options(["-oUserKnownHostsFile=/dev/null"])
             .differs(OWN_WORDS)
-            .says("the host's key is not known"),
+            .says("the host key is unknown"),
         fails("a setting that is not known").config("NoSuchSetting yes"),
         fails("an option that is not known").options(["-oNoSuchSetting=yes"]),
         fails("a value that is none").options(["-oPort=x"]),

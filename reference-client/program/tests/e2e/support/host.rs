@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
-use rejoin_testing::{Other, OtherServer, Relay, SshServer, Sshd, SshdBuilder, make_program};
+use rejoin_testing::{OtherServer, Relay, ServerKind, SshServer, Sshd, SshdBuilder, make_program};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::sync::oneshot;
@@ -80,7 +80,7 @@ impl Host {
     }
 
     /// One with another server than OpenSSH's.
-    pub(crate) fn of(other: Other) -> Self {
+    pub(crate) fn of(other: ServerKind) -> Self {
         let dir = folder();
         let server = OtherServer::start(other).unwrap_or_else(|error| panic!("{error}"));
         let relay = RunningRelay::start(server.addr());
@@ -287,7 +287,7 @@ impl Host {
     }
 
     /// The helpers that wait for a connection to hand to their ssh, of clients with this host's home.
-    pub(crate) fn hand_overs(&self) -> Vec<i32> {
+    pub(crate) fn fd_pass_helpers(&self) -> Vec<i32> {
         let home = self.home();
         let home = home.to_str().unwrap();
         let is_helper = |found: &Found| {
