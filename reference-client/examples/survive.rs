@@ -22,7 +22,7 @@ fn main() -> ExitCode {
 async fn survive(destination: OsString) -> Result<(), Box<dyn Error>> {
     let servers = ServerStore::from_environment().this_program("server");
     let deployment = Arc::new(Deployment::new(VERSION, servers));
-    let remote = Remote::deployed(SshConnect::new(destination, ""), deployment);
+    let remote = Remote::deployed(SshConnect::new(destination, "").fast_lane(), deployment);
     let line = b"for i in 1 2 3 4 5; do echo line $i; read -r go; done";
 
     let mut session = remote.open(&ProcessSpec::new(Command::Shell(line.to_vec())))?;

@@ -58,12 +58,16 @@ impl<F: Fn(&str) -> Arc<dyn Connect> + Send + Sync + 'static> Transport for F {
 impl Remote {
     /// The host `destination` as the system's `ssh` understands it, with the user's configuration and agent.
     /// The server program is put on the host if it is missing, from where a
-    /// [`ServerStore`](crate::servers::ServerStore) finds it.
+    /// [`ServerStore`](crate::servers::ServerStore) finds it. With the feature `fast`, sessions reconnect over
+    /// the [fast lane](crate::Lane) where they can.
     #[cfg(feature = "deploy")]
     pub fn ssh(destination: impl Into<OsString>) -> Self {
         let servers = crate::servers::ServerStore::from_environment();
         let deployment = Deployment::new(crate::servers::VERSION, servers);
-        Self::deployed(SshConnect::new(destination, ""), Arc::new(deployment))
+        let ssh = SshConnect::new(destination, "");
+        #[cfg(feature = "fast")]
+        let ssh = ssh.fast_lane();
+        Self::deployed(ssh, Arc::new(deployment))
     }
 
     /// The same with an ssh and a deployment of your own: other options, other server programs, or a

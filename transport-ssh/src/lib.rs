@@ -45,7 +45,7 @@ pub use deploy::{
     DeployConnect, DeployEvent, DeployTimeouts, Deployment, Platform, ServerFile, Servers,
 };
 #[cfg(feature = "fast")]
-pub use fast::{FastLaneEvent, Ineligible, report_host_key};
+pub use fast::{FastLaneEvent, Ineligible};
 pub use link::command::CommandConnect;
 pub use link::connect::{Attempt, Connect};
 pub use link::error::{LinkError, LinkErrorKind};

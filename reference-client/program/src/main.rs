@@ -29,11 +29,6 @@ fn main() -> ExitCode {
         // Its ssh says that nothing came; there is nobody else to tell.
         return rejoin_ssh::pass_fd().map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS);
     }
-    if words.first().is_some_and(|word| word == host::HOST_KEY) {
-        // Whatever became of the report: ssh, which would end with this, is to judge the key.
-        let _ = rejoin_ssh::report_host_key(&words);
-        return ExitCode::SUCCESS;
-    }
     if ssh_program::is_started_by_itself(&words) {
         output::say(format_args!("rejoin: {}\n", ssh_program::LOOP));
         return ExitCode::from(FAILED);

@@ -85,7 +85,7 @@ impl fmt::Display for AdminError {
             Self::NoAnswer(error) => error.fmt(f),
             Self::TimedOut => f.write_str("the host did not answer in time"),
             Self::Unexpected { line } => {
-                write!(f, "the host answered something else than it was asked: {line}")
+                write!(f, "unexpected output from the host: {line}")
             }
             Self::Malformed { why } => write!(f, "the host's answer cannot be used: {why}"),
             Self::TooLong => write!(f, "the host's answer is longer than {MAX_ANSWER} bytes"),

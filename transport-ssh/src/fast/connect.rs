@@ -24,27 +24,19 @@ impl SshConnect {
     /// needs three round trips where ssh needs a dozen. Off by default.
     ///
     /// A fast link needs a host that was learnt ([`Connect::learn`](crate::Connect::learn)). For this ssh logs
-    /// in once more, and calls this program with these arguments, followed by arguments that contain the host
-    /// key. The program must pass all its arguments to [`report_host_key`](crate::report_host_key) and exit;
-    /// ssh runs it without a shell. [`Ineligible`](crate::Ineligible) lists the other requirements; if one is
-    /// missing, there are no fast links.
-    pub fn fast_lane(
-        mut self,
-        program: impl Into<OsString>,
-        arguments: impl IntoIterator<Item = impl Into<OsString>>,
-    ) -> Self {
-        let arguments = arguments.into_iter().map(Into::into);
-        let words = std::iter::once(program.into()).chain(arguments).collect();
-        self.fast_connect = Some(Arc::new(FastLane::new(words)));
+    /// in once more, and reports the host key through a `KnownHostsCommand`, which `/bin/sh` runs.
+    /// [`Ineligible`](crate::Ineligible) lists the other requirements; if one is missing, there are no fast
+    /// links.
+    pub fn fast_lane(mut self) -> Self {
+        self.fast_connect = Some(Arc::new(FastLane::new()));
         self
     }
 
     /// Calls the function with every event of the fast lane, if it is enabled, on the runtime's threads. It
     /// must not block.
     pub fn on_fast_lane(mut self, told: impl Fn(&FastLaneEvent) + Send + Sync + 'static) -> Self {
-        if let Some(lane) = self.lane() {
-            let words = lane.helper.clone();
-            self.fast_connect = Some(Arc::new(FastLane::new(words).on_event(Arc::new(told))));
+        if self.lane().is_some() {
+            self.fast_connect = Some(Arc::new(FastLane::new().on_event(Arc::new(told))));
         }
         self
     }
@@ -67,7 +59,7 @@ impl SshConnect {
 
 impl FastConnect<SshConnect> for FastLane {
     fn reset(&self) -> Arc<dyn FastConnect<SshConnect>> {
-        Arc::new(Self { on_event: self.on_event.clone(), ..Self::new(self.helper.clone()) })
+        Arc::new(Self { on_event: self.on_event.clone(), ..Self::new() })
     }
 
     /// The fast lane trusts only what ssh trusts.
@@ -101,9 +93,9 @@ impl FastConnect<SshConnect> for FastLane {
         if self.has_agent_asked.load(Ordering::Relaxed) {
             return self.note(&turn, Err(asked()));
         }
-        let (lane, helper) = (Arc::downgrade(&self), self.helper.clone());
+        let lane = Arc::downgrade(&self);
         self.host_cache.spawn(async move {
-            let learnt = learn(&ssh, &helper).await;
+            let learnt = learn(&ssh).await;
             if let Some(lane) = lane.upgrade() {
                 lane.note(&turn, learnt);
             }

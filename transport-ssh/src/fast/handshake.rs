@@ -13,6 +13,7 @@ use super::event::FastLaneEvent;
 use super::signer::Signer;
 use super::ssh_login::PinnedHostKey;
 use crate::link::error::{LinkError, LinkErrorKind, printable};
+use crate::link::milestones::{Milestone, Milestones};
 
 /// How much is read at once. A server's first flight is less.
 const READ: usize = 16 * 1024;
@@ -102,15 +103,11 @@ impl FastLaneError {
     }
 }
 
-/// Called for each step, by the name that timelines have for it.
-pub(super) type OnStep = Box<dyn Fn(&'static str) + Send + Sync>;
-
 /// A client that is starting its command.
 pub(super) struct Handshake {
     pub(super) client: Client,
     pub(super) stream: TcpStream,
     deadline: Instant,
-    told: OnStep,
     /// An error in the last input, reported after the events before it.
     fault: Option<Error>,
 }
@@ -133,8 +130,8 @@ impl ExpectedHost<'_> {
 }
 
 impl Handshake {
-    pub(super) fn new(client: Client, stream: TcpStream, deadline: Instant, told: OnStep) -> Self {
-        Self { client, stream, deadline, told, fault: None }
+    pub(super) fn new(client: Client, stream: TcpStream, deadline: Instant) -> Self {
+        Self { client, stream, deadline, fault: None }
     }
 
     /// Whether there was an ssh server that had time for it. From then on a connection that fails says
@@ -155,7 +152,7 @@ impl Handshake {
             match self.event().await? {
                 Event::HostKey { blob, .. } => {
                     expected.check(&blob, self.client.shown())?;
-                    (self.told)("keys_exchanged");
+                    Milestones::reach(Milestone::KeysExchanged);
                     self.client.accept_host().map_err(FastLaneError::Failed)?;
                 }
                 Event::Sign(message) => {
@@ -175,13 +172,13 @@ impl Handshake {
         self.client.signed(signature).map_err(FastLaneError::Failed)?;
         loop {
             match self.event().await? {
-                Event::Authenticated => (self.told)("authenticated"),
+                Event::Authenticated => Milestones::reach(Milestone::Authenticated),
                 Event::AuthFailed { partial, .. } => {
                     return Err(FastLaneError::NotLoggedIn { is_partial: partial });
                 }
                 Event::Refused(_) => return Err(FastLaneError::Refused),
                 Event::Started => {
-                    (self.told)("command_sent");
+                    Milestones::reach(Milestone::CommandSent);
                     return Ok(());
                 }
                 _ => {}

@@ -1,6 +1,5 @@
 //! The fast lane of one connector.
 
-use std::ffi::OsString;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
@@ -11,7 +10,7 @@ use tokio::time::Instant;
 
 use super::eligibility::Ineligible;
 use super::event::{FastLaneEvent, OnFastLaneEvent};
-use super::handshake::{ExpectedHost, FastLaneError, Handshake, OnStep, nonblocking};
+use super::handshake::{ExpectedHost, FastLaneError, Handshake, nonblocking};
 use super::host_cache::{self, HostCache, HostProfile, LearningTurn};
 use super::learn::learn;
 use super::pump::{self, OnLogin};
@@ -19,15 +18,12 @@ use crate::Attempt;
 use crate::link::stderr::{KeepAllLines, LineSink, StderrTail};
 use crate::link::stream::Link;
 use crate::ssh::builder::SshConnect;
-use crate::ssh::dial;
 
 /// How much longer a predicted connection may take than the login from which the host was learnt.
 const SLACK: Duration = Duration::from_secs(2);
 
 /// The fast lane of one connector.
 pub(crate) struct FastLane {
-    /// The program that ssh calls with host keys, and its arguments.
-    pub(super) helper: Vec<OsString>,
     pub(super) on_event: Option<OnFastLaneEvent>,
     pub(super) host_cache: HostCache,
     /// Whether the agent has asked its user while ssh logged in.
@@ -35,13 +31,8 @@ pub(crate) struct FastLane {
 }
 
 impl FastLane {
-    pub(crate) fn new(helper: Vec<OsString>) -> Self {
-        Self {
-            helper,
-            on_event: None,
-            host_cache: HostCache::default(),
-            has_agent_asked: Arc::default(),
-        }
+    pub(crate) fn new() -> Self {
+        Self { on_event: None, host_cache: HostCache::default(), has_agent_asked: Arc::default() }
     }
 
     pub(crate) fn on_event(self, told: OnFastLaneEvent) -> Self {
@@ -64,7 +55,7 @@ impl FastLane {
         if self.host_cache.ready().is_none() {
             let turn = self.host_cache.begin_now();
             let has_asked = self.has_agent_asked.load(Ordering::Relaxed);
-            let learning = Box::pin(learn(ssh, &self.helper));
+            let learning = Box::pin(learn(ssh));
             let learnt = if has_asked { Err(asked()) } else { learning.await };
             self.note(&turn, learnt);
         }
@@ -116,16 +107,14 @@ impl FastLane {
             self.erase(FastLaneError::Keyless.to_string());
             return Err(FastLaneError::Keyless);
         }
-        let is_told = ssh.is_told();
-        let told: OnStep = Box::new(move |reached| dial::tell(is_told, reached));
         let route = host.route.clone().in_segments_of(host.segment);
-        let stream = route.dial(ssh.patience(), is_told).await.map_err(FastLaneError::Unreached)?;
+        let stream = route.dial(ssh.patience(), true).await.map_err(FastLaneError::Unreached)?;
         let ephemeral = self.ephemeral(host).await.map_err(FastLaneError::Failed)?;
         let config = host.config(ephemeral, ssh.command_bytes());
         let client = Client::new(config).map_err(FastLaneError::Failed)?;
         let stream = nonblocking(stream).map_err(FastLaneError::Lost)?;
         let deadline = Instant::now() + SLACK + host.login;
-        let mut handshake = Handshake::new(client, stream, deadline, told);
+        let mut handshake = Handshake::new(client, stream, deadline);
         let expected = ExpectedHost { pin: &host.pin, learnt: Some(&host.learnt) };
         let proved = handshake.prove(expected, &host.signer, &host.key).await;
         let signature = proved.inspect_err(|why| {

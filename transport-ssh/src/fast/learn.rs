@@ -1,6 +1,5 @@
 //! Learns a host, with one login of ssh and one of the built-in client.
 
-use std::ffi::OsString;
 use std::fmt;
 use std::time::Duration;
 
@@ -25,10 +24,7 @@ const LEARNING: Duration = Duration::from_secs(30);
 const NOTHING: &[u8] = b"true";
 
 /// Finds out everything that a fast link needs, with one login of ssh and one of the built-in client.
-pub(super) async fn learn(
-    ssh: &SshConnect,
-    helper: &[OsString],
-) -> Result<HostProfile, Ineligible> {
+pub(super) async fn learn(ssh: &SshConnect) -> Result<HostProfile, Ineligible> {
     let resolved = ssh.resolve().await;
     let resolved = resolved.map_err(|error| Ineligible::Configuration(error.to_string()))?;
     // First, because an old ssh also checks the host's address by default, which would be the reason given.
@@ -40,7 +36,7 @@ pub(super) async fn learn(
     let offer = SshMethods::of(&resolved)?;
     let user = resolved.user().ok_or(Ineligible::Route)?.to_owned();
     let candidates = Candidates::of(&resolved).await?;
-    let login = ObservedLogin::watch(ssh, helper, &kinds, candidates.agent()).await?;
+    let login = ObservedLogin::watch(ssh, &kinds, candidates.agent()).await?;
     let (source, is_certificate) = (&login.key.source, login.key.is_certificate);
     let (signer, keys) = candidates.signer(source, is_certificate).await?;
     let key = login.user_key(keys, &kinds)?;
@@ -105,7 +101,7 @@ async fn look(
     let stream = route.dial(LEARNING, false).await.map_err(|error| failed(&error))?;
     let stream = nonblocking(stream).map_err(|error| failed(&error))?;
     let usual = SockRef::from(&stream).tcp_mss().ok();
-    let mut handshake = Handshake::new(client, stream, began + LEARNING, Box::new(|_| {}));
+    let mut handshake = Handshake::new(client, stream, began + LEARNING);
     let expected = ExpectedHost { pin, learnt: None };
     let proved = handshake.prove(expected, signer, &key).await;
     let signature = proved.map_err(FastLaneError::into_obstacle)?;

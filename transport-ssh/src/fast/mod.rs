@@ -32,4 +32,3 @@ mod ssh_login;
 
 pub use eligibility::Ineligible;
 pub use event::FastLaneEvent;
-pub use ssh_login::report_host_key;

@@ -12,11 +12,11 @@ use tokio::net::TcpStream;
 use tokio::net::tcp::{ReadHalf, WriteHalf};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
-use tracing::Instrument as _;
 
 use super::handshake::{FastLaneError, Handshake};
 use crate::link::child::ChildExit;
 use crate::link::error::{LinkError, LinkErrorKind};
+use crate::link::milestones::Milestones;
 use crate::link::stderr::{LineSink, StderrTail};
 use crate::link::stream::Link;
 use crate::ssh::classify;
@@ -54,7 +54,8 @@ pub(super) fn link(
             Err(why) => ChannelEnd::NotStarted(why),
         }
     };
-    running.spawn(run.in_current_span());
+    let milestones = Milestones::current();
+    running.spawn(async move { milestones.note(run).await });
     Link::with_post_mortem(reader, writer, async move {
         let ended = timeout(GRACE, running.join_next()).await.ok().flatten();
         let ended = ended.and_then(Result::ok).unwrap_or(ChannelEnd::Abandoned);

@@ -5,10 +5,8 @@
 //! which is a pipe of this process, and starts its line with a random word. The host does not know the word,
 //! so nothing that the host prints can be mistaken for the helper's line.
 
-use std::env;
-use std::ffi::OsString;
 use std::fmt;
-use std::io::{self, Write as _};
+use std::io;
 use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
@@ -40,28 +38,15 @@ const MAX_SAID: u64 = 512 * 1024;
 /// In front of a fingerprint, in ssh's words.
 const SHA256: &str = "SHA256:";
 
-/// Where the helper finds the word behind which it reports. Not on a command line, which everybody on the
-/// machine may read.
+/// The environment variable with the word in front of each report. A command line would not do, because
+/// every user of the machine can read it.
 const WORD: &str = "REJOIN_HOST_KEY_WORD";
 
-/// The whole work of the helper: reports on stderr which host key ssh checks. Call this in the program that
-/// [`SshConnect::fast_lane`] names, with all of the program's arguments; ssh appends the relevant ones. The
-/// program must print nothing to stdout, so ssh checks the key as usual, and should exit with status 0 even if
-/// this fails.
-///
-/// # Errors
-/// ssh has exited, or this was not called during a [`Connect::learn`](crate::Connect::learn).
-pub fn report_host_key(arguments: &[OsString]) -> io::Result<()> {
-    let word = env::var_os(WORD).ok_or(io::ErrorKind::NotFound)?;
-    let told = arguments.len().saturating_sub(TOKENS.len());
-    let words = std::iter::once(&word).chain(&arguments[told..]);
-    let words: Vec<_> = words.map(|word| word.to_string_lossy()).collect();
-    // In one piece: ssh writes to the same place.
-    io::stderr().write_all(format!("{}\n", words.join(" ")).as_bytes())
-}
+/// Reports on stderr, after the word, which host key ssh checks and why. It prints nothing to stdout, so ssh
+/// checks the key as usual. One `echo` writes the line in one piece, since ssh writes to the same pipe. ssh
+/// expands the tokens, and runs this without another shell.
+const KNOWN_HOSTS_COMMAND: &str = r#"/bin/sh -c 'echo "$REJOIN_HOST_KEY_WORD $0 $1" >&2' %I %K"#;
 
-/// The tokens that ssh expands after the helper's arguments: why it looks for a key, and which one.
-const TOKENS: [&str; 2] = ["%I", "%K"];
 /// It has the host's key, and is about to judge it by the host's name.
 const JUDGED: &str = "HOSTNAME";
 
@@ -125,18 +110,15 @@ impl ObservedLogin {
     /// Runs an ssh that logs in with a key of one of these types, from a file or this agent, and reads its log.
     pub(super) async fn watch(
         ssh: &SshConnect,
-        helper: &[OsString],
         kinds: &[String],
         agent: Option<&AgentSocket>,
     ) -> Result<Self, Ineligible> {
         let failed = |error: &dyn fmt::Display| Ineligible::Learning(printable(&error.to_string()));
         let secret = secret().map_err(|error| failed(&error))?;
-        let named = crate::ssh::fd_pass::proxy_command(helper).ok_or(Ineligible::NoPin)?;
-        let known_hosts_command = format!("{named} {}", TOKENS.join(" "));
         let agent = agent.cloned().map(AgentProxy::start).transpose();
         let agent = agent.map_err(|error| failed(&error))?;
         let mut child = ssh.learning(&LearningLogin {
-            known_hosts_command,
+            known_hosts_command: KNOWN_HOSTS_COMMAND,
             key_kinds: kinds.join(","),
             agent: agent.as_ref().map(|agent| agent.socket().to_owned()),
         });

@@ -18,10 +18,10 @@ use tokio::process::{Child, Command};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout, timeout_at};
-use tracing::Instrument as _;
 
 use super::connect::Attempt;
 use super::error::{LinkError, LinkErrorKind, printable};
+use super::milestones::Milestones;
 use super::stderr::{LineFilter, LineSink, OnStderr, StderrStream, StderrTail, drain};
 use super::stream::BoxFuture;
 use super::stream::Link;
@@ -224,9 +224,9 @@ impl ChildLaunch {
         let tail = StderrTail::default();
         let sink = LineSink::new(self.attempt, tail.clone(), self.on_stderr, self.filter);
         let resources = self.resources;
-        // The steps that it reports belong to the span in which the link is opened.
-        let drained = drain(stderr, sink, opened).in_current_span();
-        let drained = tokio::spawn(drained);
+        let milestones = Milestones::current();
+        let drained = drain(stderr, sink, opened);
+        let drained = tokio::spawn(async move { milestones.note(drained).await });
         let (abandon, abandoned) = oneshot::channel();
         let (report, ended) = oneshot::channel();
         let silence = silence(self.watch, child.id(), Arc::clone(&stdout_state));

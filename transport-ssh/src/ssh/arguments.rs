@@ -65,7 +65,7 @@ pub(crate) enum Purpose<'a> {
 /// The settings of an ssh that logs in to learn a host.
 pub(crate) struct LearningLogin {
     /// The command that gets the host's keys.
-    pub(crate) known_hosts_command: String,
+    pub(crate) known_hosts_command: &'static str,
     /// The types of user keys that may be used, as ssh names them.
     pub(crate) key_kinds: String,
     /// The socket of the agent that may sign.

@@ -215,10 +215,8 @@ impl SshConnect {
         Self { prepared_ssh: Arc::default(), fast_connect: None, ..self.clone() }
     }
 
-    /// Emits the steps of these attempts as [`tracing`] events, in the span in which the link is opened,
-    /// with the target `rejoin::reconnect` and the level debug. The field `reached` is `resolved` (the
-    /// host's address is known, or a proxy command was started), `connected` (or, behind a proxy, the host
-    /// has answered), `keys_exchanged`, `authenticated` or `command_sent`. Off by default.
+    /// Follows the steps of these attempts, and notes their [milestones](crate::Milestones) for a timeline.
+    /// Off by default.
     ///
     /// ssh logs its steps to stderr only with a `LogLevel`, which replaces the one in a configuration file.
     /// The additional lines are hidden, and are not part of an error. If [`options`](Self::options) set the
@@ -250,10 +248,5 @@ impl SshConnect {
 
     pub(crate) fn listener(&self) -> Option<OnStderr> {
         self.on_stderr.clone()
-    }
-
-    /// Whether somebody follows the steps of a reconnect.
-    pub(crate) fn is_told(&self) -> bool {
-        self.debug_lines(Attempt::Reconnect) != DebugLines::Plain
     }
 }

@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt as _;
 
+use crate::link::milestones::{Milestone, Milestones};
 use crate::link::stderr::{LineFilter, LineUse};
 
 /// Makes ssh log its steps, at the lowest level that contains them. An option and not `-v`, which a jump
@@ -26,15 +27,15 @@ pub(crate) enum DebugLines {
 
 /// Messages, and the step that each shows. ssh knows of a proxy's connection only when the host answers. The
 /// messages are the same since OpenSSH 7.6, except those about the login.
-const STEPS: &[(&str, &str)] = &[
-    ("debug1: Connecting to ", "resolved"),
-    ("debug1: Executing proxy ", "resolved"),
-    ("debug1: Connection established.", "connected"),
-    ("debug1: Remote protocol version ", "connected"),
-    ("debug1: SSH2_MSG_NEWKEYS received", "keys_exchanged"),
-    ("debug1: Authentication succeeded (", "authenticated"),
-    ("Authenticated to ", "authenticated"),
-    ("debug1: Sending command: ", "command_sent"),
+const STEPS: &[(&str, Milestone)] = &[
+    ("debug1: Connecting to ", Milestone::Resolved),
+    ("debug1: Executing proxy ", Milestone::Resolved),
+    ("debug1: Connection established.", Milestone::Connected),
+    ("debug1: Remote protocol version ", Milestone::Connected),
+    ("debug1: SSH2_MSG_NEWKEYS received", Milestone::KeysExchanged),
+    ("debug1: Authentication succeeded (", Milestone::Authenticated),
+    ("Authenticated to ", Milestone::Authenticated),
+    ("debug1: Sending command: ", Milestone::CommandSent),
 ];
 
 /// Messages that ssh prints at the same level without the prefix `debug1`.
@@ -64,22 +65,21 @@ impl ProgressFilter {
         Self { debug_log, has_company: false, unfinished: 0 }
     }
 
-    /// Whether to hide this line, which arrived as these bytes. If the line shows a step, it is reported as a
-    /// tracing event.
+    /// Whether to hide this line, which arrived as these bytes. If the line shows a step, it is noted.
     fn keeps(&mut self, line: &str, bytes: &[u8]) -> bool {
         if self.debug_log == DebugLines::Plain {
             return false;
         }
-        if let Some(reached) = self.reached(line) {
-            tracing::debug!(target: "rejoin::reconnect", reached);
+        if let Some(milestone) = self.reached(line) {
+            Milestones::reach(milestone);
         }
         self.debug_log == DebugLines::Hidden && self.is_of_detail(line, bytes)
     }
 
-    fn reached(&mut self, line: &str) -> Option<&'static str> {
+    fn reached(&mut self, line: &str) -> Option<Milestone> {
         let reached = reached(line)?;
         let is_ours =
-            !self.has_company || line.contains(" (via proxy)") || reached == "command_sent";
+            !self.has_company || line.contains(" (via proxy)") || reached == Milestone::CommandSent;
         // What only dials is no other ssh.
         let is_proxied = line.starts_with("debug1: Executing proxy command");
         self.has_company |= is_proxied && self.debug_log == DebugLines::Followed;
@@ -112,7 +112,7 @@ impl LineFilter for ProgressFilter {
     }
 }
 
-fn reached(line: &str) -> Option<&'static str> {
+fn reached(line: &str) -> Option<Milestone> {
     STEPS.iter().find(|(start, _)| line.starts_with(start)).map(|(_, reached)| *reached)
 }
 
@@ -176,7 +176,7 @@ debug1: Requesting no-more-sessions@openssh.com
 debug1: Entering interactive session.
 debug1: Sending command: rejoin-server attach";
 
-    fn steps(said: &str) -> Vec<&'static str> {
+    fn steps(said: &str) -> Vec<Milestone> {
         let mut steps: Vec<_> = said.lines().filter_map(reached).collect();
         steps.dedup();
         steps
@@ -184,17 +184,26 @@ debug1: Sending command: rejoin-server attach";
 
     #[test]
     fn every_step_is_known_by_what_old_and_new_versions_say() {
-        let all = ["resolved", "connected", "keys_exchanged", "authenticated", "command_sent"];
+        let all = [
+            Milestone::Resolved,
+            Milestone::Connected,
+            Milestone::KeysExchanged,
+            Milestone::Authenticated,
+            Milestone::CommandSent,
+        ];
         assert_eq!(steps(OLD), all);
         assert_eq!(steps(NEW), all);
         // From 8.8 on, this is all that is said of a login; from a proxy on, there is no address.
         let by_key = "Authenticated to host (via proxy) using \"publickey\".";
-        assert_eq!(steps(by_key), ["authenticated"]);
-        assert_eq!(steps("Authenticated to host (via proxy)."), ["authenticated"]);
+        assert_eq!(steps(by_key), [Milestone::Authenticated]);
+        assert_eq!(steps("Authenticated to host (via proxy)."), [Milestone::Authenticated]);
         let proxy = "debug1: Executing proxy command: exec nc host 22\n\
                      debug1: Remote protocol version 2.0, remote software version OpenSSH_8.4p1";
-        assert_eq!(steps(proxy), ["resolved", "connected"]);
-        assert_eq!(steps("debug1: Executing proxy dialer command: exec dial"), ["resolved"]);
+        assert_eq!(steps(proxy), [Milestone::Resolved, Milestone::Connected]);
+        assert_eq!(
+            steps("debug1: Executing proxy dialer command: exec dial"),
+            [Milestone::Resolved]
+        );
     }
 
     #[test]
@@ -209,7 +218,7 @@ debug1: Sending command: rejoin-server attach";
             let lines = lines.filter(|line| !line.contains("Sending command"));
             lines.filter_map(|line| follower.reached(line)).collect::<Vec<_>>()
         };
-        assert_eq!(steps(DebugLines::Followed), ["resolved", "authenticated"]);
+        assert_eq!(steps(DebugLines::Followed), [Milestone::Resolved, Milestone::Authenticated]);
         assert_eq!(steps(DebugLines::Hidden).len(), 8, "that of a jump host is asked for nothing");
     }
 

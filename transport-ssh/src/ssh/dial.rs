@@ -18,6 +18,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
 use crate::link::error::{LinkError, LinkErrorKind};
+use crate::link::milestones::{Milestone, Milestones};
 use crate::ssh::resolve::SshConfig;
 
 /// The head start of an address over the next one (RFC 8305 section 8).
@@ -134,7 +135,7 @@ impl DialTarget {
     pub(crate) async fn dial(
         &self,
         limit: Duration,
-        is_told: bool,
+        is_followed: bool,
     ) -> Result<TcpStream, LinkError> {
         let deadline = Instant::now() + limit;
         let found = timeout_at(deadline, self.addresses()).await;
@@ -145,10 +146,10 @@ impl DialTarget {
                 self.unknown(&io::Error::other("it has no address of the requested family"))
             );
         }
-        tell(is_told, "resolved");
+        reach(is_followed, Milestone::Resolved);
         let raced = race(addresses, self.socket, deadline).await;
         let connection = raced.map_err(|failures| self.unreachable(&failures))?;
-        tell(is_told, "connected");
+        reach(is_followed, Milestone::Connected);
         Ok(connection)
     }
 
@@ -173,9 +174,9 @@ impl DialTarget {
     }
 }
 
-pub(crate) fn tell(is_told: bool, reached: &str) {
-    if is_told {
-        tracing::debug!(target: "rejoin::reconnect", reached);
+pub(crate) fn reach(is_followed: bool, milestone: Milestone) {
+    if is_followed {
+        Milestones::reach(milestone);
     }
 }
 

@@ -149,8 +149,8 @@ pub(crate) async fn connect(
         return Ok(None);
     };
     // If the user sets the log level, ssh itself reports the steps, as far as it logs them.
-    let is_told = ssh.debug_lines(Attempt::Reconnect) == DebugLines::Hidden;
-    let dialled = route.dial(limit, is_told).await;
+    let is_followed = ssh.debug_lines(Attempt::Reconnect) == DebugLines::Hidden;
+    let dialled = route.dial(limit, is_followed).await;
     prepared_ssh.set_doubtful(true);
     let connection = match dialled {
         Ok(connection) => connection,

@@ -42,7 +42,7 @@ impl Lane {
             .options(options)
             .options(self.agent.ssh_options())
             .options(self.sshd.ssh_options(self.relay.addr().port()))
-            .fast_lane(env!("CARGO_BIN_EXE_rejoin-host-key"), ["now"])
+            .fast_lane()
             .on_fast_lane(move |told| news.lock().unwrap().push(told.clone()))
     }
 
@@ -54,7 +54,7 @@ impl Lane {
         SshConnect::new(self.sshd.destination(), command)
             .options(options)
             .options(given)
-            .fast_lane(env!("CARGO_BIN_EXE_rejoin-host-key"), ["now"])
+            .fast_lane()
     }
 
     /// Has the connector learn the host, as it is done beside a session that is calm.

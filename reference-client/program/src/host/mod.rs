@@ -51,9 +51,6 @@ pub(crate) const MOST_LINES: usize = 1000;
 /// before anything else is: every reconnect waits for it.
 pub(crate) const FD_PASS: &str = "__hand-over";
 
-/// The word by which this program is ssh's helper that says which host key it judges.
-pub(crate) const HOST_KEY: &str = "__host-key";
-
 /// All that is said.
 pub(crate) type SshMessages = mpsc::Receiver<SshMessage>;
 
@@ -97,11 +94,10 @@ impl Host {
                 }
             })
             .on_stderr(move |attempt, line| say(heard(attempt, line)));
+        let ssh =
+            ssh.fast_lane().on_fast_lane(move |news| tell_lane(SshMessage::Lane(news.clone())));
         let ssh = match std::env::current_exe() {
-            Ok(program) => ssh
-                .fd_pass_program(&program, [FD_PASS])
-                .fast_lane(program, [HOST_KEY])
-                .on_fast_lane(move |news| tell_lane(SshMessage::Lane(news.clone()))),
+            Ok(program) => ssh.fd_pass_program(program, [FD_PASS]),
             Err(_) => ssh,
         };
         let program = link.server.clone().map_or_else(

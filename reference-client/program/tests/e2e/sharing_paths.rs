@@ -7,7 +7,7 @@ use rejoin_ssh::SshConnect;
 use rejoin_testing::Signal;
 
 use crate::fast_lane::Lane;
-use crate::support::{Host, Sharing, Talk, rejoin, rejoin_server, until};
+use crate::support::{Host, Sharing, Talk, rejoin_server, until};
 
 const ECHO: &str = "while read -r line; do echo \"got $line\"; done";
 
@@ -50,10 +50,8 @@ fn sessions_are_back_over_the_fast_lane_and_move_to_ssh_together() {
     let (ssh, hold) = lane.held_ssh();
     let command = format!("{} mux", rejoin_server().display());
     let options = lane.agent_options().into_iter().chain(lane.host.options());
-    let connect = SshConnect::new(lane.host.name(), command)
-        .program(ssh)
-        .options(options)
-        .fast_lane(rejoin(), ["__host-key"]);
+    let connect =
+        SshConnect::new(lane.host.name(), command).program(ssh).options(options).fast_lane();
     let sharing = Sharing::over(connect);
     let talks = two_sessions(&sharing);
     lane.until_learnt();
