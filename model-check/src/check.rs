@@ -4,9 +4,9 @@ use std::time::{Duration, Instant};
 
 use stateright::{Checker, Model};
 
-use crate::model::Session;
+use crate::model::SessionModel;
 use crate::profile::Profile;
-use crate::search::{self, Counterexample, Outcome};
+use crate::search::{self, Counterexample, SearchOutcome};
 use crate::witness::Witness;
 use crate::world::Cx;
 
@@ -19,7 +19,7 @@ const MINIMISED: usize = 3_000_000;
 
 /// What the check of a profile came to.
 #[derive(Debug)]
-pub struct Report {
+pub struct ProfileReport {
     /// Which profile.
     pub name: &'static str,
     /// How many different worlds there are.
@@ -33,12 +33,12 @@ pub struct Report {
     /// What was seen.
     pub seen: Vec<Witness>,
     /// How it went.
-    pub result: Verdict,
+    pub result: ProfileVerdict,
 }
 
 /// How the check of a profile went.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Verdict {
+pub enum ProfileVerdict {
     /// No rule is broken, in as many worlds as there have to be.
     Holds,
     /// No rule is broken, but there have to be so many worlds: a transition was lost or won, or
@@ -51,8 +51,8 @@ pub enum Verdict {
 }
 
 /// Searches a profile to its end.
-pub fn check(profile: &Profile, progress: &dyn Fn(&str, usize, Duration)) -> Report {
-    let session = Session::new(Cx::new(*profile, None));
+pub fn check(profile: &Profile, progress: &dyn Fn(&str, usize, Duration)) -> ProfileReport {
+    let session = SessionModel::new(Cx::new(*profile, None));
     let began = Instant::now();
     // Depth-first takes least memory. A bound on time or depth would end it early without a word.
     let checker = session.clone().checker().spawn_dfs();
@@ -64,28 +64,32 @@ pub fn check(profile: &Profile, progress: &dyn Fn(&str, usize, Duration)) -> Rep
     let unique = checker.unique_state_count();
     let (depth, took) = (checker.max_depth(), began.elapsed());
     let result = if session.cx.seen.was_crowded() {
-        Verdict::Crowded
+        ProfileVerdict::Crowded
     } else if checker.discoveries().is_empty() {
         let pinned = pinned(profile.name);
-        if pinned == Some(unique) { Verdict::Holds } else { Verdict::OtherCount(pinned) }
+        if pinned == Some(unique) {
+            ProfileVerdict::Holds
+        } else {
+            ProfileVerdict::OtherCount(pinned)
+        }
     } else {
-        Verdict::Broken(minimised(&session, checker.discoveries().into_values().next()))
+        ProfileVerdict::Broken(minimised(&session, checker.discoveries().into_values().next()))
     };
     let settled = (session.cx.settled.mean(), session.cx.settled.longest());
     let seen = session.cx.seen.all();
-    Report { name: profile.name, unique, depth, took, settled, seen, result }
+    ProfileReport { name: profile.name, unique, depth, took, settled, seen, result }
 }
 
-type Found = stateright::Path<crate::world::World, crate::world::Action>;
+type FoundPath = stateright::Path<crate::world::World, crate::world::Action>;
 
-fn minimised(session: &Session, found: Option<Found>) -> Counterexample {
-    if let Outcome::Broken(shortest) = search::shortest(session, MINIMISED) {
+fn minimised(session: &SessionModel, found: Option<FoundPath>) -> Counterexample {
+    if let SearchOutcome::Broken(shortest) = search::shortest(session, MINIMISED) {
         return shortest;
     }
     let violation = found.as_ref().and_then(|path| session.violation(path.last_state()));
     let violation = violation
         .unwrap_or(crate::rules::Violation { rule: 15, what: "what was found does not repeat" });
-    Counterexample { violation, actions: found.map_or_else(Vec::new, Found::into_actions) }
+    Counterexample { violation, actions: found.map_or_else(Vec::new, FoundPath::into_actions) }
 }
 
 /// How many worlds a profile has to have.
@@ -94,7 +98,7 @@ pub fn pinned(name: &str) -> Option<usize> {
 }
 
 /// What none of these has seen.
-pub fn never_seen(reports: &[Report]) -> Vec<Witness> {
+pub fn never_seen(reports: &[ProfileReport]) -> Vec<Witness> {
     let has = |witness: &Witness| reports.iter().any(|report| report.seen.contains(witness));
     Witness::ALL.iter().copied().filter(|witness| !has(witness)).collect()
 }

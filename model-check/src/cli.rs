@@ -7,12 +7,12 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use clap::{Parser, Subcommand};
-use rejoin_model_check::check::{self, Report, Verdict};
-use rejoin_model_check::files::{Kept, Script};
-use rejoin_model_check::model::Session;
+use rejoin_model_check::check::{self, ProfileReport, ProfileVerdict};
+use rejoin_model_check::model::SessionModel;
 use rejoin_model_check::paths;
 use rejoin_model_check::profile::Profile;
 use rejoin_model_check::recording::{self, Recording};
+use rejoin_model_check::saved_run::{SavedRun, Script};
 use rejoin_model_check::trace::Trace;
 use rejoin_model_check::world::Cx;
 use rejoin_model_check::{profiles, simulate};
@@ -109,7 +109,7 @@ pub(crate) fn run() -> ExitCode {
 }
 
 /// Whether all went as it has to.
-pub(crate) type Outcome = Result<bool, String>;
+pub(crate) type CommandResult = Result<bool, String>;
 
 fn progress(name: &str, unique: usize, took: Duration) {
     if std::io::stderr().is_terminal() {
@@ -141,7 +141,7 @@ fn all_names() -> String {
     all.map(|profile| profile.name).chain(paths).collect::<Vec<_>>().join(", ")
 }
 
-fn check(profile: Option<&str>, nightly: bool, threads: usize, pin: bool) -> Outcome {
+fn check(profile: Option<&str>, nightly: bool, threads: usize, pin: bool) -> CommandResult {
     let of_paths = |chosen| {
         paths::check::run(chosen, threads, pin).map_err(|error| format!("pins.txt: {error}"))
     };
@@ -163,10 +163,10 @@ fn check(profile: Option<&str>, nightly: bool, threads: usize, pin: bool) -> Out
             println!("never seen: {}", witness.text());
         }
     }
-    let holds = |report: &Report| match report.result {
-        Verdict::Holds => true,
-        Verdict::OtherCount(_) => pin,
-        Verdict::Broken(_) | Verdict::Crowded => false,
+    let holds = |report: &ProfileReport| match report.result {
+        ProfileVerdict::Holds => true,
+        ProfileVerdict::OtherCount(_) => pin,
+        ProfileVerdict::Broken(_) | ProfileVerdict::Crowded => false,
     };
     let paths_hold =
         !is_whole || (of_paths(paths::profile::all())? & paths::duo::run() & paths::day::run());
@@ -174,7 +174,7 @@ fn check(profile: Option<&str>, nightly: bool, threads: usize, pin: bool) -> Out
 }
 
 /// Each thread searches a profile of its own: two that share one get in each other's way.
-fn check_all(chosen: &[Profile], threads: usize, pin: bool) -> Result<Vec<Report>, String> {
+fn check_all(chosen: &[Profile], threads: usize, pin: bool) -> Result<Vec<ProfileReport>, String> {
     let mut queue = chosen.to_vec();
     // The large ones first, so that no thread is left alone with one at the end.
     queue.sort_by_key(|profile| check::pinned(profile.name).unwrap_or(usize::MAX));
@@ -190,8 +190,8 @@ fn check_all(chosen: &[Profile], threads: usize, pin: bool) -> Result<Vec<Report
                     let mut done = done.lock().unwrap_or_else(PoisonError::into_inner);
                     end_progress();
                     show_report(&report);
-                    if let Verdict::Broken(found) = &report.result {
-                        let session = Session::new(Cx::new(profile, None));
+                    if let ProfileVerdict::Broken(found) = &report.result {
+                        let session = SessionModel::new(Cx::new(profile, None));
                         show_counterexample(&session, &report, found);
                     }
                     if pin {
@@ -206,14 +206,14 @@ fn check_all(chosen: &[Profile], threads: usize, pin: bool) -> Result<Vec<Report
     pinned.map(|()| reports)
 }
 
-fn show_report(report: &Report) {
+fn show_report(report: &ProfileReport) {
     let seconds = report.took.as_secs_f64();
     let result = match &report.result {
-        Verdict::Holds => "every rule holds".to_owned(),
-        Verdict::OtherCount(None) => "every rule holds; the count is not pinned".to_owned(),
-        Verdict::OtherCount(Some(pinned)) => format!("there have to be {pinned} worlds"),
-        Verdict::Crowded => "not exhaustive: the world has too few places".to_owned(),
-        Verdict::Broken(found) => format!("BROKEN: {}", found.violation),
+        ProfileVerdict::Holds => "every rule holds".to_owned(),
+        ProfileVerdict::OtherCount(None) => "every rule holds; the count is not pinned".to_owned(),
+        ProfileVerdict::OtherCount(Some(pinned)) => format!("there have to be {pinned} worlds"),
+        ProfileVerdict::Crowded => "not exhaustive: the world has too few places".to_owned(),
+        ProfileVerdict::Broken(found) => format!("BROKEN: {}", found.violation),
     };
     #[allow(clippy::cast_precision_loss)]
     let rate = report.unique as f64 / seconds.max(0.001);
@@ -223,7 +223,7 @@ fn show_report(report: &Report) {
     );
 }
 
-fn summarise(reports: &[Report], took: Duration) {
+fn summarise(reports: &[ProfileReport], took: Duration) {
     let unique: usize = reports.iter().map(|report| report.unique).sum();
     let seconds = took.as_secs_f64();
     #[allow(clippy::cast_precision_loss)]
@@ -242,11 +242,12 @@ pub(crate) fn memory() -> String {
 }
 
 fn show_counterexample(
-    session: &Session,
-    report: &Report,
+    session: &SessionModel,
+    report: &ProfileReport,
     found: &rejoin_model_check::search::Counterexample,
 ) {
-    let kept = Kept { profile: report.name.to_owned(), wrong: None, counterexample: found.clone() };
+    let kept =
+        SavedRun { profile: report.name.to_owned(), mutant: None, counterexample: found.clone() };
     print!("\n{}\n{kept}\n", Trace::of(session, &found.actions).text());
 }
 
@@ -258,7 +259,7 @@ pub(crate) fn write(path: &std::path::Path, text: &str) -> Result<(), String> {
     std::fs::write(path, text).map_err(|error| format!("{}: {error}", path.display()))
 }
 
-fn write_pin(report: &Report) -> Result<(), String> {
+fn write_pin(report: &ProfileReport) -> Result<(), String> {
     let path = own_file("pins.txt");
     let old = std::fs::read_to_string(&path).unwrap_or_default();
     let is_other = |line: &&str| line.split(' ').next() != Some(report.name);
@@ -268,10 +269,10 @@ fn write_pin(report: &Report) -> Result<(), String> {
     write(&path, &(lines.join("\n") + "\n"))
 }
 
-fn explore(profile: &str, address: &str) -> Outcome {
+fn explore(profile: &str, address: &str) -> CommandResult {
     let profile = chosen(Some(profile), false)?[0];
     println!("http://{address} shows the worlds of \"{}\": {}", profile.name, profile.about);
-    Session::new(Cx::new(profile, None)).checker().serve(address);
+    SessionModel::new(Cx::new(profile, None)).checker().serve(address);
     Ok(true)
 }
 
@@ -286,11 +287,14 @@ fn simulate(seed: Option<u64>, seconds: u64, steps: usize) -> bool {
         let (session, run) = simulate::run(seed, steps);
         runs += 1;
         match run {
-            simulate::Run::Holds(steps) => all += steps,
-            simulate::Run::Broken(found) => {
+            simulate::RandomRun::Holds(steps) => all += steps,
+            simulate::RandomRun::Broken(found) => {
                 let text = Trace::of(&session, &found.actions).text();
-                let kept =
-                    Kept { profile: format!("seed {seed}"), wrong: None, counterexample: found };
+                let kept = SavedRun {
+                    profile: format!("seed {seed}"),
+                    mutant: None,
+                    counterexample: found,
+                };
                 print!("{text}\n{kept}\nseed {seed} breaks {}\n", kept.counterexample.violation);
                 return false;
             }
@@ -305,7 +309,7 @@ fn simulate(seed: Option<u64>, seconds: u64, steps: usize) -> bool {
     true
 }
 
-fn replay(file: &std::path::Path, mermaid: bool) -> Outcome {
+fn replay(file: &std::path::Path, mermaid: bool) -> CommandResult {
     let text =
         std::fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()))?;
     if text.starts_with('{') {
@@ -313,17 +317,17 @@ fn replay(file: &std::path::Path, mermaid: bool) -> Outcome {
     }
     let script = Script::parse(&text).map_err(|error| format!("{}: {error}", file.display()))?;
     let profile = script.profile().ok_or(format!("there is no profile \"{}\"", script.profile))?;
-    if let Some(name) = &script.wrong {
+    if let Some(name) = &script.mutant {
         return hunt::replay(&text, name, mermaid);
     }
-    let session = Session::new(Cx::new(profile, None));
+    let session = SessionModel::new(Cx::new(profile, None));
     let trace = Trace::of(&session, &script.actions);
     print!("{}", if mermaid { trace.mermaid() } else { trace.text() });
     Ok(trace.violation.is_none())
 }
 
 /// A recording of a real run: stepped again, and judged.
-fn replay_recording(file: &std::path::Path) -> Outcome {
+fn replay_recording(file: &std::path::Path) -> CommandResult {
     let recording = Recording::read(file).map_err(|error| error.to_string())?;
     match recording::replay(&recording) {
         Ok(report) => println!("the machine does the same again: {report}"),

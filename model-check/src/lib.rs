@@ -2,17 +2,19 @@
 //!
 //! A [`world::World`] has clients, links, hosts with their registries, and everything that can go
 //! wrong between them. It steps the very machines that ship, carries out their effects, and judges
-//! each by history that only it sees. [`model::Session`] is that world for Stateright to search.
+//! each by history that only it sees. [`model::SessionModel`] is that world for Stateright to search.
 //! What is proved, and what is not, stands in this crate's README.
 
+pub mod action;
 pub mod budget;
 pub mod check;
-pub mod files;
+
+pub mod driver_mutant;
 pub mod ledgers;
 pub mod model;
 pub mod mutants;
 pub mod names;
-pub mod pairs;
+pub mod notes;
 pub mod paths;
 pub mod probes;
 pub mod profile;
@@ -20,12 +22,15 @@ pub mod profiles;
 pub mod properties;
 pub mod recording;
 pub mod rules;
+pub mod saved_run;
 pub mod search;
 pub mod settle;
 pub mod shared;
 pub mod show;
 pub mod simulate;
+pub mod statistics;
+pub mod step_text;
+pub mod timers;
 pub mod trace;
-pub mod twist;
 pub mod witness;
 pub mod world;

@@ -9,17 +9,17 @@ use crate::probes;
 use crate::profile::Profile;
 use crate::rules::{NAMES, Violation};
 use crate::settle;
-use crate::trace;
+use crate::step_text;
 use crate::world::{Action, Cx, World};
 
 /// The world within the bounds of a profile. Cheap to copy: the copies share what they have seen.
 #[derive(Clone, Debug)]
-pub struct Session {
+pub struct SessionModel {
     /// The bounds, and what was seen within them.
     pub cx: Arc<Cx>,
 }
 
-impl Session {
+impl SessionModel {
     /// A model of this world.
     pub fn new(cx: Cx) -> Self {
         Self { cx: Arc::new(cx) }
@@ -27,10 +27,10 @@ impl Session {
 
     /// The first world.
     pub fn beginning(&self) -> World {
-        let Cx { profile, twist, .. } = &*self.cx;
+        let Cx { profile, driver_mutant, .. } = &*self.cx;
         // What has happened before is not looked at step by step, and uses nothing up.
         let before = Profile { is_stepwise: false, budget: Budget::of(&[]), ..*profile };
-        let cx = Cx::new(before, *twist);
+        let cx = Cx::new(before, *driver_mutant);
         let mut world = World::new(&self.cx);
         world.budget = before.budget;
         for action in profile.prefix {
@@ -64,7 +64,7 @@ impl Session {
     }
 }
 
-impl Model for Session {
+impl Model for SessionModel {
     type State = World;
     type Action = Action;
 
@@ -87,7 +87,7 @@ impl Model for Session {
     }
 
     fn format_step(&self, world: &World, action: Action) -> Option<String> {
-        Some(trace::step(self, world, action))
+        Some(step_text::step(&self.cx, world, action))
     }
 
     fn properties(&self) -> Vec<Property<Self>> {
@@ -97,7 +97,7 @@ impl Model for Session {
 
 macro_rules! rule {
     ($number:literal) => {
-        Property::always(NAMES[$number - 1], |_: &Session, world: &World| {
+        Property::always(NAMES[$number - 1], |_: &SessionModel, world: &World| {
             world.violation.or(world.suspicion).is_none_or(|it| it.rule != $number)
         })
     };
@@ -105,7 +105,7 @@ macro_rules! rule {
 
 /// One property for each rule. What the fair schedule of rule 15 ends in may break another rule:
 /// it counts as broken by rule 15 here, and is told by its own name in the trace.
-fn properties() -> [Property<Session>; 18] {
+fn properties() -> [Property<SessionModel>; 18] {
     [
         rule!(1),
         rule!(2),
@@ -121,7 +121,7 @@ fn properties() -> [Property<Session>; 18] {
         rule!(12),
         rule!(13),
         rule!(14),
-        Property::always(NAMES[14], |session: &Session, world: &World| {
+        Property::always(NAMES[14], |session: &SessionModel, world: &World| {
             world.violation.or(world.suspicion).is_some() || session.violation(world).is_none()
         }),
         rule!(16),

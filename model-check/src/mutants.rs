@@ -2,19 +2,18 @@
 //!
 //! Most of what can be wrong is in the machines: the lists in `mutants/` say what, and
 //! `rejoin-switched` is the machines with all of that in them. The rest is around the machines, in
-//! the drivers: those mutants are the model's own ([`crate::twist`]).
+//! the drivers: those mutants are the model's own ([`crate::driver_mutant`]).
 
 use std::str::FromStr;
 
-use crate::files::Kept;
-use crate::model::Session;
-use crate::pairs;
+use crate::driver_mutant::DriverMutant;
+use crate::model::SessionModel;
 use crate::probes;
 use crate::profile::Profile;
-use crate::profiles;
-use crate::search::{self, Counterexample, Outcome};
+use crate::profiles::{self, generated};
+use crate::saved_run::SavedRun;
+use crate::search::{self, Counterexample, SearchOutcome};
 use crate::settle;
-use crate::twist::Twist;
 use crate::world::Cx;
 
 /// Where each was caught: `name profile rule depth`, a line each.
@@ -28,13 +27,13 @@ const NEAREST: usize = 3_000;
 
 /// Something that is wrong on purpose.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Wrong {
+pub struct Mutant {
     /// Its name on the command line.
     pub name: String,
     /// The rule that it breaks.
     pub rule: u8,
     /// What is wrong around the machines. If nothing is, the machines are wrong.
-    pub twist: Option<Twist>,
+    pub driver_mutant: Option<DriverMutant>,
 }
 
 /// Where a mutant is caught, and how.
@@ -50,27 +49,27 @@ pub struct Pin {
     pub depth: usize,
 }
 
-impl Wrong {
+impl Mutant {
     /// All that is wrong around the machines.
-    pub fn twists() -> Vec<Self> {
-        let wrong = |twist: &Twist| Self {
-            name: kebab(&format!("{twist:?}")),
-            rule: twist.rule(),
-            twist: Some(*twist),
+    pub fn driver_mutants() -> Vec<Self> {
+        let mutant = |driver_mutant: &DriverMutant| Self {
+            name: kebab(&format!("{driver_mutant:?}")),
+            rule: driver_mutant.rule(),
+            driver_mutant: Some(*driver_mutant),
         };
-        Twist::ALL.iter().map(wrong).collect()
+        DriverMutant::ALL.iter().map(mutant).collect()
     }
 
     /// What is wrong in the machines. Who looks for it switches the machines.
-    pub fn in_the_machines(name: &str, rule: u8) -> Self {
-        Self { name: name.to_owned(), rule, twist: None }
+    pub fn of_machine(name: &str, rule: u8) -> Self {
+        Self { name: name.to_owned(), rule, driver_mutant: None }
     }
 
     /// A world with this twist, if it is one, and with the machines as they are.
-    pub fn session(&self, profile: &Profile) -> Session {
+    pub fn session(&self, profile: &Profile) -> SessionModel {
         settle::forget();
         probes::forget();
-        Session::new(Cx::new(*profile, self.twist))
+        SessionModel::new(Cx::new(*profile, self.driver_mutant))
     }
 
     /// Where it has to be caught, if that is known.
@@ -85,32 +84,32 @@ pub fn pins() -> Vec<Pin> {
 }
 
 /// Looks for a mutant in one profile.
-pub fn hunt(wrong: &Wrong, profile: &Profile) -> Option<Counterexample> {
-    hunt_within(wrong, profile, LIMIT)
+pub fn hunt(mutant: &Mutant, profile: &Profile) -> Option<Counterexample> {
+    hunt_within(mutant, profile, LIMIT)
 }
 
-fn hunt_within(wrong: &Wrong, profile: &Profile, limit: usize) -> Option<Counterexample> {
-    let session = wrong.session(profile);
-    match search::shortest_of(&session, limit, Some(wrong.rule)) {
-        Outcome::Broken(found) => Some(found),
-        Outcome::Exhausted(_) | Outcome::Unfinished(_) => None,
+fn hunt_within(mutant: &Mutant, profile: &Profile, limit: usize) -> Option<Counterexample> {
+    let session = mutant.session(profile);
+    match search::shortest_of(&session, limit, Some(mutant.rule)) {
+        SearchOutcome::Broken(found) => Some(found),
+        SearchOutcome::Exhausted(_) | SearchOutcome::Unfinished(_) => None,
     }
 }
 
 /// Looks for a mutant where it was caught before; if it is not there, in the nearest worlds of every
 /// profile, the small ones first; and then in those farther off.
-pub fn hunt_everywhere(wrong: &Wrong) -> Option<Kept> {
+pub fn hunt_everywhere(mutant: &Mutant) -> Option<SavedRun> {
     let by_hand = || profiles::HUNTS.iter().chain(profiles::CI);
     let within = |profile: &Profile, limit| {
-        hunt_within(wrong, profile, limit).map(|found| (profile.name, found))
+        hunt_within(mutant, profile, limit).map(|found| (profile.name, found))
     };
-    let known = wrong.pin().and_then(|pin| profiles::named(&pin.profile));
+    let known = mutant.pin().and_then(|pin| profiles::named(&pin.profile));
     let (profile, counterexample) = known
         .and_then(|profile| within(&profile, LIMIT))
-        .or_else(|| by_hand().chain(pairs::profiles()).find_map(|it| within(it, NEAREST)))
+        .or_else(|| by_hand().chain(generated::profiles()).find_map(|it| within(it, NEAREST)))
         .or_else(|| by_hand().find_map(|it| within(it, LIMIT)))?;
-    let (profile, wrong) = (profile.to_owned(), Some(wrong.name.clone()));
-    Some(Kept { profile, wrong, counterexample })
+    let (profile, mutant) = (profile.to_owned(), Some(mutant.name.clone()));
+    Some(SavedRun { profile, mutant, counterexample })
 }
 
 impl FromStr for Pin {

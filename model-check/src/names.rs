@@ -86,7 +86,7 @@ pub fn exit_status(epoch: u8, seq: Seq) -> ExitStatus {
 
 /// What somebody puts in.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum Kind {
+pub enum InputKind {
     /// So many bytes.
     Bytes(u16),
     /// A terminal's size.
@@ -111,14 +111,16 @@ pub fn input(party: u8, generation: u8, number: u8) -> Item {
 }
 
 /// The same, where it types items of these kinds in turn.
-pub fn input_of(party: u8, generation: u8, number: u8, kinds: &[Kind]) -> Item {
+pub fn input_of(party: u8, generation: u8, number: u8, kinds: &[InputKind]) -> Item {
     let name = party << 6 | generation << 4 | number;
     let at = usize::from(number) % kinds.len().max(1);
-    match kinds.get(at).copied().unwrap_or(Kind::Bytes(1)) {
-        Kind::Bytes(length) => Item::Input(bytes_of(name, length)),
-        Kind::Resize => Item::Resize(WindowSize { cols: u16::from(name), ..WindowSize::default() }),
-        Kind::Signal => Item::Signal(Signal(name)),
-        Kind::End => Item::InputEnd,
+    match kinds.get(at).copied().unwrap_or(InputKind::Bytes(1)) {
+        InputKind::Bytes(length) => Item::Input(bytes_of(name, length)),
+        InputKind::Resize => {
+            Item::Resize(WindowSize { cols: u16::from(name), ..WindowSize::default() })
+        }
+        InputKind::Signal => Item::Signal(Signal(name)),
+        InputKind::End => Item::InputEnd,
     }
 }
 

@@ -5,9 +5,9 @@ use rejoin_protocol::frame::From;
 use rejoin_protocol::spec::Overflow;
 use rejoin_protocol::{Incarnation, Tenure};
 
+use crate::action::Action;
 use crate::budget::Budget;
-use crate::names::Kind;
-use crate::world::Action;
+use crate::names::InputKind;
 
 /// What a party is there for.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -66,7 +66,7 @@ pub struct Profile {
     /// Whether frames of a link that its client has closed may still reach that client.
     pub has_late_reports: bool,
     /// What parties put in, in turn; bytes one by one if nothing is listed.
-    pub inputs: &'static [Kind],
+    pub inputs: &'static [InputKind],
     /// How long what processes write is, in turn; one byte if nothing is listed.
     pub outputs: &'static [u16],
     /// What may happen.

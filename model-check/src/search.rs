@@ -9,7 +9,7 @@ use std::collections::HashSet;
 
 use stateright::Model;
 
-use crate::model::Session;
+use crate::model::SessionModel;
 use crate::rules::Violation;
 use crate::shared::digest;
 use crate::world::{Action, World};
@@ -25,7 +25,7 @@ pub struct Counterexample {
 
 /// What a search came to.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Outcome {
+pub enum SearchOutcome {
     /// A rule is broken, and not in fewer steps.
     Broken(Counterexample),
     /// No world of this many breaks a rule, and there are no more.
@@ -34,27 +34,27 @@ pub enum Outcome {
     Unfinished(usize),
 }
 
-struct Step {
+struct Predecessor {
     before: usize,
     action: Action,
 }
 
 /// Searches by levels until a rule is broken, or there is nothing left, or `limit` worlds were
 /// seen.
-pub fn shortest(session: &Session, limit: usize) -> Outcome {
+pub fn shortest(session: &SessionModel, limit: usize) -> SearchOutcome {
     shortest_of(session, limit, None)
 }
 
 /// The same, for one rule: worlds that break another one are not continued, and do not count.
-pub fn shortest_of(session: &Session, limit: usize, rule: Option<u8>) -> Outcome {
+pub fn shortest_of(session: &SessionModel, limit: usize, rule: Option<u8>) -> SearchOutcome {
     let is_wanted = |violation: &Violation| rule.is_none_or(|rule| rule == violation.rule);
     let mut seen = HashSet::new();
-    let mut steps: Vec<Step> = Vec::new();
+    let mut steps: Vec<Predecessor> = Vec::new();
     let mut level: Vec<(usize, World)> = Vec::new();
     for world in session.init_states() {
         seen.insert(digest(&world));
         if let Some(violation) = session.violations(&world).find(is_wanted) {
-            return Outcome::Broken(Counterexample { violation, actions: Vec::new() });
+            return SearchOutcome::Broken(Counterexample { violation, actions: Vec::new() });
         }
         level.push((usize::MAX, world));
     }
@@ -69,11 +69,11 @@ pub fn shortest_of(session: &Session, limit: usize, rule: Option<u8>) -> Outcome
                 if !seen.insert(digest(&next)) {
                     continue;
                 }
-                steps.push(Step { before: at, action: *action });
+                steps.push(Predecessor { before: at, action: *action });
                 let here = steps.len() - 1;
                 if let Some(violation) = session.violations(&next).find(is_wanted) {
                     let actions = path(&steps, here);
-                    return Outcome::Broken(Counterexample { violation, actions });
+                    return SearchOutcome::Broken(Counterexample { violation, actions });
                 }
                 // The successors of a world that breaks another rule show nothing new, unless only a
                 // ledger says so, or it only fails to settle.
@@ -82,15 +82,15 @@ pub fn shortest_of(session: &Session, limit: usize, rule: Option<u8>) -> Outcome
                 }
             }
             if seen.len() >= limit {
-                return Outcome::Unfinished(seen.len());
+                return SearchOutcome::Unfinished(seen.len());
             }
         }
         level = next_level;
     }
-    Outcome::Exhausted(seen.len())
+    SearchOutcome::Exhausted(seen.len())
 }
 
-fn path(steps: &[Step], last: usize) -> Vec<Action> {
+fn path(steps: &[Predecessor], last: usize) -> Vec<Action> {
     let mut actions = Vec::new();
     let mut at = last;
     while let Some(step) = steps.get(at) {

@@ -8,14 +8,13 @@
 //! state that was seen to settle is not continued again.
 
 use std::cell::RefCell;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use rejoin_protocol::Timer;
 use rejoin_protocol::client::MAX_REPLACEMENTS;
 
 use crate::budget::Budget;
 use crate::rules::Violation;
-use crate::world::wire::{Far, Fault};
+use crate::world::wire::{HostEnd, LinkFault};
 use crate::world::{Action, Cx, World};
 
 /// The number of steps within which every session settles.
@@ -109,7 +108,7 @@ pub fn settle_by(cx: &Cx, world: &World, schedule: Schedule) -> Result<u32, Viol
         cx.settled.note(left);
         return Ok(left);
     }
-    let mut run = Run::by(world, schedule);
+    let mut run = SettlingRun::by(world, schedule);
     let mut passed = Vec::new();
     let mut steps = 0;
     let mut known = 0;
@@ -166,38 +165,8 @@ pub fn forget() {
     SETTLED.with_borrow_mut(Vec::clear);
 }
 
-/// How long states took to settle.
-#[derive(Debug, Default)]
-pub struct Settled {
-    count: AtomicU64,
-    steps: AtomicU64,
-    longest: AtomicU32,
-}
-
-impl Settled {
-    fn note(&self, steps: u32) {
-        self.count.fetch_add(1, Ordering::Relaxed);
-        self.steps.fetch_add(u64::from(steps), Ordering::Relaxed);
-        if self.longest.load(Ordering::Relaxed) < steps {
-            self.longest.fetch_max(steps, Ordering::Relaxed);
-        }
-    }
-
-    /// The mean number of steps.
-    #[allow(clippy::cast_precision_loss)]
-    pub fn mean(&self) -> f64 {
-        let count = self.count.load(Ordering::Relaxed).max(1);
-        self.steps.load(Ordering::Relaxed) as f64 / count as f64
-    }
-
-    /// The most steps that were needed.
-    pub fn longest(&self) -> u32 {
-        self.longest.load(Ordering::Relaxed)
-    }
-}
-
 /// A world that is continued by the fair schedule.
-pub struct Run {
+pub struct SettlingRun {
     /// The world.
     pub world: World,
     dials: [u8; 3],
@@ -207,7 +176,7 @@ pub struct Run {
     actions: Vec<Action>,
 }
 
-impl Run {
+impl SettlingRun {
     /// Faults stop here, and what can go on does in turns.
     pub fn new(world: &World) -> Self {
         Self::by(world, Schedule::Turns)
@@ -279,7 +248,7 @@ impl Run {
 
     /// Timers, once nothing goes on without them.
     fn hurry(&mut self, cx: &Cx) -> Option<Action> {
-        let silent = |wire: &crate::world::wire::Wire| wire.fault == Fault::Silent;
+        let silent = |wire: &crate::world::wire::Wire| wire.fault == LinkFault::Silent;
         for (a, program) in (0u8..).zip(&self.world.programs) {
             let Some(program) = program else { continue };
             if !program.is_late && !program.is_listening() {
@@ -327,8 +296,8 @@ impl Run {
         let Some(link) = party.machine.link() else { return false };
         let at = usize::try_from(link.0).unwrap_or(usize::MAX);
         let Some(wire) = self.world.wires.get(at).and_then(Option::as_deref) else { return false };
-        let Far::Server(s) = wire.far else { return false };
-        wire.fault == Fault::Whole && self.world.server(s).current == Some(link.0)
+        let HostEnd::Server(s) = wire.host_end else { return false };
+        wire.fault == LinkFault::Whole && self.world.server(s).current == Some(link.0)
     }
 
     /// Nobody comes back: what was kept for somebody is kept no longer.
@@ -398,7 +367,7 @@ impl Run {
                 return Err(violation(9, "an entry without a server is left behind"));
             }
         }
-        let is_served = |server: &crate::world::serve::Serve| {
+        let is_served = |server: &crate::world::serve::ServerDriver| {
             (0u8..).zip(&self.world.parties).any(|(p, party)| {
                 party.as_ref().is_some_and(|party| {
                     party.is_alive && party.machine.link().map(|it| it.0) == server.current
@@ -411,7 +380,7 @@ impl Run {
         if self.servers().any(|s| self.world.needs_guard(s)) {
             return Err(violation(15, "what was removed of a session's entry is never put back"));
         }
-        let is_idle = |server: &&crate::world::serve::Serve| server.current.is_none();
+        let is_idle = |server: &&crate::world::serve::ServerDriver| server.current.is_none();
         match self.world.servers.iter().flatten().map(|it| &**it).find(is_idle) {
             Some(server) if server.process.is_some() => {
                 Err(violation(7, "a process that nobody is attached to is kept for ever"))

@@ -5,8 +5,8 @@ use rejoin_protocol::spec::Overflow;
 use stateright::Model;
 
 use crate::budget::{Budget, Chance as C};
-use crate::model::Session;
-use crate::names::Kind;
+use crate::model::SessionModel;
+use crate::names::InputKind;
 use crate::profile::{Profile, Role};
 use crate::search::Counterexample;
 use crate::world::{Action, Cx};
@@ -78,7 +78,8 @@ pub fn profile(seed: u64) -> Profile {
 }
 
 const CLOSED: &[Role] = &[Role::Opener, Role::CLAIMANT, Role::Closer];
-const MIXED: &[Kind] = &[Kind::Bytes(1), Kind::Signal, Kind::Bytes(20), Kind::Resize];
+const MIXED: &[InputKind] =
+    &[InputKind::Bytes(1), InputKind::Signal, InputKind::Bytes(20), InputKind::Resize];
 
 /// What ends a run, or most of it, is left out of most runs: otherwise few would be long.
 fn rare(seed: u64) -> Vec<C> {
@@ -98,16 +99,16 @@ fn rare(seed: u64) -> Vec<C> {
         C::StaleState,
         C::Upgrade,
     ];
-    let mut dice = Dice::new(!seed);
-    let kept: Vec<C> = (0..3).filter_map(|_| ENDS.get(dice.below(ENDS.len())).copied()).collect();
+    let mut rng = Rng::new(!seed);
+    let kept: Vec<C> = (0..3).filter_map(|_| ENDS.get(rng.below(ENDS.len())).copied()).collect();
     ENDS.into_iter().filter(|it| !kept.contains(it)).collect()
 }
 
 /// The random numbers of a run (xorshift, seeded by splitmix): nothing that is checked depends on
 /// their quality.
-struct Dice(u64);
+struct Rng(u64);
 
-impl Dice {
+impl Rng {
     fn new(seed: u64) -> Self {
         let mixed = (seed ^ 0x9e37_79b9_7f4a_7c15).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         Self((mixed ^ mixed >> 31) | 1)
@@ -124,7 +125,7 @@ impl Dice {
 
 /// How a run went.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Run {
+pub enum RandomRun {
     /// It broke no rule in so many steps.
     Holds(usize),
     /// It broke one.
@@ -132,42 +133,43 @@ pub enum Run {
 }
 
 /// Runs the world of a seed, for at most so many steps.
-pub fn run(seed: u64, most: usize) -> (Session, Run) {
-    let session = Session::new(Cx::new(profile(seed), None));
-    let mut dice = Dice::new(seed);
+pub fn run(seed: u64, most: usize) -> (SessionModel, RandomRun) {
+    let session = SessionModel::new(Cx::new(profile(seed), None));
+    let mut rng = Rng::new(seed);
     let mut taken = Vec::new();
     let mut world = session.beginning();
     let mut actions = Vec::new();
     for step in 0..most {
         actions.clear();
         session.actions(&world, &mut actions);
-        let Some(action) = choose(&mut dice, &actions) else {
-            return (session, Run::Holds(step));
+        let Some(action) = choose(&mut rng, &actions) else {
+            return (session, RandomRun::Holds(step));
         };
         taken.push(action);
         world.act(&session.cx, action);
         // To let it settle costs as much as dozens of steps: now and then is enough.
-        let violation =
-            if dice.below(4) == 0 { session.violation(&world) } else { world.violation };
+        let violation = if rng.below(4) == 0 { session.violation(&world) } else { world.violation };
         if let Some(violation) = violation {
-            return (session, Run::Broken(Counterexample { violation, actions: taken }));
+            return (session, RandomRun::Broken(Counterexample { violation, actions: taken }));
         }
     }
     match session.violation(&world) {
-        Some(violation) => (session, Run::Broken(Counterexample { violation, actions: taken })),
-        None => (session, Run::Holds(most)),
+        Some(violation) => {
+            (session, RandomRun::Broken(Counterexample { violation, actions: taken }))
+        }
+        None => (session, RandomRun::Holds(most)),
     }
 }
 
 /// Most of the time something that gets the session on; now and then a fault.
-fn choose(dice: &mut Dice, actions: &[Action]) -> Option<Action> {
+fn choose(rng: &mut Rng, actions: &[Action]) -> Option<Action> {
     let is_fault = |action: &&Action| action.is_fault();
     let faults = actions.iter().filter(is_fault).count();
     if actions.is_empty() {
         return None;
     }
-    let wants_fault = faults == actions.len() || (faults > 0 && dice.below(6) == 0);
+    let wants_fault = faults == actions.len() || (faults > 0 && rng.below(6) == 0);
     let of_kind: Vec<Action> =
         actions.iter().filter(|it| it.is_fault() == wants_fault).copied().collect();
-    of_kind.get(dice.below(of_kind.len())).copied()
+    of_kind.get(rng.below(of_kind.len())).copied()
 }

@@ -56,7 +56,8 @@ fn make() -> Outcome<()> {
 fn all_mutants() -> Outcome<Vec<Mutant>> {
     let (mut all, mut names) = (Vec::new(), BTreeSet::new());
     for path in files_below(Path::new(MUTANTS))? {
-        let read = mutants(&fs::read_to_string(&path)?).map_err(|flaw| flaw.of(path.display()))?;
+        let read =
+            mutants(&fs::read_to_string(&path)?).map_err(|error| error.of(path.display()))?;
         for mutant in read {
             if !names.insert(mutant.name.clone()) {
                 return Err(format!("two mutants have the name {}", mutant.name).into());
@@ -96,7 +97,7 @@ fn list(numbered: &[(usize, &Mutant)]) -> Result<String, std::fmt::Error> {
         let files: Vec<&str> = files.into_iter().collect();
         writeln!(
             list,
-            "Mutant {{ number: {number}, name: {name:?}, rule: {rule}, fault: {fault:?}, \
+            "MachineMutant {{ number: {number}, name: {name:?}, rule: {rule}, fault: {fault:?}, \
              unseen: {unseen:?}, files: &{files:?} }},"
         )?;
     }

@@ -5,7 +5,7 @@
 mod story;
 
 use rejoin_model_check::properties::Property;
-use rejoin_model_check::recording::{Recording, Run, Track, check};
+use rejoin_model_check::recording::{RecordedRun, Recording, Track, check};
 use rejoin_protocol::client::{Effect, Event, Notice};
 use rejoin_protocol::frame::{From, Hello, How, Refused, Scope, Wish};
 use rejoin_protocol::reason::Counters;
@@ -86,13 +86,13 @@ fn taken_over() -> Vec<Recording> {
         Step { event, effects }
     };
     let steps = events.into_iter().map(step).collect();
-    let run = Run::Server(Track { config, state, steps });
+    let run = RecordedRun::Server(Track { config, state, steps });
     vec![Recording { name: "server".into(), run, torn: None, is_cut: false }]
 }
 
 fn client(recordings: &mut [Recording]) -> &mut Vec<ClientStep> {
     match &mut recordings[0].run {
-        Run::Client(track) => &mut track.steps,
+        RecordedRun::Client(track) => &mut track.steps,
         _ => unreachable!("the first one is the client's"),
     }
 }
@@ -100,7 +100,7 @@ fn client(recordings: &mut [Recording]) -> &mut Vec<ClientStep> {
 /// The steps of the first server.
 fn server(recordings: &mut [Recording]) -> &mut Vec<ServerStep> {
     let servers = recordings.iter_mut().filter_map(|recording| match &mut recording.run {
-        Run::Server(track) => Some(&mut track.steps),
+        RecordedRun::Server(track) => Some(&mut track.steps),
         _ => None,
     });
     servers.into_iter().next().expect("a server")

@@ -7,9 +7,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use rejoin_model_check::check;
-use rejoin_model_check::files::Script;
-use rejoin_model_check::model::Session;
-use rejoin_model_check::mutants::{Pin, Wrong};
+use rejoin_model_check::model::SessionModel;
+use rejoin_model_check::mutants::{Mutant, Pin};
+use rejoin_model_check::saved_run::Script;
 use rejoin_model_check::trace::Trace;
 use rejoin_model_check::world::Cx;
 
@@ -28,7 +28,7 @@ fn kept(folder: &str) -> Vec<(PathBuf, Script)> {
 /// Replays a run without anything wrong; whether all of it still happens.
 fn holds(path: &Path, script: &Script) -> bool {
     let profile = script.profile().unwrap_or_else(|| panic!("{}: no profile", path.display()));
-    let session = Session::new(Cx::new(profile, None));
+    let session = SessionModel::new(Cx::new(profile, None));
     let trace = Trace::of(&session, &script.actions);
     assert_eq!(trace.violation, None, "{}:\n{}", path.display(), trace.text());
     trace.lines.iter().all(|line| !line.title.starts_with("(does not happen"))
@@ -53,19 +53,19 @@ fn what_was_found_once_is_not_found_again() {
 }
 
 #[test]
-fn every_twist_breaks_its_rule_where_it_was_caught() {
-    for wrong in Wrong::twists() {
-        let name = &wrong.name;
-        let pin = wrong.pin().unwrap_or_else(|| panic!("{name} was never caught"));
+fn every_driver_mutant_breaks_its_rule_where_it_was_caught() {
+    for mutant in Mutant::driver_mutants() {
+        let name = &mutant.name;
+        let pin = mutant.pin().unwrap_or_else(|| panic!("{name} was never caught"));
         let file = kept("counterexamples")
             .into_iter()
             .find(|(path, _)| path.ends_with(format!("{name}.txt")));
         let (path, script) = file.unwrap_or_else(|| panic!("{name}: no run is kept"));
-        let session = wrong.session(&script.profile().unwrap());
+        let session = mutant.session(&script.profile().unwrap());
         let trace = Trace::of(&session, &script.actions);
         let rule = trace.violation.map(|violation| violation.rule);
         assert_eq!((rule, script.actions.len()), (Some(pin.rule), pin.depth), "{}", path.display());
-        assert_eq!(pin.rule, wrong.rule, "{name} is caught by another rule than it names");
+        assert_eq!(pin.rule, mutant.rule, "{name} is caught by another rule than it names");
     }
 }
 

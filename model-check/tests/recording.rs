@@ -5,7 +5,9 @@
 mod story;
 
 use rejoin_model_check::properties::Property;
-use rejoin_model_check::recording::{ReadError, Recording, Run, Violation, check, replay};
+use rejoin_model_check::recording::{
+    ReadError, RecordedRun, Recording, RecordingViolation, check, replay,
+};
 use rejoin_protocol::client::{Effect, Event, Notice};
 use rejoin_protocol::frame::How;
 use rejoin_protocol::record::{ClientStep, ServerStep};
@@ -31,14 +33,14 @@ fn whole() -> Vec<Recording> {
 
 fn client(recordings: &mut [Recording]) -> &mut Vec<ClientStep> {
     match &mut recordings[0].run {
-        Run::Client(track) => &mut track.steps,
+        RecordedRun::Client(track) => &mut track.steps,
         _ => unreachable!("the first one is the client's"),
     }
 }
 
 fn server(recordings: &mut [Recording]) -> &mut Vec<ServerStep> {
     match &mut recordings[1].run {
-        Run::Server(track) => &mut track.steps,
+        RecordedRun::Server(track) => &mut track.steps,
         _ => unreachable!("the second one is the server's"),
     }
 }
@@ -65,7 +67,7 @@ fn find_served(
 }
 
 #[track_caller]
-fn broken(recordings: &[Recording]) -> Violation {
+fn broken(recordings: &[Recording]) -> RecordingViolation {
     check(recordings).expect_err("it must be found")
 }
 

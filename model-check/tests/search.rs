@@ -2,11 +2,11 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use rejoin_model_check::budget::{Budget, Chance};
-use rejoin_model_check::model::Session;
+use rejoin_model_check::driver_mutant::DriverMutant;
+use rejoin_model_check::model::SessionModel;
 use rejoin_model_check::profile::Profile;
-use rejoin_model_check::search::{self, Outcome};
+use rejoin_model_check::search::{self, SearchOutcome};
 use rejoin_model_check::trace::Trace;
-use rejoin_model_check::twist::Twist;
 use rejoin_model_check::world::{Action, Cx};
 use rejoin_model_check::{settle, simulate};
 use stateright::{Checker, Model};
@@ -22,17 +22,17 @@ const STEPS: Profile = Profile {
 
 #[test]
 fn our_search_and_stateright_see_the_same_worlds() {
-    let session = Session::new(Cx::new(SMALL, None));
+    let session = SessionModel::new(Cx::new(SMALL, None));
     let ours = search::shortest(&session, usize::MAX);
     let theirs = session.checker().spawn_bfs().join().unique_state_count();
-    assert_eq!(ours, Outcome::Exhausted(theirs));
+    assert_eq!(ours, SearchOutcome::Exhausted(theirs));
 }
 
 #[test]
 fn a_shortest_counterexample_replays_to_its_violation() {
     settle::forget();
-    let session = Session::new(Cx::new(STEPS, Some(Twist::NoTombstone)));
-    let Outcome::Broken(found) = search::shortest(&session, usize::MAX) else {
+    let session = SessionModel::new(Cx::new(STEPS, Some(DriverMutant::NoTombstone)));
+    let SearchOutcome::Broken(found) = search::shortest(&session, usize::MAX) else {
         panic!("a host without tombstones is found out");
     };
     let trace = Trace::of(&session, &found.actions);
@@ -45,7 +45,7 @@ fn a_shortest_counterexample_replays_to_its_violation() {
 
 #[test]
 fn a_trace_reads_as_text_and_as_a_diagram() {
-    let session = Session::new(Cx::new(SMALL, None));
+    let session = SessionModel::new(Cx::new(SMALL, None));
     let actions = [Action::Dial(0), Action::ToClient(0), Action::ToHost(0), Action::ToClient(0)];
     let trace = Trace::of(&session, &actions);
     let text = trace.text();
@@ -59,8 +59,8 @@ fn a_trace_reads_as_text_and_as_a_diagram() {
 #[test]
 fn a_seed_is_a_run() {
     let taken = |seed| match simulate::run(seed, 300).1 {
-        simulate::Run::Holds(steps) => steps,
-        simulate::Run::Broken(found) => panic!("seed {seed}: {}", found.violation),
+        simulate::RandomRun::Holds(steps) => steps,
+        simulate::RandomRun::Broken(found) => panic!("seed {seed}: {}", found.violation),
     };
     assert_eq!(taken(7), taken(7));
 }
@@ -76,19 +76,19 @@ fn an_action_is_read_as_it_is_written() {
 
 #[test]
 fn every_pair_of_kinds_stands_in_a_checked_profile() {
-    use rejoin_model_check::{pairs, profiles};
+    use rejoin_model_check::profiles::{self, generated};
     let checked = profiles::checked();
-    assert_eq!(pairs::missing(&checked), []);
+    assert_eq!(generated::missing(&checked), []);
     let by_hand: Vec<Profile> = profiles::CI.iter().chain(profiles::HUNTS).copied().collect();
-    let (all, missing) = (pairs::wanted().len(), pairs::missing(&by_hand).len());
+    let (all, missing) = (generated::wanted().len(), generated::missing(&by_hand).len());
     println!("{} of {all} pairs stand in profiles made by hand", all - missing);
-    println!("the other {missing} stand in {} that are generated", pairs::profiles().len());
+    println!("the other {missing} stand in {} that are generated", generated::profiles().len());
 }
 
 #[test]
 fn a_simulated_world_knows_every_kind_of_event() {
-    use rejoin_model_check::pairs::{KINDS, Kind, has};
-    let of_chance = KINDS.iter().filter(|kind| matches!(kind, Kind::Chance(_)));
+    use rejoin_model_check::profiles::generated::{FEATURES, Feature, has};
+    let of_chance = FEATURES.iter().filter(|kind| matches!(kind, Feature::Chance(_)));
     for kind in of_chance {
         let is_known = (0..512).any(|seed| has(&simulate::profile(seed), *kind));
         assert!(is_known, "{kind:?}");

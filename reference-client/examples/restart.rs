@@ -15,12 +15,11 @@ async fn main() -> Result<(), Box<dyn Error>> {
     };
     let most = arguments.next().map_or(Ok(usize::MAX), |most| most.parse())?;
     let remote = Remote::ssh(destination);
-    let mut session = match fs::read(&file) {
-        Ok(saved) => remote.resume(&serde_json::from_slice(&saved)?)?,
-        Err(_) => {
-            let line = b"for i in 1 2 3 4 5 6 7 8 9; do echo $i; sleep 0.1; done; sleep 1".to_vec();
-            remote.open(&ProcessSpec::new(Command::Shell(line)))?
-        }
+    let mut session = if let Ok(saved) = fs::read(&file) {
+        remote.resume(&serde_json::from_slice(&saved)?)?
+    } else {
+        let line = b"for i in 1 2 3 4 5 6 7 8 9; do echo $i; sleep 0.1; done; sleep 1".to_vec();
+        remote.open(&ProcessSpec::new(Command::Shell(line)))?
     };
     let mut items = 0;
     while let Some(output) = session.output.recv().await {

@@ -10,12 +10,12 @@ use rejoin_ssh::{Deployment, SshConnect};
 
 fn main() -> ExitCode {
     let mut arguments = std::env::args_os().skip(1);
-    match arguments.next() {
-        Some(word) if word == "server" => return rejoin_server::run(arguments, &["server"]),
-        Some(destination) => survive(destination).map_err(|error| eprintln!("{error}")),
-        None => Err(eprintln!("usage: survive user@host")),
+    let first = arguments.next().unwrap_or_default();
+    if first == "server" {
+        return rejoin_server::run(arguments, &["server"]);
     }
-    .map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS)
+    let survived = survive(first).inspect_err(|error| eprintln!("{error}"));
+    if survived.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 #[tokio::main(flavor = "current_thread")]

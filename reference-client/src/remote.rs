@@ -1,16 +1,18 @@
 //! A host, and the sessions on it.
 
-use std::ffi::OsString;
 use std::fmt;
 use std::sync::Arc;
 
-use rejoin_protocol::codec::SERVER_MAGIC;
 use rejoin_protocol::frame::From as ClaimFrom;
 use rejoin_protocol::spec::ProcessSpec;
 use rejoin_protocol::{Holder, SessionId};
 use rejoin_ssh::Connect;
 #[cfg(feature = "deploy")]
-use rejoin_ssh::{DeployConnect, Deployment, SshConnect};
+use {
+    rejoin_protocol::codec::SERVER_MAGIC,
+    rejoin_ssh::{DeployConnect, Deployment, SshConnect},
+    std::ffi::OsString,
+};
 
 use crate::admin::{self, AdminError, HostReport, KillError, PruneReport, SessionInfo, words};
 use crate::host::Host;

@@ -13,7 +13,7 @@ use clap::{Parser, Subcommand};
 use rejoin_protocol::{SessionId, VersionRange};
 use serde::Serialize;
 
-use crate::attach::{self, Place};
+use crate::attach::{self, AttachContext};
 use crate::process::Program;
 use crate::{admin, mux, serve};
 
@@ -119,8 +119,8 @@ fn leave_own_folder() {
 
 fn act(arguments: Arguments, prefix: &[&str]) -> io::Result<ExitCode> {
     let Arguments { registry, action } = arguments;
-    let place = || -> io::Result<Place> {
-        Ok(Place {
+    let place = || -> io::Result<AttachContext> {
+        Ok(AttachContext {
             registry: registry.clone(),
             program: Program::own()?,
             prefix: prefix.iter().map(OsString::from).collect(),

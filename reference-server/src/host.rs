@@ -1,4 +1,4 @@
-//! Which host this is, in which boot of it, and for how long it has been up.
+//! The identity of this host, its boot, and its uptime.
 
 use std::fs;
 use std::io;
@@ -12,8 +12,8 @@ use rustix::time::{ClockId, clock_gettime};
 use crate::fnv;
 use crate::procfs;
 
-/// Names the machine in place of `/etc/machine-id`: for containers that share a machine id (any
-/// text; 32 hexadecimal digits are taken as they are).
+/// Replaces `/etc/machine-id`, for containers that share a machine id. Any text; 32 hexadecimal
+/// digits are taken as they are.
 pub const MACHINE_ID_VARIABLE: &str = "REJOIN_MACHINE_ID";
 
 const MACHINE_ID_FILES: [&str; 2] = ["/etc/machine-id", "/var/lib/dbus/machine-id"];
@@ -23,12 +23,12 @@ const HOST_PID_NAMESPACE: &str = "pid:[4026531836]";
 
 /// This machine and its current boot.
 ///
-/// A container's boot is its pid namespace's: its processes end with that, while the host's boot
-/// id stays the same for all containers.
+/// In a container the boot is identified by the pid namespace: the container's processes end with
+/// it, while the host's boot id is the same for all containers.
 ///
 /// # Errors
-/// The host is short of something, and cannot be asked at the moment. It must not be taken for
-/// another one meanwhile, nor for the same after a reboot.
+/// The host is short of a resource at the moment, so that its identity cannot be read. A guess
+/// could take it for another host, or miss a reboot.
 pub fn host_id() -> io::Result<HostId> {
     let mut boot = boot_id()?;
     let namespace = unless_short(fs::read_link("/proc/self/ns/pid"))?.unwrap_or_default();
@@ -41,7 +41,7 @@ pub fn host_id() -> io::Result<HostId> {
     Ok(HostId { machine: machine_id()?, boot })
 }
 
-/// The kernel's id of this boot; zeros where it does not tell.
+/// The kernel's id of this boot; zeros if the kernel provides no id.
 ///
 /// # Errors
 /// As for [`host_id`].
@@ -50,7 +50,7 @@ pub fn boot_id() -> io::Result<[u8; 16]> {
     Ok(text.and_then(|text| parse_id(&text)).unwrap_or_default())
 }
 
-/// What could be read; nothing where that is so for good.
+/// The result, or `None` if it can never be read. Fails if the host is only short of a resource.
 fn unless_short<T>(read: io::Result<T>) -> io::Result<Option<T>> {
     match read {
         Err(error) if is_short(&error) => Err(error),
@@ -58,7 +58,7 @@ fn unless_short<T>(read: io::Result<T>) -> io::Result<Option<T>> {
     }
 }
 
-/// Whether the system refuses now what it may grant in a moment.
+/// Whether the error is temporary.
 pub(crate) fn is_short(error: &io::Error) -> bool {
     matches!(
         Errno::from_io_error(error),
@@ -66,14 +66,14 @@ pub(crate) fn is_short(error: &io::Error) -> bool {
     )
 }
 
-/// As many descriptors as an attach program and a session's server need at the least, with a second link.
+/// The number of descriptors that an attach program and a session's server with two links need.
 const MIN_DESCRIPTORS: u64 = 32;
 
-/// Checks that this program may open enough files. Without them everything fails as if the host was short
-/// of something for a moment.
+/// Checks that this program may open enough files. With too few, every failure would look
+/// temporary.
 ///
 /// # Errors
-/// It may not.
+/// The limit is too low.
 pub(crate) fn require_descriptors() -> io::Result<()> {
     match getrlimit(Resource::Nofile).current {
         Some(limit) if limit < MIN_DESCRIPTORS => Err(io::Error::other(format!(
@@ -84,12 +84,12 @@ pub(crate) fn require_descriptors() -> io::Result<()> {
     }
 }
 
-/// The name of this machine, for people.
+/// The host name, for display.
 pub fn host_name() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
 
-/// The time since boot, time asleep included. No clock jump changes it.
+/// The time since boot, including time asleep. Clock changes do not affect it.
 pub fn boottime() -> Duration {
     let time = clock_gettime(ClockId::Boottime);
     Duration::new(
@@ -113,7 +113,7 @@ fn machine_id() -> io::Result<[u8; 16]> {
     Ok(fnv::hash128(host_name().as_bytes()))
 }
 
-/// 32 hexadecimal digits, with or without the dashes of a UUID. All zeros are no id.
+/// 32 hexadecimal digits, with or without the dashes of a UUID. All zeros are not an id.
 fn parse_id(text: &str) -> Option<[u8; 16]> {
     let digits: String = text.trim().chars().filter(|character| *character != '-').collect();
     let id: rejoin_protocol::SessionId = digits.parse().ok()?;
@@ -125,7 +125,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ids_are_read_with_and_without_dashes() {
+    fn parses_ids_with_and_without_dashes() {
         let plain = parse_id("00112233445566778899aabbccddeeff\n").unwrap();
         assert_eq!(parse_id("00112233-4455-6677-8899-aabbccddeeff"), Some(plain));
         assert_eq!(parse_id("uninitialized"), None);
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn the_host_is_the_same_each_time() {
+    fn host_id_is_stable() {
         let host = host_id().unwrap();
         assert_eq!(host_id().unwrap(), host);
         assert_ne!(host.boot, [0; 16]);

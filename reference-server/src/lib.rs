@@ -1,17 +1,16 @@
-//! The server of rejoin: keeps exactly one remote process - its terminal or pipes, its replay log,
-//! its exit status - while connections to it come and go.
+//! The server of rejoin. It keeps exactly one remote process, with its terminal or pipes, its
+//! replay log and its exit status, while connections to it come and go.
 //!
-//! The modules here are the ground it stands on, and know nothing of frames: [`registry`] (what is
-//! true about a session on its host), [`process`] (starting processes and servers), [`ending`] and
-//! [`reap`] (ending them, while their server lives and after), [`host`], [`log`]. [`admin`] lists, ends
-//! and removes sessions.
+//! The public modules know nothing of frames: [`registry`] stores what a host knows about its
+//! sessions, [`process`] starts processes and servers, [`termination`] ends processes while their
+//! server lives and [`reap`] after it has died; [`host`] identifies the host, and [`log`] writes
+//! log files. [`admin`] lists, ends and removes sessions.
 
 pub mod admin;
 mod attach;
 mod cli;
-pub mod ending;
+mod fd_pass;
 mod fnv;
-mod handover;
 pub mod host;
 pub mod log;
 pub mod marks;
@@ -21,10 +20,12 @@ pub mod process;
 mod procfs;
 pub mod reap;
 #[cfg(feature = "record")]
-mod record;
+mod recorder;
 pub mod registry;
 mod retry;
 mod serve;
+mod server_process;
+pub mod termination;
 
 pub use cli::run;
 

@@ -10,16 +10,16 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rejoin_text::is_printable;
 
-/// How large the log and its predecessor may become together, in bytes.
+/// The maximum size of the log and the old log together, in bytes.
 pub const DEFAULT_LIMIT: u64 = 256 * 1024;
 
-/// What the predecessor's name ends with.
+/// The suffix of the old log's name.
 pub(crate) const OLD_SUFFIX: &str = ".1";
 
 const SECONDS_PER_DAY: u64 = 86_400;
 
-/// A log of at most so many bytes: at half of them the file becomes the old log (`.1` behind its
-/// name), and a new one is begun.
+/// A log with a maximum size. When the file reaches half of it, it becomes the old log (with the
+/// suffix `.1`), and a new file begins.
 #[derive(Debug)]
 pub struct BoundedLog {
     file: File,
@@ -29,12 +29,12 @@ pub struct BoundedLog {
 }
 
 impl BoundedLog {
-    /// Opens the log at `path`, to go on behind what it holds.
+    /// Opens the log at `path` for appending.
     pub fn open(path: &Path) -> io::Result<Self> {
         Self::with_limit(path, DEFAULT_LIMIT)
     }
 
-    /// The same with another bound for log and old log together.
+    /// The same with another maximum for log and old log together.
     pub fn with_limit(path: &Path, limit: u64) -> io::Result<Self> {
         let file = append_to(path)?;
         let length = file.metadata()?.len();
@@ -42,7 +42,7 @@ impl BoundedLog {
     }
 
     /// Writes a line with the time in front. Characters that are not [printable](is_printable) are
-    /// escaped. A log that cannot be written keeps nothing from going on.
+    /// escaped. Write errors are ignored, so that they stop nothing else.
     #[expect(clippy::disallowed_methods, reason = "it is read, and decides nothing")]
     pub fn line(&mut self, message: fmt::Arguments<'_>) {
         let time = rfc3339(SystemTime::now());
@@ -61,7 +61,7 @@ impl BoundedLog {
     fn begin_anew(&mut self) -> io::Result<()> {
         let mut old = self.path.clone().into_os_string();
         old.push(OLD_SUFFIX);
-        // Whoever removed the log meanwhile wanted it gone.
+        // If somebody removed the log meanwhile, there is nothing to rename.
         match fs::rename(&self.path, old) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
@@ -79,7 +79,7 @@ impl Write for BoundedLog {
         if self.length > 0 && self.length.saturating_add(wanted) > half {
             self.begin_anew()?;
         }
-        // What is longer than a whole file is written in parts.
+        // Longer lines are written in parts.
         let part = usize::try_from(half.max(1)).unwrap_or(usize::MAX).min(bytes.len());
         let written = self.file.write(&bytes[..part])?;
         self.length += u64::try_from(written).unwrap_or(0);
@@ -101,7 +101,7 @@ fn append_to(path: &Path) -> io::Result<File> {
     OpenOptions::new().append(true).create(true).mode(0o600).open(path)
 }
 
-/// `time` as RFC 3339 has it: UTC, with milliseconds.
+/// `time` in RFC 3339 format: UTC, with milliseconds.
 pub fn rfc3339(time: SystemTime) -> String {
     let since_1970 = time.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
     let (days, second) =
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn times_are_as_rfc_3339_has_them() {
+    fn formats_times_as_rfc_3339() {
         assert_eq!(at(0, 0), "1970-01-01T00:00:00.000Z");
         assert_eq!(at(951_782_400, 5), "2000-02-29T00:00:00.005Z");
         assert_eq!(at(1_767_225_599, 999), "2025-12-31T23:59:59.999Z");
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn one_write_beyond_the_bound_is_bounded_too() {
+    fn bounds_a_single_long_write() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("log");
         let mut log = BoundedLog::with_limit(&path, 1000).unwrap();
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_stays_one_line_and_steers_nothing() {
+    fn escapes_control_characters() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("log");
         BoundedLog::open(&path).unwrap().line(format_args!("a\nb\x1b[2J\u{2066}ä"));

@@ -1,4 +1,4 @@
-//! `rejoin-server`: keeps remote processes whole through anything that happens to the connection.
+//! `rejoin-server`: keeps remote processes alive while their connections come and go.
 
 use std::process::ExitCode;
 

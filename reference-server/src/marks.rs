@@ -1,5 +1,5 @@
-//! The marks that every process of a session carries in its environment, by which it is found
-//! when its server is dead.
+//! The marks in the environment of every process of a session. By these marks rejoin finds the
+//! processes after their server has died.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -8,32 +8,32 @@ use std::str::FromStr;
 
 use rejoin_protocol::{Epoch, Incarnation, SessionId};
 
-use crate::registry::ServerProcess;
+use crate::server_process::ServerProcess;
 
-/// Names the session, to its processes too.
+/// The session id. The session's processes may read it.
 pub const SESSION_VARIABLE: &str = "REJOIN_SESSION";
-/// Names the incarnation.
+/// The incarnation.
 pub const INCARNATION_VARIABLE: &str = "REJOIN_INCARNATION";
-/// Names the server.
+/// The epoch of the server.
 pub const EPOCH_VARIABLE: &str = "REJOIN_EPOCH";
-/// Names the server's process and the registry: a sweep ends only what belongs to its own
-/// registry, and spares what has a server.
+/// The server's process and the registry's folder: a sweep ends only processes of its own registry
+/// whose server is dead.
 pub const KEEPER_VARIABLE: &str = "REJOIN_KEEPER";
 
-/// Names the ends of the process's terminal or pipes, as `/proc` names them.
+/// The ends of the process's terminal or pipes, by their names in `/proc`.
 pub const ENDS_VARIABLE: &str = "REJOIN_ENDS";
 
-/// All of them.
+/// All variables of marks.
 pub(crate) const VARIABLES: [&str; 5] =
     [SESSION_VARIABLE, INCARNATION_VARIABLE, EPOCH_VARIABLE, KEEPER_VARIABLE, ENDS_VARIABLE];
 
-/// Between two ends in their variable: in no name of a terminal or a pipe.
+/// Separates the ends in their variable. No name of a terminal or pipe contains it.
 const END_SEPARATOR: u8 = b',';
 
-/// Behind the name of a terminal whose other end is closed.
+/// The kernel's suffix for a terminal whose other end is closed.
 const HUNG_UP: &[u8] = b" (deleted)";
 
-/// Which process of which session it is, and who keeps it.
+/// The session of a process, its incarnation, and its server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mark {
     /// The session.
@@ -47,7 +47,7 @@ pub struct Mark {
 }
 
 impl Mark {
-    /// The mark as variables, with the calling process as the server.
+    /// The mark as environment variables, with the calling process as the server.
     pub fn variables(&self) -> [(&'static str, OsString); 4] {
         let keeper = Keeper { server: ServerProcess::current(), registry: self.registry.clone() };
         [
@@ -65,7 +65,7 @@ pub(crate) fn ends_variable(ends: &[PathBuf]) -> (&'static str, OsString) {
     (ENDS_VARIABLE, OsString::from_vec(ends.join(&END_SEPARATOR)))
 }
 
-/// Who keeps a process.
+/// The server of a process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Keeper {
     pub(crate) server: ServerProcess,
@@ -98,7 +98,7 @@ pub(crate) struct Marks {
 }
 
 impl Marks {
-    /// Reads them from variables that each end with a zero byte.
+    /// Parses an environment block: variables that each end with a zero byte.
     pub(crate) fn parse(environment: &[u8]) -> Self {
         let mut marks = Self::default();
         for variable in environment.split(|byte| *byte == 0) {
@@ -118,8 +118,9 @@ impl Marks {
         marks
     }
 
-    /// Whether this file is an end of the process's terminal or pipes. A terminal that is hung up has lost
-    /// its name, which another one may have by now; while it has its name, its server lives.
+    /// Whether this file is an end of the process's terminal or pipes. After a hangup, another
+    /// terminal may have the name; so a terminal with its plain name counts only while its server
+    /// lives.
     pub(crate) fn has_end(&self, file: &Path) -> bool {
         let file = file.as_os_str().as_bytes();
         let is_pipe = !file.starts_with(b"/");
@@ -141,7 +142,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn marks_are_read_as_they_are_set() {
+    fn parses_the_marks_that_it_sets() {
         let mark = Mark {
             session: SessionId::from_bytes([3; 16]),
             incarnation: Incarnation(7),
@@ -162,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn an_end_is_known_by_its_name_and_a_terminal_also_once_it_is_hung_up() {
+    fn recognises_ends_by_name_and_hung_up_terminals() {
         let ends = |names: &[&str]| {
             let names: Vec<PathBuf> = names.iter().map(PathBuf::from).collect();
             let (name, value) = ends_variable(&names);

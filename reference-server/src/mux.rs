@@ -1,8 +1,8 @@
-//! What the exec channel runs where many links share it (SPEC section 11.7): every stream of a
-//! yamux connection on standard input and output is served as an attach program serves its own.
+//! The program that an exec channel runs for many links (SPEC section 11.7). It serves every stream
+//! of a yamux connection on standard input and output as an attach program serves its channel.
 //!
-//! One thread moves the bytes. What may take a while - finding a session's server, or starting it -
-//! has a thread for each stream, so that none waits for another.
+//! One thread moves the bytes. Finding or starting a session's server may block, and runs on a
+//! thread for each stream.
 
 mod channel;
 mod stream;
@@ -22,35 +22,35 @@ use tokio::time::{sleep, timeout};
 use tokio_util::compat::{Compat, TokioAsyncReadCompatExt};
 use yamux::{Connection, Mode, Stream};
 
-use crate::attach::{self, Place};
-use crate::{handover, host};
+use crate::attach::{self, AttachContext};
+use crate::{fd_pass, host};
 use channel::Channel;
 
-/// How much is read from the channel at once, and written to it.
+/// The buffer sizes for reading from and writing to the channel, in bytes.
 const READ: usize = 64 * 1024;
 const WRITE: usize = 16 * 1024;
-/// How long streams may take to hand over what had come before the connection ended.
+/// How long streams may take, after the connection has ended, to deliver what arrived before.
 const FAREWELL: Duration = Duration::from_secs(1);
-/// How long to stay without a stream: a client that went without a word is never heard of again.
+/// How long to keep running without a stream. A client may have vanished without closing the
+/// connection.
 const IDLE: Duration = Duration::from_mins(10);
-/// What a thread that decides needs; there may be as many as there are streams.
+/// The stack size of the threads that find or start servers. There may be one for each stream.
 const STACK: usize = 512 * 1024;
 
-/// Serves one exec channel on standard input and output. A channel that ends is no error,
-/// wherever it ends.
+/// Serves one exec channel on standard input and output. The end of the channel is never an error.
 ///
 /// # Errors
-/// The channel did not carry what it should, or the system failed.
-pub(crate) fn run(place: Place) -> io::Result<()> {
-    handover::require_channel()?;
+/// The client broke the protocol, or the system failed.
+pub(crate) fn run(context: AttachContext) -> io::Result<()> {
+    fd_pass::require_channel()?;
     host::require_descriptors()?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(MAX_STREAMS)
         .thread_stack_size(STACK)
         .build()?;
-    let outcome = runtime.block_on(serve(Arc::new(place)));
-    // What is being decided is decided to its end, as where an attach program has lost its client.
+    let outcome = runtime.block_on(serve(Arc::new(context)));
+    // Pending decisions run to their end, as in an attach program that has lost its client.
     runtime.shutdown_timeout(attach::PATIENCE);
     match outcome {
         Err(error) if attach::is_end(&error) => Ok(()),
@@ -58,7 +58,7 @@ pub(crate) fn run(place: Place) -> io::Result<()> {
     }
 }
 
-async fn serve(place: Arc<Place>) -> io::Result<()> {
+async fn serve(context: Arc<AttachContext>) -> io::Result<()> {
     let mut channel = BufStream::with_capacity(READ, WRITE, Channel::standard()?);
     channel.write_all(&HOST_MAGIC).await?;
     channel.flush().await?;
@@ -66,11 +66,11 @@ async fn serve(place: Arc<Place>) -> io::Result<()> {
     match timeout(attach::PATIENCE, channel.read_exact(&mut magic)).await {
         Ok(Ok(_)) if magic == CLIENT_MAGIC => {}
         Ok(Ok(_)) => return Err(io::Error::new(io::ErrorKind::InvalidData, NOT_A_CLIENT)),
-        // It has gone, or says nothing.
+        // The client has gone, or sends nothing.
         Ok(Err(_)) | Err(_) => return Ok(()),
     }
     let connection = Connection::new(channel.compat(), yamux_config(), Mode::Server);
-    Mux::new(place, connection)?.run().await
+    Mux::new(context, connection)?.run().await
 }
 
 const NOT_A_CLIENT: &str = "standard input does not start as a client's does: \
@@ -79,10 +79,10 @@ const NOT_A_CLIENT: &str = "standard input does not start as a client's does: \
 type Carried = Connection<Compat<BufStream<Channel>>>;
 
 struct Mux {
-    place: Arc<Place>,
+    context: Arc<AttachContext>,
     connection: Carried,
     streams: JoinSet<()>,
-    /// Servers that were started here, to be waited for when they have ended.
+    /// Servers that this program started, and has to wait for when they end.
     servers: Vec<Child>,
     starts: mpsc::UnboundedSender<Child>,
     started: mpsc::UnboundedReceiver<Child>,
@@ -90,10 +90,10 @@ struct Mux {
 }
 
 impl Mux {
-    fn new(place: Arc<Place>, connection: Carried) -> io::Result<Self> {
+    fn new(context: Arc<AttachContext>, connection: Carried) -> io::Result<Self> {
         let (starts, started) = mpsc::unbounded_channel();
         Ok(Self {
-            place,
+            context,
             connection,
             streams: JoinSet::new(),
             servers: Vec::new(),
@@ -114,7 +114,7 @@ impl Mux {
                 Some(_) = self.streams.join_next() => {}
                 Some(server) = self.started.recv() => {
                     self.servers.push(server);
-                    // It may have ended before it was heard of here.
+                    // It may have ended before it was registered here.
                     self.reap();
                 }
                 _ = self.children.recv() => self.reap(),
@@ -122,19 +122,19 @@ impl Mux {
             }
         };
         drop(self.connection);
-        // What had come before still counts: a Close, or that an exit status was taken.
+        // Deliver what arrived before the end: a Close, or the acknowledgement of an exit status.
         let _ =
             timeout(FAREWELL, async { while self.streams.join_next().await.is_some() {} }).await;
         outcome
     }
 
-    /// What is one too many is dropped, and thereby reset.
+    /// Drops an excess stream, which resets it.
     fn accept(&mut self, stream: Stream) {
         if self.streams.len() < MAX_STREAMS {
-            let (place, starts) = (Arc::clone(&self.place), self.starts.clone());
+            let (context, starts) = (Arc::clone(&self.context), self.starts.clone());
             self.streams.spawn(async move {
-                // However a stream ends, it is the end of that stream and of nothing else.
-                let _ = stream::serve(&place, stream, starts).await;
+                // An error ends only this stream.
+                let _ = stream::serve(&context, stream, starts).await;
             });
         }
     }

@@ -1,7 +1,7 @@
-//! Who is at the other end of a Unix socket.
+//! The user at the other end of a Unix socket.
 //!
-//! The registry's folder lets nobody else in. Should that ever fail - somebody changed its mode - the
-//! socket itself still serves its owner only.
+//! The registry's folder is closed to other users. If somebody changes its mode, the socket still
+//! serves only its owner.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -9,10 +9,10 @@ use std::os::fd::AsFd;
 use rustix::net::sockopt::socket_peercred;
 use rustix::process::geteuid;
 
-/// Refuses the process at the other end if it is another user's.
+/// Refuses a peer process of another user.
 ///
 /// # Errors
-/// `PermissionDenied` with that user's number, or what the system says.
+/// `PermissionDenied` with that user's id, or a system error.
 pub(crate) fn require_own(socket: impl AsFd) -> io::Result<()> {
     let uid = socket_peercred(socket)?.uid;
     if uid == geteuid() {
@@ -41,7 +41,8 @@ pub(crate) mod tests {
         let folder = tempfile::tempdir().unwrap();
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
         let program = folder.path().join("tests");
-        // By a process of its own: one that another thread starts meanwhile would have the copy open.
+        // A separate process copies it: a child that another thread starts meanwhile would inherit
+        // the open copy.
         let copied =
             Command::new("cp").arg(std::env::current_exe().unwrap()).arg(&program).status();
         assert!(copied.unwrap().success());

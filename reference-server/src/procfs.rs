@@ -1,4 +1,4 @@
-//! What `/proc` tells about processes, and handles on them that no reused pid can fool.
+//! Information from `/proc` about processes, and process handles that are safe against reused pids.
 
 use std::fs;
 use std::io;
@@ -12,13 +12,13 @@ use rustix::process::{
     Pid, PidfdFlags, Signal, geteuid, kill_process, pidfd_open, pidfd_send_signal,
 };
 
-/// The flag of a process that ends (`PF_EXITING` of the kernel).
+/// The kernel's flag of an exiting process (`PF_EXITING`).
 const EXITING: u32 = 0x4;
 
-/// Set in the flags of kernel threads (`PF_KTHREAD`).
+/// The kernel's flag of kernel threads (`PF_KTHREAD`).
 const KERNEL_THREAD: u32 = 0x0020_0000;
 
-/// How long to wait between two looks where the kernel has nothing to poll.
+/// The polling interval where the kernel offers no descriptor to poll.
 const NAP: Duration = Duration::from_millis(2);
 
 /// The fields used of `/proc/<pid>/stat`.
@@ -39,9 +39,9 @@ pub(crate) struct Stat {
 }
 
 impl Stat {
-    /// Reads it; nothing for a process that is gone.
+    /// Reads it; `None` if the process is gone.
     pub(crate) fn read(pid: i32) -> Option<Self> {
-        // The name in it is any bytes.
+        // The program's name in it may be any bytes.
         let text = fs::read(format!("/proc/{pid}/stat")).ok()?;
         Self::parse(pid, &String::from_utf8_lossy(&text))
     }
@@ -64,7 +64,7 @@ impl Stat {
         })
     }
 
-    /// Whether an empty environment is all that there is to be read.
+    /// Whether an empty environment really is empty.
     fn has_no_environment(&self) -> bool {
         let (begin, end) = self.environment;
         self.is_kernel_thread || self.is_zombie || (begin == end && end != 0)
@@ -76,13 +76,13 @@ pub(crate) fn start_of(pid: i32) -> Option<u64> {
     Stat::read(pid).map(|stat| stat.start)
 }
 
-/// The same, out of what was read of its `stat`.
+/// The same, from the text of its `stat`.
 pub(crate) fn start_in(text: &str) -> Option<u64> {
-    // The pid is not looked at.
+    // The pid is not needed.
     Stat::parse(0, text).map(|stat| stat.start)
 }
 
-/// Every process that can be seen.
+/// The pids of all visible processes.
 pub(crate) fn pids() -> io::Result<Vec<i32>> {
     let names = fs::read_dir("/proc")?.filter_map(Result::ok);
     Ok(names.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect())
@@ -98,14 +98,13 @@ pub(crate) fn self_and_ancestors() -> Vec<i32> {
 /// The key of the real user in a process's auxiliary vector (`AT_UID` of the kernel).
 const AUX_REAL_USER: u64 = 11;
 
-/// Keys of an auxiliary vector are small. Read with the wrong width, some are not.
+/// Keys of an auxiliary vector are below this number, unless they are read with the wrong word
+/// width.
 const AUX_KEYS: u64 = 256;
 
-/// Whether the real user of `pid` is the user that this program acts as. Nothing for a process
-/// that is gone.
+/// Whether the real user of `pid` is this program's effective user. `None` if the process is gone.
 ///
-/// The real user, since a program that a user starts by setuid stays that user's: its effective
-/// user says nothing about who chose its environment.
+/// The real user counts, because the user who starts a setuid program chooses its environment.
 fn is_own(pid: i32) -> Option<bool> {
     let status = fs::read(format!("/proc/{pid}/status")).ok()?;
     let real = real_user(&String::from_utf8_lossy(&status))?;
@@ -117,10 +116,10 @@ fn real_user(status: &str) -> Option<u32> {
     users.split_ascii_whitespace().next()?.parse().ok()
 }
 
-/// Whether this user also executed the program that runs as `pid`, and so chose its environment.
+/// Whether this user executed the program of `pid`, and so chose its environment.
 ///
-/// A setuid program can make itself root's, real user and all, with the environment that another
-/// user gave it. Only root can read such an environment, so only root has to ask.
+/// A setuid program can change its real user to root, with the environment of another user. Only
+/// root can read such an environment, so only root has to check.
 fn is_executed_by_own(pid: i32) -> bool {
     if !geteuid().is_root() {
         return true;
@@ -129,7 +128,7 @@ fn is_executed_by_own(pid: i32) -> bool {
     executor(&vector) == Some(geteuid().as_raw().into())
 }
 
-/// Whom an auxiliary vector names as the real user, whatever the width of the program's words.
+/// The real user in an auxiliary vector, for programs of 32 and 64 bits.
 fn executor(vector: &[u8]) -> Option<u64> {
     let wide = words(vector, |word: [u8; 8]| u64::from_ne_bytes(word));
     let narrow = || words(vector, |word: [u8; 4]| u32::from_ne_bytes(word).into());
@@ -142,29 +141,31 @@ fn words<const N: usize>(bytes: &[u8], read: impl Fn([u8; N]) -> u64) -> Vec<u64
     bytes.as_chunks().0.iter().copied().map(read).collect()
 }
 
-/// What the descriptors of a process lead to, as `/proc` names it. Nothing of another user's process.
+/// The targets of a process's descriptors, by their names in `/proc`. Empty for another user's
+/// process.
 pub(crate) fn open_files(pid: i32) -> Vec<PathBuf> {
     let Ok(descriptors) = fs::read_dir(format!("/proc/{pid}/fd")) else { return Vec::new() };
     let paths = descriptors.filter_map(|entry| fs::read_link(entry.ok()?.path()).ok());
     paths.collect()
 }
 
-/// What could be read of a process's environment.
+/// The result of reading a process's environment.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Reading {
     /// The process is gone.
     Gone,
-    /// It may not be read, or is not to be believed: another user's process, or an undumpable one.
+    /// The environment is not readable or not trustworthy: the process is another user's, or
+    /// undumpable.
     Hidden,
-    /// Nothing yet: the process is between two programs, or just ending. Look again.
+    /// Not readable yet: the process is in an exec, or exiting. Try again.
     Unsettled,
-    /// The whole, as the process's last exec left it.
+    /// The whole environment since the last exec.
     Whole(Vec<u8>),
 }
 
 impl Reading {
-    /// Reads the environment of whoever has the pid, if that process is this user's own. What
-    /// other users write into theirs is no evidence.
+    /// Reads the environment of the process with this pid, if the process is this user's. The
+    /// environments of other users' processes are not trustworthy.
     pub(crate) fn of(pid: i32) -> Self {
         match is_own(pid) {
             Some(true) => Self::of_own(pid),
@@ -182,8 +183,8 @@ impl Reading {
         if !whole.is_empty() {
             return Self::believed(pid, whole);
         }
-        // Empty may mean that an exec replaced it after it was opened, even if that is over now:
-        // only where the kernel says so there is none.
+        // An empty result may mean that an exec replaced the environment after the file was opened.
+        // It counts as empty only if the kernel says so.
         match (read_threads(pid, "environ"), Stat::read(pid)) {
             (Some(whole), _) => Self::believed(pid, whole),
             (None, Some(stat)) if stat.has_no_environment() => Self::Whole(whole),
@@ -197,13 +198,13 @@ impl Reading {
     }
 }
 
-/// What `/proc` shows of the program that a process runs, under this name.
+/// Reads this file of a process in `/proc`.
 fn read_image(pid: i32, name: &str) -> Option<Vec<u8>> {
     let whole = fs::read(format!("/proc/{pid}/{name}")).ok().filter(|whole| !whole.is_empty());
     whole.or_else(|| read_threads(pid, name))
 }
 
-/// Where the first thread has ended before the others, only those still show it.
+/// If the main thread has ended first, only the other threads' files have content.
 fn read_threads(pid: i32, name: &str) -> Option<Vec<u8>> {
     let threads = fs::read_dir(format!("/proc/{pid}/task")).ok()?.filter_map(Result::ok);
     threads
@@ -211,17 +212,17 @@ fn read_threads(pid: i32, name: &str) -> Option<Vec<u8>> {
         .find(|whole| !whole.is_empty())
 }
 
-/// One process, and never another that got its pid.
+/// A handle on one process, which stays valid if its pid is reused.
 #[derive(Debug)]
-pub(crate) struct Handle {
+pub(crate) struct ProcessHandle {
     pid: Pid,
     start: u64,
-    /// Missing on kernels before 5.3: then the start time is compared before each use.
+    /// `None` on kernels before 5.3, where the start time is compared before each use.
     pidfd: Option<OwnedFd>,
 }
 
-impl Handle {
-    /// A handle on whoever has this pid now; nothing if nobody has.
+impl ProcessHandle {
+    /// A handle on the process with this pid now; `None` if there is none.
     pub(crate) fn open(pid: i32) -> io::Result<Option<Self>> {
         let Some(named) = Pid::from_raw(pid) else { return Ok(None) };
         let pidfd = match pidfd_open(named, PidfdFlags::empty()) {
@@ -238,8 +239,8 @@ impl Handle {
         self.start
     }
 
-    /// Whether it has ended, reaped or not. While it has not, all that was read of its pid since
-    /// [`Self::open`] was about it.
+    /// Whether it has ended, reaped or not. If it has not, everything read by its pid since
+    /// [`Self::open`] was about this process.
     pub(crate) fn is_gone(&self) -> io::Result<bool> {
         match &self.pidfd {
             Some(pidfd) => is_readable(pidfd, Duration::ZERO),
@@ -252,7 +253,7 @@ impl Handle {
         now.is_some_and(|stat| stat.start == self.start && !stat.is_zombie)
     }
 
-    /// Sends it a signal; one that has ended does not mind.
+    /// Sends it a signal. A process that has ended is not an error.
     pub(crate) fn signal(&self, signal: Signal) -> io::Result<()> {
         let sent = match &self.pidfd {
             Some(pidfd) => pidfd_send_signal(pidfd, signal),
@@ -265,7 +266,7 @@ impl Handle {
         }
     }
 
-    /// Waits until it has ended, and says whether it has by `deadline`.
+    /// Waits until it has ended or `deadline` has passed. Returns whether it has ended.
     pub(crate) fn wait(&self, deadline: Instant) -> io::Result<bool> {
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
@@ -283,7 +284,7 @@ impl Handle {
     }
 }
 
-/// Lets other processes run for a moment, at most for `left`.
+/// Sleeps for a moment, at most for `left`.
 pub(crate) fn nap(left: Duration) {
     std::thread::sleep(NAP.min(left));
 }
@@ -305,7 +306,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_with_parentheses_does_not_shift_the_fields() {
+    fn parses_names_with_parentheses() {
         let fields: Vec<String> = (4..=52).map(|field| field.to_string()).collect();
         let text = format!("7 (evil) S 1) (x) R {}", fields.join(" "));
         let stat = Stat::parse(7, &text).unwrap();
@@ -314,14 +315,14 @@ mod tests {
     }
 
     #[test]
-    fn the_real_user_counts_and_not_the_effective_one() {
+    fn reads_the_real_user_and_not_the_effective_one() {
         let status = "Name:\tUid: 7\nUid:\t1000\t0\t0\t0\nGid:\t5\t5\t5\t5\n";
         assert_eq!(real_user(status), Some(1000));
         assert_eq!(real_user("Name:\tx\n"), None);
     }
 
     #[test]
-    fn the_executing_user_is_read_from_wide_and_narrow_programs() {
+    fn reads_the_executing_user_of_32_and_64_bit_programs() {
         let vector = [(16, u32::MAX), (6, 4096), (11, 0), (12, 0), (13, 1000), (0, 0)];
         let wide = vector.map(|(key, value)| [u64::from(key), u64::from(value)]).concat();
         let wide: Vec<u8> = wide.into_iter().flat_map(u64::to_ne_bytes).collect();
@@ -334,7 +335,7 @@ mod tests {
     }
 
     #[test]
-    fn ancestors_start_with_oneself_and_reach_the_first() {
+    fn lists_ancestors_from_this_process_to_init() {
         let line = self_and_ancestors();
         assert_eq!(line[0], i32::try_from(std::process::id()).unwrap());
         assert!(line.len() > 1);

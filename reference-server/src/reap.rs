@@ -1,16 +1,18 @@
-//! Ending what a dead server has left behind, found by the session's mark in its environment.
+//! Ends the processes that a dead server has left behind. The session's mark in their environment
+//! identifies them.
 //!
-//! A session that is closed is ended whole. Before another process is started, only what the earlier one
-//! left is ended: a daemon has left it, and goes on (SPEC section 11.5). Never by a
-//! bare pid: a process is held by a pidfd, then recognised, then signalled through the pidfd.
+//! Closing a session ends all of its processes. Before a session starts another process, only the
+//! leftovers of the earlier process are ended; its daemons keep running (SPEC section 11.5). To be
+//! safe against reused pids, rejoin opens a pidfd first, then checks the process, then signals it
+//! through the pidfd.
 //!
-//! Only processes of this user count: anybody can write a session's marks into the environment of a
-//! process, and root could read all of them.
+//! Only processes of this user count: anybody can write a session's marks into an environment, and
+//! root can read all environments.
 //!
-//! What no scan sees is a process that became another user's, one that hides its environment
-//! (setuid, undumpable), and one that overwrote it to set its title. Those that a living server
-//! keeps are found anyway, as its descendants ([`crate::ending`]), and the first of them is killed
-//! by the kernel when its server dies.
+//! A scan misses processes that changed their user, that hide their environment (setuid,
+//! undumpable), or that overwrote it to set their title. A living server finds them anyway as its
+//! descendants ([`crate::termination`]), and the kernel kills the session's first process when its
+//! server dies.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -20,48 +22,54 @@ use rejoin_protocol::{Incarnation, SessionId};
 use rustix::process::Signal;
 
 use crate::marks::Marks;
-use crate::procfs::{self, Handle, Reading, Stat};
-use crate::registry::{Found, Record};
+use crate::procfs::{self, ProcessHandle, Reading, Stat};
+use crate::server_process::ServerProcess;
 
-/// How often to look again because of processes that are between two programs: for far longer
-/// than an exec takes, and bounded, since a process may stay unreadable for ever.
+/// How often to scan again because of processes in an exec: for much longer than an exec takes, but
+/// bounded, since a process may stay unreadable.
 const LOOKS_AT_UNSETTLED: u32 = 50;
 
-/// How often to look again because of processes that ended unread, and may have left a child that
-/// came after the list was made. Few, since on a busy host there are always some.
+/// How often to scan again because of processes that ended before they were read, and may have left
+/// a new child. Low, because a busy host always has such processes.
 const LOOKS_AT_GONE: u32 = 2;
 
-/// Which of a session's processes are ended.
+/// Which of a session's processes to end.
 #[derive(Clone, Debug)]
-pub enum Reach {
-    /// All that carry its mark.
+pub enum ReapScope {
+    /// All processes with the session's mark.
     Session,
-    /// What an earlier process left, as far as its record and the marks tell.
-    Left(Option<Record>),
+    /// The leftovers of an earlier process. If nothing is known of it, the marks alone decide.
+    Left(Option<Predecessor>),
 }
 
-impl Reach {
-    /// What an earlier process left, if `record` is that of its session.
-    pub fn left(record: Found<Record>) -> Self {
-        Self::Left(record.whole())
-    }
+/// The earlier process of a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Predecessor {
+    /// The process that led the kernel session. Not known if the server died while it started it.
+    pub leader: Option<ServerProcess>,
+    /// The highest incarnation that was used.
+    pub incarnation: Option<Incarnation>,
+}
 
+impl ReapScope {
     fn includes(&self, found: &FoundProcess) -> bool {
         match self {
             Self::Session => true,
-            Self::Left(record) => {
-                record.as_ref().is_some_and(|record| left_by(record, found)) || holds_an_end(found)
+            Self::Left(predecessor) => {
+                predecessor.is_some_and(|it| it.left(found)) || holds_an_end(found)
             }
         }
     }
 }
 
-/// Whether a process is in the kernel session that the record's process led. Where that is not known,
-/// its server died while it started it: nothing can have left it yet.
-fn left_by(record: &Record, found: &FoundProcess) -> bool {
-    match record.process {
-        Some(process) => Stat::read(found.pid).is_some_and(|stat| process.leads(&stat)),
-        None => record.used().is_some() && record.used() <= found.marks.incarnation,
+impl Predecessor {
+    /// Whether a process is in the kernel session that the predecessor led. If the leader is not known,
+    /// its server died while it started it: no process can have left that session yet.
+    fn left(&self, found: &FoundProcess) -> bool {
+        match self.leader {
+            Some(leader) => Stat::read(found.pid).is_some_and(|stat| leader.leads(&stat)),
+            None => self.incarnation.is_some() && self.incarnation <= found.marks.incarnation,
+        }
     }
 }
 
@@ -70,26 +78,28 @@ fn holds_an_end(found: &FoundProcess) -> bool {
         && procfs::open_files(found.pid).iter().any(|file| found.marks.has_end(file))
 }
 
-/// What reaping found.
+/// The result of [`reap`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Reaped {
-    /// How many processes were killed.
+    /// The number of killed processes.
     pub killed: usize,
-    /// The highest incarnation that any process of the session claimed, ended or not. Its environment is no authority:
-    /// [`Known::fold`](rejoin_protocol::registry::Known::fold) says how far it counts.
+    /// The highest incarnation in the marks of any process of the session, killed or not. Marks are
+    /// not authoritative: [`Known::fold`](rejoin_protocol::registry::Known::fold) says how far they
+    /// count.
     pub highest: Option<Incarnation>,
 }
 
-/// Kills the processes of `session` that are within `reach`, except the calling one and its ancestors, and
-/// waits until they have ended. To be called by the holder of the session's lock.
+/// Kills the processes of `session` within `reach`, except the calling process and its ancestors,
+/// and waits until they have ended. The caller must hold the session's lock.
 ///
-/// Fails with [`io::ErrorKind::TimedOut`] if some are not gone `within` the time.
-pub fn reap(session: SessionId, reach: &Reach, within: Duration) -> io::Result<Reaped> {
+/// Fails with [`io::ErrorKind::TimedOut`] if a process is not gone `within` the time.
+pub fn reap(session: SessionId, reach: &ReapScope, within: Duration) -> io::Result<Reaped> {
     let deadline = Instant::now() + within;
     let mut spared: BTreeSet<i32> = procfs::self_and_ancestors().into_iter().collect();
     let mut reaped = Reaped::default();
     let mut looks = 0;
-    // What was found may have forked meanwhile: only a scan that finds nothing ends this.
+    // A process that was found may have forked meanwhile: only a scan that finds nothing ends the
+    // loop.
     loop {
         let scan = Scan::of(|marks| marks.session == Some(session))?;
         let highest = scan.found.iter().filter_map(|found| found.marks.incarnation).max();
@@ -109,7 +119,7 @@ pub fn reap(session: SessionId, reach: &Reach, within: Duration) -> io::Result<R
     }
 }
 
-/// Kills what is not spared, and returns that. What may not be killed is spared from then on.
+/// Kills the processes that are not spared, and returns them. Spares those that it may not kill.
 fn kill(found: Vec<FoundProcess>, spared: &mut BTreeSet<i32>) -> io::Result<Vec<FoundProcess>> {
     let mut victims = Vec::new();
     for process in found {
@@ -139,16 +149,16 @@ fn wait_for(victims: &[FoundProcess], deadline: Instant) -> io::Result<()> {
 
 struct FoundProcess {
     pid: i32,
-    handle: Handle,
+    handle: ProcessHandle,
     marks: Marks,
 }
 
 #[derive(Default)]
 struct Scan {
     found: Vec<FoundProcess>,
-    /// How many processes could not be judged yet.
+    /// The number of processes that could not be read yet.
     unsettled: usize,
-    /// How many ended before they could be judged.
+    /// The number of processes that ended before they were read.
     gone: usize,
 }
 
@@ -163,7 +173,7 @@ impl Scan {
         Ok(scan)
     }
 
-    /// The marks of whoever has the pid, if they are wanted.
+    /// The marks of the process with this pid, if they are wanted.
     fn judges(&mut self, pid: i32, is_wanted: impl Fn(&Marks) -> bool) -> Option<Marks> {
         match Reading::of(pid) {
             Reading::Whole(environment) => Some(Marks::parse(&environment)).filter(is_wanted),
@@ -179,11 +189,11 @@ impl Scan {
         }
     }
 
-    /// Holds the process and looks at it again: the one looked at before may have ended, and its
-    /// pid may be another's by now. The second look also asks once more whose it is, behind the
-    /// first reading of its marks: a login of root's may have become another user's in between.
+    /// Opens the process and reads it again: the process that was read before may have ended, and
+    /// its pid may be reused. This also checks its user once more after its marks were read: a
+    /// login process of root may have changed its user meanwhile.
     fn hold(&mut self, pid: i32, is_wanted: impl Fn(&Marks) -> bool) -> io::Result<()> {
-        let Some(handle) = Handle::open(pid)? else {
+        let Some(handle) = ProcessHandle::open(pid)? else {
             self.gone += 1;
             return Ok(());
         };
@@ -196,7 +206,8 @@ impl Scan {
         Ok(())
     }
 
-    /// Whether a scan that found nothing may have missed something, after so many others.
+    /// Whether to scan again, after so many scans that found nothing, because this one may have
+    /// missed a process.
     fn deserves_another(&self, looks: u32) -> bool {
         (self.unsettled > 0 && looks < LOOKS_AT_UNSETTLED)
             || (self.gone > 0 && looks < LOOKS_AT_GONE)

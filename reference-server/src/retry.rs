@@ -4,7 +4,7 @@ use std::io;
 
 use rustix::io::Errno;
 
-/// A call that a signal interrupted is made again.
+/// Repeats a call that a signal interrupted.
 pub(crate) fn retry<T>(mut call: impl FnMut() -> rustix::io::Result<T>) -> io::Result<T> {
     loop {
         match call() {

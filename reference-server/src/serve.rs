@@ -1,12 +1,12 @@
 //! Keeps one process: drives the server machine from before the process starts until its
 //! tombstone is written.
 
+mod activity;
 mod arrivals;
 mod effects;
 mod links;
-mod pace;
+mod pacing;
 mod programs;
-mod pulse;
 mod queue;
 mod running;
 mod wire;
@@ -27,15 +27,15 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
 use crate::attach::config;
-use crate::ending::{Ending, Step};
 use crate::log::BoundedLog;
 use crate::peer::require_own;
 use crate::process::{Inherited, become_server, stderr_to};
 use crate::registry::{Access, Lock, Record, Registry, RegistryError};
-use links::{LiveLink, Report};
-use pace::Pace;
-use pulse::Pulse;
-use running::{Activity, PIECE, Running};
+use crate::termination::{Termination, TerminationStep};
+use activity::ActivityClock;
+use links::{LinkReport, LiveLink};
+use pacing::OutputPacer;
+use running::{PIECE, ProcessEvent, Running};
 
 /// Nothing was sent on the attached link for this long: a Ping is.
 const HEARTBEAT: Duration = Duration::from_secs(3);
@@ -87,7 +87,7 @@ struct Serve {
     config: Config,
     machine: Server,
     #[cfg(feature = "record")]
-    recorder: crate::record::Recorder,
+    recorder: crate::recorder::Recorder,
     /// What happened while effects were carried out.
     events: VecDeque<Event>,
     registry: Registry,
@@ -97,22 +97,22 @@ struct Serve {
     log: Option<BoundedLog>,
     umask: u32,
     process: Option<Running>,
-    pulse: Pulse,
+    activity: ActivityClock,
     /// Of the attached link.
-    pace: Pace,
+    pacing: OutputPacer,
     /// Of the process: how much may be unacknowledged in each direction.
     window: u64,
     /// Whether the process may be kept waiting.
     is_patient: bool,
-    ending: Option<Ending>,
+    termination: Option<Termination>,
     /// How much ends with the process.
     extent: Extent,
     /// Whether the record lacks the process.
     is_record_stale: bool,
     links: BTreeMap<Link, LiveLink>,
     next_link: u64,
-    reports: mpsc::Sender<(Link, Report)>,
-    reported: mpsc::Receiver<(Link, Report)>,
+    reports: mpsc::Sender<(Link, LinkReport)>,
+    reported: mpsc::Receiver<(Link, LinkReport)>,
     timers: BTreeMap<Timer, Instant>,
     retention: Duration,
     /// When to step the ending again.
@@ -139,7 +139,7 @@ impl Serve {
         let machine = Server::Absent(past);
         Ok(Self {
             #[cfg(feature = "record")]
-            recorder: crate::record::Recorder::server(&config, &machine),
+            recorder: crate::recorder::Recorder::server(&config, &machine),
             config,
             machine,
             events: VecDeque::new(),
@@ -150,11 +150,11 @@ impl Serve {
             log,
             umask: inherited.umask,
             process: None,
-            pulse: Pulse::default(),
-            pace: Pace::new(),
+            activity: ActivityClock::default(),
+            pacing: OutputPacer::new(),
             window: ProcessSpec::MAX_WINDOW,
             is_patient: false,
-            ending: None,
+            termination: None,
             extent: Extent::HangUp,
             is_record_stale: false,
             links: BTreeMap::new(),
@@ -238,7 +238,7 @@ impl Serve {
         if !self.is_patient || self.machine.attached().is_none() {
             return room;
         }
-        let paced = self.pace.room(self.machine.output_in_flight());
+        let paced = self.pacing.room(self.machine.output_in_flight());
         room.min(usize::try_from(paced).unwrap_or(usize::MAX))
     }
 
@@ -267,16 +267,16 @@ impl Serve {
             self.step(Event::Output(stream, item));
         }
         if self.machine.attached().is_some() {
-            self.pace.sent(self.machine.output_in_flight(), Instant::now());
+            self.pacing.sent(self.machine.output_in_flight(), Instant::now());
         }
     }
 
-    fn activity(&mut self, activity: Activity) {
-        self.pulse.beat();
+    fn activity(&mut self, activity: ProcessEvent) {
+        self.activity.beat();
         match activity {
-            Activity::Output(stream, data) => self.output(stream, data),
-            Activity::InputTaken(next) => self.input_taken(next),
-            Activity::Drained => {}
+            ProcessEvent::Output(stream, data) => self.output(stream, data),
+            ProcessEvent::InputTaken(next) => self.input_taken(next),
+            ProcessEvent::Drained => {}
         }
         self.check_exited();
     }
@@ -309,22 +309,23 @@ impl Serve {
                 process.reaped(pid, status);
             }
         };
-        let stepped = match &mut self.ending {
-            Some(ending) => ending.step(&mut on_reaped),
-            None => crate::ending::reap_children(&mut on_reaped).map(|_| Step::Again(GRACE)),
+        let stepped = match &mut self.termination {
+            Some(termination) => termination.step(&mut on_reaped),
+            None => crate::termination::reap_children(&mut on_reaped)
+                .map(|_| TerminationStep::Again(GRACE)),
         };
         match stepped {
-            Ok(Step::Done) => {
+            Ok(TerminationStep::Done) => {
                 self.ending_due = None;
-                let ended = self.ending.take().map_or(0, |ending| ending.count());
+                let ended = self.termination.take().map_or(0, |termination| termination.count());
                 self.descendants_ended(ended);
             }
-            Ok(Step::Again(pause)) => {
-                self.ending_due = self.ending.is_some().then(|| Instant::now() + pause);
+            Ok(TerminationStep::Again(pause)) => {
+                self.ending_due = self.termination.is_some().then(|| Instant::now() + pause);
             }
             Err(error) => {
                 self.note(format_args!("cannot look after the process: {error}"));
-                self.ending_due = self.ending.is_some().then(|| Instant::now() + GRACE);
+                self.ending_due = self.termination.is_some().then(|| Instant::now() + GRACE);
             }
         }
         self.check_exited();
@@ -386,7 +387,7 @@ async fn accept(listener: Option<&UnixListener>, after: Option<Instant>) -> io::
     }
 }
 
-async fn act(process: Option<&mut Running>, room: usize) -> Activity {
+async fn act(process: Option<&mut Running>, room: usize) -> ProcessEvent {
     match process {
         Some(process) => process.act(room).await,
         None => std::future::pending().await,

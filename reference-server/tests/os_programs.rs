@@ -19,11 +19,11 @@ use std::time::Duration;
 use rejoin_protocol::server::Past;
 use rejoin_protocol::spec::Command as Wanted;
 use rejoin_protocol::{Epoch, Incarnation, SessionId};
-use rejoin_server::ending::{Ending, Step, end_descendants};
 use rejoin_server::marks::{INCARNATION_VARIABLE, Mark, SESSION_VARIABLE};
 use rejoin_server::process::{Io, Program, Start, become_server, spawn, start_server};
-use rejoin_server::reap::{Reach, Reaped, reap};
+use rejoin_server::reap::{ReapScope, Reaped, reap};
 use rejoin_server::registry::{Lock, Registry};
+use rejoin_server::termination::{Termination, TerminationStep, end_descendants};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Pid, PidfdFlags, Uid, geteuid, pidfd_open};
 
@@ -256,7 +256,7 @@ fn a_process_is_killed_with_its_server() {
     wait_for_end(&process);
     keeper.wait().unwrap();
     // The children of the process are left to reaping.
-    reap(session(), &Reach::Session, LONG).unwrap();
+    reap(session(), &ReapScope::Session, LONG).unwrap();
 }
 
 // Reaping
@@ -264,7 +264,7 @@ fn a_process_is_killed_with_its_server() {
 /// Reaps the session whose mark it carries itself, with a child that carries it too.
 fn play_reaper() {
     let mut child = Command::new("sleep").arg("1000").spawn().unwrap();
-    let reaped = reap(session(), &Reach::Session, LONG).unwrap();
+    let reaped = reap(session(), &ReapScope::Session, LONG).unwrap();
     child.wait().unwrap();
     println!("killed {} highest {:?}", reaped.killed, reaped.highest);
 }
@@ -316,7 +316,7 @@ fn a_setuid_program_does_not_make_the_marks_of_who_started_it_roots() {
         .unwrap();
     let (is_root, _reader) = first_line(&mut riser);
     if is_root == "true" {
-        assert_eq!(reap(session(), &Reach::Session, LONG).unwrap(), Reaped::default());
+        assert_eq!(reap(session(), &ReapScope::Session, LONG).unwrap(), Reaped::default());
         assert!(riser.try_wait().unwrap().is_none());
     } else {
         eprintln!("passed over: the folder for temporary files has no setuid programs");
@@ -371,6 +371,6 @@ fn who_does_not_end_is_killed_wherever_it_went() {
 }
 
 fn without_children_there_is_nothing_to_end() {
-    let mut ending = Ending::begin(LONG);
-    assert_eq!(ending.step(&mut |_, _| panic!("a child")).unwrap(), Step::Done);
+    let mut termination = Termination::begin(LONG);
+    assert_eq!(termination.step(&mut |_, _| panic!("a child")).unwrap(), TerminationStep::Done);
 }

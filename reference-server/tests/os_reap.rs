@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use rejoin_protocol::{Epoch, Incarnation, SessionId, Tenure};
 use rejoin_server::marks::{ENDS_VARIABLE, INCARNATION_VARIABLE, SESSION_VARIABLE};
-use rejoin_server::reap::{Reach, Reaped, reap};
+use rejoin_server::reap::{Predecessor, ReapScope, Reaped, reap};
 use rejoin_server::registry::{Record, ServerProcess};
 
 const LONG: Duration = Duration::from_secs(20);
@@ -59,17 +59,17 @@ fn grandchildren_that_left_the_session_and_ignore_signals_are_found_and_killed()
         (setsid sh -c '(sleep 1000; :) & echo; wait' &)
         while :; do sleep 1000; done";
     let (session, child) = marked(script);
-    let reaped = reap(session, &Reach::Session, LONG).unwrap();
+    let reaped = reap(session, &ReapScope::Session, LONG).unwrap();
     assert!(reaped.killed >= 4, "{reaped:?}");
     assert_eq!(reaped.highest, Some(Incarnation(5)));
     until_all_are_gone(child);
-    assert_eq!(reap(session, &Reach::Session, LONG).unwrap(), Reaped::default());
+    assert_eq!(reap(session, &ReapScope::Session, LONG).unwrap(), Reaped::default());
 }
 
 #[test]
 fn a_stopped_process_is_killed_too() {
     let (session, child) = marked("echo; kill -STOP $$; sleep 1000");
-    assert!(reap(session, &Reach::Session, LONG).unwrap().killed >= 1);
+    assert!(reap(session, &ReapScope::Session, LONG).unwrap().killed >= 1);
     until_all_are_gone(child);
 }
 
@@ -78,7 +78,7 @@ fn processes_that_keep_forking_do_not_get_away() {
     let script = "echo; i=0
         while [ $i -lt 5 ]; do (while :; do (:) & wait; done) & i=$((i + 1)); done; wait";
     let (session, child) = marked(script);
-    reap(session, &Reach::Session, LONG).unwrap();
+    reap(session, &ReapScope::Session, LONG).unwrap();
     until_all_are_gone(child);
 }
 
@@ -86,9 +86,9 @@ fn processes_that_keep_forking_do_not_get_away() {
 fn other_sessions_are_left_alone() {
     let (one, first) = marked("echo; exec sleep 1000");
     let (other, mut second) = marked("echo; exec sleep 1000");
-    assert_eq!(reap(one, &Reach::Session, LONG).unwrap().killed, 1);
+    assert_eq!(reap(one, &ReapScope::Session, LONG).unwrap().killed, 1);
     assert!(second.try_wait().unwrap().is_none());
-    reap(other, &Reach::Session, LONG).unwrap();
+    reap(other, &ReapScope::Session, LONG).unwrap();
     until_all_are_gone(first);
     until_all_are_gone(second);
 }
@@ -105,7 +105,7 @@ fn marks_in_the_environment_of_another_users_process_are_not_believed() {
     let (session, own) = marked("echo; exec sleep 1000");
     let mut forged = script_of(session, u64::MAX, "echo; exec sleep 1000");
     let mut forged = started(forged.uid(NOBODY).gid(NOBODY));
-    let reaped = reap(session, &Reach::Session, LONG).unwrap();
+    let reaped = reap(session, &ReapScope::Session, LONG).unwrap();
     assert_eq!(reaped, Reaped { killed: 1, highest: Some(Incarnation(5)) });
     until_all_are_gone(own);
     assert!(forged.try_wait().unwrap().is_none());
@@ -152,13 +152,13 @@ impl Family {
 #[test]
 fn what_an_earlier_process_left_in_its_kernel_session_is_ended_and_a_daemon_is_not() {
     let mut family = Family::new();
-    let reach = Reach::Left(Some(family.record()));
+    let reach = ReapScope::Left(Some(Predecessor::from(&family.record())));
     let reaped = reap(family.session, &reach, LONG).unwrap();
     assert_eq!(reaped, Reaped { killed: 2, highest: Some(Incarnation(5)) });
     family.leader.wait().unwrap();
     assert!(!family.is_there("member") && family.is_there("daemon"));
-    assert_eq!(reap(family.session, &Reach::Left(None), LONG).unwrap().killed, 0);
-    assert_eq!(reap(family.session, &Reach::Session, LONG).unwrap().killed, 1);
+    assert_eq!(reap(family.session, &ReapScope::Left(None), LONG).unwrap().killed, 0);
+    assert_eq!(reap(family.session, &ReapScope::Session, LONG).unwrap().killed, 1);
     assert!(!family.is_there("daemon"));
 }
 
@@ -177,10 +177,10 @@ fn a_process_that_holds_an_end_of_its_sessions_pipes_is_ended_wherever_it_went()
         started(&mut command)
     };
     let (holder, mut other) = (script(true), script(false));
-    assert_eq!(reap(session, &Reach::Left(None), LONG).unwrap().killed, 1);
+    assert_eq!(reap(session, &ReapScope::Left(None), LONG).unwrap().killed, 1);
     until_all_are_gone(holder);
     assert!(other.try_wait().unwrap().is_none());
-    reap(session, &Reach::Session, LONG).unwrap();
+    reap(session, &ReapScope::Session, LONG).unwrap();
     until_all_are_gone(other);
     drop(reader);
 }

@@ -67,7 +67,7 @@ fn is_running(child: &mut Child) -> bool {
 fn end(mut child: Child, session: SessionId) {
     rejoin_server::reap::reap(
         session,
-        &rejoin_server::reap::Reach::Session,
+        &rejoin_server::reap::ReapScope::Session,
         std::time::Duration::from_secs(20),
     )
     .unwrap();

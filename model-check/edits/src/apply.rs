@@ -3,16 +3,16 @@
 use std::ops::Range;
 
 use crate::functions::{Function, functions};
-use crate::{Edit, Flaw};
+use crate::{Edit, EditError};
 
 /// Makes changes to the text of one file. Every change is looked for in the text as it was before.
 ///
 /// # Errors
 /// A change whose lines do not occur, or occur more than once; two changes to one line.
-pub fn apply(text: &str, edits: &[&Edit]) -> Result<String, Flaw> {
+pub fn apply(text: &str, edits: &[&Edit]) -> Result<String, EditError> {
     let functions = functions(text);
     let places = edits.iter().map(|edit| Ok((find(text, &functions, edit)?, *edit)));
-    let places = places.collect::<Result<Vec<_>, Flaw>>()?;
+    let places = places.collect::<Result<Vec<_>, EditError>>()?;
     replace(text, 0..text.len(), places)
 }
 
@@ -21,12 +21,12 @@ pub(crate) fn replace(
     text: &str,
     within: Range<usize>,
     mut places: Vec<(Range<usize>, &Edit)>,
-) -> Result<String, Flaw> {
+) -> Result<String, EditError> {
     places.sort_by_key(|(place, _)| place.start);
     let (mut new, mut done) = (String::new(), within.start);
     for (place, edit) in places {
         if place.start < done {
-            return Err(Flaw(format!("two edits of {} change the same line", edit.file)));
+            return Err(EditError(format!("two edits of {} change the same line", edit.file)));
         }
         new += &text[done..place.start];
         new += &edit.after.join("\n");
@@ -40,7 +40,7 @@ pub(crate) fn find(
     text: &str,
     functions: &[Function<'_>],
     edit: &Edit,
-) -> Result<Range<usize>, Flaw> {
+) -> Result<Range<usize>, EditError> {
     let lines = lines(text);
     let is_here = |at: &[Range<usize>]| {
         at.iter().zip(&edit.before).all(|(line, before)| text[line.clone()].trim() == before.trim())
@@ -60,9 +60,9 @@ pub(crate) fn find(
     }
 }
 
-pub(crate) fn unfit(edit: &Edit, how: &str) -> Flaw {
+pub(crate) fn unfit(edit: &Edit, how: &str) -> EditError {
     let function = edit.function.as_ref().map(|name| format!(" fn {name}")).unwrap_or_default();
-    Flaw(format!("{}{function}: this text {how}:\n{}", edit.file, edit.before.join("\n")))
+    EditError(format!("{}{function}: this text {how}:\n{}", edit.file, edit.before.join("\n")))
 }
 
 /// Each line without its end.

@@ -13,8 +13,8 @@ fn second() {
 ";
 
 fn applied(list: &str) -> Result<String, String> {
-    let edits = edits(list).map_err(|flaw| flaw.to_string())?;
-    apply(TEXT, &edits.iter().collect::<Vec<_>>()).map_err(|flaw| flaw.to_string())
+    let edits = edits(list).map_err(|error| error.to_string())?;
+    apply(TEXT, &edits.iter().collect::<Vec<_>>()).map_err(|error| error.to_string())
 }
 
 #[track_caller]

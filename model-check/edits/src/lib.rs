@@ -46,9 +46,9 @@ pub struct Mutant {
 
 /// Why a list cannot be read, or a change cannot be made.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Flaw(pub(crate) String);
+pub struct EditError(pub(crate) String);
 
-impl Flaw {
+impl EditError {
     /// The same, with the name of the file or the mutant that it is about.
     #[must_use]
     pub fn of(self, what: impl fmt::Display) -> Self {
@@ -56,10 +56,10 @@ impl Flaw {
     }
 }
 
-impl fmt::Display for Flaw {
+impl fmt::Display for EditError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
 }
 
-impl std::error::Error for Flaw {}
+impl std::error::Error for EditError {}

@@ -1,16 +1,18 @@
 //! The format of the lists.
 
-use crate::{Edit, Flaw, Mutant};
+use crate::{Edit, EditError, Mutant};
 
 /// Reads a list of changes. Lines that belong to no change are prose.
 ///
 /// # Errors
 /// The first line that makes no sense, by its number.
-pub fn edits(text: &str) -> Result<Vec<Edit>, Flaw> {
+pub fn edits(text: &str) -> Result<Vec<Edit>, EditError> {
     let Reader { loose, mutants, .. } = Reader::of(text)?;
     match &mutants[..] {
         [] => Ok(loose),
-        [mutant, ..] => Err(Flaw(format!("the mutant {} has no place in this list", mutant.name))),
+        [mutant, ..] => {
+            Err(EditError(format!("the mutant {} has no place in this list", mutant.name)))
+        }
     }
 }
 
@@ -18,27 +20,29 @@ pub fn edits(text: &str) -> Result<Vec<Edit>, Flaw> {
 ///
 /// # Errors
 /// The first line that makes no sense, by its number; or the first mutant that is not complete.
-pub fn mutants(text: &str) -> Result<Vec<Mutant>, Flaw> {
+pub fn mutants(text: &str) -> Result<Vec<Mutant>, EditError> {
     let Reader { loose, mutants, .. } = Reader::of(text)?;
     if let [edit, ..] = &loose[..] {
-        return Err(Flaw(format!("a change to {} belongs to no mutant", edit.file)));
+        return Err(EditError(format!("a change to {} belongs to no mutant", edit.file)));
     }
     for mutant in &mutants {
-        check(mutant).map_err(|flaw| flaw.of(&mutant.name))?;
+        check(mutant).map_err(|error| error.of(&mutant.name))?;
     }
     Ok(mutants)
 }
 
-fn check(mutant: &Mutant) -> Result<(), Flaw> {
+fn check(mutant: &Mutant) -> Result<(), EditError> {
     let is_word = |letter: char| letter.is_ascii_lowercase() || letter.is_ascii_digit();
     if !mutant.name.split('-').all(|word| !word.is_empty() && word.chars().all(is_word)) {
-        return Err(Flaw("a name has lower case letters, digits and single hyphens".to_owned()));
+        return Err(EditError(
+            "a name has lower case letters, digits and single hyphens".to_owned(),
+        ));
     }
     if !mutant.fault.ends_with('.') {
-        return Err(Flaw("a sentence has to say what is wrong".to_owned()));
+        return Err(EditError("a sentence has to say what is wrong".to_owned()));
     }
     if mutant.edits.is_empty() {
-        return Err(Flaw("it changes nothing".to_owned()));
+        return Err(EditError("it changes nothing".to_owned()));
     }
     Ok(())
 }
@@ -53,10 +57,10 @@ struct Reader {
 }
 
 impl Reader {
-    fn of(text: &str) -> Result<Self, Flaw> {
+    fn of(text: &str) -> Result<Self, EditError> {
         let mut reader = Self::default();
         for (number, line) in (1..).zip(text.lines()) {
-            reader.line(line).map_err(|flaw| flaw.of(format_args!("line {number}")))?;
+            reader.line(line).map_err(|error| error.of(format_args!("line {number}")))?;
         }
         let all = reader.mutants.iter().flat_map(|mutant| &mutant.edits);
         for edit in reader.loose.iter().chain(all) {
@@ -65,7 +69,7 @@ impl Reader {
         Ok(reader)
     }
 
-    fn line(&mut self, line: &str) -> Result<(), Flaw> {
+    fn line(&mut self, line: &str) -> Result<(), EditError> {
         if line.is_empty() {
             self.is_in_edit = false;
             return Ok(());
@@ -94,10 +98,10 @@ impl Reader {
         }
     }
 
-    fn edit_line(&mut self, line: &str) -> Result<(), Flaw> {
+    fn edit_line(&mut self, line: &str) -> Result<(), EditError> {
         let edit = if self.is_in_edit { self.edits().last_mut() } else { None };
         let Some(edit) = edit else {
-            return Err(Flaw("no \"@@ FILE\" says what this line changes".to_owned()));
+            return Err(EditError("no \"@@ FILE\" says what this line changes".to_owned()));
         };
         // The first character is ASCII: `line` judged it.
         let (kind, rest) = line.split_at(1);
@@ -110,44 +114,47 @@ impl Reader {
         Ok(())
     }
 
-    fn prose(&mut self, line: &str) -> Result<(), Flaw> {
+    fn prose(&mut self, line: &str) -> Result<(), EditError> {
         let Some(mutant) = self.mutants.last_mut() else { return Ok(()) };
         if !mutant.edits.is_empty() {
-            return Err(Flaw(format!("this is no line of a change: {line}")));
+            return Err(EditError(format!("this is no line of a change: {line}")));
         }
         match line.strip_prefix("unseen: ") {
             Some(reason) => mutant.unseen = Some(reason.to_owned()),
             None if mutant.fault.is_empty() => line.clone_into(&mut mutant.fault),
-            None => return Err(Flaw("one sentence has to say what is wrong".to_owned())),
+            None => return Err(EditError("one sentence has to say what is wrong".to_owned())),
         }
         Ok(())
     }
 }
 
 /// `FILE` or `FILE fn NAME`.
-fn new_edit(place: &str) -> Result<Edit, Flaw> {
+fn new_edit(place: &str) -> Result<Edit, EditError> {
     let words: Vec<&str> = place.split_whitespace().collect();
     let (file, function) = match words[..] {
         [file] => (file, None),
         [file, "fn", name] => (file, Some(name.to_owned())),
-        _ => return Err(Flaw("\"@@ FILE\" or \"@@ FILE fn NAME\" begins a change".to_owned())),
+        _ => {
+            return Err(EditError("\"@@ FILE\" or \"@@ FILE fn NAME\" begins a change".to_owned()));
+        }
     };
     Ok(Edit { file: file.to_owned(), function, before: Vec::new(), after: Vec::new() })
 }
 
 /// `NAME breaks rule N`.
-fn new_mutant(title: &str) -> Result<Mutant, Flaw> {
+fn new_mutant(title: &str) -> Result<Mutant, EditError> {
     let words: Vec<&str> = title.split_whitespace().collect();
     let parsed = match words[..] {
         [name, "breaks", "rule", rule] => rule.parse().ok().map(|rule| (name.to_owned(), rule)),
         _ => None,
     };
-    let (name, rule) = parsed
-        .ok_or_else(|| Flaw("\"mutant NAME breaks rule NUMBER\" begins a mutant".to_owned()))?;
+    let (name, rule) = parsed.ok_or_else(|| {
+        EditError("\"mutant NAME breaks rule NUMBER\" begins a mutant".to_owned())
+    })?;
     Ok(Mutant { name, rule, fault: String::new(), unseen: None, edits: Vec::new() })
 }
 
-fn check_edit(edit: &Edit) -> Result<(), Flaw> {
+fn check_edit(edit: &Edit) -> Result<(), EditError> {
     let what = if edit.before.is_empty() {
         "names no line that stands there"
     } else if edit.before == edit.after {
@@ -155,5 +162,5 @@ fn check_edit(edit: &Edit) -> Result<(), Flaw> {
     } else {
         return Ok(());
     };
-    Err(Flaw(format!("an edit of {} {what}", edit.file)))
+    Err(EditError(format!("an edit of {} {what}", edit.file)))
 }

@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use crate::apply::{find, replace, unfit};
 use crate::functions::{Function, functions};
-use crate::{Edit, Flaw, Mutant};
+use crate::{Edit, EditError, Mutant};
 
 /// A function that mutants change begins with this, and with the bodies that they give it.
 pub const SWITCH: &str = "{ match crate::mutant::running() {";
@@ -24,12 +24,12 @@ pub const AFTER_SHIPPED: &str = "\n/* end of the switch */ } }";
 /// # Errors
 /// A change whose lines do not occur, occur more than once, or are not within one function's body;
 /// two changes of a mutant to the same line. The message names the mutant.
-pub fn switch(file: &str, text: &str, mutants: &[(usize, &Mutant)]) -> Result<String, Flaw> {
+pub fn switch(file: &str, text: &str, mutants: &[(usize, &Mutant)]) -> Result<String, EditError> {
     let functions = functions(text);
     let mut bodies: BTreeMap<usize, String> = BTreeMap::new();
     for (number, mutant) in mutants {
         let changed = changed(file, text, &functions, mutant);
-        for (function, body) in changed.map_err(|flaw| flaw.of(&mutant.name))? {
+        for (function, body) in changed.map_err(|error| error.of(&mutant.name))? {
             let bodies = bodies.entry(function).or_default();
             // A String takes all that is written.
             let _ = write!(bodies, "\n/* {} */ {number} => {body}", mutant.name);
@@ -52,7 +52,7 @@ fn changed(
     text: &str,
     functions: &[Function<'_>],
     mutant: &Mutant,
-) -> Result<Vec<(usize, String)>, Flaw> {
+) -> Result<Vec<(usize, String)>, EditError> {
     let mut places: BTreeMap<usize, Vec<(Range<usize>, &Edit)>> = BTreeMap::new();
     for edit in mutant.edits.iter().filter(|edit| edit.file == file) {
         let place = find(text, functions, edit)?;

@@ -28,9 +28,9 @@ unseen: nobody counts.
 ";
 
 fn switched(list: &str) -> Result<String, String> {
-    let mutants = mutants(list).map_err(|flaw| flaw.to_string())?;
+    let mutants = mutants(list).map_err(|error| error.to_string())?;
     let numbered: Vec<_> = (1..).zip(&mutants).collect();
-    switch("a.rs", TEXT, &numbered).map_err(|flaw| flaw.to_string())
+    switch("a.rs", TEXT, &numbered).map_err(|error| error.to_string())
 }
 
 #[track_caller]

@@ -4,13 +4,13 @@ use rejoin_protocol::frame::{Hello, Refused, Wish};
 use rejoin_protocol::server::{Config, Effect, Past};
 use rejoin_protocol::{ClientName, Frame, Reason, Tenure};
 
-use super::{Held, require};
+use super::{LedgerResult, require};
 
 /// Whether the answer to a Hello is the true one, given what is known of the session.
 ///
 /// # Errors
 /// The property that does not hold.
-pub fn judge(config: &Config, past: &Past, hello: &Hello, effects: &[Effect]) -> Held {
+pub fn judge(config: &Config, past: &Past, hello: &Hello, effects: &[Effect]) -> LedgerResult {
     let answers = effects.iter().filter(|effect| is_answer(effect)).count();
     require(answers == 1, 17, "a Hello does not get one answer")?;
     let mut buried = None;
@@ -59,7 +59,7 @@ fn is_closed(past: &Past, hello: &Hello, buried: &Past) -> bool {
         && buried.failed == past.failed
 }
 
-fn is_true(config: &Config, past: &Past, hello: &Hello, refused: &Refused) -> Held {
+fn is_true(config: &Config, past: &Past, hello: &Hello, refused: &Refused) -> LedgerResult {
     let counters = &refused.counters;
     let is_exact = (counters.used, counters.tenure) == (past.used, past.tenure)
         && counters.epoch.is_none()

@@ -1,7 +1,5 @@
 //! A client, followed from its events and effects alone.
 
-use std::collections::VecDeque;
-
 use rejoin_protocol::client::{Config, Effect, Event, Notice, Patience};
 use rejoin_protocol::error::{Divergence, Misbehaviour};
 use rejoin_protocol::frame::{Bye, From, How, Welcome, Wish};
@@ -10,14 +8,15 @@ use rejoin_protocol::{
     Tenure, Timer,
 };
 
-use super::{Held, require, runs_exactly};
-use crate::world::timers::Timers;
+use super::client_streams::{Input, Output};
+use super::{LedgerResult, require, runs_exactly};
+use crate::timers::Timers;
 
 /// What is known of a client from what it was given and what it did.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 // Each is a fact of its own.
 #[allow(clippy::struct_excessive_bools)]
-pub struct Ledger {
+pub struct ClientLedger {
     pub(super) link: Option<Link>,
     pub(super) is_dialing: bool,
     pub(super) is_attached: bool,
@@ -52,106 +51,7 @@ pub struct Ledger {
     pub(super) timers: Timers,
 }
 
-/// Output as far as it has come.
-#[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub(super) struct Output {
-    pub(super) wanted: Seq,
-    pub(super) taken: Seq,
-    /// What was offered and not taken: the number behind it, and its cost.
-    pub(super) buffer: VecDeque<(Seq, u64)>,
-    pub(super) window: u64,
-}
-
-/// Input that the process is not known to have taken.
-#[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub(super) struct Input {
-    /// Everything before was acknowledged.
-    pub(super) acked: Seq,
-    /// The number of the first that is kept.
-    pub(super) first: Seq,
-    pub(super) kept: VecDeque<Item>,
-    /// The next that goes out on this link.
-    pub(super) sent: Seq,
-    pub(super) window: u64,
-    /// What an earlier client left in the window: the number behind it, and its cost.
-    pub(super) left: Option<(Seq, u64)>,
-}
-
-impl Input {
-    fn new(window: u64) -> Self {
-        let (acked, first, sent) = (Seq::ZERO, Seq::ZERO, Seq::ZERO);
-        Self { acked, first, kept: VecDeque::new(), sent, window, left: None }
-    }
-
-    pub(super) fn next(&self) -> Seq {
-        Seq(self.first.0 + self.kept.len() as u64)
-    }
-
-    pub(super) fn item(&self, seq: Seq) -> Option<&Item> {
-        let at = seq.0.checked_sub(self.first.0)?;
-        self.kept.get(usize::try_from(at).ok()?)
-    }
-
-    pub(super) fn bytes(&self) -> u64 {
-        self.kept.iter().map(|item| item.payload().len() as u64).sum()
-    }
-
-    pub(super) fn acknowledge(&mut self, next: Seq) {
-        while self.first < next && self.kept.pop_front().is_some() {
-            self.first = self.first.next();
-        }
-        self.acked = self.acked.max(next);
-        self.left = self.left.filter(|(end, _)| *end > self.acked);
-    }
-
-    fn left(&self) -> u64 {
-        self.left.map_or(0, |(_, cost)| cost)
-    }
-
-    /// The cost of what was sent and is kept.
-    pub(super) fn flying(&self) -> u64 {
-        let sent = usize::try_from(self.sent.since(self.first)).unwrap_or(usize::MAX);
-        self.kept.iter().take(sent).map(Item::cost).sum()
-    }
-
-    /// Whether the window lets the next one go out.
-    pub(super) fn may_send(&self) -> bool {
-        let cost = self.item(self.sent).map(Item::cost);
-        cost.is_some_and(|cost| self.flying() + self.left() + cost <= self.window)
-    }
-
-    fn fits(&self, item: &Item) -> bool {
-        let kept: u64 = self.kept.iter().map(Item::cost).sum();
-        kept + self.left() + item.cost() <= self.window
-    }
-}
-
-impl Output {
-    fn new(from: Seq, window: u64) -> Self {
-        Self { wanted: from, taken: from, buffer: VecDeque::new(), window }
-    }
-
-    /// What an item that comes breaks; none if it may come.
-    pub(super) fn fault(&self, seq: Seq, item: &Item) -> Option<Misbehaviour> {
-        let buffered: u64 = self.buffer.iter().map(|(_, cost)| cost).sum();
-        let cost = if matches!(item, Item::Exit(_)) { 0 } else { item.cost() };
-        if item.is_input() {
-            Some(Misbehaviour::WrongSide)
-        } else if self.is_known(seq, item) {
-            None
-        } else if seq > self.wanted {
-            Some(Misbehaviour::SkippedItems)
-        } else {
-            (buffered + cost > self.window).then_some(Misbehaviour::WindowExceeded)
-        }
-    }
-
-    pub(super) fn is_known(&self, seq: Seq, item: &Item) -> bool {
-        item.end(seq) <= self.wanted
-    }
-}
-
-impl Ledger {
+impl ClientLedger {
     /// A client that was just made: for this incarnation and tenure, with this claim.
     pub fn new(
         config: &Config,
@@ -275,7 +175,7 @@ impl Ledger {
     ///
     /// # Errors
     /// The property that does not hold.
-    pub fn step(&mut self, config: &Config, event: &Event, effects: &[Effect]) -> Held {
+    pub fn step(&mut self, config: &Config, event: &Event, effects: &[Effect]) -> LedgerResult {
         if self.has_ended {
             return require(effects == after_end(event), 12, "a client acts after its end");
         }
@@ -520,7 +420,7 @@ impl Ledger {
         was_told: bool,
         is_news: bool,
         effects: &[Effect],
-    ) -> Held {
+    ) -> LedgerResult {
         let tells = |wanted: fn(&Notice) -> bool| {
             effects.iter().any(|it| matches!(it, Effect::Tell(notice) if wanted(notice)))
         };
@@ -558,7 +458,7 @@ impl Ledger {
     }
 
     /// Timers after a step.
-    fn check_rest(&self) -> Held {
+    fn check_rest(&self) -> LedgerResult {
         let is_open = self.link.is_some();
         let is_idle = !is_open && !self.is_dialing;
         let is_right = runs_exactly(

@@ -9,15 +9,20 @@ use rejoin_protocol::{
     AttachNumber, Counter, Frame, Incarnation, Item, Link, Reason, Seq, Tenure, Timer,
 };
 
-use super::client::{Ledger, is_fault_when_attached};
-use super::{Held, require};
+use super::client::{ClientLedger, is_fault_when_attached};
+use super::{LedgerResult, require};
 
 /// How much input goes out before it is known what has arrived (SPEC section 7.6).
 const EARLY: u64 = 16_384;
 
-impl Ledger {
+impl ClientLedger {
     /// Judges an effect, and takes note of it.
-    pub(super) fn judge(&mut self, config: &Config, event: &Event, effect: &Effect) -> Held {
+    pub(super) fn judge(
+        &mut self,
+        config: &Config,
+        event: &Event,
+        effect: &Effect,
+    ) -> LedgerResult {
         match effect {
             Effect::Connect => {
                 let is_due = *event == Event::Timer(Timer::Reconnect) && self.link.is_none();
@@ -55,7 +60,7 @@ impl Ledger {
         }
     }
 
-    fn says(&mut self, config: &Config, event: &Event, link: Link, frame: &Frame) -> Held {
+    fn says(&mut self, config: &Config, event: &Event, link: Link, frame: &Frame) -> LedgerResult {
         match frame {
             Frame::Hello(hello) => self.asks(config, event, hello),
             Frame::Item { seq, item } => self.sends(*seq, item),
@@ -107,30 +112,30 @@ impl Ledger {
     }
 
     /// What the answer at hand has to lead to (SPEC section 8.1); none if it is no answer.
-    pub(super) fn due_answer(&self, config: &Config, event: &Event) -> Option<Due> {
+    pub(super) fn due_answer(&self, config: &Config, event: &Event) -> Option<RequiredAnswer> {
         let reason = self.answered(event)?;
         let is_other = matches!(reason, Reason::Held { by, .. } if self.epoch.is_some_and(|it| it != by.epoch));
         Some(match reason {
-            _ if self.is_attached => Due::Refused,
+            _ if self.is_attached => RequiredAnswer::Refused,
             reason if is_gone(reason) || is_other => match (self.is_closing, self.exit) {
-                (true, _) => Due::Closed,
-                (false, Some(_)) => Due::Wait,
-                (false, None) => Due::Gone,
+                (true, _) => RequiredAnswer::Closed,
+                (false, Some(_)) => RequiredAnswer::Wait,
+                (false, None) => RequiredAnswer::Gone,
             },
-            Reason::DifferentHost { .. } | Reason::Unresponsive => Due::Hindered,
-            Reason::Superseded { .. } => Due::Superseded,
-            Reason::Held { .. } if self.may_take_over && !self.is_closing => Due::Ask,
+            Reason::DifferentHost { .. } | Reason::Unresponsive => RequiredAnswer::Hindered,
+            Reason::Superseded { .. } => RequiredAnswer::Superseded,
+            Reason::Held { .. } if self.may_take_over && !self.is_closing => RequiredAnswer::Ask,
             Reason::Incompatible { supported } => {
                 let common = config.versions.newest_common(*supported);
                 let is_lower = common.is_some_and(|common| common < config.versions.max);
-                if is_lower { Due::Ask } else { Due::Refused }
+                if is_lower { RequiredAnswer::Ask } else { RequiredAnswer::Refused }
             }
-            _ => Due::Refused,
+            _ => RequiredAnswer::Refused,
         })
     }
 
     /// The first replacement is opened at once, each that follows waits.
-    pub(super) fn check_replaced(&self, effects: &[Effect]) -> Held {
+    pub(super) fn check_replaced(&self, effects: &[Effect]) -> LedgerResult {
         let is_replaced =
             effects.iter().any(|it| matches!(it, Effect::Tell(Notice::Replaced { .. })));
         let waits = self.link.is_none();
@@ -138,7 +143,7 @@ impl Ledger {
         require(is_right, 15, "a replacement waits that should not, or does not wait")
     }
 
-    fn asks(&mut self, config: &Config, event: &Event, hello: &Hello) -> Held {
+    fn asks(&mut self, config: &Config, event: &Event, hello: &Hello) -> LedgerResult {
         if let Event::Frame(_, Frame::Greeting(greeting)) = event {
             let is_other = self.host.is_some_and(|known| !known.is_same_machine(&greeting.host));
             require(!is_other, 8, "another machine is asked than the session is on")?;
@@ -211,7 +216,7 @@ impl Ledger {
         }
     }
 
-    fn sends(&mut self, seq: Seq, item: &Item) -> Held {
+    fn sends(&mut self, seq: Seq, item: &Item) -> LedgerResult {
         let is_early = matches!(self.asked, Some(Wish::Resume { .. })) && !self.is_attached;
         require(self.is_attached || is_early, 16, "input is sent to no process")?;
         require(seq == self.input.sent, 1, "what is sent on a link is not contiguous")?;
@@ -221,7 +226,7 @@ impl Ledger {
         require(may_send, 3, "more is in flight than may be")
     }
 
-    fn delivers(&mut self, event: &Event, seq: Seq, item: &Item) -> Held {
+    fn delivers(&mut self, event: &Event, seq: Seq, item: &Item) -> LedgerResult {
         let is_as_it_came = matches!(event, Event::Frame(_, Frame::Item { item: came, .. })
             if came == item);
         let is_next = self.is_attached && seq == self.output.wanted;
@@ -233,7 +238,7 @@ impl Ledger {
         require(is_as_it_came && is_next, 1, "an item is not delivered as it came, in its place")
     }
 
-    fn tells(&mut self, config: &Config, event: &Event, notice: &Notice) -> Held {
+    fn tells(&mut self, config: &Config, event: &Event, notice: &Notice) -> LedgerResult {
         match notice {
             Notice::Attached { .. } => self.tells_attached(event, notice),
             Notice::Detached(loss) => {
@@ -331,7 +336,7 @@ impl Ledger {
         self.has_ended = true;
     }
 
-    fn tells_attached(&mut self, event: &Event, notice: &Notice) -> Held {
+    fn tells_attached(&mut self, event: &Event, notice: &Notice) -> LedgerResult {
         let Some(Frame::Welcome(welcome)) = frame_of(event) else {
             return require(false, 13, "attached without a Welcome");
         };
@@ -359,7 +364,7 @@ impl Ledger {
         require(*notice == due, 17, "an attachment tells other numbers than are true")
     }
 
-    fn check_loss(&self, event: &Event, reason: &Reason, bytes: u64, next: Seq) -> Held {
+    fn check_loss(&self, event: &Event, reason: &Reason, bytes: u64, next: Seq) -> LedgerResult {
         let told = self.answered(event);
         let is_true = match (told, reason) {
             // An earlier boot may have started it.
@@ -482,7 +487,7 @@ impl Ledger {
 
 /// What an answer leads to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Due {
+pub(super) enum RequiredAnswer {
     Ask,
     Closed,
     Gone,
@@ -493,7 +498,7 @@ pub(super) enum Due {
     Wait,
 }
 
-impl Due {
+impl RequiredAnswer {
     pub(super) fn is_met_by(self, effects: &[Effect]) -> bool {
         let has = |wanted: fn(&Effect) -> bool| effects.iter().any(wanted);
         let asks = has(|it| matches!(it, Effect::Send(_, Frame::Hello(_))));

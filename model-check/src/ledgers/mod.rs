@@ -8,6 +8,7 @@
 pub mod absent;
 pub mod client;
 mod client_says;
+mod client_streams;
 pub mod log;
 pub mod server;
 mod server_says;
@@ -15,13 +16,13 @@ mod server_says;
 use rejoin_protocol::Timer;
 
 use crate::rules::Violation;
-use crate::world::timers::Timers;
+use crate::timers::Timers;
 
 /// Whether a property holds.
-pub type Held = Result<(), Violation>;
+pub type LedgerResult = Result<(), Violation>;
 
 /// A property: what is wrong if it does not hold, and which rule that breaks.
-pub(crate) fn require(holds: bool, rule: u8, what: &'static str) -> Held {
+pub(crate) fn require(holds: bool, rule: u8, what: &'static str) -> LedgerResult {
     if holds { Ok(()) } else { Err(Violation { rule, what }) }
 }
 

@@ -11,13 +11,13 @@ use rejoin_protocol::{
 };
 
 use super::log::Log;
-use super::{Held, absent, require, runs_exactly};
-use crate::world::timers::Timers;
+use super::{LedgerResult, absent, require, runs_exactly};
+use crate::timers::Timers;
 
 /// What is known of a server from what it was given and what it did.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub struct Ledger {
-    pub(super) stage: Stage,
+pub struct ServerLedger {
+    pub(super) stage: ServerStage,
     pub(super) past: Past,
     pub(super) incarnation: Incarnation,
     pub(super) owner: Option<Owner>,
@@ -33,7 +33,7 @@ pub struct Ledger {
 
 /// What a server does.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub(super) enum Stage {
+pub(super) enum ServerStage {
     Absent,
     Starting,
     Serving,
@@ -78,7 +78,7 @@ pub(super) struct Claim {
 
 /// What an item that comes is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Verdict {
+pub(super) enum ItemClass {
     New,
     Known,
     Skips,
@@ -118,17 +118,17 @@ impl Facts {
         self.buffer.iter().map(|(_, cost)| cost).sum()
     }
 
-    pub(super) fn verdict(&self, seq: Seq, item: &Item) -> Verdict {
+    pub(super) fn verdict(&self, seq: Seq, item: &Item) -> ItemClass {
         if !item.is_input() {
-            Verdict::WrongSide
+            ItemClass::WrongSide
         } else if item.end(seq) <= self.accepted {
-            Verdict::Known
+            ItemClass::Known
         } else if seq > self.accepted {
-            Verdict::Skips
+            ItemClass::Skips
         } else if self.buffered() + item.cost() > self.window {
-            Verdict::Exceeds
+            ItemClass::Exceeds
         } else {
-            Verdict::New
+            ItemClass::New
         }
     }
 
@@ -154,11 +154,11 @@ impl Facts {
     }
 }
 
-impl Ledger {
+impl ServerLedger {
     /// A server that has not been asked for anything, and knows this.
     pub fn new(past: Past) -> Self {
         Self {
-            stage: Stage::Absent,
+            stage: ServerStage::Absent,
             past,
             incarnation: Incarnation(0),
             owner: None,
@@ -175,24 +175,24 @@ impl Ledger {
     ///
     /// # Errors
     /// The property that does not hold.
-    pub fn step(&mut self, config: &Config, event: &Event, effects: &[Effect]) -> Held {
+    pub fn step(&mut self, config: &Config, event: &Event, effects: &[Effect]) -> LedgerResult {
         match self.stage {
-            Stage::Absent => self.absent(config, event, effects),
-            Stage::Starting => self.starting(config, event, effects),
-            Stage::Serving => self.serving(config, event, effects),
-            Stage::Ending => self.ending(config, event, effects),
-            Stage::Gone => {
+            ServerStage::Absent => self.absent(config, event, effects),
+            ServerStage::Starting => self.starting(config, event, effects),
+            ServerStage::Serving => self.serving(config, event, effects),
+            ServerStage::Ending => self.ending(config, event, effects),
+            ServerStage::Gone => {
                 let is_quiet = effects.iter().all(|it| matches!(it, Effect::Close(_)));
                 require(is_quiet, 17, "a server acts after its end")
             }
         }
     }
 
-    fn absent(&mut self, config: &Config, event: &Event, effects: &[Effect]) -> Held {
+    fn absent(&mut self, config: &Config, event: &Event, effects: &[Effect]) -> LedgerResult {
         let Event::Frame(link, Frame::Hello(hello)) = event else { return Ok(()) };
         absent::judge(config, &self.past, hello, effects)?;
         if let Some(Effect::Start { incarnation, .. }) = effects.first() {
-            self.stage = Stage::Starting;
+            self.stage = ServerStage::Starting;
             self.incarnation = *incarnation;
             self.owner = Some(Owner::of(hello));
             self.opener = Some(*link);
@@ -200,7 +200,7 @@ impl Ledger {
         Ok(())
     }
 
-    fn starting(&mut self, config: &Config, event: &Event, effects: &[Effect]) -> Held {
+    fn starting(&mut self, config: &Config, event: &Event, effects: &[Effect]) -> LedgerResult {
         match event {
             Event::Frame(link, Frame::Hello(hello)) => {
                 let due = self.objection_while_starting(config, hello);
@@ -218,7 +218,7 @@ impl Ledger {
                 Ok(())
             }
             Event::Started(epoch, limits) => {
-                self.stage = Stage::Serving;
+                self.stage = ServerStage::Serving;
                 self.process = Some(Facts::new(*epoch, *limits));
                 let opener = self.opener.take();
                 self.carry_out(config, event, effects)?;
@@ -227,14 +227,14 @@ impl Ledger {
                 self.check_rest()
             }
             Event::StartFailed(_) => {
-                self.stage = Stage::Gone;
+                self.stage = ServerStage::Gone;
                 self.check_failed_start(event, effects)
             }
             _ => require(effects.is_empty(), 18, UNEXPECTED),
         }
     }
 
-    fn serving(&mut self, config: &Config, event: &Event, effects: &[Effect]) -> Held {
+    fn serving(&mut self, config: &Config, event: &Event, effects: &[Effect]) -> LedgerResult {
         let attached = self.attached();
         match event {
             Event::Frame(link, Frame::Hello(hello)) => {
@@ -269,7 +269,7 @@ impl Ledger {
         }
     }
 
-    fn ending(&mut self, config: &Config, event: &Event, effects: &[Effect]) -> Held {
+    fn ending(&mut self, config: &Config, event: &Event, effects: &[Effect]) -> LedgerResult {
         match event {
             Event::LinkLost(lost) | Event::LinkMisbehaved(lost, _) => {
                 self.waiting.retain(|(link, _)| link != lost);
@@ -289,7 +289,7 @@ impl Ledger {
                 return Ok(());
             }
             Event::Ended(_) => {
-                self.stage = Stage::Gone;
+                self.stage = ServerStage::Gone;
                 return self.check_end(event, effects);
             }
             Event::Frame(link, Frame::Ping { token }) => {
@@ -325,7 +325,7 @@ impl Ledger {
 
     /// Whether its process is being started.
     pub fn is_starting(&self) -> bool {
-        self.stage == Stage::Starting
+        self.stage == ServerStage::Starting
     }
 
     /// The link that is attached, or waits for the start.
@@ -335,7 +335,7 @@ impl Ledger {
 
     /// How long the next output may be.
     pub fn output_room(&self) -> usize {
-        let process = self.process.as_ref().filter(|_| self.stage == Stage::Serving);
+        let process = self.process.as_ref().filter(|_| self.stage == ServerStage::Serving);
         process.map_or(0, |process| process.log.room())
     }
 
@@ -411,7 +411,7 @@ impl Ledger {
                 process.log.acknowledge(*next);
             }
             Event::Frame(_, Frame::Item { seq, item })
-                if process.verdict(*seq, item) == Verdict::New =>
+                if process.verdict(*seq, item) == ItemClass::New =>
             {
                 process.accept(*seq, item);
             }
@@ -421,10 +421,10 @@ impl Ledger {
     }
 
     /// A frame on the attached link, before it counts.
-    fn heard(&self, frame: &Frame, effects: &[Effect]) -> Held {
+    fn heard(&self, frame: &Frame, effects: &[Effect]) -> LedgerResult {
         let Some(process) = &self.process else { return Ok(()) };
         let Frame::Item { seq, item } = frame else { return Ok(()) };
-        let is_due = process.verdict(*seq, item) == Verdict::New && !process.has_exited;
+        let is_due = process.verdict(*seq, item) == ItemClass::New && !process.has_exited;
         let given = [Effect::HandOver(process.accepted, item.clone())];
         if is_due {
             return require(effects == given, 1, "an item that comes is not handed over as it is");
@@ -440,7 +440,7 @@ impl Ledger {
         hello: &Hello,
         due: Option<&Reason>,
         effects: &[Effect],
-    ) -> Held {
+    ) -> LedgerResult {
         let said = effects.iter().find_map(|effect| match effect {
             Effect::Send(_, Frame::Refused(refused)) => Some(refused),
             _ => None,
@@ -479,8 +479,8 @@ impl Ledger {
     }
 
     /// Timers after a step: who is attached is listened for, who is not is kept for a while.
-    fn check_rest(&self) -> Held {
-        if self.stage != Stage::Serving {
+    fn check_rest(&self) -> LedgerResult {
+        if self.stage != ServerStage::Serving {
             return Ok(());
         }
         let is_attached = self.attached().is_some();

@@ -6,10 +6,10 @@ use rejoin_protocol::reason::Counters;
 use rejoin_protocol::server::{Config, Effect, Event, Extent, Past};
 use rejoin_protocol::{Counter, Frame, Item, Link, Reason, Seq, Tenure, Timer};
 
-use super::server::{Ledger, Owner, Stage, Verdict};
-use super::{Held, absent, require};
+use super::server::{ItemClass, Owner, ServerLedger, ServerStage};
+use super::{LedgerResult, absent, require};
 
-impl Ledger {
+impl ServerLedger {
     /// What speaks against a Hello while the process is started.
     pub(super) fn objection_while_starting(
         &self,
@@ -109,7 +109,12 @@ impl Ledger {
     }
 
     /// Judges each effect in its order.
-    pub(super) fn carry_out(&mut self, config: &Config, event: &Event, effects: &[Effect]) -> Held {
+    pub(super) fn carry_out(
+        &mut self,
+        config: &Config,
+        event: &Event,
+        effects: &[Effect],
+    ) -> LedgerResult {
         for effect in effects {
             match effect {
                 Effect::Send(link, frame) => self.says(config, event, *link, frame)?,
@@ -138,7 +143,7 @@ impl Ledger {
         Ok(())
     }
 
-    fn says(&mut self, config: &Config, event: &Event, link: Link, frame: &Frame) -> Held {
+    fn says(&mut self, config: &Config, event: &Event, link: Link, frame: &Frame) -> LedgerResult {
         match frame {
             Frame::Welcome(welcome) => self.welcomes(config, event, link, welcome),
             Frame::Refused(refused) => self.refuses(event, link, refused),
@@ -179,7 +184,13 @@ impl Ledger {
         }
     }
 
-    fn welcomes(&mut self, config: &Config, event: &Event, link: Link, welcome: &Welcome) -> Held {
+    fn welcomes(
+        &mut self,
+        config: &Config,
+        event: &Event,
+        link: Link,
+        welcome: &Welcome,
+    ) -> LedgerResult {
         let (from, how) = match event {
             Event::Started(..) => (Seq::ZERO, How::Opened),
             Event::TenureRecorded => {
@@ -233,7 +244,7 @@ impl Ledger {
         require(*welcome == due, 17, "a Welcome tells other numbers than are true")
     }
 
-    fn refuses(&mut self, event: &Event, link: Link, refused: &Refused) -> Held {
+    fn refuses(&mut self, event: &Event, link: Link, refused: &Refused) -> LedgerResult {
         match event {
             // Judged before.
             Event::Frame(_, Frame::Hello(_)) => Ok(()),
@@ -264,7 +275,7 @@ impl Ledger {
         }
     }
 
-    fn sends(&mut self, link: Link, seq: Seq, item: &Item) -> Held {
+    fn sends(&mut self, link: Link, seq: Seq, item: &Item) -> LedgerResult {
         let is_attached = self.attached() == Some(link);
         require(is_attached, 10, "an item is sent on a link that is not attached")?;
         let Some(process) = &mut self.process else { return Ok(()) };
@@ -277,7 +288,7 @@ impl Ledger {
 
     fn is_true_bye(&self, event: &Event, link: Link, bye: Bye) -> bool {
         match bye {
-            Bye::Ending => self.stage == Stage::Serving && self.extent.is_none(),
+            Bye::Ending => self.stage == ServerStage::Serving && self.extent.is_none(),
             Bye::Replaced => match event {
                 Event::Frame(new, Frame::Hello(_)) => *new != link,
                 _ => false,
@@ -288,9 +299,9 @@ impl Ledger {
                 Event::Frame(from, Frame::Item { seq, item }) => {
                     let verdict = self.process.as_ref().map(|it| it.verdict(*seq, item));
                     let due = match verdict {
-                        Some(Verdict::Skips) => Some(Misbehaviour::SkippedItems),
-                        Some(Verdict::Exceeds) => Some(Misbehaviour::WindowExceeded),
-                        Some(Verdict::WrongSide) => Some(Misbehaviour::WrongSide),
+                        Some(ItemClass::Skips) => Some(Misbehaviour::SkippedItems),
+                        Some(ItemClass::Exceeds) => Some(Misbehaviour::WindowExceeded),
+                        Some(ItemClass::WrongSide) => Some(Misbehaviour::WrongSide),
                         _ => None,
                     };
                     *from == link && due == Some(what)
@@ -304,7 +315,7 @@ impl Ledger {
     }
 
     /// How much ends, and for which reason.
-    fn ends(&mut self, event: &Event, extent: Extent) -> Held {
+    fn ends(&mut self, event: &Event, extent: Extent) -> LedgerResult {
         let Some(process) = &self.process else { return Ok(()) };
         let is_all_acked = process.has_exited && process.log.acked == process.log.written;
         let due = match event {
@@ -323,7 +334,7 @@ impl Ledger {
         };
         require(due.is_some(), 7, "a session is ended without a cause")?;
         require(due == Some(extent), 9, "more or less is ended than the cause asks for")?;
-        self.stage = Stage::Ending;
+        self.stage = ServerStage::Ending;
         self.extent = Some(extent);
         self.is_displaced = *event == Event::Displaced;
         let attach = self.owner.as_ref().map(|owner| owner.attach);
@@ -342,9 +353,9 @@ impl Ledger {
         attached: Option<Link>,
         is_news: bool,
         effects: &[Effect],
-    ) -> Held {
+    ) -> LedgerResult {
         let is_takeover = is_news;
-        if self.stage == Stage::Ending {
+        if self.stage == ServerStage::Ending {
             let claimant = self.process.as_ref().and_then(|it| it.claim.as_ref()?.link);
             let mut left = attached.into_iter().chain(claimant);
             let waits = |link| self.waiting.iter().any(|(waiting, _)| *waiting == link);
@@ -354,7 +365,7 @@ impl Ledger {
         if let Some(process) = &self.process {
             require(process.log.is_bounded(), 3, "a log grows beyond its window")?;
             let is_all_sent = process.link.is_none() || !process.log.may_send();
-            let is_sent = self.stage != Stage::Serving || is_all_sent;
+            let is_sent = self.stage != ServerStage::Serving || is_all_sent;
             require(is_sent, 15, "output that may be sent is not sent")?;
         }
         let has = |due: &Effect| effects.contains(due);
@@ -392,7 +403,7 @@ impl Ledger {
             }
             (Event::Frame(link, frame), Some(_)) => self.check_frame(*link, frame, effects),
             (Event::Timer(Timer::Retention), None) => {
-                require(self.stage == Stage::Ending, 7, "retention does not end the process")
+                require(self.stage == ServerStage::Ending, 7, "retention does not end the process")
             }
             (Event::Timer(_) | Event::Started(..) | Event::StartFailed(_) | Event::Ended(_), _) => {
                 require(effects.is_empty(), 18, super::server::UNEXPECTED)
@@ -401,10 +412,10 @@ impl Ledger {
         }
     }
 
-    fn check_frame(&self, link: Link, frame: &Frame, effects: &[Effect]) -> Held {
+    fn check_frame(&self, link: Link, frame: &Frame, effects: &[Effect]) -> LedgerResult {
         let has = |due: &Effect| effects.contains(due);
         let process = self.process.as_ref();
-        let is_ended = self.stage == Stage::Ending;
+        let is_ended = self.stage == ServerStage::Ending;
         match frame {
             Frame::Detach => require(has(&Effect::Close(link)), 15, "a Detach is not heeded"),
             Frame::Close => require(is_ended, 7, "a Close is not heeded"),
@@ -419,7 +430,7 @@ impl Ledger {
             Frame::Item { seq, item } => {
                 // An item that was accepted is known by now.
                 let verdict = process.map(|it| it.verdict(*seq, item));
-                let is_fault = !matches!(verdict, Some(Verdict::Known));
+                let is_fault = !matches!(verdict, Some(ItemClass::Known));
                 require(
                     has(&Effect::Close(link)) == is_fault,
                     18,
@@ -437,7 +448,7 @@ impl Ledger {
     }
 
     /// A start that failed uses its number up, and is told.
-    pub(super) fn check_failed_start(&self, event: &Event, effects: &[Effect]) -> Held {
+    pub(super) fn check_failed_start(&self, event: &Event, effects: &[Effect]) -> LedgerResult {
         let (Event::StartFailed(error), Some(owner)) = (event, &self.owner) else { return Ok(()) };
         let past = Past {
             is_known: true,
@@ -458,7 +469,7 @@ impl Ledger {
     }
 
     /// What is written down at the end, and who is told.
-    pub(super) fn check_end(&self, event: &Event, effects: &[Effect]) -> Held {
+    pub(super) fn check_end(&self, event: &Event, effects: &[Effect]) -> LedgerResult {
         let Event::Ended(ended) = event else { return Ok(()) };
         let process = self.process.as_ref();
         let claimed = process.and_then(|it| it.claim.as_ref()).map(|claim| claim.owner.tenure);

@@ -5,16 +5,16 @@ use rejoin_protocol::paths::{
     Class, Effect, Event, MANY_ENDS, Mode, Need, Path, Story, Timer, Urgency, Wake, Why,
 };
 
-use super::action::Action;
-use super::profile::{Profile, UNBOUNDED};
-use super::witness::Witness;
-use super::world::{Line, Session, Stage, World};
+use super::action::PathAction;
+use super::profile::{PathProfile, UNBOUNDED};
+use super::witness::PathWitness;
+use super::world::{LinkStage, PathLink, PathWorld, SessionState};
 
 /// What a step is judged with.
 #[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 #[derive(Clone, Copy)]
-pub(super) struct Step<'a> {
-    pub(super) profile: &'a Profile,
+pub(super) struct StepContext<'a> {
+    pub(super) profile: &'a PathProfile,
     pub(super) event: Event,
     /// Whether the link that was used before it was attached, and whether it is doubted by then.
     pub(super) was_attached: bool,
@@ -25,9 +25,9 @@ pub(super) struct Step<'a> {
     pub(super) dials_usual: bool,
 }
 
-impl World {
+impl PathWorld {
     /// Something happens.
-    pub fn act(&mut self, profile: &Profile, action: Action) {
+    pub fn act(&mut self, profile: &PathProfile, action: PathAction) {
         let event = action.0;
         if let Some(chance) = self.chance(event)
             && self.left.left(chance) != UNBOUNDED
@@ -36,14 +36,14 @@ impl World {
         }
         self.take(profile, event);
         // What nobody sees any more is not told apart.
-        if self.session == Session::Over && self.broken.is_none() {
+        if self.session == SessionState::Over && self.broken.is_none() {
             self.probe_end(profile);
-            self.ghost = super::ghost::Ghost::new();
-            self.left = super::profile::Budget::of(&[]);
+            self.ghost = super::ghost::PathGhost::new();
+            self.left = super::profile::PathBudget::of(&[]);
         }
     }
 
-    pub(super) fn take(&mut self, profile: &Profile, event: Event) {
+    pub(super) fn take(&mut self, profile: &PathProfile, event: Event) {
         let is_doubted = (self.machine.is_doubted() || event == Event::Timer(Timer::Doubt))
             && event != Event::Answered;
         let mut machine = self.machine.clone();
@@ -54,7 +54,7 @@ impl World {
             }
             _ => false,
         };
-        let step = Step {
+        let step = StepContext {
             profile,
             event,
             was_attached: self.is_attached(),
@@ -67,7 +67,7 @@ impl World {
         self.machine = machine;
         let answered = matches!(event, Event::Answered | Event::Heard) && was_doubted;
         if answered && !self.machine.is_doubted() && self.beside().next().is_some() {
-            profile.see(Witness::DoubtAnswered);
+            profile.see(PathWitness::DoubtAnswered);
         }
         for effect in &effects {
             self.carry(&step, *effect);
@@ -79,7 +79,7 @@ impl World {
     }
 
     /// Nothing is dialled once it is over.
-    fn probe_end(&mut self, profile: &Profile) {
+    fn probe_end(&mut self, profile: &PathProfile) {
         let mut machine = self.machine.clone();
         for event in [Event::Wanted { may_ask: true }, Event::Retry { may_ask: false }] {
             if !machine.step(&profile.config, event).is_empty() {
@@ -88,7 +88,7 @@ impl World {
         }
     }
 
-    fn carry(&mut self, step: &Step<'_>, effect: Effect) {
+    fn carry(&mut self, step: &StepContext<'_>, effect: Effect) {
         match effect {
             Effect::Dial { path, link, mode } => self.dial(step, path, link, mode),
             Effect::Use(link) => self.use_first(step, link),
@@ -98,10 +98,10 @@ impl World {
                 self.breaks(5, "a link that is not attached is asked");
             }
             Effect::Ask | Effect::Prepare => {}
-            Effect::Learn => step.profile.see(Witness::Learnt),
+            Effect::Learn => step.profile.see(PathWitness::Learnt),
             Effect::Arm(timer, class, pause) => {
                 if class == Class::HeadStart {
-                    step.profile.see(Witness::HeadStart);
+                    step.profile.see(PathWitness::HeadStart);
                 }
                 self.arm(timer, class, pause);
             }
@@ -111,14 +111,14 @@ impl World {
         }
     }
 
-    fn dial(&mut self, step: &Step<'_>, path: Path, link: Link, mode: Mode) {
+    fn dial(&mut self, step: &StepContext<'_>, path: Path, link: Link, mode: Mode) {
         self.judge_dial(step, path, mode);
-        let line = Line {
+        let line = PathLink {
             path,
             mode,
             has_begun: false,
             is_late: false,
-            stage: Stage::Dialled,
+            stage: LinkStage::Dialled,
             is_dead: false,
         };
         match self.place(link) {
@@ -128,13 +128,13 @@ impl World {
         }
     }
 
-    fn use_first(&mut self, step: &Step<'_>, link: Link) {
-        if matches!(self.session, Session::Using { .. } | Session::Over) {
+    fn use_first(&mut self, step: &StepContext<'_>, link: Link) {
+        if matches!(self.session, SessionState::Using { .. } | SessionState::Over) {
             self.breaks(1, "a session that wants no link gets one");
         }
         match self.line(link).map(|line| (line.stage, line.path)) {
-            Some((Stage::Greeted, _)) => {}
-            Some((Stage::Open, path)) => {
+            Some((LinkStage::Greeted, _)) => {}
+            Some((LinkStage::Open, path)) => {
                 if self.is_asking(link) {
                     self.breaks(3, "a link is used while a person is asked");
                 }
@@ -147,15 +147,15 @@ impl World {
             }
             _ => self.breaks(1, "a link is used that is not open"),
         }
-        self.session = Session::Using { link, is_attached: false };
+        self.session = SessionState::Using { link, is_attached: false };
     }
 
-    fn replace(&mut self, step: &Step<'_>, old: Link, new: Link) {
+    fn replace(&mut self, step: &StepContext<'_>, old: Link, new: Link) {
         let stages = (self.line(old).copied(), self.line(new).copied());
         let (Some(left), Some(taken)) = stages else {
             return self.breaks(1, "a link is replaced that is not there");
         };
-        if self.used() != Some(old) || taken.stage != Stage::Greeted || old == new {
+        if self.used() != Some(old) || taken.stage != LinkStage::Greeted || old == new {
             self.breaks(1, "a link is replaced that is not used, or by one that is not ready");
         }
         let (rank, best) = (step.profile.rank(left.path), step.profile.rank(taken.path));
@@ -170,16 +170,16 @@ impl World {
             self.breaks(4, "a link that works is left for one that is no better");
         }
         step.profile.see(match (step.is_doubted, best < rank) {
-            (true, _) => Witness::ReplacedInDoubt,
-            (false, true) => Witness::ReplacedByRank,
-            (false, false) => Witness::ReplacedOutdated,
+            (true, _) => PathWitness::ReplacedInDoubt,
+            (false, true) => PathWitness::ReplacedByRank,
+            (false, false) => PathWitness::ReplacedOutdated,
         });
         self.leave();
         self.remove(step.profile, old);
-        self.session = Session::Using { link: new, is_attached: false };
+        self.session = SessionState::Using { link: new, is_attached: false };
     }
 
-    fn drop_link(&mut self, step: &Step<'_>, link: Link) {
+    fn drop_link(&mut self, step: &StepContext<'_>, link: Link) {
         let Some(line) = self.line(link).copied() else {
             return self.breaks(1, "a link is dropped that is not there");
         };
@@ -201,9 +201,9 @@ impl World {
     }
 
     /// A link is closed; of an exclusive path, it holds what it held until it has ended.
-    fn remove(&mut self, profile: &Profile, link: Link) {
+    fn remove(&mut self, profile: &PathProfile, link: Link) {
         let Some(place) = self.place(link) else { return };
-        *place = place.map(|line| Line { stage: Stage::Closing, ..line });
+        *place = place.map(|line| PathLink { stage: LinkStage::Closing, ..line });
         if !place.is_some_and(|line| profile.is_exclusive(line.path)) {
             *place = None;
         }
@@ -212,7 +212,7 @@ impl World {
     /// The session has no link any more.
     fn lose(&mut self) {
         self.leave();
-        self.session = Session::Wanting;
+        self.session = SessionState::Wanting;
         self.ghost.begin_attempt();
     }
 
@@ -229,7 +229,7 @@ impl World {
 
     /// What was tried has come to nothing; unless something else goes on, what follows is another attempt. The usual
     /// path that is dialled at once in place of a quick one goes on with the same.
-    fn end_attempt(&mut self, step: &Step<'_>, failed: Path) {
+    fn end_attempt(&mut self, step: &StepContext<'_>, failed: Path) {
         let goes_on = step.profile.is_quick(failed) && step.dials_usual;
         if self.used().is_none() && !self.is_coming() && !goes_on {
             self.ghost.begin_attempt();
@@ -259,10 +259,10 @@ impl World {
         }
     }
 
-    fn tell(&mut self, step: &Step<'_>, story: Story) {
+    fn tell(&mut self, step: &StepContext<'_>, story: Story) {
         match story {
             Story::Waiting => {
-                if !matches!(self.session, Session::Waiting | Session::Wanting) {
+                if !matches!(self.session, SessionState::Waiting | SessionState::Wanting) {
                     self.breaks(9, "a wait is told that is none");
                 }
                 if !self.ghost.may_tell {
@@ -275,10 +275,10 @@ impl World {
                     self.breaks(3, "what a person is needed for is told again");
                 }
                 self.ghost.untold = None;
-                step.profile.see(Witness::NeedTold);
+                step.profile.see(PathWitness::NeedTold);
             }
             Story::Ends => {
-                step.profile.see(Witness::EndsTold);
+                step.profile.see(PathWitness::EndsTold);
                 match self.ghost.lanes.iter_mut().find(|lane| lane.ends == MANY_ENDS) {
                     Some(lane) => lane.ends = MANY_ENDS + 1,
                     None => self.breaks(9, "links that greet and end are told of at another time"),
@@ -287,36 +287,36 @@ impl World {
         }
     }
 
-    fn give_up(&mut self, step: &Step<'_>, urgency: Urgency) {
+    fn give_up(&mut self, step: &StepContext<'_>, urgency: Urgency) {
         match urgency {
             Urgency::First => {
-                step.profile.see(Witness::GaveUpFirst);
+                step.profile.see(PathWitness::GaveUpFirst);
                 if self.ghost.has_asked {
                     self.breaks(7, "it gives up although a host was asked");
                 }
             }
             Urgency::Patience => {
-                step.profile.see(Witness::GaveUpPatience);
+                step.profile.see(PathWitness::GaveUpPatience);
                 if self.used().is_some() {
                     self.breaks(7, "it gives up although there is a link");
                 }
             }
         }
-        self.session = Session::Over;
+        self.session = SessionState::Over;
     }
 
     /// What the event itself changes, before the machine is told.
-    fn note(&mut self, step: &Step<'_>) {
+    fn note(&mut self, step: &StepContext<'_>) {
         match step.event {
             Event::Wanted { may_ask } => {
-                self.session = Session::Waiting;
+                self.session = SessionState::Waiting;
                 self.ghost.may_ask |= may_ask;
             }
             Event::Unwanted => {
-                self.session = Session::Wanting;
+                self.session = SessionState::Wanting;
                 self.ghost.begin_attempt();
             }
-            Event::Opened(link) => self.reach(link, Stage::Open),
+            Event::Opened(link) => self.reach(link, LinkStage::Open),
             Event::Begun(link) => {
                 if let Some(Some(line)) = self.place(link) {
                     line.has_begun = true;
@@ -360,29 +360,29 @@ impl World {
         if let Some(place) = self.used().and_then(|link| self.place(link)) {
             *place = None;
         }
-        self.session = Session::Over;
+        self.session = SessionState::Over;
     }
 
-    fn reach(&mut self, link: Link, stage: Stage) {
+    fn reach(&mut self, link: Link, stage: LinkStage) {
         if let Some(Some(line)) = self.place(link) {
             line.stage = line.stage.max(stage);
         }
     }
 
     fn note_greeted(&mut self, link: Link) {
-        self.reach(link, Stage::Greeted);
+        self.reach(link, LinkStage::Greeted);
         if self.line(link).is_some_and(|line| line.path == Path::Main) {
             self.ghost.is_distrusted = false;
         }
     }
 
-    fn note_ended(&mut self, step: &Step<'_>, link: Link, why: Why) {
+    fn note_ended(&mut self, step: &StepContext<'_>, link: Link, why: Why) {
         let Some(line) = self.line(link).copied() else { return };
         let is_used = self.used() == Some(link);
         if let Some(place) = self.place(link) {
             *place = None;
         }
-        let is_early = line.stage == Stage::Greeted
+        let is_early = line.stage == LinkStage::Greeted
             && !self.is_attached()
             && (is_used || self.used().is_none());
         if let Why::NeedsPerson(need) = why {
@@ -390,12 +390,12 @@ impl World {
         }
         let is_attached = is_used && self.is_attached();
         let lane = self.ghost.lane_mut(line.path);
-        lane.has_failed |= is_early || (line.stage < Stage::Greeted && !is_attached);
+        lane.has_failed |= is_early || (line.stage < LinkStage::Greeted && !is_attached);
         if is_early {
             lane.ends = lane.ends.saturating_add(1).min(MANY_ENDS + 1);
         }
         match why {
-            Why::NeedsPerson(_) if line.stage < Stage::Greeted => {
+            Why::NeedsPerson(_) if line.stage < LinkStage::Greeted => {
                 (lane.is_person_due, lane.is_spent) = (true, false);
                 lane.is_unavailable |= step.profile.is_quick(line.path);
             }
@@ -404,23 +404,23 @@ impl World {
             _ => {}
         }
         if lane.is_unavailable {
-            step.profile.see(Witness::Unavailable);
+            step.profile.see(PathWitness::Unavailable);
         }
         if why == Why::NeedsPerson(Need::HostKey) && step.profile.judges_keys(line.path) {
             self.ghost.is_distrusted = true;
             if self.links().any(|(_, it)| !step.profile.judges_keys(it.path)) {
-                step.profile.see(Witness::Distrusted);
+                step.profile.see(PathWitness::Distrusted);
             }
         }
         if is_used {
             self.lose();
-        } else if line.stage < Stage::Greeted {
+        } else if line.stage < LinkStage::Greeted {
             self.end_attempt(step, line.path);
         }
     }
 
-    fn note_attached(&mut self, profile: &Profile) {
-        let Session::Using { is_attached, .. } = &mut self.session else { return };
+    fn note_attached(&mut self, profile: &PathProfile) {
+        let SessionState::Using { is_attached, .. } = &mut self.session else { return };
         *is_attached = true;
         (self.ghost.is_known, self.ghost.has_asked) = (true, true);
         self.ghost.forget_doubt();
@@ -433,13 +433,13 @@ impl World {
             let lane = self.ghost.lane_mut(path);
             lane.is_put_off = lane.has_fallen && !lane.is_person_due;
             if lane.is_put_off {
-                profile.see(Witness::PutOff);
+                profile.see(PathWitness::PutOff);
             }
         }
     }
 
     fn note_retry(&mut self, may_ask: bool) {
-        if !matches!(self.session, Session::Using { .. }) {
+        if !matches!(self.session, SessionState::Using { .. }) {
             self.ghost.may_ask |= may_ask;
         }
         for lane in &mut self.ghost.lanes {
@@ -465,7 +465,7 @@ impl World {
         }
     }
 
-    fn note_timer(&mut self, step: &Step<'_>, timer: Timer) {
+    fn note_timer(&mut self, step: &StepContext<'_>, timer: Timer) {
         self.armed.disarm(timer);
         match timer {
             Timer::Pause(path) => {
@@ -484,16 +484,16 @@ impl World {
     }
 
     /// A quick link that takes too long is not waited for, and not cut off either.
-    fn note_late(&mut self, profile: &Profile, path: Path) {
-        let late = self.beside().find(|(_, it)| it.path == path && it.stage < Stage::Greeted);
+    fn note_late(&mut self, profile: &PathProfile, path: Path) {
+        let late = self.beside().find(|(_, it)| it.path == path && it.stage < LinkStage::Greeted);
         let Some((link, _)) = late.filter(|_| profile.is_quick(path)) else { return };
         if let Some(Some(line)) = self.place(link) {
             line.is_late = true;
-            profile.see(Witness::Late);
+            profile.see(PathWitness::Late);
         }
     }
 
-    fn note_calm(&mut self, profile: &Profile) {
+    fn note_calm(&mut self, profile: &PathProfile) {
         let Some(path) = self.used_path() else { return };
         self.ghost.is_calm = true;
         if profile.rank(path) == 0 {
@@ -507,7 +507,7 @@ impl World {
         }
     }
 
-    fn note_watch(&mut self, step: &Step<'_>) {
+    fn note_watch(&mut self, step: &StepContext<'_>) {
         let ghost = &mut self.ghost;
         match step.event {
             Event::Expecting(is_expecting) => {

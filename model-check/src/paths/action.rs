@@ -7,7 +7,7 @@ use rejoin_protocol::paths::{Event, Need, Path, Timer, Wake, Why};
 
 /// One thing that happens.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub struct Action(pub Event);
+pub struct PathAction(pub Event);
 
 /// Everything that can be reported at all.
 pub(super) fn all() -> Vec<Event> {
@@ -57,7 +57,7 @@ pub(super) fn whys() -> impl Iterator<Item = Why> {
     .into_iter()
 }
 
-impl fmt::Display for Action {
+impl fmt::Display for PathAction {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:?}", self.0)
     }

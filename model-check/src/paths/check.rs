@@ -5,20 +5,20 @@ use std::io;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::profile::Profile;
-use super::search::{self, Found};
-use super::witness::Witness;
-use super::world::World;
+use super::profile::PathProfile;
+use super::search::{self, PathSearchResult};
+use super::witness::PathWitness;
+use super::world::PathWorld;
 
 /// What the check of a profile came to.
 #[derive(Debug)]
-struct Report {
-    profile: Profile,
-    found: Found,
+struct PathReport {
+    profile: PathProfile,
+    found: PathSearchResult,
     took: Duration,
 }
 
-impl Report {
+impl PathReport {
     fn holds(&self, pin: bool) -> bool {
         self.found.run.is_none() && (pin || self.is_pinned())
     }
@@ -37,7 +37,7 @@ impl Report {
     }
 
     fn show(&self) {
-        let Found { worlds, depth, settled, run } = &self.found;
+        let PathSearchResult { worlds, depth, settled, run } = &self.found;
         let seconds = self.took.as_secs_f64();
         println!(
             "{:<14} {worlds:>11} {depth:>6} {seconds:>8.1} {:>9} {settled:>14}  {}",
@@ -52,8 +52,8 @@ impl Report {
 }
 
 /// A run for people: each event with its effects.
-pub fn story(profile: &Profile, run: &search::Run) -> String {
-    let mut world = World::new(profile);
+pub fn story(profile: &PathProfile, run: &search::BrokenRun) -> String {
+    let mut world = PathWorld::new(profile);
     let mut text = String::new();
     for (number, action) in (1..).zip(&run.actions) {
         let effects = world.machine.clone().step(&profile.config, action.0);
@@ -70,7 +70,7 @@ pub fn story(profile: &Profile, run: &search::Run) -> String {
 ///
 /// # Errors
 /// The counts cannot be written.
-pub fn run(profiles: Vec<Profile>, threads: usize, pin: bool) -> io::Result<bool> {
+pub fn run(profiles: Vec<PathProfile>, threads: usize, pin: bool) -> io::Result<bool> {
     let is_whole = profiles.len() == super::profile::all().len();
     let queue = Mutex::new(profiles);
     let done = Mutex::new(Vec::new());
@@ -81,7 +81,7 @@ pub fn run(profiles: Vec<Profile>, threads: usize, pin: bool) -> io::Result<bool
                 while let Some(profile) = next() {
                     let began = Instant::now();
                     let found = search::search(&profile);
-                    let report = Report { profile, found, took: began.elapsed() };
+                    let report = PathReport { profile, found, took: began.elapsed() };
                     let mut done = done.lock().unwrap_or_else(PoisonError::into_inner);
                     report.show();
                     done.push(report);
@@ -100,12 +100,13 @@ pub fn run(profiles: Vec<Profile>, threads: usize, pin: bool) -> io::Result<bool
     Ok(unseen.is_empty() && reports.iter().all(|report| report.holds(pin)))
 }
 
-fn never_seen(reports: &[Report]) -> Vec<Witness> {
-    let has = |witness: &Witness| reports.iter().any(|it| it.profile.seen.all().contains(witness));
-    Witness::ALL.iter().copied().filter(|witness| !has(witness)).collect()
+fn never_seen(reports: &[PathReport]) -> Vec<PathWitness> {
+    let has =
+        |witness: &PathWitness| reports.iter().any(|it| it.profile.seen.all().contains(witness));
+    PathWitness::ALL.iter().copied().filter(|witness| !has(witness)).collect()
 }
 
-fn write_pins(reports: &[Report]) -> io::Result<()> {
+fn write_pins(reports: &[PathReport]) -> io::Result<()> {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/pins.txt");
     let old = std::fs::read_to_string(path)?;
     let is_other = |line: &&str| {

@@ -8,9 +8,9 @@ const LAST_STEP: u8 = 7;
 /// What has happened, as far as a rule needs it.
 #[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub struct Ghost {
+pub struct PathGhost {
     /// Of each path.
-    pub lanes: [Lane; Path::COUNT],
+    pub lanes: [PathHistory; Path::COUNT],
     /// Whether an attempt may be told, and whether it has to be.
     pub may_tell: bool,
     /// The same.
@@ -48,7 +48,7 @@ pub struct Ghost {
 /// The history of one path.
 #[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub struct Lane {
+pub struct PathHistory {
     /// The class of the pause whose timer runs.
     pub pause: Option<Class>,
     /// Whether no pause has run out since the last dial.
@@ -81,7 +81,7 @@ pub struct Lane {
     pub is_unavailable: bool,
 }
 
-impl Lane {
+impl PathHistory {
     const NEW: Self = Self {
         pause: None,
         is_due: false,
@@ -129,11 +129,11 @@ impl Lane {
     }
 }
 
-impl Ghost {
+impl PathGhost {
     /// Before anything has happened.
     pub fn new() -> Self {
         Self {
-            lanes: [Lane::NEW; Path::COUNT],
+            lanes: [PathHistory::NEW; Path::COUNT],
             may_tell: true,
             must_tell: true,
             told: None,
@@ -154,7 +154,7 @@ impl Ghost {
     }
 
     /// The history of one path.
-    pub fn lane(&self, path: Path) -> &Lane {
+    pub fn lane(&self, path: Path) -> &PathHistory {
         let [main, fast] = &self.lanes;
         match path {
             Path::Main => main,
@@ -163,7 +163,7 @@ impl Ghost {
     }
 
     /// The same, to be written.
-    pub fn lane_mut(&mut self, path: Path) -> &mut Lane {
+    pub fn lane_mut(&mut self, path: Path) -> &mut PathHistory {
         let [main, fast] = &mut self.lanes;
         match path {
             Path::Main => main,
@@ -188,7 +188,7 @@ impl Ghost {
     }
 }
 
-impl Default for Ghost {
+impl Default for PathGhost {
     fn default() -> Self {
         Self::new()
     }

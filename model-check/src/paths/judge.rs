@@ -3,16 +3,16 @@
 use rejoin_protocol::Link;
 use rejoin_protocol::paths::{Class, Event, MANY_ENDS, Mode, Need, Path, Timer, Wake, Why};
 
-use super::act::Step;
-use super::ghost::Lane;
-use super::profile::Profile;
-use super::witness::Witness;
-use super::world::{Line, Session, Stage, World};
+use super::act::StepContext;
+use super::ghost::PathHistory;
+use super::profile::PathProfile;
+use super::witness::PathWitness;
+use super::world::{LinkStage, PathLink, PathWorld, SessionState};
 
-impl World {
-    pub(super) fn judge_dial(&mut self, step: &Step<'_>, path: Path, mode: Mode) {
+impl PathWorld {
+    pub(super) fn judge_dial(&mut self, step: &StepContext<'_>, path: Path, mode: Mode) {
         let profile = step.profile;
-        if self.session == Session::Over {
+        if self.session == SessionState::Over {
             self.breaks(1, "a link is dialled after the end");
         }
         if self.beside().any(|(_, line)| line.path == path) {
@@ -35,20 +35,20 @@ impl World {
         }
     }
 
-    fn see_pace(&mut self, profile: &Profile, path: Path) {
+    fn see_pace(&mut self, profile: &PathProfile, path: Path) {
         let lane = self.ghost.lane(path);
         if lane.is_due && !lane.is_excused {
-            profile.see(Witness::DialGranted);
+            profile.see(PathWitness::DialGranted);
         }
         if lane.is_due && lane.is_excused {
-            profile.see(Witness::PauseSkipped);
+            profile.see(PathWitness::PauseSkipped);
         }
         if lane.step == 7 {
-            profile.see(Witness::LastStep);
+            profile.see(PathWitness::LastStep);
         }
     }
 
-    fn judge_people(&mut self, profile: &Profile, path: Path, mode: Mode) {
+    fn judge_people(&mut self, profile: &PathProfile, path: Path, mode: Mode) {
         if self.ghost.is_distrusted && !profile.judges_keys(path) {
             self.breaks(3, "a host whose key is not trusted is dialled over another path");
         }
@@ -56,7 +56,7 @@ impl World {
             self.breaks(3, "a path that is only for coming back is dialled first");
         }
         if mode == Mode::Asking {
-            profile.see(Witness::Asked);
+            profile.see(PathWitness::Asked);
             let may = core::mem::take(&mut self.ghost.may_ask);
             if !may || profile.is_quick(path) || self.used().is_some() {
                 self.breaks(3, "a person is asked who is not there");
@@ -64,7 +64,7 @@ impl World {
         }
     }
 
-    pub(super) fn judge_drop_of_used(&mut self, step: &Step<'_>, line: Line) {
+    pub(super) fn judge_drop_of_used(&mut self, step: &StepContext<'_>, line: PathLink) {
         let may = match step.event {
             Event::Timer(Timer::Dial(path)) => path == line.path && !step.was_attached,
             Event::Timer(Timer::Hold) => step.is_doubted && step.profile.is_exclusive(line.path),
@@ -80,20 +80,20 @@ impl World {
         // A dial from before a sleep is made again as it was.
         self.ghost.may_ask |= line.mode == Mode::Asking && step.event == Event::Woken(Wake::Slept);
         match step.event {
-            Event::Timer(Timer::Hold) => step.profile.see(Witness::LetGo),
-            Event::Timer(Timer::Dial(_)) => step.profile.see(Witness::UsedOverdue),
+            Event::Timer(Timer::Hold) => step.profile.see(PathWitness::LetGo),
+            Event::Timer(Timer::Dial(_)) => step.profile.see(PathWitness::UsedOverdue),
             _ => {}
         }
     }
 
-    pub(super) fn judge_drop_beside(&mut self, step: &Step<'_>, line: Line) {
-        let is_end = self.session == Session::Over;
+    pub(super) fn judge_drop_beside(&mut self, step: &StepContext<'_>, line: PathLink) {
+        let is_end = self.session == SessionState::Over;
         let is_distrusted = self.ghost.is_distrusted && !step.profile.judges_keys(line.path);
-        if line.stage == Stage::Greeted {
+        if line.stage == LinkStage::Greeted {
             if is_end || is_distrusted {
                 return;
             }
-            step.profile.see(Witness::SuperfluousDropped);
+            step.profile.see(PathWitness::SuperfluousDropped);
             if !self.is_attached() || self.is_suspected() {
                 self.breaks(5, "a link that may be needed is dropped");
             }
@@ -104,7 +104,7 @@ impl World {
             Event::Timer(Timer::Dial(path)) if step.profile.is_quick(path) => {
                 path == line.path && step.was_late
             }
-            Event::Timer(Timer::Dial(path)) => path == line.path && line.stage == Stage::Open,
+            Event::Timer(Timer::Dial(path)) => path == line.path && line.stage == LinkStage::Open,
             Event::Woken(Wake::Slept) => {
                 (line.mode == Mode::Alone || line.has_begun) && !step.was_attached
             }
@@ -114,13 +114,13 @@ impl World {
             self.breaks(5, "a dial is cut off");
         }
         if matches!(step.event, Event::Timer(_)) {
-            step.profile.see(Witness::DialOverdue);
+            step.profile.see(PathWitness::DialOverdue);
         }
     }
 
     /// What has to be true after each step.
-    pub(super) fn judge(&mut self, step: &Step<'_>) {
-        if self.session == Session::Over {
+    pub(super) fn judge(&mut self, step: &StepContext<'_>) {
+        if self.session == SessionState::Over {
             if self.machine.links().next().is_some() || self.armed.all().next().is_some() {
                 self.breaks(1, "a link or a timer is left at the end");
             }
@@ -138,13 +138,14 @@ impl World {
         self.judge_stories();
     }
 
-    fn judge_links(&mut self, profile: &Profile) {
+    fn judge_links(&mut self, profile: &PathProfile) {
         let mut named: Vec<Link> = self.machine.links().collect();
         named.sort();
         if !named.iter().copied().eq(self.links().map(|(link, _)| link)) {
             self.breaks(1, "the machine has other links than there are");
         }
-        let is_right = |(link, line): (Link, Line)| self.machine.path_of(link) == Some(line.path);
+        let is_right =
+            |(link, line): (Link, PathLink)| self.machine.path_of(link) == Some(line.path);
         if !self.links().all(is_right) || self.machine.used().map(|(link, _)| link) != self.used() {
             self.breaks(1, "the machine takes a link for another one");
         }
@@ -154,17 +155,20 @@ impl World {
         for (link, line) in self.beside().collect::<Vec<_>>() {
             // Whoever opens a late one sees to its end.
             let is_awaited = profile.is_quick(line.path) && !line.is_late;
-            let is_timed = line.stage == Stage::Open || is_awaited;
-            if is_timed && line.stage < Stage::Greeted && !self.armed.has(Timer::Dial(line.path)) {
+            let is_timed = line.stage == LinkStage::Open || is_awaited;
+            if is_timed
+                && line.stage < LinkStage::Greeted
+                && !self.armed.has(Timer::Dial(line.path))
+            {
                 self.breaks(7, "a link that was dialled has no deadline");
             }
             if self.is_asking(link) {
-                profile.see(Witness::AskedBeside);
+                profile.see(PathWitness::AskedBeside);
             }
         }
         if let Some(line) = self.used().and_then(|link| self.line(link)).copied()
             && !self.is_attached()
-            && (line.stage == Stage::Open || profile.is_quick(line.path))
+            && (line.stage == LinkStage::Open || profile.is_quick(line.path))
             && !self.armed.has(Timer::Dial(line.path))
         {
             self.breaks(7, "a link that is used and not attached has no deadline");
@@ -182,7 +186,7 @@ impl World {
     }
 
     /// What is thought of the link that is attached.
-    fn judge_watch(&mut self, step: &Step<'_>) {
+    fn judge_watch(&mut self, step: &StepContext<'_>) {
         let is_suspected = self.is_suspected();
         if is_suspected && !self.is_attached() {
             return self.breaks(5, "a link is doubted that is not attached");
@@ -215,7 +219,7 @@ impl World {
     }
 
     /// Something is under way, or will be, wherever a link is wanted.
-    fn judge_waits(&mut self, profile: &Profile) {
+    fn judge_waits(&mut self, profile: &PathProfile) {
         let is_going = |path: Path| {
             self.armed.has(Timer::Pause(path))
                 || self.links().any(|(link, line)| line.path == path && Some(link) != self.used())
@@ -227,7 +231,7 @@ impl World {
         };
         let mut paths = Path::ALL.into_iter().filter(|path| !is_barred(*path));
         match self.session {
-            Session::Waiting => {
+            SessionState::Waiting => {
                 let is_idle = !paths.any(is_going);
                 if is_idle {
                     return self.breaks(7, "a session waits, and nothing is under way");
@@ -240,7 +244,7 @@ impl World {
                     self.breaks(7, "a session waits without an end");
                 }
             }
-            Session::Using { .. } if self.machine.is_doubted() => {
+            SessionState::Using { .. } if self.machine.is_doubted() => {
                 let is_held = |path: Path| {
                     profile.is_shared(path)
                         || (profile.is_exclusive(path) && self.used_path() == Some(path))
@@ -259,21 +263,21 @@ impl World {
     }
 
     /// Only what is of use stays open.
-    fn judge_beside(&mut self, profile: &Profile) {
+    fn judge_beside(&mut self, profile: &PathProfile) {
         let has_reason = self.is_suspected() || self.ghost.is_asked || !self.is_attached();
         for (_, line) in self.beside().collect::<Vec<_>>() {
-            if line.stage != Stage::Greeted {
+            if line.stage != LinkStage::Greeted {
                 continue;
             }
             let ghost = &self.ghost;
             let is_standby =
                 ghost.wants_standby && ghost.is_settled && profile.can_stand_by(line.path);
             if is_standby {
-                profile.see(Witness::StandsBy);
+                profile.see(PathWitness::StandsBy);
             } else if !has_reason {
                 self.breaks(5, "a link that nobody needs stays open");
             }
-            if self.session == Session::Waiting {
+            if self.session == SessionState::Waiting {
                 self.breaks(7, "a session waits beside a link that is ready");
             }
             if self.machine.is_doubted() {
@@ -281,15 +285,16 @@ impl World {
             }
         }
         let is_distrusted =
-            |line: Line| self.ghost.is_distrusted && !profile.judges_keys(line.path);
-        let is_left = self.links().any(|(_, it)| it.stage != Stage::Closing && is_distrusted(it));
+            |line: PathLink| self.ghost.is_distrusted && !profile.judges_keys(line.path);
+        let is_left =
+            self.links().any(|(_, it)| it.stage != LinkStage::Closing && is_distrusted(it));
         if is_left {
             self.breaks(3, "a link leads to a host whose key is not trusted");
         }
     }
 
     fn judge_stories(&mut self) {
-        if self.session == Session::Waiting && self.ghost.must_tell {
+        if self.session == SessionState::Waiting && self.ghost.must_tell {
             self.breaks(9, "an attempt is not told");
         }
         if self.ghost.lanes.iter().any(|lane| lane.ends == MANY_ENDS) {
@@ -299,7 +304,7 @@ impl World {
         if is_clear && self.ghost.untold.is_some() {
             self.breaks(3, "what a person is needed for is not told");
         }
-        let is_person = |lane: &Lane| lane.pause == Some(Class::Person);
+        let is_person = |lane: &PathHistory| lane.pause == Some(Class::Person);
         let lanes = self.ghost.lanes;
         if lanes.iter().any(|lane| lane.is_person_due && !is_person(lane)) {
             self.breaks(3, "a path that needs a person has another pause");

@@ -1,8 +1,8 @@
 //! The path machine of `rejoin-protocol`, against a network and a host that do their worst.
 //!
-//! A [`world::World`] has the machine, the links that it has opened, and the session that uses one of
+//! A [`world::PathWorld`] has the machine, the links that it has opened, and the session that uses one of
 //! them. Whatever a link, a timer, a person or the operating system can report comes in every order, within
-//! the bounds of a [`profile::Profile`]. The effects are carried out and judged by rules P1 to P10 of
+//! the bounds of a [`profile::PathProfile`]. The effects are carried out and judged by rules P1 to P10 of
 //! SPEC section 7.9.
 #![allow(clippy::similar_names, reason = "a line is the driver's side of a link")]
 

@@ -2,15 +2,15 @@
 
 use super::check::story;
 use super::duo;
-use super::profile::{self, Profile};
-use super::search::{Run, search_for};
+use super::profile::{self, PathProfile};
+use super::search::{BrokenRun, search_for};
 
 /// How many worlds of a profile are searched for a mutant.
 const LIMIT: usize = 400_000;
 
 /// A mutant that was caught.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Caught {
+pub struct CaughtPathMutant {
     /// In which profile.
     pub profile: &'static str,
     /// By the property of which rule: of the path machine alone, or of the session in the composed worlds.
@@ -29,7 +29,7 @@ pub fn has_profile(name: &str) -> bool {
 }
 
 /// Looks in one profile of the path machine, alone or with the other machines.
-pub fn hunt(rule: u8, profile: &str) -> Option<Caught> {
+pub fn hunt(rule: u8, profile: &str) -> Option<CaughtPathMutant> {
     match profile::named(profile) {
         Some(profile) => alone(rule, &profile),
         None => {
@@ -39,28 +39,34 @@ pub fn hunt(rule: u8, profile: &str) -> Option<Caught> {
 }
 
 /// Looks in every profile of the path machine alone.
-pub fn hunt_alone(rule: u8) -> Option<Caught> {
+pub fn hunt_alone(rule: u8) -> Option<CaughtPathMutant> {
     profile::all().iter().find_map(|profile| alone(rule, profile))
 }
 
 /// Looks in every profile that has the other machines as well.
-pub fn hunt_together(rule: u8) -> Option<Caught> {
+pub fn hunt_together(rule: u8) -> Option<CaughtPathMutant> {
     duo::profiles().iter().find_map(|profile| together(rule, profile))
 }
 
-fn alone(rule: u8, profile: &Profile) -> Option<Caught> {
+fn alone(rule: u8, profile: &PathProfile) -> Option<CaughtPathMutant> {
     let run = search_for(profile, LIMIT, rule).run?;
     let story = story(profile, &run);
-    let Run { broken, actions } = run;
+    let BrokenRun { broken, actions } = run;
     let (what, depth) = (broken.what, actions.len());
-    Some(Caught { profile: profile.name, rule, what, depth, story })
+    Some(CaughtPathMutant { profile: profile.name, rule, what, depth, story })
 }
 
 /// A run that breaks another rule first does not count.
-fn together(rule: u8, profile: &duo::Profile) -> Option<Caught> {
+fn together(rule: u8, profile: &duo::DuoProfile) -> Option<CaughtPathMutant> {
     let (broken, actions) = duo::search(profile, LIMIT).run?;
     let lines: Vec<_> = actions.iter().map(|action| format!("{action:?}\n")).collect();
     let story = lines.concat();
     let (what, depth) = (broken.what, actions.len());
-    (broken.rule == rule).then_some(Caught { profile: profile.name, rule, what, depth, story })
+    (broken.rule == rule).then_some(CaughtPathMutant {
+        profile: profile.name,
+        rule,
+        what,
+        depth,
+        story,
+    })
 }

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use rejoin_protocol::paths::{Config, Path, Properties};
 
-use super::witness::{Seen, Witness};
+use super::witness::{PathWitness, SeenPathWitnesses};
 
 /// What happens at most so many times.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub enum Chance {
+pub enum PathChance {
     /// A link ends.
     End,
     /// The client machine closes the link that is used.
@@ -43,18 +43,18 @@ pub enum Chance {
     Expecting,
 }
 
-const COUNT: usize = Chance::Expecting as usize + 1;
+const COUNT: usize = PathChance::Expecting as usize + 1;
 
 /// Of what there is any number.
 pub const UNBOUNDED: u8 = u8::MAX;
 
 /// What may still happen.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub struct Budget([u8; COUNT]);
+pub struct PathBudget([u8; COUNT]);
 
-impl Budget {
+impl PathBudget {
     /// Nothing but what is listed.
-    pub const fn of(chances: &[(Chance, u8)]) -> Self {
+    pub const fn of(chances: &[(PathChance, u8)]) -> Self {
         let mut budget = [0; COUNT];
         let mut at = 0;
         while at < chances.len() {
@@ -65,17 +65,17 @@ impl Budget {
     }
 
     /// Whether it may happen once more.
-    pub const fn has(&self, chance: Chance) -> bool {
+    pub const fn has(&self, chance: PathChance) -> bool {
         self.left(chance) > 0
     }
 
     /// How often it may still happen.
-    pub const fn left(&self, chance: Chance) -> u8 {
+    pub const fn left(&self, chance: PathChance) -> u8 {
         self.0[chance as usize]
     }
 
     /// It happens.
-    pub fn spend(&mut self, chance: Chance) {
+    pub fn spend(&mut self, chance: PathChance) {
         let left = &mut self.0[chance as usize];
         *left = left.saturating_sub(1);
     }
@@ -83,7 +83,7 @@ impl Budget {
 
 /// One world, with its bounds.
 #[derive(Clone, Debug)]
-pub struct Profile {
+pub struct PathProfile {
     /// Its name on the command line.
     pub name: &'static str,
     /// What it is about.
@@ -91,23 +91,29 @@ pub struct Profile {
     /// The paths.
     pub config: Config,
     /// What may happen.
-    pub budget: Budget,
+    pub budget: PathBudget,
     /// What was seen in it.
-    pub seen: Arc<Seen>,
+    pub seen: Arc<SeenPathWitnesses>,
 }
 
-impl Profile {
+impl PathProfile {
     fn new(
         name: &'static str,
         about: &'static str,
         config: Config,
-        budget: &[(Chance, u8)],
+        budget: &[(PathChance, u8)],
     ) -> Self {
-        Self { name, about, config, budget: Budget::of(budget), seen: Arc::new(Seen::new()) }
+        Self {
+            name,
+            about,
+            config,
+            budget: PathBudget::of(budget),
+            seen: Arc::new(SeenPathWitnesses::new()),
+        }
     }
 
     /// Something was seen.
-    pub fn see(&self, witness: Witness) {
+    pub fn see(&self, witness: PathWitness) {
         self.seen.mark(witness);
     }
 
@@ -177,8 +183,8 @@ fn stay() -> Config {
 
 /// All of them.
 #[allow(clippy::too_many_lines, reason = "it is a table")]
-pub fn all() -> Vec<Profile> {
-    use Chance::{
+pub fn all() -> Vec<PathProfile> {
+    use PathChance::{
         Available, Doubt, End, Expecting, GivenUp, HostKey, Move, Need, Outdated, Overdue, Person,
         Retry, Send, Sleep, Standby, Unavailable,
     };
@@ -189,97 +195,97 @@ pub fn all() -> Vec<Profile> {
     let patient = Config { has_patience: true, ..Config::PLAIN };
     let patient_bridge = Config { has_patience: true, ..bridge() };
     vec![
-        Profile::new(
+        PathProfile::new(
             "path-plain",
             "one path, any number of faults",
             Config::PLAIN,
             &[(End, any), (GivenUp, any), (Doubt, any), (Send, any)],
         ),
-        Profile::new(
+        PathProfile::new(
             "path-late",
             "one path, links that come to nothing in time",
             Config::PLAIN,
             &[(GivenUp, 1), (Overdue, 9), (Doubt, 1)],
         ),
-        Profile::new(
+        PathProfile::new(
             "path-exclusive",
             "one path that has one link at a time",
             exclusive(),
             &[(End, 2), (GivenUp, 1), (Overdue, 1), (Doubt, 1), (Retry, 1), (Sleep, 1)],
         ),
-        Profile::new(
+        PathProfile::new(
             "path-shared",
             "one path, all links of which share a connection",
             shared(),
             &[(End, 1), (GivenUp, 1), (Doubt, 1), (Outdated, 1), (Available, 1), (Expecting, 2)],
         ),
-        Profile::new(
+        PathProfile::new(
             "path-bridge",
             "a quick path until the usual one is there",
             bridge(),
             &[(End, 1), (Doubt, 1)],
         ),
-        Profile::new(
+        PathProfile::new(
             "path-stay",
             "a quick path to stay on",
             stay(),
             &[(End, 1), (Doubt, 1), (Unavailable, 1)],
         ),
-        Profile::new(
+        PathProfile::new(
             "path-held",
             "a quick path beside an exclusive one",
             fast_beside_exclusive,
             &[(End, 1), (Doubt, 1)],
         ),
-        Profile::new(
+        PathProfile::new(
             "path-joint",
             "a quick path beside a shared one",
             fast_beside_shared,
             &[(End, 1), (Doubt, 1)],
         ),
-        Profile::new(
+        PathProfile::new(
             "path-standby",
             "a link that stands by",
             Config::PLAIN,
             &[(End, 2), (GivenUp, 1), (Doubt, 1), (Standby, 2)],
         ),
-        Profile::new(
+        PathProfile::new(
             "path-patience",
             "an application that waits for so long",
             patient,
             &[(End, 1), (GivenUp, 1), (Overdue, 1), (Need, 1), (Retry, 1), (Person, 1)],
         ),
-        Profile::new(
+        PathProfile::new(
             "path-hurry",
             "the same with two paths",
             patient_bridge,
             &[(End, 1), (Overdue, 1), (Need, 1)],
         ),
-        Profile::new(
+        PathProfile::new(
             "path-people",
             "what only a person can give",
             Config::PLAIN,
             &[(End, 1), (Need, any), (HostKey, any), (Retry, 1), (Person, 1), (Sleep, 1)],
         ),
-        Profile::new(
+        PathProfile::new(
             "path-keys",
             "a host's key beside a quick path",
             bridge(),
             &[(End, 1), (HostKey, 1), (Retry, 1)],
         ),
-        Profile::new(
+        PathProfile::new(
             "path-wakes",
             "sleeps, and changes of the network",
             Config::PLAIN,
             &[(End, 1), (Overdue, 1), (Doubt, 1), (Sleep, 2), (Move, 1)],
         ),
-        Profile::new(
+        PathProfile::new(
             "path-absences",
             "a person is needed in one absence and in the next, beside a quick path to stay on",
             stay(),
             &[(End, 2), (Need, 2)],
         ),
-        Profile::new(
+        PathProfile::new(
             "path-wakes-two",
             "the same with two paths",
             bridge(),
@@ -289,6 +295,6 @@ pub fn all() -> Vec<Profile> {
 }
 
 /// The profile with a name.
-pub fn named(name: &str) -> Option<Profile> {
+pub fn named(name: &str) -> Option<PathProfile> {
     all().into_iter().find(|profile| profile.name == name)
 }

@@ -4,7 +4,7 @@ use std::fmt;
 
 /// A rule of the path machine that was broken, and how.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub struct Broken {
+pub struct BrokenPathRule {
     /// Which rule, from 1.
     pub rule: u8,
     /// What happened, in words.
@@ -28,14 +28,14 @@ pub const RULES: [&str; 10] = [
     "what replaces a process is paced and bounded",
 ];
 
-impl Broken {
+impl BrokenPathRule {
     /// The rule, in short.
     pub fn rule_text(&self) -> &'static str {
         RULES.get(usize::from(self.rule).wrapping_sub(1)).copied().unwrap_or("no such rule")
     }
 }
 
-impl fmt::Display for Broken {
+impl fmt::Display for BrokenPathRule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "P{}: {}", self.rule, self.what)
     }

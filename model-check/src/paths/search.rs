@@ -4,47 +4,48 @@ use std::collections::HashSet;
 
 use stateright::{Model, Property};
 
-use super::action::Action;
-use super::profile::Profile;
-use super::rules::{Broken, NAMES};
-use super::settle::Settled;
-use super::world::World;
+use super::action::PathAction;
+use super::profile::PathProfile;
+use super::rules::{BrokenPathRule, NAMES};
+use super::settle::SettledWorlds;
+use super::world::PathWorld;
 use crate::shared::digest;
 
 /// The world of a profile, as a model that Stateright can search.
 #[derive(Clone, Debug)]
-pub struct Paths {
+pub struct PathModel {
     /// The bounds.
-    pub profile: Profile,
+    pub profile: PathProfile,
 }
 
-impl Model for Paths {
-    type State = World;
-    type Action = Action;
+impl Model for PathModel {
+    type State = PathWorld;
+    type Action = PathAction;
 
-    fn init_states(&self) -> Vec<World> {
-        vec![World::new(&self.profile)]
+    fn init_states(&self) -> Vec<PathWorld> {
+        vec![PathWorld::new(&self.profile)]
     }
 
-    fn actions(&self, world: &World, actions: &mut Vec<Action>) {
+    fn actions(&self, world: &PathWorld, actions: &mut Vec<PathAction>) {
         world.actions(&self.profile, actions);
     }
 
-    fn next_state(&self, world: &World, action: Action) -> Option<World> {
+    fn next_state(&self, world: &PathWorld, action: PathAction) -> Option<PathWorld> {
         let mut next = world.clone();
         next.act(&self.profile, action);
         Some(next)
     }
 
-    fn format_action(&self, action: &Action) -> String {
+    fn format_action(&self, action: &PathAction) -> String {
         action.to_string()
     }
 
     fn properties(&self) -> Vec<Property<Self>> {
-        let condition = |_: &Self, world: &World| world.broken.is_none();
+        let condition = |_: &Self, world: &PathWorld| world.broken.is_none();
         vec![Property::always("P1 to P6, P9 and P10", condition), {
-            let settles = |model: &Self, world: &World| {
-                world.broken.is_some() || Settled::default().check(&model.profile, world).is_none()
+            let settles = |model: &Self, world: &PathWorld| {
+                world.broken.is_some()
+                    || SettledWorlds::default().check(&model.profile, world).is_none()
             };
             Property::always(NAMES[6], settles)
         }]
@@ -53,16 +54,16 @@ impl Model for Paths {
 
 /// A run that breaks a rule.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Run {
+pub struct BrokenRun {
     /// The rule, and how.
-    pub broken: Broken,
+    pub broken: BrokenPathRule,
     /// Everything that happens, from the beginning.
-    pub actions: Vec<Action>,
+    pub actions: Vec<PathAction>,
 }
 
 /// What a search came to.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Found {
+pub struct PathSearchResult {
     /// How many worlds there are, as far as they were searched.
     pub worlds: usize,
     /// How many steps the longest way to a new one takes.
@@ -70,29 +71,29 @@ pub struct Found {
     /// After how many steps the last session was attached.
     pub settled: u32,
     /// The shortest run that breaks a rule.
-    pub run: Option<Run>,
+    pub run: Option<BrokenRun>,
 }
 
 /// Searches a profile by levels, to its end or until a rule is broken.
-pub fn search(profile: &Profile) -> Found {
+pub fn search(profile: &PathProfile) -> PathSearchResult {
     search_within(profile, usize::MAX, None)
 }
 
 /// Searches a profile until so many worlds were seen, or until this rule is broken: a run that breaks another
 /// one ends, and says nothing.
-pub fn search_for(profile: &Profile, limit: usize, rule: u8) -> Found {
+pub fn search_for(profile: &PathProfile, limit: usize, rule: u8) -> PathSearchResult {
     search_within(profile, limit, Some(rule))
 }
 
-fn search_within(profile: &Profile, limit: usize, rule: Option<u8>) -> Found {
-    let model = Paths { profile: profile.clone() };
+fn search_within(profile: &PathProfile, limit: usize, rule: Option<u8>) -> PathSearchResult {
+    let model = PathModel { profile: profile.clone() };
     let mut search = Search { rule, ..Search::default() };
     let mut level = Vec::new();
     for world in model.init_states() {
         search.seen.insert(digest(&world).get());
         level.push((usize::MAX, world));
     }
-    let mut found = Found { worlds: 1, depth: 0, settled: 0, run: None };
+    let mut found = PathSearchResult { worlds: 1, depth: 0, settled: 0, run: None };
     while !level.is_empty() && found.worlds < limit {
         let next = search.level(&model, level);
         found.worlds = search.seen.len();
@@ -112,8 +113,8 @@ fn search_within(profile: &Profile, limit: usize, rule: Option<u8>) -> Found {
 #[derive(Default)]
 struct Search {
     seen: HashSet<u64, ahash::RandomState>,
-    steps: Vec<(usize, Action)>,
-    settled: Settled,
+    steps: Vec<(usize, PathAction)>,
+    settled: SettledWorlds,
     /// The only rule that is looked for, if not every one is.
     rule: Option<u8>,
 }
@@ -121,9 +122,9 @@ struct Search {
 impl Search {
     fn level(
         &mut self,
-        model: &Paths,
-        level: Vec<(usize, World)>,
-    ) -> Result<Vec<(usize, World)>, Run> {
+        model: &PathModel,
+        level: Vec<(usize, PathWorld)>,
+    ) -> Result<Vec<(usize, PathWorld)>, BrokenRun> {
         let mut next_level = Vec::new();
         let mut actions = Vec::new();
         for (at, world) in level {
@@ -139,7 +140,7 @@ impl Search {
                 let broken = next.broken.or_else(|| self.settled.check(&model.profile, &next));
                 match broken {
                     Some(broken) if self.rule.is_none_or(|rule| rule == broken.rule) => {
-                        return Err(Run { broken, actions: self.path(here) });
+                        return Err(BrokenRun { broken, actions: self.path(here) });
                     }
                     Some(_) => {}
                     None => next_level.push((here, next)),
@@ -149,7 +150,7 @@ impl Search {
         Ok(next_level)
     }
 
-    fn path(&self, last: usize) -> Vec<Action> {
+    fn path(&self, last: usize) -> Vec<PathAction> {
         let mut actions = Vec::new();
         let mut at = last;
         while let Some((before, action)) = self.steps.get(at) {

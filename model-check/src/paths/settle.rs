@@ -11,10 +11,10 @@ use std::collections::HashMap;
 use rejoin_protocol::Link;
 use rejoin_protocol::paths::{Event, Path, Timer, Why};
 
-use super::action::Action;
-use super::profile::{Budget, Profile};
-use super::rules::Broken;
-use super::world::{Session, Stage, World};
+use super::action::PathAction;
+use super::profile::{PathBudget, PathProfile};
+use super::rules::BrokenPathRule;
+use super::world::{LinkStage, PathWorld, SessionState};
 use crate::shared::digest;
 
 /// The number of steps within which every session is attached.
@@ -22,7 +22,7 @@ pub const LIMIT: u32 = 120;
 
 /// What goes on from now on.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub struct Ending {
+pub struct FaultlessRest {
     /// The path that works.
     path: Path,
     /// Whether the links that are there work too, if they go over that path.
@@ -31,25 +31,30 @@ pub struct Ending {
 
 /// What is known to settle, by digest of the world: after how many steps.
 #[derive(Debug, Default)]
-pub struct Settled {
+pub struct SettledWorlds {
     known: HashMap<u64, u32, ahash::RandomState>,
     /// The most steps that were needed.
     pub longest: u32,
 }
 
-impl Settled {
+impl SettledWorlds {
     /// Continues a world in every way in which one path works; the rule that is broken by then.
-    pub fn check(&mut self, profile: &Profile, world: &World) -> Option<Broken> {
+    pub fn check(&mut self, profile: &PathProfile, world: &PathWorld) -> Option<BrokenPathRule> {
         let paths = Path::ALL
             .into_iter()
             .filter(|path| *path == Path::Main || can_work(profile, world, *path));
         let endings =
-            paths.flat_map(|path| [true, false].map(|is_whole| Ending { path, is_whole }));
+            paths.flat_map(|path| [true, false].map(|is_whole| FaultlessRest { path, is_whole }));
         endings.into_iter().find_map(|ending| self.settle(profile, world, ending).err())
     }
 
-    fn settle(&mut self, profile: &Profile, world: &World, ending: Ending) -> Result<(), Broken> {
-        let mut run = Run::new(world, ending);
+    fn settle(
+        &mut self,
+        profile: &PathProfile,
+        world: &PathWorld,
+        ending: FaultlessRest,
+    ) -> Result<(), BrokenPathRule> {
+        let mut run = PathSettlingRun::new(world, ending);
         let mut passed = Vec::new();
         let mut known = 0;
         while let Some(action) = run.next() {
@@ -64,7 +69,7 @@ impl Settled {
                 return Err(broken);
             }
             if passed.len() > LIMIT as usize {
-                return Err(Broken {
+                return Err(BrokenPathRule {
                     rule: 7,
                     what: "the session is not attached although a path works",
                 });
@@ -79,24 +84,24 @@ impl Settled {
 }
 
 /// A quick path alone brings a session back only where it may be used.
-fn can_work(profile: &Profile, world: &World, path: Path) -> bool {
+fn can_work(profile: &PathProfile, world: &PathWorld, path: Path) -> bool {
     profile.config.properties(path).is_some()
         && world.ghost.is_known
         && !world.ghost.is_distrusted
         && !world.ghost.lane(path).is_unavailable
 }
 
-struct Run {
-    world: World,
-    ending: Ending,
+struct PathSettlingRun {
+    world: PathWorld,
+    ending: FaultlessRest,
     /// The timer that was fired last.
     turn: usize,
 }
 
-impl Run {
-    fn new(world: &World, ending: Ending) -> Self {
+impl PathSettlingRun {
+    fn new(world: &PathWorld, ending: FaultlessRest) -> Self {
         let mut world = world.clone();
-        world.left = Budget::of(&[]);
+        world.left = PathBudget::of(&[]);
         for line in world.lines.iter_mut().flatten() {
             line.is_dead = !ending.is_whole || line.path != ending.path;
         }
@@ -105,24 +110,24 @@ impl Run {
 
     fn digest(&self) -> u64 {
         // What only rules are judged by does not decide what comes next.
-        let World { machine, lines, session, armed, .. } = &self.world;
+        let PathWorld { machine, lines, session, armed, .. } = &self.world;
         digest(&(machine, lines, session, armed, self.ending, self.turn)).get()
     }
 
     /// What happens next, unless everything is well.
-    fn next(&mut self) -> Option<Action> {
+    fn next(&mut self) -> Option<PathAction> {
         let event = match self.world.session {
-            Session::Over => return None,
-            Session::Wanting => Some(Event::Wanted { may_ask: false }),
-            Session::Waiting => None,
-            Session::Using { link, is_attached } => {
+            SessionState::Over => return None,
+            SessionState::Wanting => Some(Event::Wanted { may_ask: false }),
+            SessionState::Waiting => None,
+            SessionState::Using { link, is_attached } => {
                 if is_attached && self.works(link) && !self.world.is_suspected() {
                     return None;
                 }
                 self.report_used(link, is_attached)
             }
         };
-        event.or_else(|| self.report_links()).or_else(|| self.timer()).map(Action)
+        event.or_else(|| self.report_links()).or_else(|| self.timer()).map(PathAction)
     }
 
     fn works(&self, link: Link) -> bool {
@@ -136,7 +141,7 @@ impl Run {
         }
         Some(match (stage, is_attached) {
             (_, true) => Event::Answered,
-            (Stage::Greeted, false) => Event::Attached,
+            (LinkStage::Greeted, false) => Event::Attached,
             _ => Event::Greeted(link),
         })
     }
@@ -147,10 +152,10 @@ impl Run {
         self.world.links().filter(|(link, _)| Some(*link) != used).find_map(|(link, line)| {
             let works = self.works(link);
             match line.stage {
-                Stage::Dialled if works => Some(Event::Opened(link)),
-                Stage::Dialled | Stage::Closing => Some(Event::Ended(link, Why::Closed)),
-                Stage::Open if works => Some(Event::Greeted(link)),
-                Stage::Greeted | Stage::Open => None,
+                LinkStage::Dialled if works => Some(Event::Opened(link)),
+                LinkStage::Dialled | LinkStage::Closing => Some(Event::Ended(link, Why::Closed)),
+                LinkStage::Open if works => Some(Event::Greeted(link)),
+                LinkStage::Greeted | LinkStage::Open => None,
             }
         })
     }

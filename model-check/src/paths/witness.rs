@@ -7,9 +7,9 @@ macro_rules! witnesses {
         /// Something that has to happen somewhere, for a search to mean anything.
         #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
         #[allow(missing_docs)]
-        pub enum Witness { $($name,)* }
+        pub enum PathWitness { $($name,)* }
 
-        impl Witness {
+        impl PathWitness {
             /// All of them.
             pub const ALL: &[Self] = &[$(Self::$name,)*];
 
@@ -50,16 +50,16 @@ witnesses! {
 
 /// What was seen so far.
 #[derive(Debug)]
-pub struct Seen([AtomicBool; Witness::ALL.len()]);
+pub struct SeenPathWitnesses([AtomicBool; PathWitness::ALL.len()]);
 
-impl Seen {
+impl SeenPathWitnesses {
     /// Nothing yet.
     pub const fn new() -> Self {
-        Self([const { AtomicBool::new(false) }; Witness::ALL.len()])
+        Self([const { AtomicBool::new(false) }; PathWitness::ALL.len()])
     }
 
     /// Takes note.
-    pub fn mark(&self, witness: Witness) {
+    pub fn mark(&self, witness: PathWitness) {
         self.0[witness as usize].store(true, Ordering::Relaxed);
     }
 
@@ -69,13 +69,13 @@ impl Seen {
     }
 
     /// All that was seen.
-    pub fn all(&self) -> Vec<Witness> {
-        let has = |witness: &Witness| self.0[*witness as usize].load(Ordering::Relaxed);
-        Witness::ALL.iter().copied().filter(has).collect()
+    pub fn all(&self) -> Vec<PathWitness> {
+        let has = |witness: &PathWitness| self.0[*witness as usize].load(Ordering::Relaxed);
+        PathWitness::ALL.iter().copied().filter(has).collect()
     }
 }
 
-impl Default for Seen {
+impl Default for SeenPathWitnesses {
     fn default() -> Self {
         Self::new()
     }

@@ -3,35 +3,35 @@
 use rejoin_protocol::Link;
 use rejoin_protocol::paths::{Mode, Path, Paths, Timer};
 
-use super::ghost::Ghost;
-use super::profile::{Budget, Profile};
-use super::rules::Broken;
+use super::ghost::PathGhost;
+use super::profile::{PathBudget, PathProfile};
+use super::rules::BrokenPathRule;
 
 /// How many links there can be at once: one that is used, and one beside it for each path.
 pub const PLACES: usize = 1 + Path::COUNT;
 
 /// All of the world.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub struct World {
+pub struct PathWorld {
     /// The machine that ships.
     pub machine: Paths,
     /// The links by number.
-    pub lines: [Option<Line>; PLACES],
+    pub lines: [Option<PathLink>; PLACES],
     /// What the client machine makes of it.
-    pub session: Session,
+    pub session: SessionState,
     /// The timers that run.
-    pub armed: Armed,
+    pub armed: PathTimers,
     /// History that only the checker has.
-    pub ghost: Ghost,
+    pub ghost: PathGhost,
     /// What may still happen.
-    pub left: Budget,
+    pub left: PathBudget,
     /// The rule that was broken.
-    pub broken: Option<Broken>,
+    pub broken: Option<BrokenPathRule>,
 }
 
 /// A link, as the driver has it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub struct Line {
+pub struct PathLink {
     /// The path that it goes over.
     pub path: Path,
     /// Whether a person may be asked.
@@ -41,14 +41,14 @@ pub struct Line {
     /// Whether it has taken too long to be waited for.
     pub is_late: bool,
     /// How far it has come.
-    pub stage: Stage,
+    pub stage: LinkStage,
     /// Whether nothing will come of it any more; only while the world settles.
     pub is_dead: bool,
 }
 
 /// How far a link has come.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub enum Stage {
+pub enum LinkStage {
     /// It is being opened.
     Dialled,
     /// It can be written to.
@@ -61,7 +61,7 @@ pub enum Stage {
 
 /// What the session does.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum Session {
+pub enum SessionState {
     /// It is about to report that it wants a link.
     Wanting,
     /// It has reported that.
@@ -79,9 +79,9 @@ pub enum Session {
 
 /// A set of timers.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
-pub struct Armed(u16);
+pub struct PathTimers(u16);
 
-impl Armed {
+impl PathTimers {
     fn bit(timer: Timer) -> u16 {
         let at = Timer::ALL.iter().position(|other| *other == timer);
         at.map_or(0, |at| 1 << at)
@@ -108,15 +108,15 @@ impl Armed {
     }
 }
 
-impl World {
+impl PathWorld {
     /// The world before anything has happened.
-    pub fn new(profile: &Profile) -> Self {
+    pub fn new(profile: &PathProfile) -> Self {
         Self {
             machine: Paths::new(),
             lines: [None; PLACES],
-            session: Session::Wanting,
-            armed: Armed::default(),
-            ghost: Ghost::new(),
+            session: SessionState::Wanting,
+            armed: PathTimers::default(),
+            ghost: PathGhost::new(),
             left: profile.budget,
             broken: None,
         }
@@ -124,28 +124,28 @@ impl World {
 
     /// A rule is broken; the first one counts.
     pub fn breaks(&mut self, rule: u8, what: &'static str) {
-        self.broken.get_or_insert(Broken { rule, what });
+        self.broken.get_or_insert(BrokenPathRule { rule, what });
     }
 
     /// A link that is there.
-    pub fn line(&self, link: Link) -> Option<&Line> {
+    pub fn line(&self, link: Link) -> Option<&PathLink> {
         self.lines.get(usize::try_from(link.0).ok()?)?.as_ref()
     }
 
     /// A link's place.
-    pub fn place(&mut self, link: Link) -> Option<&mut Option<Line>> {
+    pub fn place(&mut self, link: Link) -> Option<&mut Option<PathLink>> {
         self.lines.get_mut(usize::try_from(link.0).ok()?)
     }
 
     /// The links that are there.
-    pub fn links(&self) -> impl Iterator<Item = (Link, Line)> + '_ {
+    pub fn links(&self) -> impl Iterator<Item = (Link, PathLink)> + '_ {
         (0..).zip(&self.lines).filter_map(|(at, line)| line.map(|line| (Link(at), line)))
     }
 
     /// The link that the session uses.
     pub fn used(&self) -> Option<Link> {
         match self.session {
-            Session::Using { link, .. } => Some(link),
+            SessionState::Using { link, .. } => Some(link),
             _ => None,
         }
     }
@@ -157,24 +157,25 @@ impl World {
 
     /// Whether the session is attached.
     pub fn is_attached(&self) -> bool {
-        matches!(self.session, Session::Using { is_attached: true, .. })
+        matches!(self.session, SessionState::Using { is_attached: true, .. })
     }
 
     /// The links that are neither used nor closed.
-    pub fn beside(&self) -> impl Iterator<Item = (Link, Line)> + '_ {
+    pub fn beside(&self) -> impl Iterator<Item = (Link, PathLink)> + '_ {
         let used = self.used();
-        self.links().filter(move |(link, line)| Some(*link) != used && line.stage != Stage::Closing)
+        self.links()
+            .filter(move |(link, line)| Some(*link) != used && line.stage != LinkStage::Closing)
     }
 
     /// Whether a link is being opened over this path, and not used.
     pub fn is_dialling(&self, path: Path) -> bool {
-        self.beside().any(|(_, line)| line.path == path && line.stage < Stage::Greeted)
+        self.beside().any(|(_, line)| line.path == path && line.stage < LinkStage::Greeted)
     }
 
     /// Whether a link is being opened over this path that is still worth waiting for.
     pub fn is_awaited(&self, path: Path) -> bool {
         let mut beside = self.beside();
-        beside.any(|(_, it)| it.path == path && it.stage < Stage::Greeted && !it.is_late)
+        beside.any(|(_, it)| it.path == path && it.stage < LinkStage::Greeted && !it.is_late)
     }
 
     /// Whether the link that is used is suspected or doubted.

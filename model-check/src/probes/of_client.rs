@@ -10,15 +10,19 @@ use rejoin_protocol::{
 };
 
 use super::{TIMERS, UNKNOWN, greeting, items, plain};
-use crate::ledgers::client::Ledger;
+use crate::ledgers::client::ClientLedger;
 use crate::names;
+use crate::notes;
 use crate::rules::Violation;
-use crate::trace;
 
 /// More than an item carries.
 static TOO_LONG: &[u8] = &[0; Item::MAX_PAYLOAD + 1];
 
-pub(super) fn probe(config: &Config, machine: &Client, ledger: &Ledger) -> Result<(), Violation> {
+pub(super) fn probe(
+    config: &Config,
+    machine: &Client,
+    ledger: &ClientLedger,
+) -> Result<(), Violation> {
     super::has_room(machine.input_room(), ledger.input_room())?;
     for event in events(ledger) {
         let (mut machine, mut ledger) = (machine.clone(), ledger.clone());
@@ -49,12 +53,12 @@ pub(super) fn probe(config: &Config, machine: &Client, ledger: &Ledger) -> Resul
 fn step(
     config: &Config,
     machine: &mut Client,
-    ledger: &mut Ledger,
+    ledger: &mut ClientLedger,
     event: &Event,
 ) -> Result<Vec<Effect>, Violation> {
-    trace::note(|| (format!("a copy of a client, {}", machine.name()), format!("gets {event:?}")));
+    notes::note(|| (format!("a copy of a client, {}", machine.name()), format!("gets {event:?}")));
     let effects = machine.step(config, event.clone());
-    trace::note(|| {
+    notes::note(|| {
         (format!("a copy of a client, {}", machine.name()), format!("does {effects:?}"))
     });
     ledger.step(config, event, &effects)?;
@@ -62,7 +66,7 @@ fn step(
 }
 
 /// What may become of a session that moves to another link.
-fn after_moving(ledger: &Ledger) -> Vec<Event> {
+fn after_moving(ledger: &ClientLedger) -> Vec<Event> {
     let mut frames = vec![Frame::Welcome(ledger.due_welcome())];
     frames.extend(greetings().into_iter().map(Frame::Greeting));
     frames.extend(refusals(ledger).into_iter().map(Frame::Refused));
@@ -81,7 +85,7 @@ fn after_moving(ledger: &Ledger) -> Vec<Event> {
     frames.chain(others).collect()
 }
 
-fn events(ledger: &Ledger) -> Vec<Event> {
+fn events(ledger: &ClientLedger) -> Vec<Event> {
     let mut events: Vec<Event> = TIMERS.map(Event::Timer).to_vec();
     let too_long = bytes::Bytes::from_static(TOO_LONG);
     events.extend([
@@ -125,7 +129,7 @@ fn greetings() -> Vec<Greeting> {
 }
 
 /// The true answer, and the same with each of its numbers wrong.
-fn welcomes(ledger: &Ledger, numbers: &[Seq]) -> Vec<Welcome> {
+fn welcomes(ledger: &ClientLedger, numbers: &[Seq]) -> Vec<Welcome> {
     let due = ledger.due_welcome();
     let never = Seq(1 << 63);
     let mut all = vec![
@@ -153,7 +157,7 @@ fn welcomes(ledger: &Ledger, numbers: &[Seq]) -> Vec<Welcome> {
     all
 }
 
-fn refusals(ledger: &Ledger) -> Vec<Refused> {
+fn refusals(ledger: &ClientLedger) -> Vec<Refused> {
     let attach = ledger.attach();
     let counters = [
         (None, Tenure(0)),
@@ -170,7 +174,7 @@ fn refusals(ledger: &Ledger) -> Vec<Refused> {
     reasons(ledger).iter().flat_map(with).collect()
 }
 
-fn reasons(ledger: &Ledger) -> Vec<Reason> {
+fn reasons(ledger: &ClientLedger) -> Vec<Reason> {
     let own = ledger.epoch().unwrap_or(names::epoch(0));
     let (incarnation, tenure) = (Incarnation(2), Tenure(4));
     let held = |epoch: Epoch| {

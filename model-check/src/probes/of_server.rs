@@ -10,12 +10,16 @@ use rejoin_protocol::{
 };
 
 use super::{SECOND, TIMERS, UNKNOWN, items, plain};
-use crate::ledgers::server::Ledger;
+use crate::ledgers::server::ServerLedger;
 use crate::names;
+use crate::notes;
 use crate::rules::Violation;
-use crate::trace;
 
-pub(super) fn probe(config: &Config, machine: &Server, ledger: &Ledger) -> Result<(), Violation> {
+pub(super) fn probe(
+    config: &Config,
+    machine: &Server,
+    ledger: &ServerLedger,
+) -> Result<(), Violation> {
     if matches!(machine, Server::Absent(_)) {
         return Ok(());
     }
@@ -36,12 +40,12 @@ pub(super) fn probe(config: &Config, machine: &Server, ledger: &Ledger) -> Resul
 fn step(
     config: &Config,
     machine: &mut Server,
-    ledger: &mut Ledger,
+    ledger: &mut ServerLedger,
     event: &Event,
 ) -> Result<Vec<Effect>, Violation> {
-    trace::note(|| (format!("a copy of a server, {}", machine.name()), format!("gets {event:?}")));
+    notes::note(|| (format!("a copy of a server, {}", machine.name()), format!("gets {event:?}")));
     let effects = machine.step(config, event.clone());
-    trace::note(|| {
+    notes::note(|| {
         (format!("a copy of a server, {}", machine.name()), format!("does {effects:?}"))
     });
     ledger.step(config, event, &effects)?;
@@ -49,7 +53,7 @@ fn step(
 }
 
 /// What shows what became of an event that began something.
-fn follow_ups(ledger: &Ledger, event: &Event, effects: &[Effect]) -> Vec<Vec<Event>> {
+fn follow_ups(ledger: &ServerLedger, event: &Event, effects: &[Effect]) -> Vec<Vec<Event>> {
     let is_end = effects.iter().any(|it| matches!(it, Effect::EndProcess(_)));
     if ledger.is_starting() {
         return of_start();
@@ -67,7 +71,7 @@ fn follow_ups(ledger: &Ledger, event: &Event, effects: &[Effect]) -> Vec<Vec<Eve
     }
 }
 
-fn of_takeover(ledger: &Ledger, event: &Event) -> Vec<Vec<Event>> {
+fn of_takeover(ledger: &ServerLedger, event: &Event) -> Vec<Vec<Event>> {
     let Event::Frame(link, Frame::Hello(hello)) = event else { return Vec::new() };
     let again = Hello { attach: AttachNumber(hello.attach.0.saturating_add(1)), ..hello.clone() };
     let again = Event::Frame(SECOND, Frame::Hello(again));
@@ -91,7 +95,7 @@ fn of_takeover(ledger: &Ledger, event: &Event) -> Vec<Vec<Event>> {
 }
 
 /// The holder attaches over another link.
-fn by_holder(ledger: &Ledger) -> Option<Event> {
+fn by_holder(ledger: &ServerLedger) -> Option<Event> {
     let (instance, attach, tenure) = ledger.owner_says()?;
     let wish = Wish::Claim { expected: ledger.holder(), from: From::FirstHeld };
     let attach = AttachNumber(attach.0.saturating_add(1));
@@ -139,7 +143,7 @@ fn hello(wish: Wish) -> Hello {
     }
 }
 
-fn events(config: &Config, ledger: &Ledger) -> Vec<Event> {
+fn events(config: &Config, ledger: &ServerLedger) -> Vec<Event> {
     let mut events = reports();
     if ledger.has_exited() {
         events.push(Event::Output(Stream::Stdout, bytes::Bytes::from_static(b"late")));
@@ -178,7 +182,7 @@ fn reports() -> Vec<Event> {
     events
 }
 
-fn hellos(config: &Config, ledger: &Ledger, numbers: &[Seq]) -> Vec<Hello> {
+fn hellos(config: &Config, ledger: &ServerLedger, numbers: &[Seq]) -> Vec<Hello> {
     let mut hellos = vec![
         Hello { session: SessionId::from_bytes([7; 16]), ..hello(Wish::Unreadable) },
         Hello { version: Version(60), ..hello(Wish::Unreadable) },
@@ -200,7 +204,7 @@ fn hellos(config: &Config, ledger: &Ledger, numbers: &[Seq]) -> Vec<Hello> {
     hellos
 }
 
-fn wishes(config: &Config, ledger: &Ledger, numbers: &[Seq]) -> Vec<Wish> {
+fn wishes(config: &Config, ledger: &ServerLedger, numbers: &[Seq]) -> Vec<Wish> {
     let spec = bytes::Bytes::from_static(b"spec");
     let open = |incarnation, host| Wish::Open { incarnation, host, spec: spec.clone() };
     let mut wishes = vec![

@@ -8,11 +8,11 @@
 use rejoin_protocol::frame::{Hello, Scope, Welcome, Wish};
 use rejoin_protocol::{AttachNumber, HostId, Incarnation, Item, Seq, Tenure};
 
-use super::{Held, Property, require, shown};
+use super::{Property, PropertyResult, require, shown};
 
 /// What an application was told last of its attachment.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Hash, Debug)]
-pub enum Told {
+pub enum ToldAttachment {
     /// Nothing yet, or that the link is gone.
     #[default]
     Detached,
@@ -25,7 +25,7 @@ pub enum Told {
 }
 
 /// Output is delivered where `next` is wanted; none while no process is attached.
-pub fn delivered(seq: Seq, next: Option<Seq>) -> Held {
+pub fn delivered(seq: Seq, next: Option<Seq>) -> PropertyResult {
     require(Some(seq) == next, Property::DeliveredOnce, || match next {
         Some(next) => format!("number {seq} is delivered where {next} comes next"),
         None => format!("number {seq} is delivered, and no process is attached"),
@@ -33,7 +33,7 @@ pub fn delivered(seq: Seq, next: Option<Seq>) -> Held {
 }
 
 /// An item arrives that was written, or put in, as `sent`. A gap stands for items that were dropped.
-pub fn arrived(seq: Seq, item: &Item, sent: Option<&Item>) -> Held {
+pub fn arrived(seq: Seq, item: &Item, sent: Option<&Item>) -> PropertyResult {
     let is_same = match item {
         Item::Gap { next } => *next > seq,
         item => sent == Some(item),
@@ -45,7 +45,7 @@ pub fn arrived(seq: Seq, item: &Item, sent: Option<&Item>) -> Held {
 }
 
 /// Everything before `next` is acknowledged; everything before `taken` was taken.
-pub fn acknowledged(next: Seq, taken: Option<Seq>) -> Held {
+pub fn acknowledged(next: Seq, taken: Option<Seq>) -> PropertyResult {
     require(taken.is_some_and(|taken| next <= taken), Property::AcknowledgedIsTaken, || {
         format!("acknowledged before {next}, taken before {taken:?}")
     })
@@ -65,7 +65,7 @@ pub struct Asking {
 }
 
 /// A Hello is sent.
-pub fn asked(hello: &Hello, by: &Asking) -> Held {
+pub fn asked(hello: &Hello, by: &Asking) -> PropertyResult {
     let is_claim = matches!(hello.wish, Wish::Claim { .. });
     require(is_claim || hello.tenure >= by.tenure, Property::TenureIsCarried, || {
         format!("tenure {} is carried by one who had {}", hello.tenure, by.tenure)
@@ -84,24 +84,28 @@ pub fn asked(hello: &Hello, by: &Asking) -> Held {
 }
 
 /// A Hello has this attach number, and the client's Hello before it had `last`.
-pub fn numbered(attach: AttachNumber, last: AttachNumber) -> Held {
+pub fn numbered(attach: AttachNumber, last: AttachNumber) -> PropertyResult {
     require(attach > last, Property::AttachRises, || format!("attach {attach} comes after {last}"))
 }
 
 /// The first input on a link is sent, and `known` is what was acknowledged or accepted before.
-pub fn went_on(seq: Seq, known: Seq) -> Held {
+pub fn went_on(seq: Seq, known: Seq) -> PropertyResult {
     require(seq <= known, Property::InputIsKept, || {
         format!("input goes on at {seq}, and only what is before {known} need not be sent again")
     })
 }
 
 /// Attached is told: what the client was told before, and the attach number of its last Hello.
-pub fn attached(welcome: Option<&Welcome>, told: Told, asked: AttachNumber) -> Held {
+pub fn attached(
+    welcome: Option<&Welcome>,
+    told: ToldAttachment,
+    asked: AttachNumber,
+) -> PropertyResult {
     let attach = welcome.map(|welcome| welcome.attach);
     require(attach.is_some(), Property::AnswerNamesAttach, || {
         String::from("attached is told without a Welcome")
     })?;
-    require(told != Told::Attached, Property::LossIsTold, || {
+    require(told != ToldAttachment::Attached, Property::LossIsTold, || {
         String::from("attached is told twice, and no loss in between")
     })?;
     require(attach == Some(asked), Property::AnswerNamesAttach, || {
@@ -111,7 +115,7 @@ pub fn attached(welcome: Option<&Welcome>, told: Told, asked: AttachNumber) -> H
 
 /// A client is attached to the same process again, which stands at `next` with its output and at
 /// `acked` with its input.
-pub fn resumed(welcome: &Welcome, acked: Seq, next: Seq) -> Held {
+pub fn resumed(welcome: &Welcome, acked: Seq, next: Seq) -> PropertyResult {
     let Welcome { handed_over, first_output, next_output, .. } = welcome;
     require(*handed_over >= acked, Property::NumbersFit, || {
         format!("input before {acked} was acknowledged, and {handed_over} is handed over now")
@@ -135,42 +139,42 @@ pub struct Losses {
 }
 
 /// A process is told to be lost.
-pub fn lost(told: Losses, known: Losses) -> Held {
+pub fn lost(told: Losses, known: Losses) -> PropertyResult {
     require(told == known, Property::LossesAreExact, || format!("told {told:?}, known {known:?}"))
 }
 
 /// A process is told to be replaced.
-pub fn replaced(old: Incarnation, new: Incarnation) -> Held {
+pub fn replaced(old: Incarnation, new: Incarnation) -> PropertyResult {
     require(new > old, Property::IncarnationRises, || format!("{new} takes the place of {old}"))
 }
 
 /// The exit is told; all output is before `next`.
-pub fn exited(taken: Seq, next: Seq) -> Held {
+pub fn exited(taken: Seq, next: Seq) -> PropertyResult {
     require(taken == next, Property::ExitAfterOutput, || {
         format!("the exit is told where output before {taken} was taken, and {next} comes next")
     })
 }
 
 /// The timer for the next attempt is armed.
-pub fn retries(told: Told) -> Held {
-    require(told != Told::Attached, Property::LossIsTold, || {
+pub fn retries(told: ToldAttachment) -> PropertyResult {
+    require(told != ToldAttachment::Attached, Property::LossIsTold, || {
         String::from("the client tries again, and still seems attached")
     })
 }
 
 /// A client does something, and had ended or not.
-pub fn acted(had_ended: bool, what: impl FnOnce() -> String) -> Held {
+pub fn acted(had_ended: bool, what: impl FnOnce() -> String) -> PropertyResult {
     require(!had_ended, Property::EndIsFinal, what)
 }
 
 /// A frame of a link leads to something.
-pub fn heeded(is_open: bool, what: impl FnOnce() -> String) -> Held {
+pub fn heeded(is_open: bool, what: impl FnOnce() -> String) -> PropertyResult {
     require(is_open, Property::ClosedLinkIgnored, what)
 }
 
 /// A client ends, and this was told, or it was asked to leave.
-pub fn ended(told: Told, wants_out: bool) -> Held {
-    require(told == Told::Ended || wants_out, Property::EndingIsTold, || {
+pub fn ended(told: ToldAttachment, wants_out: bool) -> PropertyResult {
+    require(told == ToldAttachment::Ended || wants_out, Property::EndingIsTold, || {
         String::from("the client ends without a word")
     })
 }

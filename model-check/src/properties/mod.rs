@@ -97,7 +97,7 @@ impl fmt::Display for Property {
 
 /// A property that was broken, and how.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Broken {
+pub struct BrokenProperty {
     /// Which one.
     pub property: Property,
     /// How, with the numbers of the case.
@@ -105,14 +105,14 @@ pub struct Broken {
 }
 
 /// Whether something holds, and if not, what was broken.
-pub type Held = Result<(), Broken>;
+pub type PropertyResult = Result<(), BrokenProperty>;
 
 /// Requires something. The words are made only where it does not hold.
 ///
 /// # Errors
-/// [`Broken`] if it does not hold.
-pub fn require(holds: bool, property: Property, what: impl FnOnce() -> String) -> Held {
-    if holds { Ok(()) } else { Err(Broken { property, what: what() }) }
+/// [`BrokenProperty`] if it does not hold.
+pub fn require(holds: bool, property: Property, what: impl FnOnce() -> String) -> PropertyResult {
+    if holds { Ok(()) } else { Err(BrokenProperty { property, what: what() }) }
 }
 
 /// A value as a person may want to see it: payloads of many kilobytes are cut.

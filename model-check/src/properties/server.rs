@@ -8,52 +8,52 @@
 use rejoin_protocol::frame::{How, Welcome};
 use rejoin_protocol::{AttachNumber, Incarnation, Link, Reason, Seq, Tenure};
 
-use super::{Held, Property, require};
+use super::{Property, PropertyResult, require};
 
 /// An incarnation is started, and was before or not.
-pub fn started(incarnation: Incarnation, is_first: bool) -> Held {
+pub fn started(incarnation: Incarnation, is_first: bool) -> PropertyResult {
     require(is_first, Property::StartedOnce, || {
         format!("incarnation {incarnation} was started already")
     })
 }
 
 /// Input is handed over where `next` is wanted.
-pub fn handed_over(seq: Seq, next: Seq) -> Held {
+pub fn handed_over(seq: Seq, next: Seq) -> PropertyResult {
     require(seq == next, Property::HandedOverOnce, || {
         format!("number {seq} is handed over where {next} comes next")
     })
 }
 
 /// A frame of this link leads to input that is handed over.
-pub fn took(from: Link, attached: Option<Link>) -> Held {
+pub fn took(from: Link, attached: Option<Link>) -> PropertyResult {
     require(attached == Some(from), Property::OneLinkServed, || {
         format!("input of {from:?} is handed over, and {attached:?} is attached")
     })
 }
 
 /// Items or acknowledgements are sent on a link.
-pub fn served(link: Link, attached: Option<Link>) -> Held {
+pub fn served(link: Link, attached: Option<Link>) -> PropertyResult {
     require(attached == Some(link), Property::OneLinkServed, || {
         format!("{link:?} is served, and {attached:?} is attached")
     })
 }
 
 /// An item is sent whose last number is before `end`; the process wrote what is before `written`.
-pub fn sent(end: Seq, written: Seq) -> Held {
+pub fn sent(end: Seq, written: Seq) -> PropertyResult {
     require(end <= written, Property::SameItems, || {
         format!("output before {end} is sent, and was written before {written}")
     })
 }
 
 /// A Welcome is sent on a link while another, or none, is attached.
-pub fn replaces(link: Link, attached: Option<Link>) -> Held {
+pub fn replaces(link: Link, attached: Option<Link>) -> PropertyResult {
     require(attached.is_none_or(|other| other == link), Property::OneLinkServed, || {
         format!("{link:?} is attached beside {attached:?}")
     })
 }
 
 /// An answer is sent on a link whose last Hello had the number `asked`.
-pub fn answered(asked: Option<AttachNumber>, attach: AttachNumber) -> Held {
+pub fn answered(asked: Option<AttachNumber>, attach: AttachNumber) -> PropertyResult {
     require(asked == Some(attach), Property::AnswerNamesAttach, || {
         format!("attach {attach} is answered where {asked:?} was asked")
     })
@@ -86,7 +86,7 @@ pub struct Welcoming<Who> {
 }
 
 /// A Welcome is sent: who may get one.
-pub fn welcomed<Who: PartialEq + Copy>(welcome: &Welcome, by: &Welcoming<Who>) -> Held {
+pub fn welcomed<Who: PartialEq + Copy>(welcome: &Welcome, by: &Welcoming<Who>) -> PropertyResult {
     require(!by.is_superseded, Property::SupersededIsDone, || {
         format!("attach {} is welcomed of one who lost the session", welcome.attach)
     })?;
@@ -102,7 +102,11 @@ pub fn welcomed<Who: PartialEq + Copy>(welcome: &Welcome, by: &Welcoming<Who>) -
 }
 
 /// A Welcome hands a session over from one client to another.
-fn taken_over<Who>(welcome: &Welcome, by: &Welcoming<Who>, before: &Holding<Who>) -> Held {
+fn taken_over<Who>(
+    welcome: &Welcome,
+    by: &Welcoming<Who>,
+    before: &Holding<Who>,
+) -> PropertyResult {
     let Welcome { how, tenure, .. } = *welcome;
     let names_holder = how == How::Claimed && by.expected == Some(before.tenure);
     require(names_holder, Property::ClaimNamesHolder, || {
@@ -118,7 +122,7 @@ fn taken_over<Who>(welcome: &Welcome, by: &Welcoming<Who>, before: &Holding<Who>
 
 /// A Welcome is sent: what it says of the logs. `blocks` says whether output waits instead of being
 /// dropped.
-pub fn told(welcome: &Welcome, taken: Seq, acked: Seq, blocks: bool) -> Held {
+pub fn told(welcome: &Welcome, taken: Seq, acked: Seq, blocks: bool) -> PropertyResult {
     let Welcome { handed_over, first_output, .. } = *welcome;
     require(handed_over <= taken, Property::AcknowledgedIsTaken, || {
         format!("told before {handed_over}, taken before {taken}")
@@ -129,28 +133,28 @@ pub fn told(welcome: &Welcome, taken: Seq, acked: Seq, blocks: bool) -> Held {
 }
 
 /// A wish is refused.
-pub fn refused(reason: &Reason, is_alive: bool) -> Held {
+pub fn refused(reason: &Reason, is_alive: bool) -> PropertyResult {
     require(!is_alive || *reason != Reason::ProcessGone, Property::LivingIsNotGone, || {
         String::from("a living process is said to be gone")
     })
 }
 
 /// The process wrote, and what is kept takes so much of the window, in bytes.
-pub fn kept(cost: u64, window: u64) -> Held {
+pub fn kept(cost: u64, window: u64) -> PropertyResult {
     require(cost <= window, Property::LogIsBounded, || {
         format!("{cost} bytes are kept in a window of {window}")
     })
 }
 
 /// The loss of a link that is not attached is reported, and retention begins or not.
-pub fn lost_late(begins_retention: bool) -> Held {
+pub fn lost_late(begins_retention: bool) -> PropertyResult {
     require(!begins_retention, Property::LateLossIgnored, || {
         String::from("retention begins, and another link is attached")
     })
 }
 
 /// The entry goes.
-pub fn buried(waits_for_exit: bool, is_alive: bool) -> Held {
+pub fn buried(waits_for_exit: bool, is_alive: bool) -> PropertyResult {
     require(!waits_for_exit, Property::ExitIsAcknowledged, || {
         String::from("the entry goes, and nobody has acknowledged the exit")
     })?;
@@ -160,7 +164,7 @@ pub fn buried(waits_for_exit: bool, is_alive: bool) -> Held {
 }
 
 /// The server ends.
-pub fn stopped(is_alive: bool) -> Held {
+pub fn stopped(is_alive: bool) -> PropertyResult {
     require(!is_alive, Property::ProcessEndsFirst, || {
         String::from("the server ends, and the process lives")
     })

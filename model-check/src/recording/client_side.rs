@@ -9,11 +9,11 @@ use rejoin_protocol::{
     AttachNumber, ClientInstance, Epoch, Frame, HostId, Incarnation, Item, Link, Seq, Tenure, Timer,
 };
 
-use super::links::{Links, Standing, Timers};
-use super::put_in::PutIn;
-use super::{Recording, Track, Violation};
-use crate::properties::client::{self as properties, Asking, Losses, Told};
-use crate::properties::{Broken, Held, Property, require, shown};
+use super::links::{LinkState, Links, RunningTimers};
+use super::typed_input::TypedInput;
+use super::{Recording, RecordingViolation, Track};
+use crate::properties::client::{self as properties, Asking, Losses, ToldAttachment};
+use crate::properties::{BrokenProperty, Property, PropertyResult, require, shown};
 
 /// What a client did, as far as other recordings can tell of it, too.
 #[derive(Debug)]
@@ -22,12 +22,12 @@ pub(super) struct ClientView<'a> {
     pub(super) instance: ClientInstance,
     /// For each process, what was delivered, with its step.
     pub(super) delivered: BTreeMap<Epoch, BTreeMap<Seq, (usize, &'a Item)>>,
-    pub(super) put_in: PutIn<'a>,
+    pub(super) put_in: TypedInput<'a>,
 }
 
 /// How far the output of one process has come.
 #[derive(Clone, Copy, Debug)]
-struct Output {
+struct OutputLog {
     next: Seq,
     taken: Seq,
     has_exit: bool,
@@ -35,19 +35,19 @@ struct Output {
 
 // Each of them is a fact of its own.
 #[allow(clippy::struct_excessive_bools)]
-struct Walk<'a> {
+struct ClientWalk<'a> {
     view: ClientView<'a>,
     step: usize,
     links: Links,
-    timers: Timers,
+    timers: RunningTimers,
     /// A link was asked for, and nothing was reported of it.
     is_dialing: bool,
     process: Option<Epoch>,
     /// The process that it opens, or was told of last.
     incarnation: Incarnation,
-    output: BTreeMap<Epoch, Output>,
-    input: Input,
-    told: Told,
+    output: BTreeMap<Epoch, OutputLog>,
+    input: InputLog,
+    told: ToldAttachment,
     attach: AttachNumber,
     tenure: Tenure,
     /// The host whose Greeting was read on the latest link.
@@ -62,7 +62,7 @@ struct Walk<'a> {
 
 /// How far the input of the current process has come.
 #[derive(Clone, Copy, Default, Debug)]
-struct Input {
+struct InputLog {
     /// Everything before it is known to be taken.
     acked: Seq,
     /// Everything before it, the last Welcome said to have arrived.
@@ -75,24 +75,24 @@ struct Input {
 pub(super) fn walk<'a>(
     recording: &'a Recording,
     track: &'a Track<Config, Client, ClientStep>,
-) -> Result<ClientView<'a>, Violation> {
+) -> Result<ClientView<'a>, RecordingViolation> {
     let view = ClientView {
         recording,
         instance: track.config.instance,
         delivered: BTreeMap::new(),
-        put_in: PutIn::default(),
+        put_in: TypedInput::default(),
     };
-    let mut walk = Walk {
+    let mut walk = ClientWalk {
         view,
         step: 0,
         links: Links::default(),
-        timers: Timers::default(),
+        timers: RunningTimers::default(),
         is_dialing: false,
         process: None,
         incarnation: track.state.incarnation(),
         output: BTreeMap::new(),
-        input: Input::default(),
-        told: Told::Detached,
+        input: InputLog::default(),
+        told: ToldAttachment::Detached,
         attach: AttachNumber(0),
         tenure: Tenure(0),
         greeted: None,
@@ -109,7 +109,7 @@ pub(super) fn walk<'a>(
         walk.step = index + 1;
         let room = machine.input_room();
         machine.step(&track.config, step.event.clone());
-        walk.step(step, room).map_err(|Broken { property, what }| Violation {
+        walk.step(step, room).map_err(|BrokenProperty { property, what }| RecordingViolation {
             recording: recording.name.clone(),
             step: Some(index + 1),
             event: Some(shown(&step.event)),
@@ -120,8 +120,8 @@ pub(super) fn walk<'a>(
     Ok(walk.view)
 }
 
-impl<'a> Walk<'a> {
-    fn step(&mut self, step: &'a ClientStep, room: usize) -> Held {
+impl<'a> ClientWalk<'a> {
+    fn step(&mut self, step: &'a ClientStep, room: usize) -> PropertyResult {
         let ClientStep { event, effects } = step;
         let had_ended = self.has_ended;
         self.welcome = None;
@@ -134,7 +134,7 @@ impl<'a> Walk<'a> {
         self.check_told(step, had_ended)
     }
 
-    fn event(&mut self, event: &'a Event, effects: &[Effect], room: usize) -> Held {
+    fn event(&mut self, event: &'a Event, effects: &[Effect], room: usize) -> PropertyResult {
         match event {
             Event::LinkOpened(link) => {
                 self.dialled("a link is open that was not asked for")?;
@@ -146,8 +146,8 @@ impl<'a> Walk<'a> {
             }
             Event::LinkFailed => self.dialled("a link failed that was not asked for"),
             Event::LinkReplaced(link) => {
-                if self.told == Told::Attached {
-                    self.told = Told::Moving;
+                if self.told == ToldAttachment::Attached {
+                    self.told = ToldAttachment::Moving;
                 }
                 self.greeted = None;
                 self.input.is_sent = false;
@@ -157,7 +157,7 @@ impl<'a> Walk<'a> {
             }
             Event::Frame(link, frame) => {
                 self.heard(*link, effects)?;
-                if self.links.standing(*link) == Some(Standing::Open) {
+                if self.links.standing(*link) == Some(LinkState::Open) {
                     self.read(frame);
                 }
                 Ok(())
@@ -179,14 +179,14 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn dialled(&mut self, what: &str) -> Held {
+    fn dialled(&mut self, what: &str) -> PropertyResult {
         let was_dialing = std::mem::take(&mut self.is_dialing);
         require(was_dialing, Property::ReportWasAsked, || what.to_owned())
     }
 
-    fn heard(&self, link: Link, effects: &[Effect]) -> Held {
+    fn heard(&self, link: Link, effects: &[Effect]) -> PropertyResult {
         self.links.named(link)?;
-        let is_open = self.links.standing(link) == Some(Standing::Open);
+        let is_open = self.links.standing(link) == Some(LinkState::Open);
         properties::heeded(is_open || effects.is_empty(), || {
             format!("{link:?} was closed, and leads to {}", shown(&effects))
         })
@@ -197,7 +197,7 @@ impl<'a> Walk<'a> {
         match frame {
             Frame::Greeting(greeting) => self.greeted = self.greeted.or(Some(greeting.host)),
             Frame::Welcome(welcome) => self.welcome = Some(welcome),
-            Frame::Ack { next } if self.told == Told::Attached => {
+            Frame::Ack { next } if self.told == ToldAttachment::Attached => {
                 self.input.acked = self.input.acked.max(*next);
             }
             _ => {}
@@ -205,7 +205,7 @@ impl<'a> Walk<'a> {
     }
 
     /// Whoever asks for room first is never handed back the bytes of a process that lives.
-    fn input(&mut self, item: &'a Item, effects: &[Effect], room: usize) -> Held {
+    fn input(&mut self, item: &'a Item, effects: &[Effect], room: usize) -> PropertyResult {
         let length = item.payload().len();
         let is_over = self.is_over();
         require(length <= room || is_over, Property::RoomWasAsked, || {
@@ -226,7 +226,7 @@ impl<'a> Walk<'a> {
         self.has_ended || self.is_closing || output.is_some_and(|output| output.has_exit)
     }
 
-    fn taken(&mut self, next: Seq) -> Held {
+    fn taken(&mut self, next: Seq) -> PropertyResult {
         if self.has_ended {
             return Ok(());
         }
@@ -241,7 +241,7 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    fn effect(&mut self, effect: &'a Effect) -> Held {
+    fn effect(&mut self, effect: &'a Effect) -> PropertyResult {
         match effect {
             Effect::Connect => {
                 let is_double = std::mem::replace(&mut self.is_dialing, true);
@@ -272,7 +272,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn sent(&mut self, frame: &Frame) -> Held {
+    fn sent(&mut self, frame: &Frame) -> PropertyResult {
         match frame {
             Frame::Hello(hello) => {
                 let last = std::mem::replace(&mut self.attach, hello.attach);
@@ -289,7 +289,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn sent_item(&mut self, seq: Seq, item: &Item) -> Held {
+    fn sent_item(&mut self, seq: Seq, item: &Item) -> PropertyResult {
         let is_current = self.view.put_in.is_current(seq, item);
         let is_old = self.output.keys().any(|epoch| {
             self.process != Some(*epoch) && self.view.put_in.find(*epoch, seq) == Some(item)
@@ -298,12 +298,12 @@ impl<'a> Walk<'a> {
         require(is_current, property, || {
             format!("under number {seq} something else was put in than {}", shown(item))
         })?;
-        let Input { acked, accepted, .. } = self.input;
+        let InputLog { acked, accepted, .. } = self.input;
         let is_first = !std::mem::replace(&mut self.input.is_sent, true);
         if is_first { properties::went_on(seq, acked.max(accepted)) } else { Ok(()) }
     }
 
-    fn deliver(&mut self, seq: Seq, item: &'a Item) -> Held {
+    fn deliver(&mut self, seq: Seq, item: &'a Item) -> PropertyResult {
         let known = self.process.and_then(|epoch| Some((epoch, self.output.get_mut(&epoch)?)));
         let Some((epoch, output)) = known else { return properties::delivered(seq, None) };
         require(!output.has_exit, Property::ExitIsLast, || {
@@ -316,21 +316,21 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    fn notice(&mut self, notice: &Notice) -> Held {
+    fn notice(&mut self, notice: &Notice) -> PropertyResult {
         match notice {
             Notice::Attached { how, epoch, incarnation, next_output, next_input, .. } => {
                 properties::attached(self.welcome, self.told, self.attach)?;
                 self.attached(*how, *epoch, *next_output)?;
                 self.process = Some(*epoch);
                 self.incarnation = *incarnation;
-                self.told = Told::Attached;
+                self.told = ToldAttachment::Attached;
                 let is_next = self.view.put_in.attached(*epoch, *next_input);
                 require(is_next, Property::SentInOrder, || {
                     format!("the next input is to get number {next_input}")
                 })
             }
             Notice::Detached(_) => {
-                self.told = Told::Detached;
+                self.told = ToldAttachment::Detached;
                 Ok(())
             }
             Notice::Replaced { old, new, unacknowledged_input, next_output, .. } => {
@@ -338,12 +338,12 @@ impl<'a> Walk<'a> {
                 self.lost(*unacknowledged_input, *next_output)?;
                 self.process = None;
                 self.incarnation = *new;
-                self.input = Input::default();
+                self.input = InputLog::default();
                 self.view.put_in.replaced();
                 Ok(())
             }
             Notice::Lost { unacknowledged_input, next_output, .. } => {
-                self.told = Told::Ended;
+                self.told = ToldAttachment::Ended;
                 self.lost(*unacknowledged_input, *next_output)
             }
             // From here on, input is for nobody.
@@ -358,13 +358,13 @@ impl<'a> Walk<'a> {
             | Notice::Superseded { .. }
             | Notice::Closed { .. }
             | Notice::GaveUp(_) => {
-                self.told = Told::Ended;
+                self.told = ToldAttachment::Ended;
                 Ok(())
             }
         }
     }
 
-    fn lost(&self, unacknowledged_input: u64, next_output: Seq) -> Held {
+    fn lost(&self, unacknowledged_input: u64, next_output: Seq) -> PropertyResult {
         let output = self.process.and_then(|epoch| self.output.get(&epoch));
         let known = Losses {
             unacknowledged_input: self.view.put_in.bytes_from(self.input.acked),
@@ -374,7 +374,7 @@ impl<'a> Walk<'a> {
     }
 
     /// A process is gone on with where it was left; another is begun.
-    fn attached(&mut self, how: How, epoch: Epoch, next: Seq) -> Held {
+    fn attached(&mut self, how: How, epoch: Epoch, next: Seq) -> PropertyResult {
         let known = self.output.get(&epoch).map(|output| output.next);
         let is_right = match how {
             How::Opened => known.is_some() || next == Seq::ZERO,
@@ -395,12 +395,12 @@ impl<'a> Walk<'a> {
         self.input.acked = self.input.acked.max(welcome.handed_over);
         self.input.accepted = welcome.accepted;
         self.tenure = self.tenure.max(welcome.tenure);
-        self.output.entry(epoch).or_insert(Output { next, taken: next, has_exit: false });
+        self.output.entry(epoch).or_insert(OutputLog { next, taken: next, has_exit: false });
         Ok(())
     }
 
     /// Nothing but the end stops the timer for the next attempt.
-    fn check_told(&mut self, step: &ClientStep, had_ended: bool) -> Held {
+    fn check_told(&mut self, step: &ClientStep, had_ended: bool) -> PropertyResult {
         let ends = step.effects.contains(&Effect::Disarm(Timer::Reconnect));
         if had_ended || !ends {
             return Ok(());

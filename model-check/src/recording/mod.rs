@@ -14,13 +14,13 @@
 
 mod client_side;
 mod links;
-mod put_in;
 mod read;
 mod replay;
 mod report;
 mod server_effects;
 mod server_side;
 mod session;
+mod typed_input;
 mod violation;
 
 use rejoin_protocol::client::{self, Client};
@@ -32,7 +32,7 @@ pub use read::ReadError;
 pub use replay::{Difference, replay};
 pub use report::Report;
 pub use session::check;
-pub use violation::Violation;
+pub use violation::RecordingViolation;
 
 /// What one program wrote down.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -40,7 +40,7 @@ pub struct Recording {
     /// What to call it: the file's name.
     pub name: String,
     /// Who was stepped, and how.
-    pub run: Run,
+    pub run: RecordedRun,
     /// How many bytes of an unfinished last line were left out. A program that is killed while it
     /// writes leaves one; nothing of that step was carried out.
     pub torn: Option<usize>,
@@ -50,7 +50,7 @@ pub struct Recording {
 
 /// Who was stepped.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Run {
+pub enum RecordedRun {
     /// A client.
     Client(Track<client::Config, Client, ClientStep>),
     /// A server.
@@ -70,7 +70,7 @@ pub struct Track<Config, State, Step> {
     pub steps: Vec<Step>,
 }
 
-impl Run {
+impl RecordedRun {
     /// How many steps there are.
     pub fn len(&self) -> usize {
         match self {

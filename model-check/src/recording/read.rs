@@ -9,7 +9,7 @@ use rejoin_protocol::record::{CUT, FORMAT, Header, Start};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use super::{Recording, Run, Track};
+use super::{RecordedRun, Recording, Track};
 
 /// Why a file is no recording.
 #[derive(Debug)]
@@ -116,13 +116,13 @@ impl Recording {
         }
         let run = match line::<Header>(1, first)?.start {
             Start::Client { config, state } => {
-                Run::Client(Track { config, state, steps: all(steps)? })
+                RecordedRun::Client(Track { config, state, steps: all(steps)? })
             }
             Start::Server { config, state } => {
-                Run::Server(Track { config, state, steps: all(steps)? })
+                RecordedRun::Server(Track { config, state, steps: all(steps)? })
             }
             Start::Attach { config, state } => {
-                Run::Attach(Track { config, state, steps: all(steps)? })
+                RecordedRun::Attach(Track { config, state, steps: all(steps)? })
             }
         };
         Ok(Self { name, run, torn, is_cut })

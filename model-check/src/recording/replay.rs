@@ -6,7 +6,7 @@ use rejoin_protocol::client::{self, Client};
 use rejoin_protocol::record::Step;
 use rejoin_protocol::server::{self, Server};
 
-use super::{Recording, Report, Run, Track, shown};
+use super::{RecordedRun, Recording, Report, Track, shown};
 
 /// The machine says something else than it is recorded to have said.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -52,8 +52,8 @@ impl std::error::Error for Difference {}
 /// The first [`Difference`].
 pub fn replay(recording: &Recording) -> Result<Report, Difference> {
     let done = match &recording.run {
-        Run::Client(track) => replay_track(track),
-        Run::Server(track) | Run::Attach(track) => replay_track(track),
+        RecordedRun::Client(track) => replay_track(track),
+        RecordedRun::Server(track) | RecordedRun::Attach(track) => replay_track(track),
     };
     done.map_err(|difference| Difference { recording: recording.name.clone(), ..difference })?;
     Ok(Report::of(recording))

@@ -7,7 +7,7 @@ use rejoin_protocol::frame::How;
 use rejoin_protocol::record::{ClientStep, ServerStep};
 use rejoin_protocol::{Frame, Item, Timer, server};
 
-use super::{Recording, Run};
+use super::{RecordedRun, Recording};
 
 macro_rules! report {
     ($($(#[$doc:meta])* $name:ident: $shown:literal,)*) => {
@@ -135,15 +135,15 @@ impl Report {
             ..Self::default()
         };
         match &recording.run {
-            Run::Client(track) => {
+            RecordedRun::Client(track) => {
                 report.clients = 1;
                 track.steps.iter().for_each(|step| report.client(step));
             }
-            Run::Server(track) => {
+            RecordedRun::Server(track) => {
                 report.servers = 1;
                 track.steps.iter().for_each(|step| report.server(step));
             }
-            Run::Attach(_) => report.attach_programs = 1,
+            RecordedRun::Attach(_) => report.attach_programs = 1,
         }
         report
     }

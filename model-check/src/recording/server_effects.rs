@@ -5,12 +5,12 @@ use rejoin_protocol::server::Effect;
 use rejoin_protocol::spec::Overflow;
 use rejoin_protocol::{AttachNumber, Frame, Incarnation, Item, Link, Seq};
 
-use super::server_side::Walk;
+use super::server_side::ServerWalk;
 use crate::properties::server::{self as properties, Holding, Welcoming};
-use crate::properties::{Held, Property, client, require};
+use crate::properties::{Property, PropertyResult, client, require};
 
-impl<'a> Walk<'a> {
-    pub(super) fn effect(&mut self, effect: &'a Effect) -> Held {
+impl<'a> ServerWalk<'a> {
+    pub(super) fn effect(&mut self, effect: &'a Effect) -> PropertyResult {
         match effect {
             Effect::Send(link, frame) => {
                 self.links.sent_to(*link)?;
@@ -51,7 +51,7 @@ impl<'a> Walk<'a> {
     }
 
     /// An attach program does not start anything itself.
-    fn start(&mut self, incarnation: Incarnation) -> Held {
+    fn start(&mut self, incarnation: Incarnation) -> PropertyResult {
         if self.is_attach {
             return Ok(());
         }
@@ -60,7 +60,7 @@ impl<'a> Walk<'a> {
         properties::started(incarnation, before.is_none())
     }
 
-    fn hand_over(&mut self, seq: Seq, item: &'a Item) -> Held {
+    fn hand_over(&mut self, seq: Seq, item: &'a Item) -> PropertyResult {
         let next = Seq(self.view.handed_over.len() as u64);
         properties::handed_over(seq, next)?;
         require(!self.has_exited && !self.is_ending, Property::HandedOverOnce, || {
@@ -70,7 +70,7 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    fn sent(&mut self, link: Link, frame: &Frame) -> Held {
+    fn sent(&mut self, link: Link, frame: &Frame) -> PropertyResult {
         match frame {
             Frame::Welcome(welcome) => self.welcome(link, welcome),
             Frame::Refused(refused) => {
@@ -87,11 +87,11 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn answers(&self, link: Link, attach: AttachNumber) -> Held {
+    fn answers(&self, link: Link, attach: AttachNumber) -> PropertyResult {
         properties::answered(self.hello.get(&link).map(|hello| hello.attach), attach)
     }
 
-    fn welcome(&mut self, link: Link, welcome: &Welcome) -> Held {
+    fn welcome(&mut self, link: Link, welcome: &Welcome) -> PropertyResult {
         self.answers(link, welcome.attach)?;
         properties::replaces(link, self.attached)?;
         require(
@@ -110,7 +110,7 @@ impl<'a> Walk<'a> {
     }
 
     /// Whoever is welcomed is the owner, and the owner before it is superseded.
-    fn check_owner(&mut self, link: Link, welcome: &Welcome) -> Held {
+    fn check_owner(&mut self, link: Link, welcome: &Welcome) -> PropertyResult {
         let Some(hello) = self.hello.get(&link) else { return Ok(()) };
         let who = hello.instance;
         let expected = match hello.wish {
@@ -132,7 +132,7 @@ impl<'a> Walk<'a> {
     }
 
     /// Accepted and handed over are two counters; a process that has ended is handed nothing.
-    fn check_counters(&self, welcome: &Welcome) -> Held {
+    fn check_counters(&self, welcome: &Welcome) -> PropertyResult {
         let Welcome { accepted, next_output, .. } = welcome;
         let blocks = self.limits.is_some_and(|limits| limits.overflow == Overflow::Block);
         properties::told(welcome, self.taken, self.acked, blocks)?;
@@ -143,7 +143,7 @@ impl<'a> Walk<'a> {
         properties::sent(*next_output, self.written())
     }
 
-    fn item(&mut self, link: Link, seq: Seq, item: &Item) -> Held {
+    fn item(&mut self, link: Link, seq: Seq, item: &Item) -> PropertyResult {
         properties::served(link, self.attached)?;
         let next = self.next_output;
         require(seq == next, Property::SentInOrder, || {

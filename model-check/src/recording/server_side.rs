@@ -10,10 +10,10 @@ use rejoin_protocol::{
     ClientInstance, Epoch, Frame, Incarnation, Item, Link, Seq, SessionId, Tenure, Timer,
 };
 
-use super::links::{Links, Standing, Timers};
-use super::{Recording, Track, Violation};
+use super::links::{LinkState, Links, RunningTimers};
+use super::{Recording, RecordingViolation, Track};
 use crate::properties::server::{self as properties, Holding};
-use crate::properties::{Broken, Held, Property, client, require, shown};
+use crate::properties::{BrokenProperty, Property, PropertyResult, client, require, shown};
 
 /// What a server did, as far as other recordings can tell of it, too.
 #[derive(Debug)]
@@ -32,13 +32,13 @@ pub(super) struct ServerView<'a> {
 /// A walk through a recording.
 // Each of them is a fact of its own.
 #[allow(clippy::struct_excessive_bools)]
-pub(super) struct Walk<'a> {
+pub(super) struct ServerWalk<'a> {
     pub(super) view: ServerView<'a>,
     pub(super) step: usize,
     /// Whether effects are carried out by somebody else.
     pub(super) is_attach: bool,
     pub(super) links: Links,
-    pub(super) timers: Timers,
+    pub(super) timers: RunningTimers,
     /// The last Hello of each link.
     pub(super) hello: BTreeMap<Link, &'a Hello>,
     pub(super) waits_for: WaitsFor,
@@ -84,14 +84,14 @@ pub(super) fn walk<'a>(
     recording: &'a Recording,
     track: &'a Track<Config, Server, ServerStep>,
     is_attach: bool,
-) -> Result<ServerView<'a>, Violation> {
-    let mut walk = Walk::new(recording, track.config.session, is_attach);
+) -> Result<ServerView<'a>, RecordingViolation> {
+    let mut walk = ServerWalk::new(recording, track.config.session, is_attach);
     let mut machine = track.state.clone();
     for (index, step) in track.steps.iter().enumerate() {
         walk.step = index + 1;
         let room = machine.output_room();
         machine.step(&track.config, step.event.clone());
-        walk.step(step, room).map_err(|Broken { property, what }| Violation {
+        walk.step(step, room).map_err(|BrokenProperty { property, what }| RecordingViolation {
             recording: recording.name.clone(),
             step: Some(index + 1),
             event: Some(shown(&step.event)),
@@ -102,7 +102,7 @@ pub(super) fn walk<'a>(
     Ok(walk.view)
 }
 
-impl<'a> Walk<'a> {
+impl<'a> ServerWalk<'a> {
     fn new(recording: &'a Recording, session: SessionId, is_attach: bool) -> Self {
         let view = ServerView {
             recording,
@@ -117,7 +117,7 @@ impl<'a> Walk<'a> {
             step: 0,
             is_attach,
             links: Links::default(),
-            timers: Timers::default(),
+            timers: RunningTimers::default(),
             hello: BTreeMap::new(),
             waits_for: WaitsFor::default(),
             attached: None,
@@ -140,7 +140,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn step(&mut self, step: &'a ServerStep, room: usize) -> Held {
+    fn step(&mut self, step: &'a ServerStep, room: usize) -> PropertyResult {
         let ServerStep { event, effects } = step;
         let had_stopped = self.is_stopped;
         self.is_takeover = *event == Event::TenureRecorded;
@@ -161,7 +161,7 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    fn event(&mut self, event: &'a Event, effects: &[Effect], room: usize) -> Held {
+    fn event(&mut self, event: &'a Event, effects: &[Effect], room: usize) -> PropertyResult {
         match event {
             Event::Frame(link, frame) => self.heard(*link, Some(frame), effects),
             Event::LinkMisbehaved(link, _) => self.heard(*link, None, effects),
@@ -214,12 +214,17 @@ impl<'a> Walk<'a> {
     }
 
     /// The attach program hands a stream over with its first frame: that is how a link appears.
-    fn heard(&mut self, link: Link, frame: Option<&'a Frame>, effects: &[Effect]) -> Held {
+    fn heard(
+        &mut self,
+        link: Link,
+        frame: Option<&'a Frame>,
+        effects: &[Effect],
+    ) -> PropertyResult {
         if self.links.standing(link).is_none() {
             self.links.open(link);
         }
         self.links.named(link)?;
-        let is_open = self.links.standing(link) == Some(Standing::Open);
+        let is_open = self.links.standing(link) == Some(LinkState::Open);
         let is_ignored = effects.iter().all(|effect| *effect == Effect::Close(link));
         require(is_open || is_ignored, Property::ClosedLinkIgnored, || {
             format!("{link:?} was closed, and leads to {}", shown(&effects))
@@ -259,7 +264,7 @@ impl<'a> Walk<'a> {
     }
 
     /// A link may be lost before it brought anything.
-    fn lost(&mut self, link: Link, effects: &[Effect]) -> Held {
+    fn lost(&mut self, link: Link, effects: &[Effect]) -> PropertyResult {
         if self.links.standing(link).is_none() {
             self.links.open(link);
         }
@@ -271,7 +276,7 @@ impl<'a> Walk<'a> {
         self.links.lose(link)
     }
 
-    fn taken(&mut self, next: Seq) -> Held {
+    fn taken(&mut self, next: Seq) -> PropertyResult {
         let offered = Seq(self.view.handed_over.len() as u64);
         require(next <= offered, Property::TakenWasOffered, || {
             format!("the input before {next} was taken; handed over is that before {offered}")
@@ -281,7 +286,7 @@ impl<'a> Walk<'a> {
     }
 
     /// What comes once the process is to be ended is for nobody.
-    fn wrote(&mut self, item: Item, room: usize) -> Held {
+    fn wrote(&mut self, item: Item, room: usize) -> PropertyResult {
         let length = item.payload().len();
         if self.is_ending || length == 0 {
             return Ok(());
@@ -297,7 +302,7 @@ impl<'a> Walk<'a> {
     }
 
     /// Where output waits, what is not acknowledged fits into the window.
-    fn check_kept(&self) -> Held {
+    fn check_kept(&self) -> PropertyResult {
         let Some(limits) = self.limits.filter(|limits| limits.overflow == Overflow::Block) else {
             return Ok(());
         };
@@ -307,6 +312,6 @@ impl<'a> Walk<'a> {
     }
 }
 
-fn asked(was_asked: bool, what: &str) -> Held {
+fn asked(was_asked: bool, what: &str) -> PropertyResult {
     require(was_asked, Property::ReportWasAsked, || what.to_owned())
 }

@@ -6,23 +6,23 @@ use rejoin_protocol::{ClientInstance, Epoch, Item, Seq};
 
 use super::client_side::{self, ClientView};
 use super::server_side::{self, ServerView};
-use super::{Recording, Report, Run, Violation};
-use crate::properties::{Broken, Held, client, server};
+use super::{RecordedRun, Recording, RecordingViolation, Report};
+use crate::properties::{BrokenProperty, PropertyResult, client, server};
 
 /// Checks recordings, each by itself and all of one session against each other. What a program
 /// did whose recording is not among them, or was cut before, is not known and not missed.
 ///
 /// # Errors
-/// The first [`Violation`].
-pub fn check(recordings: &[Recording]) -> Result<Report, Violation> {
+/// The first [`RecordingViolation`].
+pub fn check(recordings: &[Recording]) -> Result<Report, RecordingViolation> {
     let mut report = Report::default();
     let (mut clients, mut servers) = (Vec::new(), Vec::new());
     for recording in recordings {
         report += Report::of(recording);
         match &recording.run {
-            Run::Client(track) => clients.push(client_side::walk(recording, track)?),
-            Run::Server(track) => servers.push(server_side::walk(recording, track, false)?),
-            Run::Attach(track) => drop(server_side::walk(recording, track, true)?),
+            RecordedRun::Client(track) => clients.push(client_side::walk(recording, track)?),
+            RecordedRun::Server(track) => servers.push(server_side::walk(recording, track, false)?),
+            RecordedRun::Attach(track) => drop(server_side::walk(recording, track, true)?),
         }
     }
     started_once(&servers)?;
@@ -39,8 +39,13 @@ pub fn check(recordings: &[Recording]) -> Result<Report, Violation> {
 }
 
 /// What was found about a step of this recording, compared with another's.
-fn judged(held: Held, recording: &Recording, step: usize, other: &str) -> Result<(), Violation> {
-    held.map_err(|Broken { property, what }| Violation {
+fn judged(
+    held: PropertyResult,
+    recording: &Recording,
+    step: usize,
+    other: &str,
+) -> Result<(), RecordingViolation> {
+    held.map_err(|BrokenProperty { property, what }| RecordingViolation {
         recording: recording.name.clone(),
         step: Some(step),
         event: None,
@@ -49,7 +54,7 @@ fn judged(held: Held, recording: &Recording, step: usize, other: &str) -> Result
     })
 }
 
-fn started_once(servers: &[ServerView<'_>]) -> Result<(), Violation> {
+fn started_once(servers: &[ServerView<'_>]) -> Result<(), RecordingViolation> {
     let mut started = BTreeMap::new();
     for server in servers {
         let Some((step, incarnation)) = server.start else { continue };
@@ -65,7 +70,7 @@ fn started_once(servers: &[ServerView<'_>]) -> Result<(), Violation> {
 fn delivered_was_written(
     client: &ClientView<'_>,
     servers: &BTreeMap<Epoch, &ServerView<'_>>,
-) -> Result<(), Violation> {
+) -> Result<(), RecordingViolation> {
     for (epoch, items) in &client.delivered {
         let Some(server) = servers.get(epoch) else { continue };
         for (seq, (step, item)) in items {
@@ -84,7 +89,7 @@ fn handed_over_was_put_in(
     epoch: Epoch,
     server: &ServerView<'_>,
     clients: &BTreeMap<ClientInstance, &ClientView<'_>>,
-) -> Result<(), Violation> {
+) -> Result<(), RecordingViolation> {
     for (index, (step, instance, item)) in server.handed_over.iter().enumerate() {
         let Some(client) = instance.and_then(|instance| clients.get(&instance)) else { continue };
         let seq = Seq(index as u64);

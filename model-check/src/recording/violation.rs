@@ -6,7 +6,7 @@ use crate::properties::Property;
 
 /// A run broke a rule, or a driver its contract with its machine.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Violation {
+pub struct RecordingViolation {
     /// Which recording; of several that contradict each other, the later one.
     pub recording: String,
     /// Which step of it, from 1, where it is one; it stands on the line after this number.
@@ -19,7 +19,7 @@ pub struct Violation {
     pub what: String,
 }
 
-impl fmt::Display for Violation {
+impl fmt::Display for RecordingViolation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.recording)?;
         if let Some(step) = self.step {
@@ -34,4 +34,4 @@ impl fmt::Display for Violation {
     }
 }
 
-impl std::error::Error for Violation {}
+impl std::error::Error for RecordingViolation {}

@@ -5,12 +5,12 @@ use rejoin_protocol::error::{FrameError, Misbehaviour};
 use rejoin_protocol::registry::FailureKind;
 use rejoin_protocol::{Frame, Link, Seq, Tenure, Timer, server};
 
-use super::action::{Action, Action as A};
 use super::host::INODES;
 use super::party::Party;
 use super::program::Program;
-use super::wire::{Far, Fault, Heard};
+use super::wire::{HelloFacts, HostEnd, LinkFault};
 use super::{Cx, World};
+use crate::action::{Action, Action as A};
 use crate::budget::Chance;
 use crate::names;
 use crate::profile::Role;
@@ -21,7 +21,7 @@ impl World {
     pub(super) fn is_silent(&self, link: Link) -> bool {
         let at = usize::try_from(link.0).unwrap_or(usize::MAX);
         let wire = self.wires.get(at).and_then(Option::as_ref);
-        wire.is_none_or(|wire| wire.fault == Fault::Silent)
+        wire.is_none_or(|wire| wire.fault == LinkFault::Silent)
     }
 
     /// Does one thing.
@@ -54,13 +54,13 @@ impl World {
             }
             A::Cut(w) => {
                 self.budget.spend(Chance::Cut);
-                self.wire_mut(w).fault = Fault::Reset;
+                self.wire_mut(w).fault = LinkFault::Reset;
             }
             A::Silence(w) => {
                 self.budget.spend(Chance::Silence);
                 let keeps = cx.profile.has_late_reports;
                 let wire = self.wire_mut(w);
-                wire.fault = Fault::Silent;
+                wire.fault = LinkFault::Silent;
                 wire.to_server.clear();
                 if !keeps {
                     wire.to_client.clear();
@@ -242,29 +242,31 @@ impl World {
         if is_abandoned {
             cx.seen.mark(Witness::ZombieAtServer);
         }
-        let far = wire.far;
+        let host_end = wire.host_end;
         if let Frame::Hello(hello) = &frame {
-            wire.heard = Some(Heard::of(hello));
+            wire.heard = Some(HelloFacts::of(hello));
             if is_abandoned && Self::is_open(&frame) {
                 cx.seen.mark(Witness::LateOpen);
             }
         }
-        match far {
-            Far::Attach(a) => self.program_reads(cx, a, frame),
-            Far::Server(s) => {
+        match host_end {
+            HostEnd::Attach(a) => self.program_reads(cx, a, frame),
+            HostEnd::Server(s) => {
                 if let (Frame::Item { seq, .. }, Some(process)) = (&frame, &self.server(s).process)
                     && *seq < process.handed
                 {
                     cx.seen.mark(Witness::DuplicateInput);
                 }
-                if cx.is_twisted(crate::twist::Twist::AckBehindData) && self.is_stuck(s) {
+                if cx.has_mutant(crate::driver_mutant::DriverMutant::AckBehindData)
+                    && self.is_stuck(s)
+                {
                     self.wire_mut(w).to_server.push_front(frame);
                     return;
                 }
                 let event = server::Event::Frame(Link(u64::from(w)), frame);
                 self.step_server(cx, s, event);
             }
-            Far::Closed => {}
+            HostEnd::Closed => {}
         }
     }
 
@@ -275,11 +277,11 @@ impl World {
         let what = Misbehaviour::Frame(FrameError::Empty);
         let link = Link(u64::from(w));
         let wire = self.wire_mut(w);
-        let (p, far) = (wire.party, wire.far);
+        let (p, host_end) = (wire.party, wire.host_end);
         if is_to_client {
             wire.to_client.clear();
             self.step_client(cx, p, client::Event::LinkMisbehaved(link, what));
-        } else if let Far::Server(s) = far {
+        } else if let HostEnd::Server(s) = host_end {
             wire.to_server.clear();
             self.step_server(cx, s, server::Event::LinkMisbehaved(link, what));
         }
@@ -304,7 +306,7 @@ impl World {
     fn client_learns(&mut self, cx: &Cx, w: u8) {
         let wire = self.wire_mut(w);
         let p = wire.party;
-        if wire.fault == Fault::Reset && wire.far != Far::Closed {
+        if wire.fault == LinkFault::Reset && wire.host_end != HostEnd::Closed {
             cx.seen.mark(Witness::ClientLearntFirst);
         }
         if !wire.to_client.is_empty() {
@@ -316,20 +318,20 @@ impl World {
 
     fn host_learns(&mut self, cx: &Cx, w: u8) {
         let wire = self.wire_mut(w);
-        if wire.fault == Fault::Reset && wire.is_open {
+        if wire.fault == LinkFault::Reset && wire.is_open {
             cx.seen.mark(Witness::ServerLearntFirst);
         }
         if !wire.to_server.is_empty() {
             cx.seen.mark(Witness::RestDropped);
         }
-        let far = wire.far;
+        let host_end = wire.host_end;
         wire.close_far();
-        match far {
-            Far::Attach(a) => self.end_program(a),
-            Far::Server(s) => {
+        match host_end {
+            HostEnd::Attach(a) => self.end_program(a),
+            HostEnd::Server(s) => {
                 self.step_server(cx, s, server::Event::LinkLost(Link(u64::from(w))));
             }
-            Far::Closed => {}
+            HostEnd::Closed => {}
         }
     }
 
@@ -563,7 +565,7 @@ impl World {
             holder.map(|(party, generation, _)| (party, generation));
         self.forget_superseded(old.host);
         for wire in self.wires.iter_mut().flatten() {
-            if wire.far == Far::Server(s) {
+            if wire.host_end == HostEnd::Server(s) {
                 wire.edit().close_far();
             }
         }

@@ -17,7 +17,7 @@ pub struct Host {
     /// Which lock file has the session's name.
     pub path: Option<u8>,
     /// The lock files.
-    pub inodes: [Option<Inode>; INODES],
+    pub inodes: [Option<LockFile>; INODES],
     /// The session's entry.
     pub entry: Option<Entry>,
     /// Processes whose server is dead.
@@ -38,7 +38,7 @@ pub struct Leftover {
 
 /// A lock file, which is the tombstone's file too.
 #[derive(Clone, Default, PartialEq, Eq, Hash, Debug)]
-pub struct Inode {
+pub struct LockFile {
     /// How many programs hold the lock: it is inherited at fork.
     pub holders: u8,
     /// How many programs have it open, holders included.
@@ -79,7 +79,7 @@ impl Host {
             let free = self.inodes.iter().position(Option::is_none);
             // Every open file belongs to one of the few programs of a world.
             let free = free.expect("fewer lock files than programs");
-            self.inodes[free] = Some(Inode::default());
+            self.inodes[free] = Some(LockFile::default());
             self.path = u8::try_from(free).ok();
         }
         let at = self.path?;
@@ -90,12 +90,12 @@ impl Host {
     }
 
     /// The lock file.
-    pub fn inode(&self, at: u8) -> Option<&Inode> {
+    pub fn inode(&self, at: u8) -> Option<&LockFile> {
         self.inodes[usize::from(at)].as_ref()
     }
 
     /// The lock file, to be changed.
-    pub fn inode_mut(&mut self, at: u8) -> Option<&mut Inode> {
+    pub fn inode_mut(&mut self, at: u8) -> Option<&mut LockFile> {
         self.inodes[usize::from(at)].as_mut()
     }
 

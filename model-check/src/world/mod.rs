@@ -8,20 +8,18 @@
 #![allow(clippy::expect_used)]
 
 mod act;
-pub mod action;
 pub mod ghost;
 pub mod host;
-mod judge;
 mod offer;
 pub mod party;
 mod process;
 pub mod program;
 pub mod registry;
-mod relied;
+mod reliance;
 pub mod serve;
-pub mod timers;
-mod todo_text;
-mod upkeep;
+mod server_programs;
+mod server_rules;
+mod task_text;
 pub mod wire;
 
 use rejoin_protocol::client::{self, Ending};
@@ -33,23 +31,23 @@ use rejoin_protocol::{
     server,
 };
 
-pub use action::Action;
+pub use crate::action::Action;
 use ghost::Ghost;
 use host::Host;
 use party::Party;
 use program::Program;
-use serve::Serve;
-use wire::{Far, Wire};
+use serve::ServerDriver;
+use wire::{HostEnd, Wire};
 
 use crate::budget::{Budget, Chance};
+use crate::driver_mutant::DriverMutant;
 use crate::ledgers;
 use crate::names;
 use crate::profile::{Profile, Role};
-use crate::properties::{Broken, Held};
+use crate::properties::{BrokenProperty, PropertyResult};
 use crate::rules::Violation;
-use crate::settle::Settled;
 use crate::shared::{Shared, digest};
-use crate::twist::Twist;
+use crate::statistics::SettleStatistics;
 use crate::witness::{Seen, Witness};
 
 const PARTIES: usize = 3;
@@ -64,11 +62,11 @@ pub struct Cx {
     /// The bounds.
     pub profile: Profile,
     /// What is wrong on purpose.
-    pub twist: Option<Twist>,
+    pub driver_mutant: Option<DriverMutant>,
     /// What was seen.
     pub seen: Seen,
     /// How long states took to settle.
-    pub settled: Settled,
+    pub settled: SettleStatistics,
     configs: Vec<client::Config>,
 }
 
@@ -82,13 +80,13 @@ pub struct World {
     /// The short-lived programs on the hosts.
     pub programs: [Option<Shared<Program>>; PROGRAMS],
     /// The servers.
-    pub servers: [Option<Shared<Serve>>; SERVERS],
+    pub servers: [Option<Shared<ServerDriver>>; SERVERS],
     /// The hosts.
     pub hosts: [Option<Shared<Host>>; 2],
     /// What only the checker sees.
     pub ghost: Shared<Ghost>,
     /// A server as it was, to be rolled back to.
-    pub snapshot: Option<Shared<Serve>>,
+    pub snapshot: Option<Shared<ServerDriver>>,
     /// The host that new links lead to.
     pub reached: u8,
     /// What may still happen.
@@ -102,14 +100,20 @@ pub struct World {
 
 impl Cx {
     /// What a search with these bounds needs.
-    pub fn new(profile: Profile, twist: Option<Twist>) -> Self {
+    pub fn new(profile: Profile, driver_mutant: Option<DriverMutant>) -> Self {
         let mut configs = Vec::new();
         for p in 0..PARTIES {
             for generation in 0..GENERATIONS {
                 configs.push(config(&profile, p, generation));
             }
         }
-        Self { profile, twist, seen: Seen::default(), settled: Settled::default(), configs }
+        Self {
+            profile,
+            driver_mutant,
+            seen: Seen::default(),
+            settled: SettleStatistics::default(),
+            configs,
+        }
     }
 
     /// The configuration of a party's generation.
@@ -142,8 +146,8 @@ impl Cx {
     }
 
     /// Whether this is done wrong.
-    pub fn is_twisted(&self, twist: Twist) -> bool {
-        self.twist == Some(twist)
+    pub fn has_mutant(&self, driver_mutant: DriverMutant) -> bool {
+        self.driver_mutant == Some(driver_mutant)
     }
 
     /// Whether producers wait at the window's bound.
@@ -267,15 +271,15 @@ impl World {
     /// A property was judged: one that is broken breaks its rule.
     // It is what a property's function returns.
     #[allow(clippy::needless_pass_by_value)]
-    fn require(&mut self, held: Held) {
-        if let Err(Broken { property, .. }) = held {
+    fn require(&mut self, held: PropertyResult) {
+        if let Err(BrokenProperty { property, .. }) = held {
             // What a driver owes its machine has no rule, and is not judged here.
             self.violate(property.rule().unwrap_or_default(), property.statement());
         }
     }
 
     /// Takes note of what a ledger has judged.
-    fn hold(&mut self, held: ledgers::Held) {
+    fn hold(&mut self, held: ledgers::LedgerResult) {
         self.suspicion = self.suspicion.or(held.err());
     }
 
@@ -326,7 +330,7 @@ impl World {
     fn end_idle_programs(&mut self) {
         for at in 0..WIRES {
             let Some(wire) = &self.wires[at] else { continue };
-            let Far::Attach(a) = wire.far else { continue };
+            let HostEnd::Attach(a) = wire.host_end else { continue };
             let is_idle =
                 self.programs[usize::from(a)].as_ref().is_some_and(|it| it.is_listening());
             if is_idle && !wire.is_open && wire.to_server.is_empty() {
@@ -357,12 +361,12 @@ impl World {
     }
 
     /// A server that runs.
-    pub fn server(&self, s: u8) -> &Serve {
+    pub fn server(&self, s: u8) -> &ServerDriver {
         // Actions and links name only servers that run.
         self.servers[usize::from(s)].as_ref().expect("a server that runs")
     }
 
-    fn server_mut(&mut self, s: u8) -> &mut Serve {
+    fn server_mut(&mut self, s: u8) -> &mut ServerDriver {
         // As above.
         self.servers[usize::from(s)].as_mut().expect("a server that runs").edit()
     }
@@ -380,7 +384,7 @@ impl World {
 
     /// The same, if this server has its far end.
     fn wire_at_server(&mut self, s: u8, link: u64) -> Option<&mut Wire> {
-        self.wire_of(link).filter(|wire| wire.far == Far::Server(s))
+        self.wire_of(link).filter(|wire| wire.host_end == HostEnd::Server(s))
     }
 
     /// A host.
@@ -393,7 +397,7 @@ impl World {
         self.hosts[usize::from(host)].as_mut().expect("a host that is there").edit()
     }
 
-    fn put_server(&mut self, server: Serve) -> u8 {
+    fn put_server(&mut self, server: ServerDriver) -> u8 {
         put(&mut self.servers, server)
     }
 
@@ -404,9 +408,9 @@ impl World {
     /// A link to the host that is reached now, with an attach program at its far end.
     fn put_wire(&mut self, p: u8) -> u8 {
         let host = self.reached;
-        let wire = put(&mut self.wires, Wire::new(p, host, Far::Closed));
+        let wire = put(&mut self.wires, Wire::new(p, host, HostEnd::Closed));
         let program = self.put_program(Program::attach(host, wire));
-        self.wire_mut(wire).far = Far::Attach(program);
+        self.wire_mut(wire).host_end = HostEnd::Attach(program);
         wire
     }
 

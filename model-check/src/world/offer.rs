@@ -3,12 +3,12 @@
 use rejoin_protocol::registry::{Next, Operation, Program as _};
 use rejoin_protocol::{Frame, Link, Timer};
 
-use super::action::{Action, Action as A};
 use super::party::Party;
 use super::program::Program;
-use super::serve::Todo;
-use super::wire::{Far, Fault};
+use super::serve::ServerTask;
+use super::wire::{HostEnd, LinkFault};
 use super::{Cx, World};
+use crate::action::{Action, Action as A};
 use crate::budget::Chance;
 use crate::names;
 use crate::shared::Shared;
@@ -137,23 +137,23 @@ impl World {
     }
 
     fn wire_actions(&self, w: u8, wire: &super::wire::Wire, out: &mut Vec<Action>) {
-        let is_silent = wire.fault == Fault::Silent;
+        let is_silent = wire.fault == LinkFault::Silent;
         if !wire.to_client.is_empty() && !is_silent {
             out.push(A::ToClient(w));
         }
-        if !wire.to_server.is_empty() && !is_silent && self.can_read(wire.far) {
+        if !wire.to_server.is_empty() && !is_silent && self.can_read(wire.host_end) {
             out.push(A::ToHost(w));
         }
         if wire.client_can_learn() {
             out.push(A::ClientLearns(w));
         }
-        if wire.far_can_learn() && self.can_read(wire.far) {
+        if wire.far_can_learn() && self.can_read(wire.host_end) {
             out.push(A::HostLearns(w));
         }
-        if wire.fault == Fault::Whole && wire.is_open && wire.far != Far::Closed {
+        if wire.fault == LinkFault::Whole && wire.is_open && wire.host_end != HostEnd::Closed {
             self.chance(Chance::Cut, A::Cut(w), out);
             self.chance(Chance::Garble, A::GarbleToClient(w), out);
-            if matches!(wire.far, Far::Server(_)) && self.can_read(wire.far) {
+            if matches!(wire.host_end, HostEnd::Server(_)) && self.can_read(wire.host_end) {
                 self.chance(Chance::Garble, A::GarbleToHost(w), out);
             }
             self.chance(Chance::Silence, A::Silence(w), out);
@@ -161,19 +161,25 @@ impl World {
     }
 
     /// Whether whoever has the far end of a link looks at it.
-    fn can_read(&self, far: Far) -> bool {
-        match far {
-            Far::Attach(a) => {
+    fn can_read(&self, host_end: HostEnd) -> bool {
+        match host_end {
+            HostEnd::Attach(a) => {
                 self.programs[usize::from(a)].as_ref().is_some_and(|it| it.is_listening())
             }
-            Far::Server(s) => {
+            HostEnd::Server(s) => {
                 self.servers[usize::from(s)].as_ref().is_some_and(|it| it.todo.is_empty())
             }
-            Far::Closed => false,
+            HostEnd::Closed => false,
         }
     }
 
-    fn server_actions(&self, cx: &Cx, s: u8, server: &super::serve::Serve, out: &mut Vec<Action>) {
+    fn server_actions(
+        &self,
+        cx: &Cx,
+        s: u8,
+        server: &super::serve::ServerDriver,
+        out: &mut Vec<Action>,
+    ) {
         self.chance(Chance::ServerKill, A::KillServer(s), out);
         if server.has_living_process() {
             self.chance(Chance::Leftover, A::LeaveProcess(s), out);
@@ -181,10 +187,12 @@ impl World {
         if let Some(todo) = server.todo.front() {
             out.push(A::Server(s));
             match todo {
-                Todo::Start(start) if start.next() == Next::Do(Operation::Spawn) => {
+                ServerTask::Start(start) if start.next() == Next::Do(Operation::Spawn) => {
                     self.chance(Chance::FailedStart, A::StartFails(s), out);
                 }
-                Todo::RecordTenure(_) => self.chance(Chance::TenureFailure, A::TenureFails(s), out),
+                ServerTask::RecordTenure(_) => {
+                    self.chance(Chance::TenureFailure, A::TenureFails(s), out);
+                }
                 _ => {}
             }
             if todo.may_fail() {
@@ -214,7 +222,13 @@ impl World {
         }
     }
 
-    fn process_actions(&self, cx: &Cx, s: u8, server: &super::serve::Serve, out: &mut Vec<Action>) {
+    fn process_actions(
+        &self,
+        cx: &Cx,
+        s: u8,
+        server: &super::serve::ServerDriver,
+        out: &mut Vec<Action>,
+    ) {
         let Some(process) = &server.process else { return };
         if server.is_ending || process.is_reported {
             return;

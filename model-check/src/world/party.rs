@@ -6,16 +6,16 @@ use rejoin_protocol::client::{Client, Effect, Event, MAX_REPLACEMENTS, Notice};
 use rejoin_protocol::frame::{From, Hello, How, Welcome};
 use rejoin_protocol::{AttachNumber, Frame, Incarnation, Item, Link, Reason, Seq, Tenure, Timer};
 
-use super::timers::Timers;
 use super::{Cx, World};
 use crate::budget::Chance as C;
-use crate::ledgers::client::Ledger;
+use crate::ledgers::client::ClientLedger;
 use crate::names;
 use crate::profile::Role;
-pub use crate::properties::client::Told;
+pub use crate::properties::client::ToldAttachment;
 use crate::properties::client::{self, Asking, Losses};
+use crate::timers::Timers;
 use crate::witness::Witness;
-use crate::{show, trace};
+use crate::{notes, show};
 
 /// A client and its application.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -35,14 +35,14 @@ pub struct Party {
     /// What has happened to it.
     pub past: History,
     /// What its machine was given and did, by which that is judged.
-    pub ledger: Ledger,
+    pub ledger: ClientLedger,
 }
 
 /// What a client did and was told, as seen from outside.
 #[derive(Clone, Default, PartialEq, Eq, Hash, Debug)]
 pub struct History {
     /// What it was told of its attachment.
-    pub told: Told,
+    pub told: ToldAttachment,
     /// The server that it was attached to last.
     pub epoch: Option<u8>,
     /// The process of its last Attached or Replaced.
@@ -74,7 +74,7 @@ pub struct History {
 }
 
 impl Party {
-    fn new(machine: Client, generation: u8, ledger: Ledger) -> Self {
+    fn new(machine: Client, generation: u8, ledger: ClientLedger) -> Self {
         let mut timers = Timers::default();
         timers.arm(Timer::Reconnect);
         let past = History { incarnation: machine.incarnation(), ..History::default() };
@@ -93,7 +93,7 @@ impl Party {
     /// The party as it joins in its role.
     pub fn join(cx: &Cx, index: u8, role: Role) -> Self {
         let config = cx.config(index, 0);
-        let of = |incarnation, claim| Ledger::new(config, incarnation, Tenure(0), claim);
+        let of = |incarnation, claim| ClientLedger::new(config, incarnation, Tenure(0), claim);
         let (machine, ledger) = match role {
             Role::Opener => (Client::open(config), of(Incarnation(0), None)),
             Role::Claimant(from) => {
@@ -117,7 +117,7 @@ impl Party {
         let mut machine = Client::claim(config, holder, from);
         let (incarnation, tenure) =
             holder.map_or_else(Default::default, |it| (it.incarnation, it.tenure));
-        let mut ledger = Ledger::new(config, incarnation, tenure, Some((holder, from)));
+        let mut ledger = ClientLedger::new(config, incarnation, tenure, Some((holder, from)));
         if let Some(host) = self.machine.host() {
             machine = machine.with_host(host);
             ledger = ledger.with_host(host);
@@ -151,7 +151,7 @@ impl World {
                 self.require(client::acted(was_ended, String::new));
             }
             for effect in effects {
-                trace::note(|| (format!("client {p}"), effect_text(&effect)));
+                notes::note(|| (format!("client {p}"), effect_text(&effect)));
                 self.carry_out_for_client(cx, p, effect, welcome.as_ref(), &mut events);
             }
             self.check_end(cx, p, was_ended);
@@ -272,7 +272,7 @@ impl World {
                     self.attached(cx, p, welcome);
                 }
             }
-            Notice::Detached(_) => self.party_mut(p).past.told = Told::Detached,
+            Notice::Detached(_) => self.party_mut(p).past.told = ToldAttachment::Detached,
             Notice::Replaced { old, new, unacknowledged_input, next_output, .. } => {
                 cx.seen.mark(Witness::Replaced);
                 self.require(client::replaced(*old, *new));
@@ -299,7 +299,7 @@ impl World {
                     cx.seen.mark(Witness::Bounded);
                 }
                 self.check_losses(cx, p, *unacknowledged_input, *next_output);
-                self.party_mut(p).past.told = Told::Ended;
+                self.party_mut(p).past.told = ToldAttachment::Ended;
             }
             Notice::Exited { .. } => {
                 let past = &mut self.party_mut(p).past;
@@ -317,13 +317,15 @@ impl World {
                 if is_diverged && !self.ghost.is_rolled_back {
                     self.violate(14, "the two sides diverge though nothing was rolled back");
                 }
-                self.party_mut(p).past.told = Told::Ended;
+                self.party_mut(p).past.told = ToldAttachment::Ended;
             }
             Notice::Superseded { .. } => {
                 cx.seen.mark(Witness::Superseded);
-                self.party_mut(p).past.told = Told::Ended;
+                self.party_mut(p).past.told = ToldAttachment::Ended;
             }
-            Notice::Closed { .. } | Notice::GaveUp(_) => self.party_mut(p).past.told = Told::Ended,
+            Notice::Closed { .. } | Notice::GaveUp(_) => {
+                self.party_mut(p).past.told = ToldAttachment::Ended;
+            }
         }
     }
 
@@ -356,7 +358,7 @@ impl World {
             past.base = welcome.accepted;
             past.acked = welcome.handed_over;
         }
-        past.told = Told::Attached;
+        past.told = ToldAttachment::Attached;
         past.epoch = Some(index);
         past.incarnation = welcome.incarnation;
         past.acked = past.acked.max(welcome.handed_over);
@@ -398,7 +400,7 @@ impl History {
     fn notice(&mut self, event: &Event) {
         match event {
             Event::Taken(next) => self.taken = self.taken.max(*next),
-            Event::Frame(_, Frame::Ack { next }) if self.told == Told::Attached => {
+            Event::Frame(_, Frame::Ack { next }) if self.told == ToldAttachment::Attached => {
                 self.acked = self.acked.max(*next);
             }
             Event::Detach => self.wants_out = true,

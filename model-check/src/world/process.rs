@@ -3,7 +3,7 @@
 use rejoin_protocol::server::Event;
 use rejoin_protocol::{Item, Seq};
 
-use super::serve::Todo;
+use super::serve::ServerTask;
 use super::{Cx, World};
 use crate::names;
 use crate::properties::server;
@@ -96,7 +96,7 @@ impl World {
             process.waiting.push_back((seq, item));
         } else {
             process.taken = next;
-            self.server_mut(s).todo.push_back(Todo::Event(Event::InputTaken(next)));
+            self.server_mut(s).todo.push_back(ServerTask::Event(Event::InputTaken(next)));
         }
     }
 }

@@ -9,12 +9,12 @@ use rejoin_protocol::registry::{
 use rejoin_protocol::server::Event;
 use rejoin_protocol::{Frame, Link};
 
-use super::registry::{Opened, User};
-use super::serve::Serve;
-use super::wire::{Far, Fault, Heard};
+use super::registry::{OpenLockFile, RegistryUser};
+use super::serve::ServerDriver;
+use super::wire::{HelloFacts, HostEnd, LinkFault};
 use super::{Cx, World};
 use crate::budget::Chance;
-use crate::trace;
+use crate::notes;
 use crate::witness::Witness;
 
 /// A program that runs.
@@ -25,7 +25,7 @@ pub struct Program {
     /// What for.
     pub task: Task,
     /// The lock file that it has open.
-    pub opened: Option<Opened>,
+    pub opened: Option<OpenLockFile>,
     /// The server that it has a stream to.
     pub server: Option<u8>,
     /// Whether its own deadline has passed.
@@ -52,7 +52,7 @@ pub enum Task {
 
 /// How a program ends.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) enum End {
+pub(super) enum ProgramEnd {
     Attach(Attached),
     Sweep(Swept),
 }
@@ -110,15 +110,15 @@ impl Program {
         }
     }
 
-    fn next(&self) -> Option<Next<End>> {
+    fn next(&self) -> Option<Next<ProgramEnd>> {
         Some(match &self.task {
             Task::Attach { attach, .. } => match attach.as_ref()?.next() {
                 Next::Do(operation) => Next::Do(operation),
-                Next::End(end) => Next::End(End::Attach(end)),
+                Next::End(end) => Next::End(ProgramEnd::Attach(end)),
             },
             Task::Sweep(sweep) => match sweep.next() {
                 Next::Do(operation) => Next::Do(operation),
-                Next::End(end) => Next::End(End::Sweep(end)),
+                Next::End(end) => Next::End(ProgramEnd::Sweep(end)),
             },
         })
     }
@@ -133,7 +133,7 @@ impl Program {
 
     pub(super) fn answer(&self) -> Option<Frame> {
         match self.next()? {
-            Next::End(End::Attach(Attached::Answers(answer))) => Some(answer),
+            Next::End(ProgramEnd::Attach(Attached::Answers(answer))) => Some(answer),
             _ => None,
         }
     }
@@ -164,7 +164,7 @@ impl World {
             if !wire.is_open && matches!(hello.wish, Wish::Open { .. }) {
                 cx.seen.mark(Witness::LateOpen);
             }
-            wire.heard = Some(Heard::of(&hello));
+            wire.heard = Some(HelloFacts::of(&hello));
         }
         let read = Attach::new(cx.attach_config(self, host), hello);
         let program = self.program_mut(a);
@@ -216,7 +216,7 @@ impl World {
                 !self.budget.has(Chance::NoRegistry) && !self.budget.has(Chance::Fault)
             }
             Some(Next::Do(Operation::Wait)) => true,
-            Some(Next::End(end)) => !matches!(end, End::Attach(Attached::Answers(_))),
+            Some(Next::End(end)) => !matches!(end, ProgramEnd::Attach(Attached::Answers(_))),
             _ => false,
         }
     }
@@ -224,7 +224,7 @@ impl World {
     fn do_one(&mut self, cx: &Cx, a: u8) -> bool {
         match self.program(a).next() {
             Some(Next::Do(operation)) => {
-                trace::note(|| (format!("program {a}"), format!("{operation:?}")));
+                notes::note(|| (format!("program {a}"), format!("{operation:?}")));
                 let opened = self.program(a).opened;
                 let report = self.execute(cx, a, &operation);
                 self.report(cx, a, report);
@@ -242,7 +242,7 @@ impl World {
     pub fn fail_program(&mut self, cx: &Cx, a: u8, kind: FailureKind) {
         let Some(operation) = self.program(a).operation() else { return };
         cx.seen.mark(Witness::AccessFailed);
-        trace::note(|| (format!("program {a}"), format!("{operation:?} fails ({kind:?})")));
+        notes::note(|| (format!("program {a}"), format!("{operation:?} fails ({kind:?})")));
         self.report(cx, a, Err(Failure::new(kind, "")));
         self.do_free_steps(cx, a);
     }
@@ -267,7 +267,7 @@ impl World {
         }
         let program = self.program(a);
         let (host, opened, may_end_all) = (program.host, program.opened, program.may_end_all());
-        let mut user = User { host, opened, may_end_all };
+        let mut user = RegistryUser { host, opened, may_end_all };
         let outcome = self.access(cx, &mut user, operation);
         self.program_mut(a).opened = user.opened;
         Ok(if cx.profile.is_forgetful { self.used_up(a, outcome) } else { outcome })
@@ -305,27 +305,28 @@ impl World {
     }
 
     fn fork(&mut self, a: u8) -> Outcome {
-        let Program { host, opened: Some(Opened { inode, .. }), .. } = *self.program(a) else {
+        let Program { host, opened: Some(OpenLockFile { inode, .. }), .. } = *self.program(a)
+        else {
             return Outcome::Missing;
         };
         if let Some(inode) = self.host_mut(host).inode_mut(inode) {
             inode.opens += 1;
             inode.holders += 1;
         }
-        let server = self.put_server(Serve::new(host, inode));
+        let server = self.put_server(ServerDriver::new(host, inode));
         self.program_mut(a).server = Some(server);
         Outcome::Done
     }
 
-    fn end(&mut self, cx: &Cx, a: u8, end: End) -> bool {
+    fn end(&mut self, cx: &Cx, a: u8, end: ProgramEnd) -> bool {
         match end {
-            End::Attach(Attached::Answers(answer)) => return self.answer(cx, a, answer),
-            End::Attach(Attached::Joins) => self.join(cx, a),
-            End::Attach(Attached::Leaves) => {
+            ProgramEnd::Attach(Attached::Answers(answer)) => return self.answer(cx, a, answer),
+            ProgramEnd::Attach(Attached::Joins) => self.join(cx, a),
+            ProgramEnd::Attach(Attached::Leaves) => {
                 cx.seen.mark(Witness::LeftSilently);
                 self.end_program(a);
             }
-            End::Sweep(_) => self.end_program(a),
+            ProgramEnd::Sweep(_) => self.end_program(a),
         }
         true
     }
@@ -370,7 +371,8 @@ impl World {
             self.close_lock_of(a);
         }
         let is_there = self.servers[usize::from(server)].is_some();
-        self.wire_mut(wire).far = if is_there { Far::Server(server) } else { Far::Closed };
+        self.wire_mut(wire).host_end =
+            if is_there { HostEnd::Server(server) } else { HostEnd::Closed };
         self.programs[usize::from(a)] = None;
         // What was read of the stream goes ahead of it, over a socket of the host.
         if let Some(hello) = program.hello().filter(|_| is_there) {
@@ -422,6 +424,6 @@ impl World {
 
     fn is_on_silent_link(&self, program: &Program) -> bool {
         let wire = program.wire().and_then(|wire| self.wires[usize::from(wire)].as_ref());
-        wire.is_some_and(|wire| wire.fault == Fault::Silent)
+        wire.is_some_and(|wire| wire.fault == LinkFault::Silent)
     }
 }

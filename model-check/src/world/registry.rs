@@ -7,12 +7,12 @@ use rejoin_protocol::{Epoch, Incarnation};
 
 use super::host::Entry;
 use super::{Cx, World};
-use crate::twist::Twist;
+use crate::driver_mutant::DriverMutant;
 use crate::witness::Witness;
 
 /// A lock file that a program has open.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub struct Opened {
+pub struct OpenLockFile {
     /// Which one.
     pub inode: u8,
     /// Whether it is locked by it.
@@ -21,22 +21,27 @@ pub struct Opened {
 
 /// Who uses the registry.
 #[derive(Debug)]
-pub(super) struct User {
+pub(super) struct RegistryUser {
     pub(super) host: u8,
-    pub(super) opened: Option<Opened>,
+    pub(super) opened: Option<OpenLockFile>,
     /// Whether somebody has asked it to end what has left the process, too.
     pub(super) may_end_all: bool,
 }
 
 impl World {
     /// Carries out one operation on the registry.
-    pub(super) fn access(&mut self, cx: &Cx, user: &mut User, operation: &Operation) -> Outcome {
+    pub(super) fn access(
+        &mut self,
+        cx: &Cx,
+        user: &mut RegistryUser,
+        operation: &Operation,
+    ) -> Outcome {
         match operation {
             Operation::OpenLock { makes } => {
                 let Some(inode) = self.host_mut(user.host).open_lock(*makes) else {
                     return Outcome::Missing;
                 };
-                user.opened = Some(Opened { inode, has_lock: false });
+                user.opened = Some(OpenLockFile { inode, has_lock: false });
             }
             Operation::TryLock => return self.try_lock(cx, user),
             Operation::CheckPath => return Outcome::Path(self.standing(cx, user)),
@@ -57,7 +62,7 @@ impl World {
         Outcome::Done
     }
 
-    fn try_lock(&mut self, cx: &Cx, user: &mut User) -> Outcome {
+    fn try_lock(&mut self, cx: &Cx, user: &mut RegistryUser) -> Outcome {
         let Some(opened) = &mut user.opened else { return Outcome::Missing };
         opened.has_lock = self.host_mut(user.host).try_lock(opened.inode);
         if opened.has_lock {
@@ -68,19 +73,19 @@ impl World {
     }
 
     /// Closes a lock file, locked or not.
-    pub(super) fn close(&mut self, host: u8, opened: &mut Option<Opened>) {
-        if let Some(Opened { inode, has_lock }) = opened.take() {
+    pub(super) fn close(&mut self, host: u8, opened: &mut Option<OpenLockFile>) {
+        if let Some(OpenLockFile { inode, has_lock }) = opened.take() {
             self.host_mut(host).close_lock(inode, has_lock);
         }
     }
 
-    pub(super) fn has_name(&self, user: &User) -> bool {
+    pub(super) fn has_name(&self, user: &RegistryUser) -> bool {
         user.opened.is_some_and(|opened| {
             self.host(user.host).is_some_and(|host| host.path == Some(opened.inode))
         })
     }
 
-    fn standing(&self, cx: &Cx, user: &User) -> Standing {
+    fn standing(&self, cx: &Cx, user: &RegistryUser) -> Standing {
         if self.has_name(user) {
             return Standing::Current;
         }
@@ -90,7 +95,7 @@ impl World {
     }
 
     /// By the file that is open, else by the one that has the name.
-    pub(super) fn known(&self, user: &User) -> Known {
+    pub(super) fn known(&self, user: &RegistryUser) -> Known {
         let Some(host) = self.host(user.host) else { return Known::default() };
         let inode = user.opened.map(|opened| opened.inode).or(host.path);
         let inode = inode.and_then(|inode| host.inode(inode));
@@ -116,8 +121,9 @@ impl World {
         })
     }
 
-    fn bury(&mut self, cx: &Cx, user: &User, past: &Past) {
-        let Some(Opened { inode, .. }) = user.opened.filter(|_| !cx.is_twisted(Twist::NoTombstone))
+    fn bury(&mut self, cx: &Cx, user: &RegistryUser, past: &Past) {
+        let Some(OpenLockFile { inode, .. }) =
+            user.opened.filter(|_| !cx.has_mutant(DriverMutant::NoTombstone))
         else {
             return;
         };
@@ -132,8 +138,8 @@ impl World {
         }
     }
 
-    fn remove_lock(&mut self, cx: &Cx, user: &User) {
-        let Some(Opened { inode, .. }) = user.opened else { return };
+    fn remove_lock(&mut self, cx: &Cx, user: &RegistryUser) {
+        let Some(OpenLockFile { inode, .. }) = user.opened else { return };
         let host = self.host_mut(user.host);
         let has_tombstone = host.inode(inode).is_some_and(|inode| inode.tombstone.is_some());
         host.remove_lock_file(inode);
@@ -144,11 +150,11 @@ impl World {
     }
 
     /// Kills what carries the session in its environment, and says what it found.
-    fn reap(&mut self, cx: &Cx, user: &User, all: bool) -> Reaped {
+    fn reap(&mut self, cx: &Cx, user: &RegistryUser, all: bool) -> Reaped {
         let Some(host) = self.host(user.host) else { return Reaped::default() };
         let recorded = host.entry.as_ref().and_then(|entry| entry.record.as_ref());
         let recorded = recorded.map(|record| record.incarnation);
-        let by_record = cx.is_twisted(Twist::ReapByEpoch);
+        let by_record = cx.has_mutant(DriverMutant::ReapByEpoch);
         let is_ours = |incarnation: &Incarnation| !by_record || recorded == Some(*incarnation);
         let mut reaped = Reaped::default();
         let mut end = |incarnation| {

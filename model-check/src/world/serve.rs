@@ -12,23 +12,23 @@ use rejoin_protocol::server::{Effect, Event, Extent, Limits, Past, Server};
 use rejoin_protocol::{Epoch, Frame, Incarnation, Item, Link, Seq, Tenure, Timer};
 
 use super::host::{Entry, Leftover};
-use super::registry::Opened;
-use super::timers::Timers;
-use super::todo_text::todo_text;
-use super::wire::Far;
+use super::registry::OpenLockFile;
+use super::task_text::task_text;
+use super::wire::HostEnd;
 use super::{Cx, World};
 use crate::budget::Chance;
-use crate::ledgers::server::Ledger;
+use crate::driver_mutant::DriverMutant;
+use crate::ledgers::server::ServerLedger;
 use crate::names;
+use crate::notes;
 use crate::properties::{client, server as properties};
-use crate::trace;
-use crate::twist::Twist;
+use crate::timers::Timers;
 
 /// A server.
 // Each is a fact of its own.
 #[allow(clippy::struct_excessive_bools)]
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub struct Serve {
+pub struct ServerDriver {
     /// The machine that ships.
     pub machine: Server,
     /// Where it runs.
@@ -36,7 +36,7 @@ pub struct Serve {
     /// Its lock.
     pub inode: u8,
     /// Another lock file, which it may adopt.
-    pub other: Option<Opened>,
+    pub other: Option<OpenLockFile>,
     /// The timers that run.
     pub timers: Timers,
     /// Whether it accepts connections.
@@ -48,7 +48,7 @@ pub struct Serve {
     /// The process.
     pub process: Option<Process>,
     /// What it still has to do, in order.
-    pub todo: VecDeque<Todo>,
+    pub todo: VecDeque<ServerTask>,
     /// Whether the process and its descendants are being ended.
     pub is_ending: bool,
     /// Whether everything else that carries the session's mark is, too.
@@ -64,7 +64,7 @@ pub struct Serve {
     /// Whether it could not end its process, which the kernel ends with it.
     pub takes_process_along: bool,
     /// What its machine was given and did, by which that is judged.
-    pub ledger: Ledger,
+    pub ledger: ServerLedger,
 }
 
 /// The process that a server keeps, with what really happened to it.
@@ -105,7 +105,7 @@ pub struct Process {
 
 /// What a server's driver has to do.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub enum Todo {
+pub enum ServerTask {
     /// Read what is known, and become `Absent`.
     Boot,
     /// Carry out an effect.
@@ -124,7 +124,7 @@ pub enum Todo {
     Stop,
 }
 
-impl Serve {
+impl ServerDriver {
     /// A server that was just forked, with an inherited lock.
     pub fn new(host: u8, inode: u8) -> Self {
         Self {
@@ -137,7 +137,7 @@ impl Serve {
             record: None,
             starts: None,
             process: None,
-            todo: VecDeque::from([Todo::Boot]),
+            todo: VecDeque::from([ServerTask::Boot]),
             is_ending: false,
             ends_all: false,
             may_end_all: false,
@@ -145,7 +145,7 @@ impl Serve {
             may_end: false,
             has_failed: false,
             takes_process_along: false,
-            ledger: Ledger::new(Past::default()),
+            ledger: ServerLedger::new(Past::default()),
         }
     }
 
@@ -169,7 +169,7 @@ impl Serve {
     }
 }
 
-impl Todo {
+impl ServerTask {
     /// Whether it is an operation of a program that may fail.
     pub(super) fn may_fail(&self) -> bool {
         match self {
@@ -201,7 +201,7 @@ impl World {
     /// Steps a server's machine, and carries out what does not have to wait.
     pub fn step_server(&mut self, cx: &Cx, s: u8, event: Event) {
         let server = self.server_mut(s);
-        server.todo.push_back(Todo::Event(event));
+        server.todo.push_back(ServerTask::Event(event));
         self.advance(cx, s);
     }
 
@@ -218,15 +218,15 @@ impl World {
     }
 
     /// In a world without interruptions only a start that may fail is a step of its own.
-    fn waits(&self, cx: &Cx, todo: &Todo) -> bool {
+    fn waits(&self, cx: &Cx, todo: &ServerTask) -> bool {
         match todo {
-            Todo::Start(start)
+            ServerTask::Start(start)
                 if start.next() == Next::Do(Operation::Spawn)
                     && self.budget.has(Chance::FailedStart) =>
             {
                 true
             }
-            Todo::RecordTenure(_) if self.budget.has(Chance::TenureFailure) => true,
+            ServerTask::RecordTenure(_) if self.budget.has(Chance::TenureFailure) => true,
             todo => cx.profile.is_stepwise && todo.is_access(),
         }
     }
@@ -247,12 +247,12 @@ impl World {
 
     fn do_next(&mut self, cx: &Cx, s: u8) {
         let Some(todo) = self.server_mut(s).todo.pop_front() else { return };
-        trace::note(|| (format!("server {s}"), todo_text(&todo)));
+        notes::note(|| (format!("server {s}"), task_text(&todo)));
         match todo {
-            Todo::Event(event) => self.take_event(cx, s, &event),
-            Todo::Effect(effect) => self.carry_out_for_server(cx, s, effect),
-            Todo::RecordTenure(tenure) => self.record_tenure(s, tenure),
-            Todo::Stop => {
+            ServerTask::Event(event) => self.take_event(cx, s, &event),
+            ServerTask::Effect(effect) => self.carry_out_for_server(cx, s, effect),
+            ServerTask::RecordTenure(tenure) => self.record_tenure(s, tenure),
+            ServerTask::Stop => {
                 // The process has asked the kernel for a signal at its server's end.
                 if self.server(s).takes_process_along {
                     self.server_mut(s).process_is_killed();
@@ -304,7 +304,7 @@ impl World {
         }
         let server = self.server_mut(s);
         for effect in effects.into_iter().rev() {
-            server.todo.push_front(Todo::Effect(effect));
+            server.todo.push_front(ServerTask::Effect(effect));
         }
     }
 
@@ -322,12 +322,12 @@ impl World {
             }
             Effect::Start { incarnation, tenure, .. } => self.start(cx, s, incarnation, tenure),
             Effect::RecordTenure(tenure, _) => {
-                self.server_mut(s).todo.push_front(Todo::RecordTenure(tenure));
+                self.server_mut(s).todo.push_front(ServerTask::RecordTenure(tenure));
             }
             Effect::HandOver(seq, item) => self.hand_over(cx, s, seq, item),
             Effect::EndProcess(extent) => self.end_process(cx, s, extent),
             Effect::Bury(past) => self.bury_of_server(s, past),
-            Effect::Stop => self.server_mut(s).todo.push_front(Todo::Stop),
+            Effect::Stop => self.server_mut(s).todo.push_front(ServerTask::Stop),
             Effect::Arm(timer) => {
                 let server = self.server_mut(s);
                 server.timers.arm(timer);
@@ -341,12 +341,12 @@ impl World {
 
     fn start(&mut self, cx: &Cx, s: u8, incarnation: Incarnation, tenure: Tenure) {
         let ghost = self.ghost.edit();
-        let epoch = if cx.is_twisted(Twist::EpochReused) { 0 } else { ghost.epochs };
+        let epoch = if cx.has_mutant(DriverMutant::EpochReused) { 0 } else { ghost.epochs };
         ghost.epochs += 1;
         let epoch = Some(names::epoch(epoch));
         let record = Recorded { incarnation, tenure, is_starting: true, epoch };
         self.server_mut(s).starts = Some(record.clone());
-        self.server_mut(s).todo.push_front(Todo::Start(Start::new(record)));
+        self.server_mut(s).todo.push_front(ServerTask::Start(Start::new(record)));
     }
 
     /// Whether the path of the lock still names this server's.
@@ -400,7 +400,7 @@ impl World {
         process.is_served = true;
         let epoch = names::epoch(process.epoch);
         let limits = Limits { window: cx.profile.window, overflow: cx.profile.overflow };
-        server.todo.push_back(Todo::Event(Event::Started(epoch, limits)));
+        server.todo.push_back(ServerTask::Event(Event::Started(epoch, limits)));
         if others {
             self.violate(7, "a process of the session lives when another one is served");
         }
@@ -420,14 +420,14 @@ impl World {
         } else {
             Event::TenureNotRecorded
         };
-        self.server_mut(s).todo.push_back(Todo::Event(event));
+        self.server_mut(s).todo.push_back(ServerTask::Event(event));
     }
 
     /// The disk is full.
     pub fn fail_tenure(&mut self, cx: &Cx, s: u8) {
         let server = self.server_mut(s);
         server.todo.pop_front();
-        server.todo.push_back(Todo::Event(Event::TenureNotRecorded));
+        server.todo.push_back(ServerTask::Event(Event::TenureNotRecorded));
         self.advance(cx, s);
     }
 
@@ -438,7 +438,7 @@ impl World {
         let may_end = server.may_end || server.process.is_none();
         let has_children = server.has_living_process();
         let rest = self.rest_of_step(s);
-        self.server_mut(s).todo.push_front(Todo::Bury(Burial::new(past, rest)));
+        self.server_mut(s).todo.push_front(ServerTask::Bury(Burial::new(past, rest)));
         self.require(properties::buried(is_exited && !may_end, has_children));
     }
 
@@ -447,9 +447,9 @@ impl World {
         server.is_listening = false;
         server.is_ending = true;
         server.ends_all = extent == Extent::Session;
-        if cx.is_twisted(Twist::RemovedBeforeEnded) {
+        if cx.has_mutant(DriverMutant::RemovedBeforeEnded) {
             server.is_ending = false;
-            server.todo.push_back(Todo::Event(Event::Ended(0)));
+            server.todo.push_back(ServerTask::Event(Event::Ended(0)));
         }
     }
 
@@ -470,7 +470,7 @@ impl World {
                 self.require(client::acknowledged(*next, taken));
             }
             Frame::Item { seq, item } => {
-                let Serve { current, process, .. } = self.server(s);
+                let ServerDriver { current, process, .. } = self.server(s);
                 let attached = current.map(Link);
                 let written = process.as_ref().map_or(Seq::ZERO, |it| it.written);
                 self.require(properties::served(Link(link), attached));
@@ -496,7 +496,7 @@ impl World {
         self.host_mut(host).close_lock(inode, true);
         self.servers[usize::from(s)] = None;
         for wire in self.wires.iter_mut().flatten() {
-            if wire.far == Far::Server(s) {
+            if wire.host_end == HostEnd::Server(s) {
                 wire.edit().close_far();
             }
         }
@@ -525,9 +525,9 @@ impl World {
     fn check_abandoned(&mut self, cx: &Cx, s: u8) {
         let Some(server) = &self.servers[usize::from(s)] else { return };
         let is_absent = matches!(server.machine, Server::Absent(_)) && server.todo.is_empty();
-        let is_alone = !self.wires.iter().flatten().any(|wire| wire.far == Far::Server(s));
+        let is_alone = !self.wires.iter().flatten().any(|wire| wire.host_end == HostEnd::Server(s));
         if is_absent && is_alone && !self.is_being_joined(s) {
-            self.server_mut(s).todo.push_back(Todo::Bury(Burial::unopened()));
+            self.server_mut(s).todo.push_back(ServerTask::Bury(Burial::unopened()));
             self.advance(cx, s);
         }
     }

@@ -15,9 +15,9 @@ pub struct Wire {
     /// Whether the client's machine has it open.
     pub is_open: bool,
     /// What has its other end.
-    pub far: Far,
+    pub host_end: HostEnd,
     /// What is wrong with it.
-    pub fault: Fault,
+    pub fault: LinkFault,
     /// What is on its way to the host.
     pub to_server: VecDeque<Frame>,
     /// What is on its way to the client.
@@ -27,12 +27,12 @@ pub struct Wire {
     /// History: whether the client has sent input on it.
     pub has_input: bool,
     /// History: the Hello that its far end read last.
-    pub heard: Option<Heard>,
+    pub heard: Option<HelloFacts>,
 }
 
 /// What has the far end of a link.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum Far {
+pub enum HostEnd {
     /// An attach program that has not joined it to a server.
     Attach(u8),
     /// A server.
@@ -43,7 +43,7 @@ pub enum Far {
 
 /// What is wrong with a link.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum Fault {
+pub enum LinkFault {
     /// Nothing.
     Whole,
     /// It was reset: each end will be told; what is on its way may still arrive before.
@@ -54,7 +54,7 @@ pub enum Fault {
 
 /// What a Hello said, as far as its answer can be judged by it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub struct Heard {
+pub struct HelloFacts {
     /// Its attach number.
     pub attach: AttachNumber,
     /// Whose it was.
@@ -65,7 +65,7 @@ pub struct Heard {
     pub closes: Option<Incarnation>,
 }
 
-impl Heard {
+impl HelloFacts {
     /// Of this Hello.
     pub fn of(hello: &Hello) -> Self {
         let (expected, closes) = match hello.wish {
@@ -79,13 +79,13 @@ impl Heard {
 
 impl Wire {
     /// A link that was just opened.
-    pub fn new(party: u8, host: u8, far: Far) -> Self {
+    pub fn new(party: u8, host: u8, host_end: HostEnd) -> Self {
         Self {
             party,
             host,
             is_open: true,
-            far,
-            fault: Fault::Whole,
+            host_end,
+            fault: LinkFault::Whole,
             to_server: VecDeque::new(),
             to_client: VecDeque::new(),
             greeted: None,
@@ -96,14 +96,14 @@ impl Wire {
 
     /// The client sends; what is sent on a broken link goes nowhere.
     pub fn send_to_server(&mut self, frame: Frame) {
-        if self.fault == Fault::Whole && self.far != Far::Closed {
+        if self.fault == LinkFault::Whole && self.host_end != HostEnd::Closed {
             self.to_server.push_back(frame);
         }
     }
 
     /// The far end sends.
     pub fn send_to_client(&mut self, frame: Frame, keeps_late: bool) {
-        if self.fault == Fault::Whole && (self.is_open || keeps_late) {
+        if self.fault == LinkFault::Whole && (self.is_open || keeps_late) {
             self.to_client.push_back(frame);
         }
     }
@@ -118,7 +118,7 @@ impl Wire {
 
     /// The far end is gone.
     pub fn close_far(&mut self) {
-        self.far = Far::Closed;
+        self.host_end = HostEnd::Closed;
         self.to_server.clear();
     }
 
@@ -126,24 +126,24 @@ impl Wire {
     pub fn client_can_learn(&self) -> bool {
         self.is_open
             && match self.fault {
-                Fault::Whole => self.far == Far::Closed && self.to_client.is_empty(),
-                Fault::Reset => true,
-                Fault::Silent => false,
+                LinkFault::Whole => self.host_end == HostEnd::Closed && self.to_client.is_empty(),
+                LinkFault::Reset => true,
+                LinkFault::Silent => false,
             }
     }
 
     /// Whether the far end can be told that the link is gone.
     pub fn far_can_learn(&self) -> bool {
-        self.far != Far::Closed
+        self.host_end != HostEnd::Closed
             && match self.fault {
-                Fault::Whole => !self.is_open && self.to_server.is_empty(),
-                Fault::Reset => true,
-                Fault::Silent => false,
+                LinkFault::Whole => !self.is_open && self.to_server.is_empty(),
+                LinkFault::Reset => true,
+                LinkFault::Silent => false,
             }
     }
 
     /// Whether neither end has it any more, and nothing is left to arrive.
     pub fn is_forgotten(&self) -> bool {
-        !self.is_open && self.far == Far::Closed && self.to_client.is_empty()
+        !self.is_open && self.host_end == HostEnd::Closed && self.to_client.is_empty()
     }
 }

@@ -7,7 +7,7 @@ static RUNNING: AtomicUsize = AtomicUsize::new(0);
 
 /// A fault of the machines.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Mutant {
+pub struct MachineMutant {
     /// Its number in the switched functions, from 1.
     number: usize,
     /// Its name on a command line.
@@ -22,7 +22,7 @@ pub struct Mutant {
     pub files: &'static [&'static str],
 }
 
-impl Mutant {
+impl MachineMutant {
     /// Whether it is one of the path machine, the rules of which are P1 to P10 of SPEC section 7.9.
     pub fn is_of_paths(&self) -> bool {
         self.files.iter().all(|file| file.starts_with("paths/"))
@@ -30,11 +30,11 @@ impl Mutant {
 }
 
 /// All that `model-check/mutants` has.
-pub const ALL: &[Mutant] = include!(concat!(env!("OUT_DIR"), "/mutants.rs"));
+pub const ALL: &[MachineMutant] = include!(concat!(env!("OUT_DIR"), "/mutants.rs"));
 
 /// Chooses the mutant that runs, or none, for the whole process. What a machine did before stands:
 /// begin with fresh ones.
-pub fn select(mutant: Option<&Mutant>) {
+pub fn select(mutant: Option<&MachineMutant>) {
     RUNNING.store(mutant.map_or(0, |mutant| mutant.number), Ordering::Relaxed);
 }
 

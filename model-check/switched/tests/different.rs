@@ -27,7 +27,7 @@ use common::{
 use rejoin_edits::{AFTER_SHIPPED, BEFORE_SHIPPED, SWITCH};
 use rejoin_protocol::client::{self, OnLoss};
 use rejoin_protocol::frame::{From, Refused, Wish};
-use rejoin_protocol::mutant::{self, Mutant, select};
+use rejoin_protocol::mutant::{self, MachineMutant, select};
 use rejoin_protocol::reason::Counters;
 use rejoin_protocol::server;
 use rejoin_protocol::spec::Overflow;
@@ -179,7 +179,7 @@ fn rendering() -> String {
 const PANIC: &str = "it panics";
 
 /// The files of the two machines, which the tables and the stories are about.
-fn is_of_the_machines(mutant: &Mutant) -> bool {
+fn is_of_the_machines(mutant: &MachineMutant) -> bool {
     let is_here = |file: &&str| {
         file.starts_with("client/")
             || file.starts_with("server/")

@@ -4,7 +4,7 @@
 
 use std::collections::VecDeque;
 
-use rejoin_model_check::recording::{Recording, Run, Track};
+use rejoin_model_check::recording::{RecordedRun, Recording, Track};
 use rejoin_protocol::client::{self, Client, Config, OnLoss};
 use rejoin_protocol::frame::Greeting;
 use rejoin_protocol::record::{ClientStep, Header, ServerStep, Start, Step};
@@ -43,12 +43,12 @@ pub(crate) fn text(data: &'static str) -> Item {
 /// The recording as a driver writes it.
 pub(crate) fn text_of(recording: &Recording) -> String {
     let (start, steps) = match &recording.run {
-        Run::Client(Track { config, state, steps }) => (
+        RecordedRun::Client(Track { config, state, steps }) => (
             Start::Client { config: config.clone(), state: state.clone() },
             steps.iter().map(|step| serde_json::to_string(step).unwrap()).collect::<Vec<_>>(),
         ),
-        Run::Server(Track { config, state, steps })
-        | Run::Attach(Track { config, state, steps }) => (
+        RecordedRun::Server(Track { config, state, steps })
+        | RecordedRun::Attach(Track { config, state, steps }) => (
             Start::Server { config: config.clone(), state: state.clone() },
             steps.iter().map(|step| serde_json::to_string(step).unwrap()).collect(),
         ),
@@ -97,8 +97,10 @@ impl Story {
             let name = name.to_owned();
             Recording { name, run, torn: None, is_cut: false }
         };
-        let mut all = vec![recording("client", Run::Client(self.client_track))];
-        all.extend(self.servers.into_iter().map(|track| recording("server", Run::Server(track))));
+        let mut all = vec![recording("client", RecordedRun::Client(self.client_track))];
+        all.extend(
+            self.servers.into_iter().map(|track| recording("server", RecordedRun::Server(track))),
+        );
         all
     }
 

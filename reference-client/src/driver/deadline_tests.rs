@@ -26,9 +26,7 @@ fn session(options: Options) -> (Session, MemoryListener) {
 }
 
 fn options(may_ask: bool) -> Options {
-    let mut options = Options::default();
-    options.may_ask = may_ask;
-    options
+    Options { may_ask, ..Options::default() }
 }
 
 /// Sends this again and again until the client has closed the link; how long that took.

@@ -58,8 +58,7 @@ impl Stage {
         let (connect, listener) = memory();
         let (output, outputs, taken) = Outputs::pair();
         let (event, told) = mpsc::unbounded_channel();
-        let mut options = Options::default();
-        options.may_ask = false;
+        let mut options = Options { may_ask: false, ..Options::default() };
         change(&mut options);
         let spec = ProcessSpec::new(Command::Shell(b"true".to_vec()));
         let config = options.config(new_session_id().unwrap(), Some(&spec)).unwrap();

@@ -1,8 +1,8 @@
 //! The server programs that this machine has for hosts.
 //!
-//! What is put on a host is run there as the user. So none is used that another user of this machine can have
-//! put where it is looked for, or changed ([`trust`]); and a client that was built with the digests of the
-//! servers of its release ([`digests`]) takes any other one only from the folder that the user names.
+//! What is put on a host runs there as the user. A [`ServerStore`] therefore uses no file that another user of
+//! this machine could have put there or changed ([`trust`]). A client that was built with the digests of
+//! its release (`REJOIN_SERVER_DIGESTS`) uses other servers only from the folder that the user names.
 
 mod digests;
 mod elf;

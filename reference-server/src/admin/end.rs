@@ -12,7 +12,7 @@ use rejoin_protocol::{
     AttachNumber, ClientInstance, ClientName, Frame, Incarnation, SessionId, Tenure, Version,
 };
 
-use crate::attach::{Decision, Joined, Place, decide, first_bytes};
+use crate::attach::{AttachContext, Decision, Joined, decide, first_bytes};
 use crate::registry::{Listed, Registry};
 
 /// How long a session may take to end.
@@ -27,7 +27,7 @@ const SHORTEST_NAME: usize = 4;
 /// The registry cannot be used or read, or there are more names than an answer holds. Then nothing
 /// is ended.
 pub(crate) fn end_each<'a>(
-    place: &'a Place,
+    context: &'a AttachContext,
     names: &'a [String],
 ) -> io::Result<impl Iterator<Item = Result<EndedSession, EndProblem>> + use<'a>> {
     if names.len() > MAX_ENTRIES {
@@ -35,11 +35,12 @@ pub(crate) fn end_each<'a>(
             "at most {MAX_ENTRIES} sessions can be ended at once"
         )));
     }
-    let registry = Registry::open_existing(place.registry.as_deref()).map_err(io::Error::other)?;
+    let registry =
+        Registry::open_existing(context.registry.as_deref()).map_err(io::Error::other)?;
     let listed = registry.map(|registry| registry.list()).transpose()?.unwrap_or_default();
     Ok(names.iter().map(move |name| {
         find(&listed, name)
-            .and_then(|found| end(place, found))
+            .and_then(|found| end(context, found))
             .map_err(|error| EndProblem { name: Text::new(name), error: Text::new(&error) })
     }))
 }
@@ -56,13 +57,13 @@ fn find<'a>(listed: &'a [Listed], name: &str) -> Result<&'a Listed, String> {
     }
 }
 
-fn end(place: &Place, listed: &Listed) -> Result<EndedSession, String> {
+fn end(context: &AttachContext, listed: &Listed) -> Result<EndedSession, String> {
     let record = listed.record.as_ref();
     let incarnation = record.map_or(Incarnation(0), |record| record.incarnation);
     let tenure = record.map_or(Tenure(0), |record| record.tenure);
     let session = listed.session;
     let hello = close(session, incarnation, tenure).map_err(|error| error.to_string())?;
-    let answer = match decide(place, &hello, Instant::now() + PATIENCE) {
+    let answer = match decide(context, &hello, Instant::now() + PATIENCE) {
         Decision::Answer(frame) => frame,
         Decision::Join(Joined { server, .. }) => {
             ask(server, &hello).map_err(|error| format!("{session} did not answer: {error}"))?

@@ -1,7 +1,7 @@
-//! Finds or starts a session's server, or answers where there is none (SPEC section 11.2).
+//! Finds or starts a session's server, or answers if there is no server (SPEC section 11.2).
 //!
-//! In which order, and what follows from what, is decided by the machine
-//! [`rejoin_protocol::registry::Attach`]. Here its operations are carried out.
+//! The machine [`rejoin_protocol::registry::Attach`] decides the order of operations. This module
+//! carries them out.
 
 use std::ffi::OsString;
 use std::io;
@@ -24,38 +24,38 @@ use crate::peer::require_own;
 use crate::process::{self, Program, start_server};
 use crate::registry::{Access, Record, Registry, RegistryError, failure};
 
-/// Between two looks at a session whose server is starting or ending.
+/// The pause between two attempts on a session whose server is starting or ending.
 const FIRST_PAUSE: Duration = Duration::from_millis(2);
 const LONGEST_PAUSE: Duration = Duration::from_millis(50);
 
-/// Where sessions are, and what starts a server.
+/// Where the sessions are, and how to start a server.
 #[derive(Clone, Debug)]
-pub(crate) struct Place {
-    /// The registry's folder, where it is not the usual one.
+pub(crate) struct AttachContext {
+    /// The registry's folder, if it is not the default.
     pub(crate) registry: Option<PathBuf>,
     /// The server program.
     pub(crate) program: Program,
-    /// What stands before `serve` on its command line.
+    /// The arguments before `serve` on its command line.
     pub(crate) prefix: Vec<OsString>,
 }
 
 /// What becomes of a Hello.
 #[derive(Debug)]
 pub(crate) enum Decision {
-    /// It is answered here. No server has seen it.
+    /// Send this answer. No server has seen the Hello.
     Answer(Frame),
-    /// It is for this server, which has not seen it yet.
+    /// Pass the channel to this server, which has not seen the Hello yet.
     Join(Joined),
-    /// Nobody waits for the answer any more.
+    /// Send nothing: the client no longer waits for an answer.
     TooLate,
 }
 
-/// A server that a Hello is for.
+/// The server of the session that a Hello names.
 #[derive(Debug)]
 pub(crate) struct Joined {
-    /// The stream to it.
+    /// The stream to the server.
     pub(crate) server: UnixStream,
-    /// Its process, if it was started just now: whoever stays has to wait for it some day.
+    /// The server's process, if this call started it. A caller that keeps running must wait for it.
     pub(crate) started: Option<Child>,
 }
 
@@ -68,12 +68,12 @@ pub(crate) fn config(session: SessionId, host: HostId) -> Config {
     }
 }
 
-/// Decides what becomes of a Hello.
-pub(crate) fn decide(place: &Place, hello: &Hello, deadline: Instant) -> Decision {
+/// Decides how to handle a Hello.
+pub(crate) fn decide(context: &AttachContext, hello: &Hello, deadline: Instant) -> Decision {
     let Ok(host) = host::host_id() else {
         return Decision::Answer(Attach::refusal(hello, Reason::Unresponsive));
     };
-    let mut attempt = Attempt { place, hello, access: None, joined: None, pause: FIRST_PAUSE };
+    let mut attempt = Attempt { context, hello, access: None, joined: None, pause: FIRST_PAUSE };
     let attach = Attach::new(config(hello.session, host), hello.clone());
     match run(attach, deadline, |operation| attempt.carry_out(operation)) {
         Attached::Answers(answer) => Decision::Answer(answer),
@@ -116,12 +116,12 @@ fn record(attach: &Attach, report: &Report) {
     let mut machine = Server::Absent(past);
     let event = Event::Frame(Link(0), Frame::Hello(attach.hello().clone()));
     let config = attach.config();
-    crate::record::Recorder::attach(config, &machine).step(&mut machine, config, event);
+    crate::recorder::Recorder::attach(config, &machine).step(&mut machine, config, event);
 }
 
-/// What an attach program has at hand: the executor of its machine.
+/// Executes the operations of one attach.
 struct Attempt<'a> {
-    place: &'a Place,
+    context: &'a AttachContext,
     hello: &'a Hello,
     access: Option<Access>,
     joined: Option<Joined>,
@@ -168,7 +168,7 @@ impl Attempt<'_> {
     }
 
     fn open_registry(&mut self, makes: bool) -> Report {
-        let dir = self.place.registry.as_deref();
+        let dir = self.context.registry.as_deref();
         let opened =
             if makes { Registry::open(dir).map(Some) } else { Registry::open_existing(dir) };
         match opened {
@@ -216,13 +216,13 @@ impl Attempt<'_> {
         let access = self.access.as_ref().ok_or(io::ErrorKind::NotFound)?;
         let (ours, theirs) = UnixStream::pair()?;
         let arguments = self.arguments(access.registry());
-        let child = start_server(&self.place.program, arguments, theirs, access.lock()?)?;
+        let child = start_server(&self.context.program, arguments, theirs, access.lock()?)?;
         self.joined = Some(Joined { server: ours, started: Some(child) });
         Ok(Outcome::Done)
     }
 
     fn arguments(&self, registry: &Registry) -> Vec<OsString> {
-        let mut arguments = self.place.prefix.clone();
+        let mut arguments = self.context.prefix.clone();
         arguments.push("serve".into());
         arguments.push("--registry".into());
         arguments.push(registry.dir().into());
@@ -231,7 +231,7 @@ impl Attempt<'_> {
     }
 }
 
-/// The same failure, in other words.
+/// The same failure with another message.
 fn told(error: &io::Error, message: String) -> Failure {
     Failure { message, ..failure(error) }
 }
@@ -287,7 +287,7 @@ mod tests {
         ]
     }
 
-    /// Whether an answer says what is true only by the tombstone.
+    /// Whether an answer relies on the tombstone.
     fn relies(attached: &Attached) -> bool {
         match attached {
             Attached::Answers(Frame::Refused(Refused { reason, .. })) => {
@@ -298,17 +298,17 @@ mod tests {
         }
     }
 
-    /// Runs a wish over real files, on a disk that fails at one operation; how many there were.
+    /// Runs a wish on real files, with one operation failing. Returns the number of operations.
     fn run_failing(wish: Wish, at: usize) -> usize {
         let hello = hello(fresh(), wish);
         let (folder, registry) = dead(hello.session);
-        let place = Place {
+        let context = AttachContext {
             registry: Some(registry.dir().into()),
             program: Program::at("/bin/true"),
             prefix: Vec::new(),
         };
         let mut attempt = Attempt {
-            place: &place,
+            context: &context,
             hello: &hello,
             access: None,
             joined: None,
@@ -339,9 +339,9 @@ mod tests {
     }
 
     #[test]
-    fn a_disk_that_fails_at_any_operation_leads_to_no_answer_that_relies_on_it() {
+    fn never_relies_on_a_tombstone_that_a_failing_disk_did_not_write() {
         for wish in wishes() {
-            // Behind the last operation, nothing fails.
+            // A number past the last operation: nothing fails.
             let most = run_failing(wish.clone(), usize::MAX - 1);
             assert!(most >= 7, "{most} operations");
             for at in 0..most {

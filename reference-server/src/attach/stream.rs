@@ -1,5 +1,5 @@
-//! The client's end of a stream: what is read of it and what is said on it, whatever carries it,
-//! and the exec channel's own.
+//! The client's end of a stream: reading Hellos from it and writing frames to it, for any
+//! transport, and for the exec channel on standard input and output.
 
 use std::io::{self, ErrorKind};
 use std::os::fd::BorrowedFd;
@@ -17,84 +17,84 @@ use crate::retry::retry;
 
 const READ: usize = 16 * 1024;
 
-/// What a client says until its stream is joined to a server.
-pub(crate) struct Hellos {
+/// Reads a client's Hellos until its stream is passed to a server.
+pub(crate) struct HelloReader {
     decoder: Decoder,
     buffer: BytesMut,
-    /// Whether the last Hello was a Resume: behind one that is refused, input may stand.
+    /// Whether the last Hello was a Resume: input may follow a Resume that is refused.
     was_resume: bool,
 }
 
-/// Why a stream ends before it is joined to a server.
+/// Why a stream ends before it is passed to a server.
 #[derive(Debug)]
-pub(crate) enum Fault {
-    /// The client did what it may not, and is told so.
+pub(crate) enum StreamError {
+    /// The client broke the protocol. It gets a Bye with the reason.
     Client(Misbehaviour),
     /// The stream or the system failed.
     Io(io::Error),
 }
 
-impl From<io::Error> for Fault {
+impl From<io::Error> for StreamError {
     fn from(error: io::Error) -> Self {
         Self::Io(error)
     }
 }
 
-impl Hellos {
+impl HelloReader {
     pub(crate) fn new() -> Self {
         Self { decoder: Decoder::of_client(), buffer: BytesMut::new(), was_resume: false }
     }
 
-    /// Takes what was read.
+    /// Adds bytes that were read.
     pub(crate) fn push(&mut self, bytes: &[u8]) {
         self.buffer.extend_from_slice(bytes);
     }
 
-    /// The next Hello, if all of it is there. Input that a client sent right behind a Resume goes
-    /// by: that was refused, or it would not be asked for another Hello here (SPEC section 7.2).
+    /// The next Hello, once it is complete. Input right behind a Resume is skipped: the Resume was
+    /// refused, or nobody would read another Hello here (SPEC section 7.2).
     ///
     /// # Errors
-    /// Anything else came, or bytes that are no frame.
-    pub(crate) fn next(&mut self) -> Result<Option<Hello>, Fault> {
+    /// The client sent another frame, or bytes that are not a frame.
+    pub(crate) fn next(&mut self) -> Result<Option<Hello>, StreamError> {
         loop {
             let frame = self.decoder.decode(&mut self.buffer);
-            match frame.map_err(|error| Fault::Client(Misbehaviour::Frame(error)))? {
+            match frame.map_err(|error| StreamError::Client(Misbehaviour::Frame(error)))? {
                 Some(Frame::Hello(hello)) => {
                     self.was_resume = matches!(hello.wish, Wish::Resume { .. });
                     return Ok(Some(hello));
                 }
                 Some(Frame::Item { item, .. }) if self.was_resume && item.is_input() => {}
-                // It goes by itself.
+                // The client leaves.
                 Some(Frame::Bye(_)) => return Err(io::Error::from(ErrorKind::BrokenPipe).into()),
-                Some(_) => return Err(Fault::Client(Misbehaviour::WrongSide)),
+                Some(_) => return Err(StreamError::Client(Misbehaviour::WrongSide)),
                 None => return Ok(None),
             }
         }
     }
 
-    /// Whether something has begun to come and is not whole. A magic that is whole is nothing: the
-    /// link stands by (SPEC section 11.2).
+    /// Whether a frame has arrived in part. A complete magic alone does not count: the link is on
+    /// standby (SPEC section 11.2).
     pub(crate) fn has_begun(&self) -> bool {
         !self.buffer.is_empty()
     }
 
-    /// What was read behind the last frame.
+    /// The bytes after the last frame.
     pub(crate) fn into_unread(self) -> BytesMut {
         self.buffer
     }
 }
 
-/// The first word to a client, said unasked.
+/// The bytes of the Greeting, with the magic in front.
 pub(crate) fn first_word(greeting: Greeting) -> io::Result<Bytes> {
     in_one_piece(WriteQueue::starting_with(SERVER_MAGIC), &Frame::Greeting(greeting))
 }
 
-/// An answer in bytes.
+/// The bytes of an answer.
 pub(crate) fn word(frame: &Frame) -> io::Result<Bytes> {
     in_one_piece(WriteQueue::default(), frame)
 }
 
-/// So that it can leave in one packet.
+/// One buffer, so that it can leave in one packet.
 fn in_one_piece(mut queue: WriteQueue, frame: &Frame) -> io::Result<Bytes> {
     queue.push(frame).map_err(invalid)?;
     Ok(queue.copy_to_bytes(queue.remaining()))
@@ -104,19 +104,19 @@ pub(crate) fn invalid(error: impl std::error::Error + Send + Sync + 'static) -> 
     io::Error::new(ErrorKind::InvalidData, error)
 }
 
-/// Standard input as the client's half of a link.
-pub(super) struct Standard {
-    hellos: Hellos,
+/// Reads the client's Hellos from standard input.
+pub(super) struct StandardInput {
+    hellos: HelloReader,
 }
 
-impl Standard {
+impl StandardInput {
     pub(super) fn new() -> Self {
-        Self { hellos: Hellos::new() }
+        Self { hellos: HelloReader::new() }
     }
 
-    /// The next Hello, or none at the end of the stream. A client may take its time to begin: the
-    /// link may stand by for another one. What has begun has to be whole in time.
-    pub(super) fn next_hello(&mut self) -> Result<Option<Hello>, Fault> {
+    /// The next Hello, or `None` at the end of the stream. A client may wait before it sends a
+    /// Hello, because the link may be on standby. A Hello that has begun must be complete in time.
+    pub(super) fn next_hello(&mut self) -> Result<Option<Hello>, StreamError> {
         let mut deadline = None;
         loop {
             let hello = self.hellos.next()?;
@@ -134,10 +134,10 @@ impl Standard {
         self.hellos.into_unread()
     }
 
-    fn read(&mut self, deadline: Option<Instant>) -> Result<bool, Fault> {
+    fn read(&mut self, deadline: Option<Instant>) -> Result<bool, StreamError> {
         let stdin = rustix::stdio::stdin();
         if !wait(stdin, PollFlags::IN, deadline)? {
-            return Err(Fault::Client(Misbehaviour::Silent));
+            return Err(StreamError::Client(Misbehaviour::Silent));
         }
         let mut chunk = [0; READ];
         let count = retry(|| rustix::io::read(stdin, &mut chunk))?;
@@ -146,12 +146,12 @@ impl Standard {
     }
 }
 
-/// When the rest of what has begun has to be there. `set` is what was said before.
-pub(crate) fn time_for_rest(hellos: &Hellos, set: Option<Instant>) -> Option<Instant> {
+/// The deadline for the rest of a frame that has begun. `set` is the deadline of the last call.
+pub(crate) fn time_for_rest(hellos: &HelloReader, set: Option<Instant>) -> Option<Instant> {
     hellos.has_begun().then(|| set.unwrap_or_else(|| Instant::now() + PATIENCE))
 }
 
-/// Tells the client why its link is closed, if it reads: nobody waits for one that does not.
+/// Sends the client the reason for closing its link, if it can be written without waiting.
 pub(super) fn say_bye(what: Misbehaviour) -> io::Result<()> {
     if wait(rustix::stdio::stdout(), PollFlags::OUT, Some(Instant::now()))? {
         say(&bye(what)?)?;
@@ -159,12 +159,12 @@ pub(super) fn say_bye(what: Misbehaviour) -> io::Result<()> {
     Ok(())
 }
 
-/// The last word to a client.
+/// The bytes of the Bye that names the client's misbehaviour.
 pub(crate) fn bye(what: Misbehaviour) -> io::Result<Bytes> {
     word(&Frame::Bye(Bye::Misbehaved(what)))
 }
 
-/// Says something on standard output.
+/// Writes all bytes to standard output.
 pub(super) fn say(bytes: &[u8]) -> io::Result<()> {
     let mut rest = bytes;
     while !rest.is_empty() {

@@ -7,9 +7,9 @@ use rejoin_protocol::admin::{EndProblem, EndedSession, KillReport};
 
 use super::print_json;
 use crate::admin;
-use crate::attach::Place;
+use crate::attach::AttachContext;
 
-pub(super) fn kill(place: &Place, names: &[String], json: bool) -> io::Result<ExitCode> {
+pub(super) fn kill(place: &AttachContext, names: &[String], json: bool) -> io::Result<ExitCode> {
     let mut report = KillReport::default();
     for outcome in admin::end_each(place, names)? {
         if !json {

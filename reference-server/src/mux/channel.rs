@@ -1,4 +1,4 @@
-//! Standard input and output as one stream that the runtime watches.
+//! Standard input and output as one asynchronous stream.
 
 use std::future::Future;
 use std::io;
@@ -13,24 +13,26 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
 use super::FAREWELL;
-use crate::handover::NOT_A_CHANNEL;
+use crate::fd_pass::NOT_A_CHANNEL;
 use crate::process::watch;
 
 /// The exec channel.
 ///
-/// When nobody reads it any more, what is written is dropped, and reading goes on for a moment:
-/// what a client had sent before it went still counts, and is often read later.
+/// When the client stops reading, the channel drops everything written and keeps reading for a
+/// moment: what the client sent before it left must still be delivered.
 pub(super) struct Channel {
-    input: Half,
-    output: Half,
-    /// How long to go on reading, once nobody reads what is written.
+    input: NonBlockingStream,
+    output: NonBlockingStream,
+    /// How long to keep reading after the client has stopped reading.
     farewell: Option<Pin<Box<Sleep>>>,
 }
 
 impl Channel {
     pub(super) fn standard() -> io::Result<Self> {
-        let input = Half::new(rustix::stdio::stdin()).map_err(|error| not_watched(&error))?;
-        let output = Half::new(rustix::stdio::stdout()).map_err(|error| not_watched(&error))?;
+        let input =
+            NonBlockingStream::new(rustix::stdio::stdin()).map_err(|error| not_watched(&error))?;
+        let output =
+            NonBlockingStream::new(rustix::stdio::stdout()).map_err(|error| not_watched(&error))?;
         Ok(Self { input, output, farewell: None })
     }
 
@@ -40,7 +42,7 @@ impl Channel {
                 Ok(count) => return Poll::Ready(count),
                 Err(_) => self.farewell = Some(Box::pin(sleep(FAREWELL))),
             }
-            // A reader that waits has to wait for that, too.
+            // A pending read has to wait for this timer, too.
             cx.waker().wake_by_ref();
         }
         Poll::Ready(data.len())
@@ -62,7 +64,7 @@ impl AsyncRead for Channel {
         let room = buf.initialize_unfilled();
         match input.poll(cx, false, |fd| rustix::io::read(fd, &mut *room)) {
             Poll::Ready(count) => Poll::Ready(count.map(|count| buf.advance(count))),
-            // Nothing read is the end.
+            // A read of 0 bytes is the end.
             Poll::Pending => match farewell {
                 Some(farewell) => farewell.as_mut().poll(cx).map(Ok),
                 None => Poll::Pending,
@@ -89,14 +91,14 @@ impl AsyncWrite for Channel {
     }
 }
 
-/// One standard stream, not blocking for as long as this lives: a login shell that waits may have
-/// the same file open.
-struct Half {
+/// A standard stream, non-blocking for as long as this value lives. Dropping it restores the flags,
+/// because a waiting login shell may share the open file.
+struct NonBlockingStream {
     fd: AsyncFd<OwnedFd>,
     flags: OFlags,
 }
 
-impl Half {
+impl NonBlockingStream {
     fn new(fd: impl AsFd) -> io::Result<Self> {
         let own = fcntl_dupfd_cloexec(fd, 3)?;
         let flags = fcntl_getfl(&own)?;
@@ -124,9 +126,9 @@ impl Half {
     }
 }
 
-impl Drop for Half {
+impl Drop for NonBlockingStream {
     fn drop(&mut self) {
-        // It fails for a file that is gone.
+        // It fails if the file is gone, which does not matter.
         let _ = fcntl_setfl(self.fd.get_ref(), self.flags);
     }
 }

@@ -1,4 +1,4 @@
-//! One stream: a link like any other, until its client or its server has gone.
+//! One stream of the connection: a link, until its client or its server closes it.
 
 use std::io;
 use std::process::Child;
@@ -16,45 +16,48 @@ use tokio_util::compat::{Compat, FuturesAsyncReadCompatExt};
 
 use super::FAREWELL;
 use crate::attach::{
-    self, Decision, Fault, Hellos, Joined, PATIENCE, Place, decide, first_bytes, first_word,
-    is_effect, time_for_rest, word,
+    self, AttachContext, Decision, HelloReader, Joined, PATIENCE, StreamError, decide, first_bytes,
+    first_word, is_effect, time_for_rest, word,
 };
 
-/// How much is read from a server at once, and from a client: what most streams have to say is
-/// short, and each keeps the latter's room for as long as it lasts.
+/// The buffer sizes for reading from a server and from a client, in bytes. A stream keeps its
+/// client buffer for as long as it lasts, so that this one is small.
 const FROM_SERVER: usize = 16 * 1024;
 const FROM_CLIENT: usize = 4 * 1024;
 
 type Client = Compat<yamux::Stream>;
 
-/// Serves a stream to its end. Servers that were started are handed to `starts`.
+/// Serves a stream to its end. Sends each server that it starts to `starts`.
 pub(super) async fn serve(
-    place: &Arc<Place>,
+    context: &Arc<AttachContext>,
     stream: yamux::Stream,
     starts: mpsc::UnboundedSender<Child>,
 ) -> io::Result<()> {
     let mut client = stream.compat();
-    let meeting = Meeting { place, starts, greeted: Instant::now() };
-    match meeting.meet(&mut client).await {
+    let handshake = Handshake { context, starts, greeted: Instant::now() };
+    match handshake.meet(&mut client).await {
         Ok(Some((server, first))) => splice(client, server, &first).await,
         Ok(None) => Ok(()),
-        Err(Fault::Client(what)) => say(&mut client, &attach::bye(what)?).await,
-        Err(Fault::Io(error)) => Err(error),
+        Err(StreamError::Client(what)) => say(&mut client, &attach::bye(what)?).await,
+        Err(StreamError::Io(error)) => Err(error),
     }
 }
 
-struct Meeting<'a> {
-    place: &'a Arc<Place>,
+struct Handshake<'a> {
+    context: &'a Arc<AttachContext>,
     starts: mpsc::UnboundedSender<Child>,
     greeted: Instant,
 }
 
-impl Meeting<'_> {
-    /// Greets, and answers until there is a server to join the stream to: with what that reads
-    /// first. None when the client has gone.
-    async fn meet(&self, client: &mut Client) -> Result<Option<(UnixStream, Vec<u8>)>, Fault> {
+impl Handshake<'_> {
+    /// Sends the Greeting, and answers Hellos until there is a server for the stream. Returns the
+    /// server with the first bytes for it, or `None` if the client has gone.
+    async fn meet(
+        &self,
+        client: &mut Client,
+    ) -> Result<Option<(UnixStream, Vec<u8>)>, StreamError> {
         say(client, &first_word(attach::greeting()?)?).await?;
-        let mut hellos = Hellos::new();
+        let mut hellos = HelloReader::new();
         while let Some(hello) = next_hello(client, &mut hellos).await? {
             match self.decide(hello.clone()).await? {
                 Decision::Answer(frame) => say(client, &word(&frame)?).await?,
@@ -69,14 +72,14 @@ impl Meeting<'_> {
         Ok(None)
     }
 
-    /// On a thread of its own: it may wait for processes to end.
+    /// Runs on a separate thread, because it may wait for processes to end.
     async fn decide(&self, hello: Hello) -> io::Result<Decision> {
-        let (place, starts) = (Arc::clone(self.place), self.starts.clone());
+        let (context, starts) = (Arc::clone(self.context), self.starts.clone());
         let since = if is_effect(&hello) { self.greeted } else { Instant::now() };
         let deciding = tokio::task::spawn_blocking(move || {
-            let mut decision = decide(&place, &hello, since + PATIENCE);
+            let mut decision = decide(&context, &hello, since + PATIENCE);
             if let Decision::Join(Joined { started, .. }) = &mut decision {
-                // Without a receiver, this program is ending, and somebody else waits for it.
+                // Without a receiver, this program is ending, and init waits for the server.
                 let _ = started.take().map(|server| starts.send(server));
             }
             decision
@@ -85,14 +88,17 @@ impl Meeting<'_> {
     }
 }
 
-/// Says something, unless the client does not read for too long.
+/// Writes bytes to the client; fails if the client does not read them in time.
 async fn say(client: &mut Client, word: &[u8]) -> io::Result<()> {
     timeout(PATIENCE, client.write_all(word)).await?
 }
 
-/// The next Hello, or none when the client has gone. A stream may stand by, as an attach program
-/// does; what has begun has to be whole in time.
-async fn next_hello(client: &mut Client, hellos: &mut Hellos) -> Result<Option<Hello>, Fault> {
+/// The next Hello, or `None` if the client has gone. A stream may be on standby; a Hello that has
+/// begun must be complete in time.
+async fn next_hello(
+    client: &mut Client,
+    hellos: &mut HelloReader,
+) -> Result<Option<Hello>, StreamError> {
     let mut chunk = [0; FROM_CLIENT];
     let mut deadline = None;
     loop {
@@ -105,7 +111,7 @@ async fn next_hello(client: &mut Client, hellos: &mut Hellos) -> Result<Option<H
             None => reading.await,
             Some(deadline) => timeout_at(deadline.into(), reading)
                 .await
-                .map_err(|_| Fault::Client(Misbehaviour::Silent))?,
+                .map_err(|_| StreamError::Client(Misbehaviour::Silent))?,
         };
         match read? {
             0 => return Ok(None),
@@ -114,11 +120,11 @@ async fn next_hello(client: &mut Client, hellos: &mut Hellos) -> Result<Option<H
     }
 }
 
-/// As an attach program does it: the end of either side is the end of both, but what had come from
-/// the client before still counts.
+/// Copies bytes in both directions. The end of either side ends both, but what the client sent
+/// before is still delivered.
 ///
-/// The stream is dropped and never shut down: that resets it, and a client that still writes
-/// learns of it.
+/// The stream is dropped and never shut down: dropping resets it, so that a client that still
+/// writes notices.
 async fn splice(client: Client, server: UnixStream, first: &[u8]) -> io::Result<()> {
     let (from_client, to_client) = tokio::io::split(client);
     let (from_server, mut to_server) = server.into_split();
@@ -151,7 +157,7 @@ async fn upstream(
     }
 }
 
-/// Nothing is kept for a session that is quiet.
+/// A quiet session keeps no buffer.
 async fn downstream(
     from_server: OwnedReadHalf,
     mut to_client: impl AsyncWrite + Unpin,

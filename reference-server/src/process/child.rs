@@ -10,10 +10,10 @@ use rustix::fs::Mode;
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal};
 
-/// One more than the highest signal of Linux.
+/// One more than the highest signal number on Linux.
 const SIGNALS: i32 = 65;
 
-/// The bytes of the kernel's set of signals.
+/// The size of the kernel's signal set, in bytes.
 const SIGNAL_SET_SIZE: usize = 8;
 
 /// Zeros: the kernel's `struct sigaction` for the default disposition, with room to spare.
@@ -36,7 +36,7 @@ pub(super) enum Setup {
 }
 
 impl Setup {
-    /// Has `command` do it.
+    /// Makes `command` run this setup.
     pub(super) fn attach_to(self, command: &mut Command) {
         // SAFETY: the closure runs between fork and exec, where only async-signal-safe functions
         // may be called. `run` makes system calls only; it neither allocates nor takes a lock,
@@ -54,7 +54,7 @@ impl Setup {
             rustix::process::ioctl_tiocsctty(rustix::stdio::stdin())?;
         }
         rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
-        // A parent that died before that line cannot signal any more.
+        // A parent that died before that line sends no signal.
         if rustix::process::getppid() != Some(parent) {
             return Err(Errno::SRCH.into());
         }
@@ -64,8 +64,9 @@ impl Setup {
     }
 }
 
-/// Marks every descriptor above the standard ones to be closed at exec: also one that somebody
-/// opened without that mark. Kernels before 5.11 cannot; there the marks at opening must do.
+/// Sets close-on-exec for every descriptor above the standard ones, in case somebody opened one
+/// without it. Kernels before 5.11 do not support this; there the flags set at opening must
+/// suffice.
 fn close_on_exec() {
     // SAFETY: the call only sets flags on this process's descriptors, and takes no pointers.
     unsafe {
@@ -73,10 +74,10 @@ fn close_on_exec() {
     }
 }
 
-/// Sets every signal to its default and blocks none, whatever was inherited: an ignored SIGPIPE
-/// or SIGCHLD surprises programs, and stays ignored over exec.
+/// Sets every signal to its default and unblocks all. An inherited, ignored SIGPIPE or SIGCHLD
+/// would stay ignored over exec and surprise programs.
 pub(super) fn restore_signals() {
-    // The handlers for a stack overflow, which Rust's runtime set up, end with exec by themselves.
+    // Exec removes the stack overflow handlers of Rust's runtime.
     for signal in (1..SIGNALS).filter(|signal| ![libc::SIGSEGV, libc::SIGBUS].contains(signal)) {
         // SAFETY: the kernel reads a `struct sigaction` from the buffer, which is larger than that
         // on any platform; zeros in it are the default disposition, which runs no code of ours.
@@ -100,7 +101,7 @@ pub(super) fn restore_signals() {
     }
 }
 
-/// Ignores a signal from now on.
+/// Ignores a signal.
 pub(super) fn ignore(signal: Signal) {
     // SAFETY: ignoring runs no code of ours.
     unsafe {
@@ -108,7 +109,8 @@ pub(super) fn ignore(signal: Signal) {
     }
 }
 
-/// Closes a descriptor that nobody in this program owns; one that is not open is no error.
+/// Closes a descriptor that no value in this program owns. A descriptor that is not open is not an
+/// error.
 pub(super) fn close_unowned(fd: std::os::fd::RawFd) {
     // SAFETY: the caller runs before anything in this program has opened a descriptor, so that
     // only inherited ones can be closed, which no value owns.

@@ -1,4 +1,4 @@
-//! The ends of a process's input and output: its own, and ours.
+//! Both ends of a process's input and output: the process's and the server's.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -9,11 +9,11 @@ use rejoin_protocol::spec::Terminal;
 use rustix::pipe::{PipeFlags, pipe_with};
 
 use super::Io;
-use super::terminal::Pair;
+use super::terminal::PtyPair;
 
-/// Both ends of all that a process reads and writes, before it is started.
+/// Both ends of a process's input and output, before the process starts.
 pub(super) enum Ends {
-    Terminal(Pair),
+    Terminal(PtyPair),
     Pipes { stdin: Pipe, stdout: Pipe, stderr: Pipe },
 }
 
@@ -32,14 +32,14 @@ impl Pipe {
 
 impl Ends {
     pub(super) fn terminal(terminal: &Terminal) -> io::Result<Self> {
-        Pair::open(terminal).map(Self::Terminal)
+        PtyPair::open(terminal).map(Self::Terminal)
     }
 
     pub(super) fn pipes() -> io::Result<Self> {
         Ok(Self::Pipes { stdin: Pipe::new()?, stdout: Pipe::new()?, stderr: Pipe::new()? })
     }
 
-    /// What `/proc` calls them, in every process that has one open.
+    /// The names of the ends in `/proc`, the same in every process that has one open.
     pub(super) fn names(&self) -> io::Result<Vec<PathBuf>> {
         match self {
             Self::Terminal(pair) => Ok(vec![pair.path.clone()]),
@@ -50,10 +50,10 @@ impl Ends {
         }
     }
 
-    /// Gives the process its ends, and returns ours.
+    /// Connects the process's ends to `command`, and returns the server's.
     pub(super) fn connect(self, command: &mut Command) -> io::Result<Io> {
         match self {
-            Self::Terminal(Pair { master, slave, .. }) => {
+            Self::Terminal(PtyPair { master, slave, .. }) => {
                 command.stdin(slave.try_clone()?).stdout(slave.try_clone()?).stderr(slave);
                 Ok(Io::Terminal { master: non_blocking(master)? })
             }

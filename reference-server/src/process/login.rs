@@ -1,9 +1,9 @@
 //! The environment that the SSH server gave to this login, before the login shell read any file.
 //!
 //! The command that clients send ends with [`END`]. So the login shell waits for this program, and
-//! does not become it. The kernel still shows the environment that the shell was started with.
-//! What the shell's files export is not in it: a session's own shell reads those files itself, and
-//! would skip what a variable says is done.
+//! does not become it. The kernel still shows the environment that the shell was started with. It
+//! lacks what the shell's start-up files export. That is intended: a session's shell reads these
+//! files itself, and exported variables could make it skip parts of them.
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
@@ -14,17 +14,17 @@ use rustix::process::{geteuid, getppid};
 
 use crate::procfs::Reading;
 
-/// How a command ends for which a login shell waits. Every shell knows it, and all but csh then
-/// end with the status of what ran before.
+/// The end of a command that makes the login shell wait for it. Every shell supports it, and all
+/// but csh then exit with the status of the program.
 const END: &[u8] = b"; exit";
 
-/// Variables of rejoin's own begin so. They may come from anywhere.
+/// The prefix of rejoin's own variables. They may be set anywhere.
 const OWN: &[u8] = b"REJOIN_";
 
 type Environment = Vec<(OsString, OsString)>;
 
 /// The environment of the login, if this program's parent is a login shell that runs a client's
-/// command. Variables of rejoin's own are those of this program.
+/// command. rejoin's own variables are taken from this program's environment.
 pub(super) fn environment() -> Option<Environment> {
     let given = of_shell()?.into_iter().filter(|(name, _)| !is_own(name));
     let own = std::env::vars_os().filter(|(name, _)| is_own(name));
@@ -46,12 +46,13 @@ fn of_shell() -> Option<Environment> {
         return None;
     }
     let Reading::Whole(environment) = Reading::of(pid) else { return None };
-    // A parent that has ended meanwhile may have left its number to somebody else.
+    // If the parent has ended meanwhile, its pid may belong to another process.
     (getppid() == Some(parent)).then(|| parse(&environment))
 }
 
 /// Whether this is the command line of a shell with a client's command: `bash -c 'COMMAND; exit'`.
-/// A forced command that evaluates the client's has another one: its environment is left alone.
+/// A forced command that evaluates the client's command has another command line; its environment
+/// is not used.
 fn waits_for_command(command_line: &[u8]) -> bool {
     let Some(command_line) = command_line.strip_suffix(b"\0") else { return false };
     let mut words = command_line.rsplit(|byte| *byte == 0);
@@ -73,7 +74,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_shell_that_waits_for_a_clients_command_is_known() {
+    fn recognises_a_shell_that_waits_for_a_clients_command() {
         for waits in [
             &b"bash\0-c\0rejoin-server attach; exit\0"[..],
             b"busybox\0sh\0-c\0/bin/sh -c 'exec x'; exit\0",
@@ -94,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn an_environment_is_read_as_the_kernel_shows_it() {
+    fn parses_the_kernels_environment_block() {
         let read = parse(b"A=1\0B=x=\ny\0EMPTY=\0no variable\0=odd\0\xff=\xfe\0");
         let expected: [(&[u8], &[u8]); 4] =
             [(b"A", b"1"), (b"B", b"x=\ny"), (b"EMPTY", b""), (b"\xff", b"\xfe")];

@@ -1,10 +1,9 @@
-//! Hosts that end what a login leaves running (systemd-logind with `KillUserProcesses=yes`): whether
-//! this is one, and how a server is started so that it stays nevertheless.
+//! Hosts that end a user's processes at logout (systemd-logind with `KillUserProcesses=yes`):
+//! whether this host does so, and how to start a server that survives.
 //!
-//! What logind ends is the scope that it made for the login, with every process in it. A process
-//! that is in no such scope is not concerned. The user's own service manager has scopes, too, and
-//! they last as long as that manager does: for good if the user lingers, else until the last login
-//! of the user ends.
+//! logind ends the scope of the login, with every process in it. Other processes are not affected.
+//! The user's service manager has scopes, too, which last as long as the manager: permanently if
+//! lingering is enabled for the user, otherwise until the user's last login ends.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -13,15 +12,15 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// How long a question to systemd may take. A start waits for it.
+/// How long a query to systemd may take. Starting a session waits for it.
 const PATIENCE: Duration = Duration::from_secs(2);
 const NAP: Duration = Duration::from_millis(5);
 
-/// Where logind's settings are, the first the strongest.
+/// The folders with logind's settings, highest priority first.
 const FOLDERS: [&str; 4] =
     ["etc/systemd", "run/systemd", "usr/local/lib/systemd", "usr/lib/systemd"];
 
-/// What logind keeps about users that linger.
+/// Where logind records the users with lingering enabled.
 const LINGERING: &str = "var/lib/systemd/linger";
 
 const SETTINGS: [&str; 3] = ["KillUserProcesses", "KillOnlyUsers", "KillExcludeUsers"];
@@ -29,20 +28,20 @@ const SETTINGS: [&str; 3] = ["KillUserProcesses", "KillOnlyUsers", "KillExcludeU
 /// Starts a program in a scope of the user's own service manager.
 const SCOPE: [&str; 5] = ["systemd-run", "--user", "--scope", "--quiet", "--"];
 
-/// Where the user's service manager listens.
+/// The variables that locate the user's service manager.
 const BUS: [&str; 2] = ["XDG_RUNTIME_DIR", "DBUS_SESSION_BUS_ADDRESS"];
 
-/// What becomes of processes when the login that they belong to ends.
+/// What happens to processes when their login ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Logout {
-    /// They stay: nobody ends them, or they belong to no login.
+    /// They keep running: the host ends no processes, or they belong to no login.
     Stays,
-    /// They are ended.
+    /// The host ends them.
     Ends {
-        /// Whether the user lingers, so that a scope of the user's service manager lasts.
+        /// Whether lingering is enabled, so that a scope of the user's service manager survives.
         is_lingering: bool,
     },
-    /// It cannot be told.
+    /// Unknown.
     Unknown,
 }
 
@@ -55,8 +54,8 @@ impl Logout {
     }
 
     /// For a process in these control groups (`/proc/self/cgroup`) of this user, on the host whose
-    /// files are below `root`. `ask` is what knows logind's settings as they are in force; where it
-    /// does not, its files do, as far as they say anything.
+    /// files are below `root`. `ask` returns logind's settings in force. If it returns nothing, the
+    /// configuration files are read.
     pub fn of(root: &Path, cgroup: &str, user: &str, ask: &dyn Fn() -> Option<String>) -> Self {
         if !is_in_login_scope(cgroup) {
             return Self::Stays;
@@ -80,7 +79,7 @@ fn is_in_login_scope(cgroup: &str) -> bool {
     parts.any(|part| part.strip_suffix(".scope").is_some_and(|name| name.starts_with("session-")))
 }
 
-/// The settings that decide, as far as somebody made them.
+/// The settings that decide, if somebody set them.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Settings(BTreeMap<String, String>);
 
@@ -95,8 +94,8 @@ impl Settings {
         self
     }
 
-    /// The main file of the strongest folder that has one; then all drop-ins in the order of their
-    /// names, of each name the strongest.
+    /// The main file from the first folder that has one, then all drop-ins in the order of their
+    /// names. For each name, the folder with the highest priority wins.
     fn in_files(root: &Path) -> Self {
         let folders = FOLDERS.map(|folder| root.join(folder));
         let mut main = folders.iter().map(|folder| folder.join("logind.conf"));
@@ -111,8 +110,8 @@ impl Settings {
         texts.fold(Self::default().with(&main), |settings, text| settings.with(&text))
     }
 
-    /// Whether this user's processes are ended, as logind decides it; nothing where the default is
-    /// in force, which every distribution sets for itself.
+    /// Whether logind ends this user's processes. `None` if the default applies, which differs
+    /// between distributions.
     fn kills(&self, user: &str) -> Option<bool> {
         let is_listed = |name: &str, default: &str| {
             let list = self.0.get(name).map_or(default, String::as_str);
@@ -132,7 +131,7 @@ impl Settings {
     }
 }
 
-/// What logind says of its settings.
+/// logind's settings in force.
 fn ask_logind() -> Option<String> {
     let mut command = Command::new("loginctl");
     command.arg("show-session");
@@ -140,7 +139,7 @@ fn ask_logind() -> Option<String> {
     output_in_time(command).filter(|told| told.contains(SETTINGS[0]))
 }
 
-/// What a program prints, if it succeeds, and in time.
+/// The output of a program, if it succeeds in time.
 fn output_in_time(mut command: Command) -> Option<String> {
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
     let mut child = command.spawn().ok()?;
@@ -154,12 +153,12 @@ fn output_in_time(mut command: Command) -> Option<String> {
         }
         std::thread::sleep(NAP);
     }
-    // It has ended, and its few lines are in the pipe.
+    // It has ended, and its short output is in the pipe.
     let output = child.wait_with_output().ok().filter(|output| output.status.success())?;
     Some(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-/// What stands in front of the server's command line, and what its user has to know.
+/// The prefix of the server's command line, and a warning for the user.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Launch {
     pub(super) prefix: Vec<&'static str>,
@@ -177,8 +176,7 @@ impl Launch {
         Self::of(Logout::look(), &has_scopes)
     }
 
-    /// Where the user's service manager does not outlast the login either, its scopes are of no
-    /// use.
+    /// If the user's service manager ends with the login, its scopes do not help.
     fn of(logout: Logout, has_scopes: &dyn Fn() -> bool) -> Self {
         match logout {
             Logout::Stays | Logout::Unknown => Self::default(),
@@ -203,23 +201,23 @@ impl Launch {
     }
 }
 
-/// Whether the user's service manager starts programs in scopes of its own.
+/// Whether the user's service manager can start programs in scopes.
 fn has_scopes() -> bool {
     let mut command = Command::new(SCOPE[0]);
     command.args(&SCOPE[1..]).arg("true");
     output_in_time(command).is_some()
 }
 
-/// What becomes of a session when the login that starts it ends.
+/// What happens to a session when the login that started it ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Persistence {
-    /// It stays.
+    /// It survives.
     Stays,
-    /// It stays, in a scope of the user's own service manager.
+    /// It survives in a scope of the user's service manager.
     InScope,
-    /// It is ended; what its user can do.
+    /// The host ends it. Contains what the user can do.
     Ends(&'static str),
-    /// It cannot be told.
+    /// Unknown.
     Unknown,
 }
 

@@ -1,4 +1,4 @@
-//! With files as systemd has them. Where a systemd runs, its own words are looked at, too.
+//! Uses files in systemd's format. Where systemd runs, its real output is parsed, too.
 
 use super::*;
 use tempfile::TempDir;
@@ -23,7 +23,7 @@ const MAIN: &str = "etc/systemd/logind.conf";
 const ENDS: Logout = Logout::Ends { is_lingering: false };
 
 #[test]
-fn only_what_belongs_to_a_login_is_ended_with_it() {
+fn only_processes_of_a_login_end_with_it() {
     let kills = host(&[(MAIN, "[Login]\nKillUserProcesses=yes\n")]);
     let of = |cgroup| Logout::of(kills.path(), cgroup, "u", &|| None);
     assert_eq!(of(LOGIN), ENDS);
@@ -61,7 +61,7 @@ fn drop_ins_override_the_main_file_in_the_order_of_their_names() {
 }
 
 #[test]
-fn of_main_files_the_strongest_counts_alone() {
+fn only_the_main_file_with_the_highest_priority_counts() {
     let vendor = ("usr/lib/systemd/logind.conf", "[Login]\nKillUserProcesses=yes\n");
     assert_eq!(logout(&[vendor], "u"), ENDS);
     assert_eq!(logout(&[vendor, (MAIN, "[Login]\n")], "u"), Logout::Unknown);
@@ -85,7 +85,7 @@ fn a_default_that_nobody_set_is_unknown() {
 }
 
 #[test]
-fn a_server_is_put_in_a_scope_where_that_lasts_and_its_user_told_otherwise() {
+fn starts_a_server_in_a_lasting_scope_or_warns_its_user() {
     let lingering = [(MAIN, "[Login]\nKillUserProcesses=yes\n"), ("var/lib/systemd/linger/u", "")];
     let lingers = logout(&lingering, "u");
     assert_eq!(lingers, Logout::Ends { is_lingering: true });
@@ -103,7 +103,7 @@ fn a_server_is_put_in_a_scope_where_that_lasts_and_its_user_told_otherwise() {
 }
 
 #[test]
-fn a_question_that_nobody_answers_ends_in_time() {
+fn an_unanswered_query_times_out() {
     let mut silent = Command::new("sleep");
     silent.arg("1000");
     assert_eq!(output_in_time(silent), None);
@@ -114,9 +114,9 @@ fn a_question_that_nobody_answers_ends_in_time() {
     assert_eq!(output_in_time(says), Some("yes\n".to_owned()));
 }
 
-/// Only where systemd is the host's: elsewhere there is nothing to ask.
+/// Only if systemd runs on this host.
 #[test]
-fn a_logind_that_runs_tells_its_settings() {
+fn reads_the_settings_of_a_running_logind() {
     let is_there = |path: &&str| Path::new(path).exists();
     let logind = ["/run/systemd/system", "/run/dbus/system_bus_socket", "/run/systemd/seats"];
     if !logind.iter().all(is_there) {

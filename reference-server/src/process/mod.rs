@@ -31,21 +31,21 @@ pub use server::{Inherited, Program, become_server, start_server, stderr_to};
 pub use terminal::{redraw, set_window, signal_foreground};
 pub(crate) use watch::watch;
 
-/// Variables of other connections and other folders, which would lie to the process.
+/// Variables that describe other connections and folders, and would mislead the process.
 const STALE_VARIABLES: [&str; 3] = ["SSH_TTY", "OLDPWD", "PWD"];
 
-/// What to start, and as whose.
+/// What to start, and for which session.
 #[derive(Clone, Debug)]
 pub struct Start {
     /// What to run.
     pub command: spec::Command,
-    /// Where; the home folder if none is given.
+    /// The folder to start in; the home folder if `None`.
     pub directory: Option<Vec<u8>>,
     /// Variables added to the environment of the server.
     pub environment: Vec<(Vec<u8>, Vec<u8>)>,
-    /// A terminal; without one, three pipes.
+    /// The terminal; three pipes if `None`.
     pub terminal: Option<Terminal>,
-    /// The marks by which the process and its children are found.
+    /// The marks that identify the process and its children.
     pub mark: Mark,
     /// The user's own file mode creation mask, from [`Inherited`].
     pub umask: u32,
@@ -54,16 +54,16 @@ pub struct Start {
 /// A process that runs its program. It leads a session and a process group of its own, and the
 /// kernel kills it when the server dies.
 ///
-/// The caller waits for it ([`crate::ending::reap_children`]).
+/// The caller has to reap it ([`crate::termination::reap_children`]).
 #[derive(Debug)]
 pub struct Started {
     /// The process.
     pub pid: Pid,
-    /// Our ends of its input and output.
+    /// The server's ends of its input and output.
     pub io: Io,
 }
 
-/// Our ends of a process's input and output: non-blocking, and closed at exec.
+/// The server's ends of a process's input and output: non-blocking, and closed at exec.
 #[derive(Debug)]
 pub enum Io {
     /// A terminal.
@@ -84,8 +84,8 @@ pub enum Io {
 
 /// Starts a process, and returns once its program runs.
 ///
-/// To be called from the server's main thread: the kernel kills the process when the *thread*
-/// that started it ends. No other thread may be waiting for children meanwhile.
+/// Call it from the server's main thread: the kernel kills the process when the *thread* that
+/// started it ends. No other thread may wait for children meanwhile.
 pub fn spawn(start: &Start) -> Result<Started, SpawnError> {
     let directory = program::directory(start.directory.as_deref())?;
     let ends = match &start.terminal {
@@ -105,15 +105,16 @@ pub fn spawn(start: &Start) -> Result<Started, SpawnError> {
     let child = command.spawn();
     let child =
         child.map_err(|error| program::explain(&error, command.get_program(), &directory))?;
-    // With the command go our copies of the process's ends: only then can an end of file come.
+    // Dropping the command closes the server's copies of the process's ends. Otherwise no end of
+    // file would arrive.
     drop(command);
     let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
     let pid = pid.ok_or_else(|| no_pipes(&io::ErrorKind::InvalidData.into()))?;
     Ok(Started { pid, io })
 }
 
-/// Variables that the client named, the terminal's, the folder's, and last - since nobody may
-/// replace them - the marks.
+/// Sets the client's variables, the terminal's, the folder's, and at last the marks, which nothing
+/// may replace.
 fn set_environment(
     command: &mut Command,
     start: &Start,
@@ -153,14 +154,14 @@ fn no_pipes(error: &io::Error) -> SpawnError {
     SpawnError::new(SpawnErrorKind::Other, &message)
 }
 
-/// Takes the marks of an outer session away from a program that is to live on its own.
+/// Removes the marks of an outer session from a program's environment.
 fn remove_marks(command: &mut Command) {
     for name in marks::VARIABLES {
         command.env_remove(name);
     }
 }
 
-/// The words of a command in a line that a person can read.
+/// The words of a command as one readable line.
 pub fn summary(command: &spec::Command) -> String {
     let words = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let line = match command {
@@ -174,5 +175,5 @@ pub fn summary(command: &spec::Command) -> String {
     rejoin_text::printable(&line, SUMMARY_MAX)
 }
 
-/// The longest summary, in bytes.
+/// The maximum length of a summary, in bytes.
 const SUMMARY_MAX: usize = 200;

@@ -1,5 +1,4 @@
-//! From what a client asks for to a program with arguments, and from the system's refusals to
-//! words for a person.
+//! Translates a client's request into a program with arguments, and system errors into messages.
 
 use std::ffi::{OsStr, OsString};
 use std::io;
@@ -13,7 +12,7 @@ use rustix::fs::{Access, access};
 
 const FALLBACK_SHELL: &str = "/bin/sh";
 
-/// Where systems keep the sftp server.
+/// The usual paths of the sftp server.
 const SFTP_SERVERS: [&str; 8] = [
     "/usr/lib/openssh/sftp-server",
     "/usr/libexec/openssh/sftp-server",
@@ -35,8 +34,8 @@ pub(super) fn program(wanted: &spec::Command) -> Result<Command, SpawnError> {
     }
 }
 
-/// The user's shell, as the login that this process came from names it. The user database is not
-/// asked: a statically linked program cannot, where users come from a network service.
+/// The user's shell, from the login's environment. The user database is not read: a statically
+/// linked program cannot read it if users come from a network service.
 fn shell() -> OsString {
     std::env::var_os("SHELL")
         .filter(|shell| !shell.is_empty())
@@ -47,7 +46,7 @@ fn file_name(program: &OsStr) -> &OsStr {
     Path::new(program).file_name().unwrap_or(program)
 }
 
-/// A shell knows by a dash in front of its name that it is a login's first.
+/// A dash in front of its name makes a shell a login shell.
 fn login_shell() -> Command {
     let shell = shell();
     let mut name = OsString::from("-");
@@ -84,8 +83,8 @@ fn subsystem(name: &str) -> Result<Command, SpawnError> {
     Ok(Command::new(path))
 }
 
-/// The folder to start in: `wanted`, taken from the home folder if relative; else the home folder
-/// if there is one; else the root.
+/// The folder to start in: `wanted`, relative to the home folder; otherwise the home folder if it
+/// exists; otherwise the root.
 pub(super) fn directory(wanted: Option<&[u8]>) -> Result<PathBuf, SpawnError> {
     let home = std::env::var_os("HOME").map(PathBuf::from).filter(|home| can_enter(home).is_ok());
     let home = home.unwrap_or_else(|| PathBuf::from("/"));
@@ -97,7 +96,8 @@ pub(super) fn directory(wanted: Option<&[u8]>) -> Result<PathBuf, SpawnError> {
     })
 }
 
-/// Judged here and not from the failed start, which does not tell a folder from a program.
+/// Checked before the start, because the error of a failed start does not say whether the folder or
+/// the program is missing.
 fn can_enter(directory: &Path) -> io::Result<()> {
     if !std::fs::metadata(directory)?.is_dir() {
         return Err(io::ErrorKind::NotADirectory.into());
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn a_program_is_executed_with_its_words_as_they_are() {
+    fn passes_the_words_of_a_program_unchanged() {
         let wanted = spec::Command::Exec(vec![b"echo".to_vec(), b"a b".to_vec()]);
         assert_eq!(words(&program(&wanted).unwrap()), ["echo", "a b"]);
     }
@@ -157,13 +157,13 @@ mod tests {
     }
 
     #[test]
-    fn words_for_the_shell_stay_one_argument() {
+    fn passes_a_shell_command_as_one_argument() {
         let wanted = spec::Command::Shell(b"echo $((1 + 1)) | cat".to_vec());
         assert_eq!(words(&program(&wanted).unwrap())[1..], ["-c", "echo $((1 + 1)) | cat"]);
     }
 
     #[test]
-    fn a_file_is_no_folder_to_start_in() {
+    fn refuses_to_start_in_a_file() {
         let file = tempfile::NamedTempFile::new().unwrap();
         for path in [file.path(), Path::new("/does/not/exist")] {
             let error = directory(Some(path.as_os_str().as_bytes())).unwrap_err();

@@ -22,10 +22,10 @@ use crate::registry::Lock;
 /// The first descriptor that is not one of the standard ones.
 const FIRST_OWN: RawFd = 3;
 
-/// Names the running program's own file to the system, wherever that file is now.
+/// The file of the running program, even if it was moved or replaced.
 const OWN_FILE: &str = "/proc/self/exe";
 
-/// What `ps` calls a server that was started from [`OWN_FILE`].
+/// The name in `ps` of a server that was started from [`OWN_FILE`].
 const NAME: &CStr = c"rejoin-server";
 
 /// A program to start.
@@ -36,12 +36,11 @@ pub struct Program {
 }
 
 impl Program {
-    /// The program that is running. What is started is the same file, also if somebody has put
-    /// another one under its name since. The exception is a launcher that starts it (see
-    /// [`start_server`]): that uses the name.
+    /// The running program. The same file is started even if somebody has replaced it under its
+    /// name. A launcher (see [`start_server`]) is the exception: it uses the name.
     ///
     /// # Errors
-    /// The system does not say which program is running.
+    /// The system does not tell the path of the running program.
     pub fn own() -> io::Result<Self> {
         Ok(Self { path: std::env::current_exe()?, is_own: true })
     }
@@ -51,7 +50,7 @@ impl Program {
         Self { path: path.into(), is_own: false }
     }
 
-    /// Starts it by this prefix, if there is one.
+    /// Starts it through this launcher, if one is given.
     fn command(&self, prefix: &[&'static str]) -> Command {
         let Some((launcher, words)) = prefix.split_first() else {
             let file = if self.is_own { Path::new(OWN_FILE) } else { &self.path };
@@ -65,30 +64,29 @@ impl Program {
     }
 }
 
-/// Starts `program` with `arguments` as a server: with the opener's `stream` as its standard
-/// input and the session's `lock` as its standard output ([`become_server`] takes both), in a
-/// session of its own, without marks of an outer session. It is not waited for: a caller that
-/// stays has to, once it has ended. Below a login shell, its environment is the one that the SSH
-/// server gave to that shell. Where the host ends all processes at logout, it is started in
-/// a scope that stays, or the user is told.
+/// Starts `program` with `arguments` as a server: with the opener's `stream` as its standard input
+/// and the session's `lock` as its standard output ([`become_server`] takes both), in a session of
+/// its own, without marks of an outer session. A caller that keeps running has to reap it. Below a
+/// login shell, its environment is the one that the SSH server gave to that shell. If the host ends
+/// all processes at logout, the server starts in a scope that survives, or the user gets a warning.
 ///
-/// When this returns, the caller still has the lock, and has to let go of it: then nothing but the server
+/// When this returns, the caller still holds the lock, and has to close it: then only the server
 /// keeps the session alive.
 ///
-/// Any number of threads may do so at once. What one of them has open is closed when another
-/// one's server is executed; between its fork and that, a lock of theirs is held for a moment
-/// longer, which makes whoever tries it look again.
+/// Several threads may call this at once. Exec closes the descriptors of other threads in the new
+/// server. Between fork and exec, it holds their locks for a moment longer, so that others who try
+/// such a lock have to try again.
 pub fn start_server<A: AsRef<OsStr>>(
     program: &Program,
     arguments: impl IntoIterator<Item = A>,
     stream: UnixStream,
     lock: &Lock,
 ) -> io::Result<Child> {
-    // Locked open files are shared by their copies: what the child gets is the lock itself.
+    // A copy of the descriptor shares the open file, so that the child gets the lock itself.
     let copy = lock.as_fd().try_clone_to_owned()?;
     let launch = Launch::look();
     if let Some(warning) = launch.warning {
-        // Whoever has started this shows it to the user, or has nobody to show it to.
+        // The parent passes standard error to the user, if there is one.
         let _ = writeln!(io::stderr(), "rejoin-server: {warning}");
     }
     let mut command = program.command(&launch.prefix);
@@ -114,12 +112,11 @@ pub struct Inherited {
     pub umask: u32,
 }
 
-/// Makes the calling process a server: it leads a session of its own, is the parent of whatever
-/// its descendants leave behind, survives hangups, holds no folder and no inherited descriptor but
-/// the two that it returns. Standard input, output and error lead nowhere from then on.
+/// Makes the calling process a server: it leads its own session, becomes the parent of orphaned
+/// descendants, ignores hangups, and keeps no folder and no inherited descriptor except the two
+/// that it returns. Standard input, output and error lead to `/dev/null` from then on.
 ///
-/// To be called first thing, before any thread is started and any file is opened: every other
-/// descriptor is closed.
+/// Call it before starting any thread and opening any file: it closes all other descriptors.
 pub fn become_server() -> io::Result<Inherited> {
     let stream = take(rustix::stdio::stdin(), FileType::Socket)?;
     let lock = take(rustix::stdio::stdout(), FileType::RegularFile)?;
@@ -139,7 +136,7 @@ pub fn become_server() -> io::Result<Inherited> {
     Ok(Inherited { stream: stream.into(), lock, umask: umask.as_raw_mode() })
 }
 
-/// Has what the program prints in distress go to `file`.
+/// Redirects standard error, with panic messages, to `file`.
 pub fn stderr_to(file: impl AsFd) -> io::Result<()> {
     Ok(rustix::stdio::dup2_stderr(file)?)
 }

@@ -1,4 +1,4 @@
-//! Terminals: made for a process, resized, and signalled through.
+//! Terminals: creating, resizing, and sending signals through them.
 
 use std::ffi::OsStr;
 use std::io;
@@ -18,7 +18,7 @@ use rustix::termios::{
 
 /// Both ends of a new terminal.
 #[derive(Debug)]
-pub(super) struct Pair {
+pub(super) struct PtyPair {
     /// The server's end.
     pub(super) master: OwnedFd,
     /// The process's end.
@@ -27,8 +27,8 @@ pub(super) struct Pair {
     pub(super) path: PathBuf,
 }
 
-impl Pair {
-    /// Makes a terminal as the client describes it.
+impl PtyPair {
+    /// Creates a terminal with the client's parameters.
     pub(super) fn open(wanted: &Terminal) -> io::Result<Self> {
         let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC)?;
         grantpt(&master)?;
@@ -48,10 +48,10 @@ fn winsize(size: WindowSize) -> Winsize {
     Winsize { ws_row: size.rows, ws_col: size.cols, ws_xpixel: size.xpixel, ws_ypixel: size.ypixel }
 }
 
-/// Gives the terminal another size. Its foreground group gets a SIGWINCH also for the size that
-/// the terminal has already, which the kernel itself keeps quiet about: it asks to redraw.
+/// Resizes the terminal. The foreground group gets a SIGWINCH even if the size is the same, which
+/// the kernel would not send: it asks the program to redraw.
 ///
-/// `pid` is the process that the terminal was made for, not waited for yet.
+/// `pid` is the terminal's process, which was not reaped yet.
 pub fn set_window(master: impl AsFd, pid: Pid, size: WindowSize) -> io::Result<()> {
     let (old, new) = (tcgetwinsize(&master)?, winsize(size));
     let cells = |size: &Winsize| (size.ws_row, size.ws_col, size.ws_xpixel, size.ws_ypixel);
@@ -61,16 +61,16 @@ pub fn set_window(master: impl AsFd, pid: Pid, size: WindowSize) -> io::Result<(
     Ok(tcsetwinsize(&master, new)?)
 }
 
-/// Asks the terminal's foreground group to draw itself again.
+/// Asks the terminal's foreground group to redraw.
 pub fn redraw(master: impl AsFd, pid: Pid) -> io::Result<()> {
     send(Some(master.as_fd()), pid, rustix::process::Signal::WINCH)
 }
 
-/// Sends a signal as a user at the terminal would: to its foreground group. Without a terminal,
-/// and with one that has no foreground group, to the group that the process leads.
+/// Sends a signal to the terminal's foreground group, as a user at the terminal would. Without a
+/// terminal or a foreground group, it goes to the group that the process leads.
 ///
-/// `pid` is the process, not waited for yet: until then its group's number is nobody else's. A
-/// group that is gone does not mind; a signal that Linux does not know is an error.
+/// `pid` is the process, which was not reaped yet, so that its group id is not reused. A group that
+/// is gone is not an error; a signal that Linux does not have is one.
 pub fn signal_foreground(
     master: Option<BorrowedFd<'_>>,
     pid: Pid,

@@ -1,4 +1,4 @@
-//! Our ends of a process, watched by the runtime.
+//! Registers descriptors with the runtime.
 #![allow(unsafe_code)]
 
 use std::io;
@@ -6,7 +6,7 @@ use std::os::fd::OwnedFd;
 
 use tokio::io::unix::AsyncFd;
 
-/// Has the runtime watch `fd`, which must not block.
+/// Registers `fd` with the runtime. It must be non-blocking.
 pub(crate) fn watch(fd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
     // SAFETY: an `OwnedFd` names an open file, and stays open and the same until it is dropped;
     // the `AsyncFd` owns it, and only lends it out shared.

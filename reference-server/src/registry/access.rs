@@ -10,16 +10,16 @@ use rejoin_protocol::registry::{
 };
 use rustix::io::Errno;
 
-use super::{Found, Lock, LockFile, Phase, Record, Registry, Tombstone, Tried};
+use super::{Found, Lock, LockAttempt, LockFile, Phase, Record, Registry, Tombstone};
 use crate::host;
-use crate::reap::{Reach, reap};
+use crate::reap::{Predecessor, ReapScope, reap};
 
 /// How long killed processes may take to be gone.
 const REAP_TIME: Duration = Duration::from_secs(5);
 
 /// Until when tombstones are kept.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Age {
+pub(crate) struct TombstoneExpiry {
     /// The time since boot.
     pub(crate) boottime: Duration,
     /// Which boot.
@@ -37,7 +37,7 @@ pub(crate) struct Access {
     own: Option<Lock>,
     /// The lock file that was opened last.
     opened: Option<Opened>,
-    age: Option<Age>,
+    age: Option<TombstoneExpiry>,
 }
 
 #[derive(Debug)]
@@ -52,7 +52,7 @@ impl Access {
     }
 
     /// The same, for who knows how old a tombstone may get.
-    pub(crate) fn with_age(self, age: Age) -> Self {
+    pub(crate) fn with_age(self, age: TombstoneExpiry) -> Self {
         Self { age: Some(age), ..self }
     }
 
@@ -117,8 +117,8 @@ impl Access {
     fn try_lock(&mut self) -> io::Result<Outcome> {
         let Some(Opened::File(file)) = self.opened.take() else { return Err(not_locked()) };
         let (opened, outcome) = match file.try_lock()? {
-            Tried::Got(lock) => (Opened::Lock(lock), Outcome::Done),
-            Tried::Held(file) => (Opened::File(file), Outcome::Held),
+            LockAttempt::Got(lock) => (Opened::Lock(lock), Outcome::Done),
+            LockAttempt::Held(file) => (Opened::File(file), Outcome::Held),
         };
         self.opened = Some(opened);
         Ok(outcome)
@@ -126,9 +126,10 @@ impl Access {
 
     fn reap(&self, all: bool) -> io::Result<Outcome> {
         let reach = if all {
-            Reach::Session
+            ReapScope::Session
         } else {
-            Reach::left(self.registry.read_record(self.session)?)
+            let record = self.registry.read_record(self.session)?.whole();
+            ReapScope::Left(record.as_ref().map(Predecessor::from))
         };
         let reaped = reap(self.session, &reach, REAP_TIME)?;
         let ended = u32::try_from(reaped.killed).unwrap_or(u32::MAX);

@@ -27,14 +27,14 @@ pub struct LockFile {
 /// How trying a lock went.
 #[derive(Debug)]
 #[must_use]
-pub enum Tried {
+pub enum LockAttempt {
     /// The lock is ours.
     Got(Lock),
     /// Somebody else has it: the session's server lives, or an attach or a probe is busy.
     Held(LockFile),
 }
 
-impl Tried {
+impl LockAttempt {
     /// The lock, if it is ours.
     pub fn got(self) -> Option<Lock> {
         match self {
@@ -72,7 +72,7 @@ impl LockFile {
             Ok(()) => Ok(self),
             Err(Errno::OPNOTSUPP | Errno::NOSYS) => self.with_zeros(),
             Err(error) => {
-                if let Tried::Got(lock) = self.try_lock()? {
+                if let LockAttempt::Got(lock) = self.try_lock()? {
                     lock.discard()?;
                 }
                 Err(error.into())
@@ -86,8 +86,8 @@ impl LockFile {
         let Self { registry, session, .. } = &self;
         let (registry, session) = (registry.clone(), *session);
         match self.try_lock()? {
-            Tried::Held(file) => return Ok(file),
-            Tried::Got(lock) => {
+            LockAttempt::Held(file) => return Ok(file),
+            LockAttempt::Got(lock) => {
                 if !tombstone::has_room(&lock.file)?
                     && let Err(error) = pwrite(&lock.file, &[0; tombstone::BLOCK], 0)
                 {
@@ -101,14 +101,14 @@ impl LockFile {
     }
 
     /// Tries the lock without waiting. Whoever gets it checks [`Lock::is_current`] next.
-    pub fn try_lock(self) -> io::Result<Tried> {
+    pub fn try_lock(self) -> io::Result<LockAttempt> {
         match flock(&self.file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(Tried::Got(Lock {
+            Ok(()) => Ok(LockAttempt::Got(Lock {
                 file: self.file,
                 registry: self.registry,
                 session: self.session,
             })),
-            Err(Errno::WOULDBLOCK) => Ok(Tried::Held(self)),
+            Err(Errno::WOULDBLOCK) => Ok(LockAttempt::Held(self)),
             Err(error) => Err(error.into()),
         }
     }
@@ -301,8 +301,8 @@ mod tests {
         let (_folder, registry) = registry();
         let first = lock(&registry);
         let second = match open(&registry).try_lock().unwrap() {
-            Tried::Held(file) => file,
-            Tried::Got(_) => panic!("two locks"),
+            LockAttempt::Held(file) => file,
+            LockAttempt::Got(_) => panic!("two locks"),
         };
         drop(first);
         assert!(second.try_lock().unwrap().got().is_some());

@@ -33,10 +33,11 @@ use std::path::{Path, PathBuf};
 
 use rejoin_protocol::SessionId;
 
-pub(crate) use access::{Access, Age, failure, recorded};
+pub use crate::server_process::ServerProcess;
+pub(crate) use access::{Access, TombstoneExpiry, failure, recorded};
 pub use folder::{FOLDER_VARIABLE, RegistryError};
-pub use lock::{Lock, LockFile, Tried};
-pub use record::{Phase, Record, ServerProcess, Stamp};
+pub use lock::{Lock, LockAttempt, LockFile};
+pub use record::{Phase, Record, Stamp};
 pub use seal::Found;
 pub use sweep::{Swept, TOMBSTONE_LIFE, sweep, sweep_at};
 pub use tombstone::Tombstone;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use rejoin_protocol::SessionId;
 use rejoin_protocol::registry::{Failure, Program as _, Sweep, Swept as Visited};
 
-use super::{Access, Age, Registry};
+use super::{Access, Registry, TombstoneExpiry};
 use crate::host;
 
 /// How long a tombstone is kept, in boot time: well above the time for which a client repeats an
@@ -51,7 +51,7 @@ pub fn sweep(registry: &Registry) -> io::Result<Swept> {
 /// The same at a given time since boot, for another life of tombstones.
 pub fn sweep_at(registry: &Registry, boottime: Duration, life: Duration) -> io::Result<Swept> {
     let boot_id = host::boot_id()?;
-    let age = Age { boottime, boot_id, life };
+    let age = TombstoneExpiry { boottime, boot_id, life };
     let mut swept = Swept::default();
     for session in registry.sessions()? {
         let mut access = Access::new(registry.clone(), session).with_age(age);

@@ -7,8 +7,8 @@ use rejoin_protocol::{Frame, Link, Timer};
 use tokio::net::UnixStream;
 use tokio::time::Instant;
 
-use super::links::{HANDSHAKE, LiveLink, Report};
-use super::pace::Pace;
+use super::links::{HANDSHAKE, LinkReport, LiveLink};
+use super::pacing::OutputPacer;
 use super::{LINK_SILENT, Serve};
 
 /// How many links may be open that are not attached (SPEC section 11.7). An attach program hands a
@@ -36,7 +36,7 @@ impl Serve {
 
     /// Closes links that are not attached and have said nothing for too long.
     pub(super) fn dismiss_silent(&mut self) {
-        if self.ending.is_some() {
+        if self.termination.is_some() {
             // They wait for its end.
             return;
         }
@@ -66,9 +66,9 @@ impl Serve {
 
     /// Of a link that is closed, only its end is reported: what it brought together with the frame
     /// that it was closed for may be a Hello, and would attach a link that nothing is sent on.
-    pub(super) fn report(&mut self, link: Link, report: Report) {
+    pub(super) fn report(&mut self, link: Link, report: LinkReport) {
         let Some(live) = self.links.get_mut(&link) else { return };
-        if live.is_closed() && !matches!(report, Report::Lost) {
+        if live.is_closed() && !matches!(report, LinkReport::Lost) {
             return;
         }
         live.heard = Instant::now();
@@ -76,7 +76,7 @@ impl Serve {
             self.restart(Timer::LinkSilent, LINK_SILENT);
         }
         match report {
-            Report::Frames(frames) => {
+            LinkReport::Frames(frames) => {
                 for frame in frames {
                     if self.links.get(&link).is_none_or(LiveLink::is_closed) {
                         return;
@@ -84,8 +84,8 @@ impl Serve {
                     self.frame(link, frame);
                 }
             }
-            Report::Misbehaved(what) => self.misbehaved(link, what),
-            Report::Lost => {
+            LinkReport::Misbehaved(what) => self.misbehaved(link, what),
+            LinkReport::Lost => {
                 self.links.remove(&link);
                 self.step(Event::LinkLost(link));
             }
@@ -102,11 +102,11 @@ impl Serve {
         let (attached, in_flight) = (self.machine.attached(), self.machine.output_in_flight());
         self.step(Event::Frame(link, frame));
         if self.machine.attached() != attached {
-            self.pace = Pace::new();
+            self.pacing = OutputPacer::new();
         }
         let acknowledged = in_flight.saturating_sub(self.machine.output_in_flight());
         if acknowledged > 0 {
-            self.pace.acknowledged(acknowledged, Instant::now());
+            self.pacing.acknowledged(acknowledged, Instant::now());
         }
     }
 

@@ -8,7 +8,7 @@ use rejoin_protocol::{ClientName, Frame, Link, Tenure, Timer};
 use tokio::time::Instant;
 
 use super::{GRACE, HEARTBEAT, Serve};
-use crate::ending::Ending;
+use crate::termination::Termination;
 
 impl Serve {
     /// Carries out the effects of a step in their order.
@@ -118,7 +118,7 @@ impl Serve {
             && self.is_shown()
         {
             let now = crate::host::boottime().as_secs();
-            self.pulse.written(now);
+            self.activity.written(now);
             let _ = self.rewrite_record(|record| {
                 record.is_attached = is_attached;
                 record.active = now;
@@ -129,14 +129,14 @@ impl Serve {
     /// For `ls` only, as well.
     pub(super) fn show_activity(&mut self) {
         let now = crate::host::boottime().as_secs();
-        if let Some(active) = self.pulse.look(now).filter(|_| self.is_shown()) {
+        if let Some(active) = self.activity.look(now).filter(|_| self.is_shown()) {
             let _ = self.rewrite_record(|record| record.active = active);
         }
     }
 
     /// Whether the entry is still this server's to write in.
     fn is_shown(&self) -> bool {
-        self.ending.is_none() && !self.machine.is_gone()
+        self.termination.is_none() && !self.machine.is_gone()
     }
 
     fn end_process(&mut self, extent: Extent) {
@@ -146,7 +146,7 @@ impl Serve {
             return self.events.push_back(Event::Ended(0));
         }
         self.extent = extent;
-        self.ending = Some(Ending::begin(GRACE));
+        self.termination = Some(Termination::begin(GRACE));
         self.ending_due = Some(Instant::now());
     }
 }

@@ -11,8 +11,8 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::queue::{Outbox, Outgoing, Overfull, queue};
-use super::wire::{self, Input, Output};
+use super::queue::{FrameReceiver, FrameSender, QueueFull, queue};
+use super::wire::{self, LinkInput, LinkOutput};
 
 /// How long a stream may take to bring its first frame, and its next one while it is not attached.
 pub(super) const HANDSHAKE: Duration = Duration::from_secs(30);
@@ -26,7 +26,7 @@ const REPORTED: usize = 256;
 
 /// What a stream reports.
 #[derive(Debug)]
-pub(super) enum Report {
+pub(super) enum LinkReport {
     /// Frames came.
     Frames(Vec<Frame>),
     /// Something came that may not. Nothing follows.
@@ -35,23 +35,23 @@ pub(super) enum Report {
     Lost,
 }
 
-type Reports = mpsc::Sender<(Link, Report)>;
+type LinkReports = mpsc::Sender<(Link, LinkReport)>;
 
 /// A stream with its two tasks.
 pub(super) struct LiveLink {
     link: Link,
-    reports: Reports,
+    reports: LinkReports,
     /// Whether it has brought a Hello.
     pub(super) has_asked: bool,
     /// When it brought something last.
     pub(super) heard: Instant,
-    frames: Option<Outbox>,
+    frames: Option<FrameSender>,
     reader: JoinHandle<()>,
     writer: JoinHandle<()>,
 }
 
 impl LiveLink {
-    pub(super) fn start(link: Link, stream: UnixStream, reports: Reports) -> Self {
+    pub(super) fn start(link: Link, stream: UnixStream, reports: LinkReports) -> Self {
         let (frames, outgoing) = queue();
         let (opened, output) = oneshot::channel();
         Self {
@@ -68,8 +68,8 @@ impl LiveLink {
     /// Queues a frame, unless the link is closed. The session has this window.
     ///
     /// # Errors
-    /// [`Overfull`] if the peer does not read what it asks for: then the link has to be cut.
-    pub(super) fn send(&self, frame: Frame, window: u64) -> Result<(), Overfull> {
+    /// [`QueueFull`] if the peer does not read what it asks for: then the link has to be cut.
+    pub(super) fn send(&self, frame: Frame, window: u64) -> Result<(), QueueFull> {
         self.frames.as_ref().map_or(Ok(()), |frames| frames.push(frame, window))
     }
 
@@ -92,7 +92,7 @@ impl LiveLink {
         tokio::spawn(async move {
             tokio::time::sleep(FAREWELL).await;
             writer.abort();
-            let _ = reports.send((link, Report::Lost)).await;
+            let _ = reports.send((link, LinkReport::Lost)).await;
         });
     }
 
@@ -107,12 +107,12 @@ impl LiveLink {
 async fn run_reader(
     link: Link,
     stream: UnixStream,
-    opened: oneshot::Sender<Output>,
-    reports: Reports,
+    opened: oneshot::Sender<LinkOutput>,
+    reports: LinkReports,
 ) {
     let report = match read(link, stream, opened, &reports).await {
-        Ok(()) => Report::Lost,
-        Err(what) => Report::Misbehaved(what),
+        Ok(()) => LinkReport::Lost,
+        Err(what) => LinkReport::Misbehaved(what),
     };
     let _ = reports.send((link, report)).await;
 }
@@ -120,8 +120,8 @@ async fn run_reader(
 async fn read(
     link: Link,
     stream: UnixStream,
-    opened: oneshot::Sender<Output>,
-    reports: &Reports,
+    opened: oneshot::Sender<LinkOutput>,
+    reports: &LinkReports,
 ) -> Result<(), Misbehaviour> {
     let handshake = Instant::now() + HANDSHAKE;
     let mut buffer = BytesMut::new();
@@ -137,7 +137,7 @@ async fn read(
         let may_be_more = frames.len() == REPORTED;
         if !frames.is_empty() {
             has_spoken = true;
-            let _ = reports.send((link, Report::Frames(frames))).await;
+            let _ = reports.send((link, LinkReport::Frames(frames))).await;
         }
         if let Some(what) = fault {
             return Err(what);
@@ -157,7 +157,7 @@ async fn read(
     }
 }
 
-async fn read_some(input: &mut Input, buffer: &mut BytesMut) -> std::io::Result<usize> {
+async fn read_some(input: &mut LinkInput, buffer: &mut BytesMut) -> std::io::Result<usize> {
     if buffer.capacity() - buffer.len() < READ / 4 {
         buffer.reserve(READ);
     }
@@ -180,20 +180,20 @@ fn decode_some(decoder: &mut Decoder, buffer: &mut BytesMut) -> (Vec<Frame>, Opt
 /// reports it, after everything that has come.
 async fn run_writer(
     link: Link,
-    output: oneshot::Receiver<Output>,
-    mut frames: Outgoing,
-    reports: Reports,
+    output: oneshot::Receiver<LinkOutput>,
+    mut frames: FrameReceiver,
+    reports: LinkReports,
 ) {
     if let Ok(writer) = output.await {
         write(writer, &mut frames).await;
     }
     // A stream that brings nothing is told nothing.
     if frames.is_closed() {
-        let _ = reports.send((link, Report::Lost)).await;
+        let _ = reports.send((link, LinkReport::Lost)).await;
     }
 }
 
-async fn write(mut writer: Output, frames: &mut Outgoing) {
+async fn write(mut writer: LinkOutput, frames: &mut FrameReceiver) {
     let mut queue = WriteQueue::default();
     let (mut acks, mut next) = (Acks::default(), Vec::new());
     while frames.recv_many(&mut next, BATCH).await > 0 {

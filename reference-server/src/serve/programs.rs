@@ -16,10 +16,10 @@ use tokio::net::UnixListener;
 
 use super::Serve;
 use super::running::Running;
-use crate::ending::end_descendants;
 use crate::marks::Mark;
 use crate::process;
 use crate::registry::{Registry, ServerProcess, failure, recorded};
+use crate::termination::end_descendants;
 
 impl Serve {
     /// Carries out one operation.
@@ -142,7 +142,7 @@ impl Serve {
 
     /// Looks whether the session can still be found under its name, and puts back what was removed.
     pub(super) fn guard_entry(&mut self) {
-        if self.process.is_none() || self.ending.is_some() || self.machine.is_gone() {
+        if self.process.is_none() || self.termination.is_some() || self.machine.is_gone() {
             return;
         }
         let record = self.record.as_ref().map(recorded);

@@ -17,20 +17,20 @@ const MAX_ANSWERS: u64 = 1024 * 1024;
 const MAX_WINDOWS: u64 = 2;
 
 /// A queue's two ends.
-pub(super) fn queue() -> (Outbox, Outgoing) {
+pub(super) fn queue() -> (FrameSender, FrameReceiver) {
     let shared = Arc::<Shared>::default();
-    (Outbox(Arc::clone(&shared)), Outgoing(shared))
+    (FrameSender(Arc::clone(&shared)), FrameReceiver(shared))
 }
 
 /// Takes frames. Dropping it closes the queue.
-pub(super) struct Outbox(Arc<Shared>);
+pub(super) struct FrameSender(Arc<Shared>);
 
 /// Gives them to the writer.
-pub(super) struct Outgoing(Arc<Shared>);
+pub(super) struct FrameReceiver(Arc<Shared>);
 
 /// More waits than a peer that reads ever leaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Overfull;
+pub(super) struct QueueFull;
 
 #[derive(Default)]
 struct Shared {
@@ -62,26 +62,26 @@ impl Shared {
     }
 }
 
-impl Outbox {
+impl FrameSender {
     /// Puts a frame at the end, for a session with this window.
     ///
     /// # Errors
-    /// [`Overfull`] if too much waits. The frame is lost then, and the link has to be, too.
-    pub(super) fn push(&self, frame: Frame, window: u64) -> Result<(), Overfull> {
+    /// [`QueueFull`] if too much waits. The frame is lost then, and the link has to be, too.
+    pub(super) fn push(&self, frame: Frame, window: u64) -> Result<(), QueueFull> {
         self.0.waiting().push(frame, window)?;
         self.0.changed.notify_one();
         Ok(())
     }
 }
 
-impl Drop for Outbox {
+impl Drop for FrameSender {
     fn drop(&mut self) {
         self.0.waiting().is_closed = true;
         self.0.changed.notify_one();
     }
 }
 
-impl Outgoing {
+impl FrameReceiver {
     /// Waits for frames and moves at most `most` of them into `frames`. Returns how many: none
     /// only at the end of a queue that is closed. Nothing is lost where it is dropped.
     pub(super) async fn recv_many(&mut self, frames: &mut Vec<Frame>, most: usize) -> usize {
@@ -104,7 +104,7 @@ impl Outgoing {
 }
 
 impl Waiting {
-    fn push(&mut self, frame: Frame, window: u64) -> Result<(), Overfull> {
+    fn push(&mut self, frame: Frame, window: u64) -> Result<(), QueueFull> {
         let cost = cost(&frame);
         match &frame {
             Frame::Ack { .. } => self.drop_older_ack(),
@@ -117,7 +117,7 @@ impl Waiting {
             }
         }
         if self.items > window.saturating_mul(MAX_WINDOWS) || self.answers > MAX_ANSWERS {
-            return Err(Overfull);
+            return Err(QueueFull);
         }
         if let Frame::Ack { .. } = frame {
             self.ack = Some(self.taken + self.slots.len() as u64);
@@ -185,14 +185,14 @@ mod tests {
         Frame::Item { seq: Seq(seq), item }
     }
 
-    fn taken(outgoing: &Outgoing, most: usize) -> Vec<Frame> {
+    fn taken(outgoing: &FrameReceiver, most: usize) -> Vec<Frame> {
         let mut frames = Vec::new();
         outgoing.0.waiting().take(&mut frames, most);
         frames
     }
 
     /// How many frames fit.
-    fn fitting(outbox: &Outbox, frame: impl Fn(u64) -> Frame) -> u64 {
+    fn fitting(outbox: &FrameSender, frame: impl Fn(u64) -> Frame) -> u64 {
         (0..1_000_000).find(|number| outbox.push(frame(*number), WINDOW).is_err()).unwrap()
     }
 

@@ -32,7 +32,7 @@ const LINGER: Duration = Duration::from_millis(100);
 
 /// Something that a process did.
 #[derive(Debug)]
-pub(super) enum Activity {
+pub(super) enum ProcessEvent {
     /// It wrote.
     Output(Stream, Bytes),
     /// It has taken all input before this number.
@@ -148,17 +148,17 @@ impl Running {
     }
 
     /// Waits for the next thing that the process does. It is read from only if there is `room`.
-    pub(super) async fn act(&mut self, room: usize) -> Activity {
+    pub(super) async fn act(&mut self, room: usize) -> ProcessEvent {
         let is_lingering = self.terminal && matches!(self.exit, Exit::Ended(_));
         let has_room = room > 0;
         let can_write = !self.input.waiting.is_empty();
         tokio::select! {
-            next = self.input.write(self.terminal), if can_write => Activity::InputTaken(next),
+            next = self.input.write(self.terminal), if can_write => ProcessEvent::InputTaken(next),
             output = self.stdout.read(room), if has_room => output,
             output = self.stderr.read(room), if has_room => output,
             () = tokio::time::sleep(LINGER), if is_lingering && has_room => {
                 self.stdout.fd = None;
-                Activity::Drained
+                ProcessEvent::Drained
             }
             else => std::future::pending().await,
         }
@@ -194,13 +194,13 @@ fn exit_status(status: WaitStatus) -> ExitStatus {
 }
 
 impl Source {
-    async fn read(&mut self, room: usize) -> Activity {
+    async fn read(&mut self, room: usize) -> ProcessEvent {
         let Some(fd) = self.fd.clone() else { return std::future::pending().await };
         loop {
             let Ok(mut ready) = fd.readable().await else { return self.drained() };
             match self.try_read(fd.as_fd(), room) {
                 Ok(data) if data.is_empty() => return self.drained(),
-                Ok(data) => return Activity::Output(self.stream, data),
+                Ok(data) => return ProcessEvent::Output(self.stream, data),
                 Err(Errno::AGAIN) => ready.clear_ready(),
                 Err(Errno::INTR) => {}
                 // A terminal says EIO when nobody has its other side open any more.
@@ -220,9 +220,9 @@ impl Source {
         Ok(self.buffer.split_to(count).freeze())
     }
 
-    fn drained(&mut self) -> Activity {
+    fn drained(&mut self) -> ProcessEvent {
         self.fd = None;
-        Activity::Drained
+        ProcessEvent::Drained
     }
 }
 

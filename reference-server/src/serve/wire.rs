@@ -11,46 +11,49 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, In
 use tokio::net::UnixStream;
 use tokio::net::unix::pipe;
 
-use crate::handover::{HEADER, NOT_A_CHANNEL, Opening, receive};
+use crate::fd_pass::{FirstMessage, HEADER, NOT_A_CHANNEL, receive};
 
 /// What a client writes arrives here.
-pub(super) struct Input {
+pub(super) struct LinkInput {
     bytes: Box<dyn AsyncRead + Send + Unpin>,
     /// Ends with the attach program that gave the channel.
-    lender: Option<Arc<Lent>>,
+    lender: Option<Arc<PassedChannel>>,
 }
 
 /// What is written here, a client reads.
-pub(super) struct Output {
+pub(super) struct LinkOutput {
     bytes: Box<dyn AsyncWrite + Send + Unpin>,
-    _lender: Option<Arc<Lent>>,
+    _lender: Option<Arc<PassedChannel>>,
 }
 
 /// Finds out what carries a link. What had come before goes into `buffer`.
 ///
 /// # Errors
 /// The stream has ended, or what was given cannot be watched.
-pub(super) async fn open(stream: UnixStream, buffer: &mut BytesMut) -> io::Result<(Input, Output)> {
+pub(super) async fn open(
+    stream: UnixStream,
+    buffer: &mut BytesMut,
+) -> io::Result<(LinkInput, LinkOutput)> {
     let mut header = [0; HEADER];
     let opening = stream.async_io(Interest::READABLE, || receive(&stream, &mut header)).await?;
     match opening {
-        Opening::Bytes(0) => Err(io::ErrorKind::UnexpectedEof.into()),
-        Opening::Bytes(count) => {
+        FirstMessage::Bytes(0) => Err(io::ErrorKind::UnexpectedEof.into()),
+        FirstMessage::Bytes(count) => {
             buffer.extend_from_slice(&header[..count]);
             let (input, output) = stream.into_split();
-            let input = Input { bytes: Box::new(input), lender: None };
-            Ok((input, Output { bytes: Box::new(output), _lender: None }))
+            let input = LinkInput { bytes: Box::new(input), lender: None };
+            Ok((input, LinkOutput { bytes: Box::new(output), _lender: None }))
         }
-        Opening::Channel { input, output, read } => {
-            let lent = Arc::new(Lent::new(stream, [&input, &output])?);
+        FirstMessage::Channel { input, output, read } => {
+            let lent = Arc::new(PassedChannel::new(stream, [&input, &output])?);
             lent.read_before(read as usize, buffer).await?;
-            let input = Input { bytes: readable(input)?, lender: Some(Arc::clone(&lent)) };
-            Ok((input, Output { bytes: writable(output)?, _lender: Some(lent) }))
+            let input = LinkInput { bytes: readable(input)?, lender: Some(Arc::clone(&lent)) };
+            Ok((input, LinkOutput { bytes: writable(output)?, _lender: Some(lent) }))
         }
     }
 }
 
-impl Input {
+impl LinkInput {
     /// Reads what there is; 0 at the end.
     ///
     /// # Errors
@@ -65,7 +68,7 @@ impl Input {
     }
 }
 
-impl Output {
+impl LinkOutput {
     /// Writes all of it, as much at once as the system takes.
     ///
     /// # Errors
@@ -109,12 +112,12 @@ fn socket(fd: OwnedFd) -> io::Result<UnixStream> {
 
 /// Who gave a channel, and how it was: not blocking is only what is written and read here, and a
 /// login shell that waits may have the same files open.
-struct Lent {
+struct PassedChannel {
     by: UnixStream,
     as_it_was: [(OwnedFd, OFlags); 2],
 }
 
-impl Lent {
+impl PassedChannel {
     fn new(by: UnixStream, [input, output]: [&OwnedFd; 2]) -> io::Result<Self> {
         let remember =
             |fd: &OwnedFd| io::Result::Ok((fd.as_fd().try_clone_to_owned()?, fcntl_getfl(fd)?));
@@ -145,7 +148,7 @@ impl Lent {
     }
 }
 
-impl Drop for Lent {
+impl Drop for PassedChannel {
     fn drop(&mut self) {
         for (fd, flags) in &self.as_it_was {
             // It fails for a file that is gone.

@@ -55,7 +55,7 @@ pub(super) fn link(
         }
     };
     let milestones = Milestones::current();
-    running.spawn(async move { milestones.note(run).await });
+    running.spawn(async move { milestones.note(Box::pin(run)).await });
     Link::with_post_mortem(reader, writer, async move {
         let ended = timeout(GRACE, running.join_next()).await.ok().flatten();
         let ended = ended.and_then(Result::ok).unwrap_or(ChannelEnd::Abandoned);

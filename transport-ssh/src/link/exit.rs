@@ -84,8 +84,8 @@ fn succeeded(evidence: &ChildExit, command: &str) -> String {
     match evidence.greeting.last() {
         _ if !evidence.was_open => {
             format!(
-                "{command} ended without output: it is not rejoin-server, \
-                       or a start-up file ended the login shell first"
+                "{command} ended without output: it is not rejoin-server, or a start-up \
+                 file ended the login shell first"
             )
         }
         Some(line) => format!("{command} ended with only this output: {line}"),

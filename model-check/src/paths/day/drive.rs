@@ -6,20 +6,20 @@ use std::collections::{BTreeMap, BinaryHeap};
 use rejoin_protocol::Link;
 use rejoin_protocol::paths::{Config, Effect, Event, Need, Path, Paths, Timer, Wake, Why};
 
-use super::host::{Fault, GRACE, Host, Refusal, Strictness, Time};
+use super::host::{GRACE, LoginFailure, LoginLimits, Millis, PenalisingHost, Refusal};
 use super::times::Times;
-use super::user::{Dice, Trouble};
+use super::user::{Rng, Trouble};
 
 /// How long the client machine waits for a byte on an attached link.
-const LINK_SILENT: Time = 10_000;
+const LINK_SILENT: Millis = 10_000;
 /// How often something comes on a link that works.
-const BEAT: Time = 2000;
+const BEAT: Millis = 2000;
 /// How long a client tries to reach a host, and to log in before it can be written to.
-const CONNECT: Time = 15_000;
+const CONNECT: Millis = 15_000;
 
 /// What came of a day.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Outcome {
+pub struct DayOutcome {
     /// How many links were dialled.
     pub dials: u32,
     /// How many logins were given up while the host could still see that.
@@ -30,15 +30,15 @@ pub struct Outcome {
     /// tried too often.
     pub own: u32,
     /// How long the session had no link that works although the host could be reached and was not locked.
-    pub away: Time,
+    pub away: Millis,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-enum Coming {
+enum Upcoming {
     Trouble(Trouble),
     Timer(u8, u64),
     /// Of the link with this serial number.
-    Link(u64, Stage),
+    Link(u64, LinkEvent),
     /// The host has waited for long enough for a login.
     Grace(u64),
     Beat,
@@ -47,7 +47,7 @@ enum Coming {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-enum Stage {
+enum LinkEvent {
     Opened,
     Arrived,
     LoggedIn,
@@ -60,10 +60,10 @@ enum Stage {
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Live {
+struct DialledLink {
     serial: u64,
     path: Path,
-    since: Time,
+    since: Millis,
     /// Whether the host knows of it, and whether it is logged in.
     has_arrived: bool,
     is_logged_in: bool,
@@ -72,31 +72,31 @@ struct Live {
 }
 
 /// A day as it goes.
-pub struct Drive {
-    now: Time,
-    queue: BinaryHeap<Reverse<(Time, u64, Coming)>>,
+pub struct DayDriver {
+    now: Millis,
+    queue: BinaryHeap<Reverse<(Millis, u64, Upcoming)>>,
     count: u64,
     config: Config,
     machine: Paths,
     armed: BTreeMap<Timer, u64>,
-    links: BTreeMap<Link, Live>,
+    links: BTreeMap<Link, DialledLink>,
     times: Times,
-    host: Host,
-    dice: Dice,
+    host: PenalisingHost,
+    rng: Rng,
     /// Until when nothing arrives, and logins are slow, and keys are locked.
-    quiet_until: Time,
+    quiet_until: Millis,
     is_reset: bool,
-    slow_until: Time,
-    locked_until: Time,
-    heard: Time,
-    outcome: Outcome,
+    slow_until: Millis,
+    locked_until: Millis,
+    heard: Millis,
+    outcome: DayOutcome,
 }
 
-impl Drive {
+impl DayDriver {
     /// A day with these troubles.
-    pub fn new(config: Config, strictness: Strictness, times: Times, seed: u64) -> Self {
-        let mut dice = Dice::new(seed);
-        let troubles = super::user::day(&mut dice);
+    pub fn new(config: Config, strictness: LoginLimits, times: Times, seed: u64) -> Self {
+        let mut rng = Rng::new(seed);
+        let troubles = super::user::day(&mut rng);
         let mut drive = Self {
             now: 0,
             queue: BinaryHeap::new(),
@@ -106,34 +106,34 @@ impl Drive {
             armed: BTreeMap::new(),
             links: BTreeMap::new(),
             times,
-            host: Host::new(strictness),
-            dice,
+            host: PenalisingHost::new(strictness),
+            rng,
             quiet_until: 0,
             is_reset: false,
             slow_until: 0,
             locked_until: 0,
             heard: 0,
-            outcome: Outcome::default(),
+            outcome: DayOutcome::default(),
         };
         for (at, trouble) in troubles {
-            drive.at(at, Coming::Trouble(trouble));
+            drive.at(at, Upcoming::Trouble(trouble));
         }
-        drive.at(0, Coming::Wanted);
-        drive.at(BEAT, Coming::Beat);
+        drive.at(0, Upcoming::Wanted);
+        drive.at(BEAT, Upcoming::Beat);
         drive
     }
 
-    fn at(&mut self, at: Time, coming: Coming) {
+    fn at(&mut self, at: Millis, coming: Upcoming) {
         self.count += 1;
         self.queue.push(Reverse((at.max(self.now), self.count, coming)));
     }
 
-    fn after(&mut self, delay: Time, coming: Coming) {
+    fn after(&mut self, delay: Millis, coming: Upcoming) {
         self.at(self.now + delay, coming);
     }
 
     /// Runs it to its end.
-    pub fn run(mut self) -> Outcome {
+    pub fn run(mut self) -> DayOutcome {
         while let Some(Reverse((at, _, coming))) = self.queue.pop() {
             if at > 24 * 3_600_000 {
                 break;
@@ -146,27 +146,27 @@ impl Drive {
         self.outcome
     }
 
-    fn wait(&mut self, time: Time) {
+    fn wait(&mut self, time: Millis) {
         let is_healthy = self.now >= self.quiet_until && self.now >= self.locked_until;
         if is_healthy && !self.machine.is_attached() {
             self.outcome.away += time;
         }
     }
 
-    fn happen(&mut self, coming: Coming) {
+    fn happen(&mut self, coming: Upcoming) {
         match coming {
-            Coming::Trouble(trouble) => self.trouble(trouble),
-            Coming::Timer(at, armed) => {
+            Upcoming::Trouble(trouble) => self.trouble(trouble),
+            Upcoming::Timer(at, armed) => {
                 let timer = Timer::ALL[usize::from(at)];
                 if self.armed.get(&timer) == Some(&armed) {
                     self.armed.remove(&timer);
                     self.step(Event::Timer(timer));
                 }
             }
-            Coming::Link(serial, stage) => self.link(serial, stage),
-            Coming::Grace(serial) => self.host.failed(self.now, serial, Fault::Late),
-            Coming::Beat => self.beat(),
-            Coming::Wanted => {
+            Upcoming::Link(serial, stage) => self.link(serial, stage),
+            Upcoming::Grace(serial) => self.host.failed(self.now, serial, LoginFailure::Late),
+            Upcoming::Beat => self.beat(),
+            Upcoming::Wanted => {
                 if self.machine.used().is_none() && !self.machine.is_waiting() {
                     self.step(Event::Wanted { may_ask: false });
                 }
@@ -174,7 +174,7 @@ impl Drive {
         }
     }
 
-    fn used(&self) -> Option<Live> {
+    fn used(&self) -> Option<DialledLink> {
         let (link, _) = self.machine.used()?;
         self.links.get(&link).copied()
     }
@@ -185,7 +185,7 @@ impl Drive {
 
     /// Something comes on every link that works; and the client machine's own timer.
     fn beat(&mut self) {
-        self.after(BEAT, Coming::Beat);
+        self.after(BEAT, Upcoming::Beat);
         let Some(used) = self.used().filter(|_| self.machine.is_attached()) else { return };
         if !used.is_dead && !self.is_quiet() {
             self.hear();
@@ -210,7 +210,7 @@ impl Drive {
         if let Some((link, _)) = self.machine.used() {
             self.close(link);
             self.step(event(link));
-            self.after(1, Coming::Wanted);
+            self.after(1, Upcoming::Wanted);
         }
     }
 
@@ -233,14 +233,14 @@ impl Drive {
                 self.quiet(2000);
                 self.step(Event::Woken(Wake::Slept));
                 self.step(Event::Woken(Wake::NetworkChanged));
-                self.after(1, Coming::Wanted);
+                self.after(1, Upcoming::Wanted);
             }
             Trouble::Slow(time) => self.slow_until = self.now + time,
             Trouble::Lock(time, _) if self.is_locked() => self.locked_until = self.now + time,
             Trouble::Lock(time, does_ask) => {
                 self.locked_until = self.now + time;
                 if does_ask {
-                    self.at(self.locked_until + 1000, Coming::Trouble(Trouble::Lock(0, true)));
+                    self.at(self.locked_until + 1000, Upcoming::Trouble(Trouble::Lock(0, true)));
                 }
                 if time == 0 {
                     self.step(Event::Retry { may_ask: false });
@@ -253,17 +253,17 @@ impl Drive {
         self.now < self.locked_until
     }
 
-    fn quiet(&mut self, time: Time) {
+    fn quiet(&mut self, time: Millis) {
         self.quiet_until = self.quiet_until.max(self.now + time);
         self.is_reset = false;
     }
 
     /// What was due meanwhile is due when the laptop wakes up.
-    fn sleep(&mut self, time: Time) {
+    fn sleep(&mut self, time: Millis) {
         self.now += time;
         let queue = std::mem::take(&mut self.queue);
         for Reverse((at, count, coming)) in queue {
-            let is_of_the_host = matches!(coming, Coming::Grace(_));
+            let is_of_the_host = matches!(coming, Upcoming::Grace(_));
             let at = if is_of_the_host { at } else { at.max(self.now) };
             self.queue.push(Reverse((at, count, coming)));
         }
@@ -276,11 +276,11 @@ impl Drive {
 
     /// They are reset: both ends learn of it.
     fn reset(&mut self) {
-        let ended: Vec<(Link, Live)> =
+        let ended: Vec<(Link, DialledLink)> =
             self.links.iter().map(|(link, live)| (*link, *live)).collect();
         for (link, live) in ended.into_iter().filter(|(_, live)| !live.is_dead) {
             if live.has_arrived && !live.is_logged_in {
-                self.host.failed(self.now, live.serial, Fault::Cut);
+                self.host.failed(self.now, live.serial, LoginFailure::Cut);
             }
             self.end(link, Why::Closed);
         }
@@ -291,15 +291,15 @@ impl Drive {
         self.links.remove(&link);
         self.step(Event::Ended(link, why));
         if is_used {
-            self.after(1, Coming::Wanted);
+            self.after(1, Upcoming::Wanted);
         }
     }
 
-    fn arm(&mut self, timer: Timer, time: Time) {
+    fn arm(&mut self, timer: Timer, time: Millis) {
         let Some(at) = Timer::ALL.iter().position(|other| *other == timer) else { return };
         self.count += 1;
         self.armed.insert(timer, self.count);
-        let coming = Coming::Timer(u8::try_from(at).unwrap_or_default(), self.count);
+        let coming = Upcoming::Timer(u8::try_from(at).unwrap_or_default(), self.count);
         self.after(time, coming);
     }
 
@@ -319,10 +319,10 @@ impl Drive {
             }
             Effect::Drop(link) => {
                 self.close(link);
-                self.after(1, Coming::Wanted);
+                self.after(1, Upcoming::Wanted);
             }
             Effect::Arm(timer, class, step) => {
-                let jitter = u8::try_from(self.dice.any() % 256).unwrap_or_default();
+                let jitter = u8::try_from(self.rng.any() % 256).unwrap_or_default();
                 self.arm(timer, self.times.of(timer, class, step, jitter));
             }
             Effect::Disarm(timer) => {
@@ -331,7 +331,7 @@ impl Drive {
             Effect::Ask => {
                 self.step(Event::Pinged);
                 if let Some(used) = self.used() {
-                    self.after(50, Coming::Link(used.serial, Stage::Answered));
+                    self.after(50, Upcoming::Link(used.serial, LinkEvent::Answered));
                 }
             }
             Effect::Prepare | Effect::Learn | Effect::Tell(_) | Effect::GiveUp(_) => {}
@@ -341,7 +341,7 @@ impl Drive {
     /// A link is attached a round trip after it is used and greeted.
     fn begin(&mut self, link: Link) {
         if let Some(live) = self.links.get(&link).copied().filter(|live| live.is_logged_in) {
-            self.after(60, Coming::Link(live.serial, Stage::Attached));
+            self.after(60, Upcoming::Link(live.serial, LinkEvent::Attached));
         }
     }
 
@@ -349,25 +349,31 @@ impl Drive {
         self.outcome.dials += 1;
         self.count += 1;
         let (serial, since) = (self.count, self.now);
-        let live =
-            Live { serial, path, since, has_arrived: false, is_logged_in: false, is_dead: false };
+        let live = DialledLink {
+            serial,
+            path,
+            since,
+            has_arrived: false,
+            is_logged_in: false,
+            is_dead: false,
+        };
         self.links.insert(link, live);
         // What ssh is to send can be written as soon as it runs; the own client knows when it is connected.
         if path == Path::Main {
-            self.after(2, Coming::Link(serial, Stage::Opened));
+            self.after(2, Upcoming::Link(serial, LinkEvent::Opened));
         } else {
-            self.after(CONNECT, Coming::Link(serial, Stage::Unreachable));
+            self.after(CONNECT, Upcoming::Link(serial, LinkEvent::Unreachable));
         }
         if self.is_quiet() && self.is_reset {
-            return self.after(20, Coming::Link(serial, Stage::Unreachable));
+            return self.after(20, Upcoming::Link(serial, LinkEvent::Unreachable));
         }
         // TCP tries again after a second, then after two, four and so on.
         let mut wait = 25;
         while self.now + wait < self.quiet_until && wait < CONNECT {
             wait = wait * 2 + 1000;
         }
-        let stage = if wait < CONNECT { Stage::Arrived } else { Stage::Unreachable };
-        self.after(wait.min(CONNECT), Coming::Link(serial, stage));
+        let stage = if wait < CONNECT { LinkEvent::Arrived } else { LinkEvent::Unreachable };
+        self.after(wait.min(CONNECT), Upcoming::Link(serial, stage));
     }
 
     /// A link is closed by us.
@@ -378,44 +384,44 @@ impl Drive {
             self.host.abandoned(live.serial);
             self.outcome.given_up += 1;
             let arrives = self.quiet_until.max(self.now) + 25;
-            self.at(arrives, Coming::Link(live.serial, Stage::Gone));
+            self.at(arrives, Upcoming::Link(live.serial, LinkEvent::Gone));
         }
         if self.config.properties(live.path).is_some_and(|it| it.is_exclusive) {
             self.step(Event::Ended(link, Why::Closed));
         }
     }
 
-    fn link(&mut self, serial: u64, stage: Stage) {
-        if stage == Stage::Gone {
-            return self.host.failed(self.now, serial, Fault::GivenUp);
+    fn link(&mut self, serial: u64, stage: LinkEvent) {
+        if stage == LinkEvent::Gone {
+            return self.host.failed(self.now, serial, LoginFailure::GivenUp);
         }
         let found = self.links.iter().find(|(_, live)| live.serial == serial);
         let Some((link, live)) = found.map(|(link, live)| (*link, *live)) else { return };
-        let is_local = matches!(stage, Stage::Opened | Stage::Unreachable);
+        let is_local = matches!(stage, LinkEvent::Opened | LinkEvent::Unreachable);
         if live.is_dead && !is_local {
             return;
         }
         if self.is_quiet() && !is_local {
-            return self.at(self.quiet_until + 300, Coming::Link(serial, stage));
+            return self.at(self.quiet_until + 300, Upcoming::Link(serial, stage));
         }
         match stage {
-            Stage::Opened => self.step(Event::Opened(link)),
-            Stage::Arrived => self.arrived(link, live),
-            Stage::LoggedIn => self.logged_in(link, live),
-            Stage::Greeted => self.greeted(link, live),
-            Stage::Attached => self.attached(link, live),
-            Stage::Progressed => self.step(Event::Progressed),
-            Stage::Answered => {
+            LinkEvent::Opened => self.step(Event::Opened(link)),
+            LinkEvent::Arrived => self.arrived(link, live),
+            LinkEvent::LoggedIn => self.logged_in(link, live),
+            LinkEvent::Greeted => self.greeted(link, live),
+            LinkEvent::Attached => self.attached(link, live),
+            LinkEvent::Progressed => self.step(Event::Progressed),
+            LinkEvent::Answered => {
                 self.hear();
                 self.step(Event::Answered);
             }
-            Stage::Unreachable if live.is_logged_in => {}
-            Stage::Unreachable => self.end(link, Why::Unreachable),
-            Stage::Gone => {}
+            LinkEvent::Unreachable if live.is_logged_in => {}
+            LinkEvent::Unreachable => self.end(link, Why::Unreachable),
+            LinkEvent::Gone => {}
         }
     }
 
-    fn arrived(&mut self, link: Link, live: Live) {
+    fn arrived(&mut self, link: Link, live: DialledLink) {
         let is_waiting = !self.machine.is_attached();
         let has_other = self.links.len() > 1;
         match self.host.accept(self.now, live.serial) {
@@ -423,14 +429,14 @@ impl Drive {
                 if let Some(live) = self.links.get_mut(&link) {
                     live.has_arrived = true;
                 }
-                self.after(GRACE, Coming::Grace(live.serial));
+                self.after(GRACE, Upcoming::Grace(live.serial));
                 let usual = if self.now < self.slow_until {
-                    self.dice.between(2000, 20_000)
+                    self.rng.between(2000, 20_000)
                 } else {
-                    self.dice.between(200, 500)
+                    self.rng.between(200, 500)
                 };
                 let time = if live.path == Path::Fast { usual / 3 } else { usual };
-                self.after(time, Coming::Link(live.serial, Stage::LoggedIn));
+                self.after(time, Upcoming::Link(live.serial, LinkEvent::LoggedIn));
             }
             Err(refusal) => {
                 self.outcome.refused += 1;
@@ -445,9 +451,9 @@ impl Drive {
         }
     }
 
-    fn logged_in(&mut self, link: Link, live: Live) {
+    fn logged_in(&mut self, link: Link, live: DialledLink) {
         if self.is_locked() {
-            self.host.failed(self.now, live.serial, Fault::Refused);
+            self.host.failed(self.now, live.serial, LoginFailure::Refused);
             return self.end(link, Why::NeedsPerson(Need::Login));
         }
         self.host.admitted(live.serial);
@@ -457,26 +463,26 @@ impl Drive {
         if live.path == Path::Fast {
             self.step(Event::Opened(link));
         }
-        self.after(50, Coming::Link(live.serial, Stage::Greeted));
+        self.after(50, Upcoming::Link(live.serial, LinkEvent::Greeted));
     }
 
-    fn greeted(&mut self, link: Link, live: Live) {
+    fn greeted(&mut self, link: Link, live: DialledLink) {
         if live.path == Path::Main {
             self.times.login = Some(self.now - live.since);
         }
         self.step(Event::Greeted(link));
         if self.machine.used().is_some_and(|(used, _)| used == link) {
             self.step(Event::Asked);
-            self.after(60, Coming::Link(live.serial, Stage::Attached));
+            self.after(60, Upcoming::Link(live.serial, LinkEvent::Attached));
         }
     }
 
-    fn attached(&mut self, link: Link, live: Live) {
+    fn attached(&mut self, link: Link, live: DialledLink) {
         if self.machine.used().is_some_and(|(used, _)| used == link) && !self.machine.is_attached()
         {
             self.heard = self.now;
             self.step(Event::Attached);
-            self.after(500, Coming::Link(live.serial, Stage::Progressed));
+            self.after(500, Upcoming::Link(live.serial, LinkEvent::Progressed));
         }
     }
 }

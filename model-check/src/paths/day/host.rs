@@ -3,31 +3,31 @@
 use std::collections::BTreeMap;
 
 /// Milliseconds since the day began.
-pub type Time = u64;
+pub type Millis = u64;
 
-const SECOND: Time = 1000;
+const SECOND: Millis = 1000;
 /// How long an address may accumulate penalties (OpenSSH 9.8: `max`).
-const MOST: Time = 600 * SECOND;
+const MOST: Millis = 600 * SECOND;
 /// What it has to have before they count (`min`).
-const LEAST: Time = 15 * SECOND;
+const LEAST: Millis = 15 * SECOND;
 /// How long a login may take (`LoginGraceTime`).
-pub const GRACE: Time = 120 * SECOND;
+pub const GRACE: Millis = 120 * SECOND;
 /// fail2ban's `findtime` and `bantime`.
-const FIND: Time = 600 * SECOND;
+const FIND: Millis = 600 * SECOND;
 /// fail2ban's `maxretry`.
 const RETRIES: usize = 5;
 
 /// How a host counts.
 #[derive(Clone, Copy, Debug)]
-pub struct Strictness {
+pub struct LoginLimits {
     /// Its name.
     pub name: &'static str,
     /// Seconds for a connection that ends without an attempt to log in, or that fails, or takes too long.
-    pub noauth: Time,
+    pub noauth: Millis,
     /// The same.
-    pub authfail: Time,
+    pub authfail: Millis,
     /// The same.
-    pub grace: Time,
+    pub grace: Millis,
     /// Whether fail2ban reads its log.
     pub bans: bool,
     /// How many connections may be logging in at once.
@@ -35,19 +35,19 @@ pub struct Strictness {
 }
 
 /// As OpenSSH 9.8 comes.
-pub const DEFAULTS: Strictness =
-    Strictness { name: "defaults", noauth: 1, authfail: 5, grace: 20, bans: false, startups: 10 };
+pub const DEFAULTS: LoginLimits =
+    LoginLimits { name: "defaults", noauth: 1, authfail: 5, grace: 20, bans: false, startups: 10 };
 /// With penalties that a single connection earns.
-pub const STRICT: Strictness =
-    Strictness { name: "noauth:300 authfail:300", noauth: 300, authfail: 300, ..DEFAULTS };
+pub const STRICT: LoginLimits =
+    LoginLimits { name: "noauth:300 authfail:300", noauth: 300, authfail: 300, ..DEFAULTS };
 /// With fail2ban beside it.
-pub const BANS: Strictness = Strictness { name: "fail2ban", bans: true, ..DEFAULTS };
+pub const BANS: LoginLimits = LoginLimits { name: "fail2ban", bans: true, ..DEFAULTS };
 /// That admits few at a time.
-pub const FEW: Strictness = Strictness { name: "MaxStartups 2", startups: 2, ..DEFAULTS };
+pub const FEW: LoginLimits = LoginLimits { name: "MaxStartups 2", startups: 2, ..DEFAULTS };
 
 /// Why a login came to nothing.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Fault {
+pub enum LoginFailure {
     /// The client closed the connection before it had logged in.
     GivenUp,
     /// It was cut.
@@ -70,15 +70,15 @@ pub enum Refusal {
 }
 
 #[derive(Clone, Debug, Default)]
-struct Record {
-    expiry: Time,
+struct PenaltyRecord {
+    expiry: Millis,
     is_active: bool,
-    failures: Vec<Time>,
-    banned_until: Time,
+    failures: Vec<Millis>,
+    banned_until: Millis,
 }
 
-impl Record {
-    fn penalise(&mut self, now: Time, penalty: Time) {
+impl PenaltyRecord {
+    fn penalise(&mut self, now: Millis, penalty: Millis) {
         if self.expiry <= now {
             (self.expiry, self.is_active) = (now, false);
         }
@@ -86,7 +86,7 @@ impl Record {
         self.is_active |= self.expiry - now >= LEAST;
     }
 
-    fn fail(&mut self, now: Time) {
+    fn fail(&mut self, now: Millis) {
         self.failures.retain(|at| at + FIND > now);
         self.failures.push(now);
         if self.failures.len() >= RETRIES {
@@ -95,31 +95,31 @@ impl Record {
         }
     }
 
-    fn refuses(&self, now: Time) -> bool {
+    fn refuses(&self, now: Millis) -> bool {
         self.is_active && self.expiry > now
     }
 }
 
 /// The host, as far as it counts.
 #[derive(Clone, Debug)]
-pub struct Host {
-    strictness: Strictness,
+pub struct PenalisingHost {
+    strictness: LoginLimits,
     /// What is known of the one address, and what would be without the logins that the client gave up.
-    known: Record,
-    spared: Record,
+    known: PenaltyRecord,
+    spared: PenaltyRecord,
     /// The connections that are logging in, and whether the client has given them up.
     logins: BTreeMap<u64, bool>,
 }
 
-impl Host {
+impl PenalisingHost {
     /// A host that knows nothing of the client.
-    pub fn new(strictness: Strictness) -> Self {
-        let (known, spared) = (Record::default(), Record::default());
+    pub fn new(strictness: LoginLimits) -> Self {
+        let (known, spared) = (PenaltyRecord::default(), PenaltyRecord::default());
         Self { strictness, known, spared, logins: BTreeMap::new() }
     }
 
     /// A connection arrives.
-    pub fn accept(&mut self, now: Time, connection: u64) -> Result<(), Refusal> {
+    pub fn accept(&mut self, now: Millis, connection: u64) -> Result<(), Refusal> {
         if self.known.banned_until > now {
             return Err(Refusal::Banned);
         }
@@ -146,21 +146,21 @@ impl Host {
     }
 
     /// A login has come to nothing.
-    pub fn failed(&mut self, now: Time, connection: u64, fault: Fault) {
+    pub fn failed(&mut self, now: Millis, connection: u64, fault: LoginFailure) {
         let Some(is_given_up) = self.logins.remove(&connection) else { return };
-        let Strictness { noauth, authfail, grace, bans, .. } = self.strictness;
+        let LoginLimits { noauth, authfail, grace, bans, .. } = self.strictness;
         let penalty = SECOND
             * match fault {
-                Fault::GivenUp | Fault::Cut => noauth,
-                Fault::Refused => authfail,
-                Fault::Late => grace,
+                LoginFailure::GivenUp | LoginFailure::Cut => noauth,
+                LoginFailure::Refused => authfail,
+                LoginFailure::Late => grace,
             };
-        let is_own = is_given_up || fault == Fault::GivenUp;
+        let is_own = is_given_up || fault == LoginFailure::GivenUp;
         let records = [(true, &mut self.known), (!is_own, &mut self.spared)];
         for (_, record) in records.into_iter().filter(|(counts, _)| *counts) {
             record.penalise(now, penalty);
             // fail2ban counts who fails to log in, and not who only closes a connection.
-            if bans && fault == Fault::Refused {
+            if bans && fault == LoginFailure::Refused {
                 record.fail(now);
             }
         }

@@ -12,18 +12,18 @@ pub mod user;
 use rejoin_protocol::paths::Config;
 
 use super::profile;
-use drive::{Drive, Outcome};
-use host::{BANS, DEFAULTS, FEW, STRICT, Strictness};
+use drive::{DayDriver, DayOutcome};
+use host::{BANS, DEFAULTS, FEW, LoginLimits, STRICT};
 use times::Times;
 
 /// How many days there are of each kind.
 const DAYS: u64 = 20;
 
 /// The sum of many days.
-pub fn days(config: Config, strictness: Strictness, times: Times) -> Outcome {
-    let mut sum = Outcome::default();
+pub fn days(config: Config, strictness: LoginLimits, times: Times) -> DayOutcome {
+    let mut sum = DayOutcome::default();
     for seed in 1..=DAYS {
-        let day = Drive::new(config, strictness, times, seed).run();
+        let day = DayDriver::new(config, strictness, times, seed).run();
         sum.dials += day.dials;
         sum.given_up += day.given_up;
         sum.refused += day.refused;
@@ -44,7 +44,7 @@ pub fn run() -> bool {
         for name in ["path-plain", "path-exclusive", "path-bridge", "path-stay", "path-held"] {
             let Some(profile) = profile::named(name) else { continue };
             let sum = days(profile.config, strictness, Times::REFERENCE);
-            let Outcome { dials, given_up, refused, own, away } = sum;
+            let DayOutcome { dials, given_up, refused, own, away } = sum;
             let seconds = away / DAYS / 1000;
             println!(
                 "{:<26} {name:<14} {dials:>7} {given_up:>8} {refused:>8} {own:>5} {seconds:>7} s",

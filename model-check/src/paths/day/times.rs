@@ -2,17 +2,17 @@
 
 use rejoin_protocol::paths::{Class, Timer};
 
-use super::host::Time;
+use super::host::Millis;
 
 /// The durations of a driver.
 #[derive(Clone, Copy, Debug)]
 pub struct Times {
     /// The shortest time that a login has.
-    pub least_login: Time,
+    pub least_login: Millis,
     /// The first pause after which a path that needs a person is dialled again.
-    pub least_person: Time,
+    pub least_person: Millis,
     /// How long the last login took, if there was one.
-    pub login: Option<Time>,
+    pub login: Option<Millis>,
 }
 
 impl Times {
@@ -20,12 +20,12 @@ impl Times {
     pub const REFERENCE: Self = Self { least_login: 30_000, least_person: 120_000, login: None };
 
     /// How long a timer runs; `jitter` is from 0 to 255.
-    pub fn of(&self, timer: Timer, class: Class, step: u8, jitter: u8) -> Time {
+    pub fn of(&self, timer: Timer, class: Class, step: u8, jitter: u8) -> Millis {
         let login = self.login.unwrap_or(1000);
         match class {
             Class::Retry => {
                 let most = doubled(50, step, 2000);
-                most / 2 + most / 2 * Time::from(jitter) / 255
+                most / 2 + most / 2 * Millis::from(jitter) / 255
             }
             Class::Aside => doubled(1000, step, 120_000),
             Class::Standby => 60_000,
@@ -51,6 +51,6 @@ impl Times {
     }
 }
 
-fn doubled(least: Time, step: u8, most: Time) -> Time {
+fn doubled(least: Millis, step: u8, most: Millis) -> Millis {
     least.saturating_mul(1 << step.min(16)).min(most)
 }

@@ -1,12 +1,12 @@
 //! What happens in a day of somebody whose laptop moves, sleeps and locks its keys.
 
-use super::host::Time;
+use super::host::Millis;
 
 /// A source of numbers that is the same in every run.
 #[derive(Clone, Debug)]
-pub struct Dice(u64);
+pub struct Rng(u64);
 
-impl Dice {
+impl Rng {
     /// One seed is one day.
     pub fn new(seed: u64) -> Self {
         Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ 0x5851_f42d_4c95_7f2d)
@@ -30,39 +30,39 @@ impl Dice {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Trouble {
     /// Every connection is reset, and none can be made for a while.
-    Cut(Time),
+    Cut(Millis),
     /// Nothing arrives for a while; connections outlive that.
-    Silence(Time),
+    Silence(Millis),
     /// Another address: connections are dead, and nobody says so. Nothing arrives for a while.
-    Move(Time),
+    Move(Millis),
     /// The laptop sleeps for a while; connections are dead.
-    Sleep(Time),
+    Sleep(Millis),
     /// Logins take long for a while.
-    Slow(Time),
+    Slow(Millis),
     /// The key agent is locked for a while; at its end, whether the user asks for an attempt.
-    Lock(Time, bool),
+    Lock(Millis, bool),
 }
 
 /// All that happens in a day, in order.
-pub fn day(dice: &mut Dice) -> Vec<(Time, Trouble)> {
-    const HOUR: Time = 3_600_000;
+pub fn day(rng: &mut Rng) -> Vec<(Millis, Trouble)> {
+    const HOUR: Millis = 3_600_000;
     let mut troubles = Vec::new();
     let mut at = 60_000;
     while at < 24 * HOUR {
-        let trouble = match dice.between(0, 19) {
-            0..=4 => Trouble::Cut(dice.between(0, 30_000)),
-            5..=8 => Trouble::Silence(dice.between(500, 40_000)),
-            9..=12 => Trouble::Move(dice.between(0, 5000)),
-            13..=15 => Trouble::Sleep(dice.between(30_000, HOUR)),
-            16..=17 => Trouble::Slow(dice.between(60_000, 900_000)),
-            _ => Trouble::Lock(dice.between(60_000, HOUR), dice.any().is_multiple_of(2)),
+        let trouble = match rng.between(0, 19) {
+            0..=4 => Trouble::Cut(rng.between(0, 30_000)),
+            5..=8 => Trouble::Silence(rng.between(500, 40_000)),
+            9..=12 => Trouble::Move(rng.between(0, 5000)),
+            13..=15 => Trouble::Sleep(rng.between(30_000, HOUR)),
+            16..=17 => Trouble::Slow(rng.between(60_000, 900_000)),
+            _ => Trouble::Lock(rng.between(60_000, HOUR), rng.any().is_multiple_of(2)),
         };
         troubles.push((at, trouble));
         // Troubles come in bursts.
-        at += match dice.between(0, 3) {
-            0 => dice.between(10, 2000),
-            1 => dice.between(1000, 30_000),
-            _ => dice.between(60_000, HOUR),
+        at += match rng.between(0, 3) {
+            0 => rng.between(10, 2000),
+            1 => rng.between(1000, 30_000),
+            _ => rng.between(60_000, HOUR),
         };
     }
     troubles

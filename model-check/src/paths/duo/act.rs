@@ -13,12 +13,13 @@ use rejoin_protocol::{
 };
 
 use super::world::{
-    BOB, BOBS, Duo, HOST, Profile, SESSION, Told, Wire, client_config, server_config,
+    BOB, BOBS, DuoProfile, DuoWire, DuoWorld, HOST, SESSION, ToldAttachment, client_config,
+    server_config,
 };
 
 /// One thing that happens.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum Action {
+pub enum DuoAction {
     /// A link can be written to, and greets.
     Open(Link),
     /// The first frame on its way arrives.
@@ -45,48 +46,48 @@ pub enum Action {
     StandBy,
 }
 
-impl Duo {
+impl DuoWorld {
     /// Everything that can happen.
-    pub fn actions(&self) -> Vec<Action> {
+    pub fn actions(&self) -> Vec<DuoAction> {
         let mut actions = Vec::new();
-        if self.broken.is_some() || self.told == Told::Ended {
+        if self.broken.is_some() || self.told == ToldAttachment::Ended {
             return actions;
         }
         for (name, wire) in &self.wires {
             if wire.at_client && !wire.is_open {
-                actions.push(Action::Open(*name));
+                actions.push(DuoAction::Open(*name));
             }
             if wire.at_client && !wire.to_client.is_empty() && self.reads(*name, wire) {
-                actions.push(Action::ToClient(*name));
+                actions.push(DuoAction::ToClient(*name));
             }
             if wire.is_open && wire.at_server && !wire.to_server.is_empty() {
-                actions.push(Action::ToServer(*name));
+                actions.push(DuoAction::ToServer(*name));
             }
             if self.left.cuts > 0 && wire.at_client {
-                actions.push(Action::Cut(*name));
+                actions.push(DuoAction::Cut(*name));
             }
             if wire.at_client && !wire.at_server && wire.is_open && wire.to_client.is_empty() {
-                actions.push(Action::Cut(*name));
+                actions.push(DuoAction::Cut(*name));
             }
             if wire.at_server && !wire.at_client {
-                actions.push(Action::ServerLoses(*name));
+                actions.push(DuoAction::ServerLoses(*name));
             }
         }
-        actions.extend(self.armed.all().filter(|it| self.can_fire(*it)).map(Action::Path));
+        actions.extend(self.armed.all().filter(|it| self.can_fire(*it)).map(DuoAction::Path));
         let early = |timer: &&Timer| self.left.early > 0 || **timer == Timer::Stable;
-        actions.extend(self.timers.iter().filter(early).map(|timer| Action::Client(*timer)));
+        actions.extend(self.timers.iter().filter(early).map(|timer| DuoAction::Client(*timer)));
         let is_alive = self.epochs > 0 && self.server.attached().is_some();
         let has = |left: u8, action| (left > 0).then_some(action);
-        actions.extend(has(self.left.kills, Action::Kill).filter(|_| is_alive));
-        actions.extend(has(self.left.takeovers, Action::TakeOver).filter(|_| is_alive));
-        actions.extend(has(self.left.standbys, Action::StandBy));
-        actions.extend((self.typed == 0 && self.client.is_attached()).then_some(Action::Type));
-        actions.extend((self.written == 0 && is_alive).then_some(Action::Write));
+        actions.extend(has(self.left.kills, DuoAction::Kill).filter(|_| is_alive));
+        actions.extend(has(self.left.takeovers, DuoAction::TakeOver).filter(|_| is_alive));
+        actions.extend(has(self.left.standbys, DuoAction::StandBy));
+        actions.extend((self.typed == 0 && self.client.is_attached()).then_some(DuoAction::Type));
+        actions.extend((self.written == 0 && is_alive).then_some(DuoAction::Write));
         actions
     }
 
     /// A link that is not used brings nothing but its Greeting: the rest stays where it is.
-    fn reads(&self, name: Link, wire: &Wire) -> bool {
+    fn reads(&self, name: Link, wire: &DuoWire) -> bool {
         !wire.has_greeted || self.client.link() == Some(name)
     }
 
@@ -102,30 +103,30 @@ impl Duo {
     }
 
     /// Something happens.
-    pub fn act(&mut self, profile: &Profile, action: Action) {
+    pub fn act(&mut self, profile: &DuoProfile, action: DuoAction) {
         match action {
-            Action::Open(name) => self.open(profile, name),
-            Action::ToClient(name) => self.bring(profile, name),
-            Action::ToServer(name) => {
+            DuoAction::Open(name) => self.open(profile, name),
+            DuoAction::ToClient(name) => self.bring(profile, name),
+            DuoAction::ToServer(name) => {
                 let frame = self.wire(name).and_then(|wire| wire.to_server.pop_front());
                 if let Some(frame) = frame {
                     self.server(server::Event::Frame(name, frame));
                 }
             }
-            Action::Cut(name) => {
+            DuoAction::Cut(name) => {
                 if self.wire(name).is_some_and(|wire| wire.at_server) {
                     self.left.cuts = self.left.cuts.saturating_sub(1);
                 }
                 self.lose(profile, name, Why::Closed);
             }
-            Action::ServerLoses(name) => {
+            DuoAction::ServerLoses(name) => {
                 if let Some(wire) = self.wire(name) {
                     wire.at_server = false;
                 }
                 self.sweep();
                 self.server(server::Event::LinkLost(name));
             }
-            Action::Path(timer) => {
+            DuoAction::Path(timer) => {
                 self.armed.disarm(timer);
                 let is_early = matches!(timer, paths::Timer::Dial(_));
                 self.left.early -= u8::from(is_early && self.left.early > 0);
@@ -136,26 +137,26 @@ impl Duo {
                 self.left.doubts -= u8::from(is_doubt && self.left.doubts > 0);
                 self.path(profile, paths::Event::Timer(timer));
             }
-            Action::Client(timer) => {
+            DuoAction::Client(timer) => {
                 self.timers.retain(|other| *other != timer);
                 if timer != Timer::Stable {
                     self.left.early = self.left.early.saturating_sub(1);
                 }
                 self.client(profile, client::Event::Timer(timer));
             }
-            Action::Kill => self.kill(),
-            Action::TakeOver => self.take_over(),
-            Action::Type => {
+            DuoAction::Kill => self.kill(),
+            DuoAction::TakeOver => self.take_over(),
+            DuoAction::Type => {
                 self.typed = 1;
                 let item = Item::Input(Bytes::from_static(b"i"));
                 self.client(profile, client::Event::Input(item));
             }
-            Action::Write => {
+            DuoAction::Write => {
                 self.written = 1;
                 let bytes = Bytes::from_static(b"o");
                 self.server(server::Event::Output(Stream::Stdout, bytes));
             }
-            Action::StandBy => {
+            DuoAction::StandBy => {
                 self.left.standbys = 0;
                 self.path(profile, paths::Event::Standby(true));
             }
@@ -163,7 +164,7 @@ impl Duo {
         self.judge();
     }
 
-    fn open(&mut self, profile: &Profile, name: Link) {
+    fn open(&mut self, profile: &DuoProfile, name: Link) {
         let versions = VersionRange::SUPPORTED;
         let greeting = Greeting { versions, host: HOST, host_name: "box".into() };
         let Some(wire) = self.wire(name) else { return };
@@ -174,7 +175,7 @@ impl Duo {
         }
     }
 
-    fn bring(&mut self, profile: &Profile, name: Link) {
+    fn bring(&mut self, profile: &DuoProfile, name: Link) {
         let is_used = self.client.link() == Some(name);
         let Some(wire) = self.wire(name) else { return };
         let is_greeting = matches!(wire.to_client.front(), Some(Frame::Greeting(_)));
@@ -193,7 +194,7 @@ impl Duo {
         }
     }
 
-    fn lose(&mut self, profile: &Profile, name: Link, why: Why) {
+    fn lose(&mut self, profile: &DuoProfile, name: Link, why: Why) {
         let slot = self.slot(name);
         self.forget(name);
         if let Some(slot) = slot {
@@ -234,13 +235,13 @@ impl Duo {
         }
     }
 
-    pub(super) fn client(&mut self, profile: &Profile, event: client::Event) {
+    pub(super) fn client(&mut self, profile: &DuoProfile, event: client::Event) {
         for effect in self.client.step(&client_config(), event) {
             self.carry_client(profile, effect);
         }
     }
 
-    fn carry_client(&mut self, profile: &Profile, effect: client::Effect) {
+    fn carry_client(&mut self, profile: &DuoProfile, effect: client::Effect) {
         match effect {
             client::Effect::Connect => self.path(profile, paths::Event::Wanted { may_ask: false }),
             client::Effect::Send(name, frame) => self.send(profile, name, frame),
@@ -275,7 +276,7 @@ impl Duo {
         }
     }
 
-    fn send(&mut self, profile: &Profile, name: Link, frame: Frame) {
+    fn send(&mut self, profile: &DuoProfile, name: Link, frame: Frame) {
         let event = match &frame {
             Frame::Hello(_) => Some(paths::Event::Asked),
             Frame::Ping { .. } => Some(paths::Event::Pinged),
@@ -295,21 +296,21 @@ impl Duo {
         }
     }
 
-    fn tell(&mut self, profile: &Profile, notice: &client::Notice) {
+    fn tell(&mut self, profile: &DuoProfile, notice: &client::Notice) {
         match notice {
             client::Notice::Attached { .. } => {
-                self.told = Told::Attached;
+                self.told = ToldAttachment::Attached;
                 self.path(profile, paths::Event::Attached);
             }
             client::Notice::Detached(_) => {
-                if self.told == Told::Detached {
+                if self.told == ToldAttachment::Detached {
                     self.breaks(16, "a loss is told that is none");
                 }
-                self.told = Told::Detached;
+                self.told = ToldAttachment::Detached;
             }
             client::Notice::Superseded { .. } | client::Notice::GaveUp(_) => {
                 profile.see(2);
-                self.told = Told::Ended;
+                self.told = ToldAttachment::Ended;
                 self.path(profile, paths::Event::Stop);
             }
             client::Notice::Replaced { .. } => {
@@ -320,13 +321,13 @@ impl Duo {
         }
     }
 
-    pub(super) fn path(&mut self, profile: &Profile, event: paths::Event) {
+    pub(super) fn path(&mut self, profile: &DuoProfile, event: paths::Event) {
         for effect in self.paths.step(&profile.config, event) {
             self.carry_path(profile, effect);
         }
     }
 
-    fn carry_path(&mut self, profile: &Profile, effect: paths::Effect) {
+    fn carry_path(&mut self, profile: &DuoProfile, effect: paths::Effect) {
         match effect {
             paths::Effect::Dial { path, link, .. } => self.dial(path, link),
             paths::Effect::Use(slot) => self.begin(profile, slot, client::Event::LinkOpened),
@@ -356,7 +357,7 @@ impl Duo {
         let name = Link(self.next_name);
         self.next_name += 1;
         self.names.push((slot, name));
-        let wire = Wire {
+        let wire = DuoWire {
             path,
             is_open: false,
             has_greeted: false,
@@ -369,7 +370,7 @@ impl Duo {
     }
 
     /// The link is the client's; what came on it before comes now.
-    fn begin(&mut self, profile: &Profile, slot: Link, event: fn(Link) -> client::Event) {
+    fn begin(&mut self, profile: &DuoProfile, slot: Link, event: fn(Link) -> client::Event) {
         let Some(name) = self.name(slot) else { return };
         self.client(profile, event(name));
         let greeted = self.wire(name).filter(|wire| wire.has_greeted);
@@ -432,18 +433,20 @@ impl Duo {
 
     fn judge(&mut self) {
         let used = self.paths.used().and_then(|(slot, _)| self.name(slot));
-        if self.told != Told::Ended && self.client.link() != used {
+        if self.told != ToldAttachment::Ended && self.client.link() != used {
             self.breaks(10, "the client and the path machine use different links");
         }
-        let is_told = self.told == Told::Attached;
+        let is_told = self.told == ToldAttachment::Attached;
         // While a session moves, it stays attached for the application.
-        if self.client.is_attached() && !is_told && self.told != Told::Ended {
+        if self.client.is_attached() && !is_told && self.told != ToldAttachment::Ended {
             self.breaks(16, "an attachment is not told");
         }
         if self.client.link().is_none() && is_told {
             self.breaks(16, "a loss is not told");
         }
-        if self.told != Told::Ended && self.paths.is_attached() != self.client.is_attached() {
+        if self.told != ToldAttachment::Ended
+            && self.paths.is_attached() != self.client.is_attached()
+        {
             self.breaks(16, "the path machine takes the session for attached, or not");
         }
     }

@@ -7,6 +7,6 @@ mod act;
 mod search;
 mod world;
 
-pub use act::Action;
-pub use search::{Found, run, search};
-pub use world::{Duo, Profile, profiles};
+pub use act::DuoAction;
+pub use search::{DuoSearchResult, run, search};
+pub use world::{DuoProfile, DuoWorld, profiles};

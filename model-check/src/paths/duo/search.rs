@@ -6,9 +6,9 @@ use std::time::Instant;
 
 use rejoin_protocol::Timer;
 
-use super::super::rules::Broken;
-use super::act::Action;
-use super::world::{Duo, Left, Profile, Told, profiles};
+use super::super::rules::BrokenPathRule;
+use super::act::DuoAction;
+use super::world::{DuoBudget, DuoProfile, DuoWorld, ToldAttachment, profiles};
 use crate::shared::digest;
 
 /// The number of steps within which everything settles.
@@ -16,21 +16,21 @@ const LIMIT: usize = 200;
 
 /// What a search came to.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Found {
+pub struct DuoSearchResult {
     /// How many worlds there are.
     pub worlds: usize,
     /// After how many steps the last one settled.
     pub settled: usize,
     /// The shortest run that breaks a rule.
-    pub run: Option<(Broken, Vec<Action>)>,
+    pub run: Option<(BrokenPathRule, Vec<DuoAction>)>,
 }
 
 /// Searches a profile to its end, or until so many worlds were seen or a rule is broken.
-pub fn search(profile: &Profile, limit: usize) -> Found {
+pub fn search(profile: &DuoProfile, limit: usize) -> DuoSearchResult {
     let mut seen: HashSet<u64, ahash::RandomState> = HashSet::default();
-    let mut steps: Vec<(usize, Action)> = Vec::new();
-    let mut level = vec![(usize::MAX, Duo::new(profile))];
-    let mut found = Found { worlds: 1, settled: 0, run: None };
+    let mut steps: Vec<(usize, DuoAction)> = Vec::new();
+    let mut level = vec![(usize::MAX, DuoWorld::new(profile))];
+    let mut found = DuoSearchResult { worlds: 1, settled: 0, run: None };
     while !level.is_empty() && found.worlds < limit {
         let mut next_level = Vec::new();
         for (at, world) in level {
@@ -60,7 +60,7 @@ pub fn search(profile: &Profile, limit: usize) -> Found {
     found
 }
 
-fn path(steps: &[(usize, Action)], last: usize) -> Vec<Action> {
+fn path(steps: &[(usize, DuoAction)], last: usize) -> Vec<DuoAction> {
     let mut actions = Vec::new();
     let mut at = last;
     while let Some((before, action)) = steps.get(at) {
@@ -72,36 +72,37 @@ fn path(steps: &[(usize, Action)], last: usize) -> Vec<Action> {
 }
 
 /// Faults stop: what is on its way arrives, links open, and timers fire once nothing else goes on.
-fn settle(profile: &Profile, world: &Duo) -> Result<usize, Broken> {
+fn settle(profile: &DuoProfile, world: &DuoWorld) -> Result<usize, BrokenPathRule> {
     let mut world = world.clone();
-    world.left = Left { early: 1, doubts: 1, ..Left::default() };
+    world.left = DuoBudget { early: 1, doubts: 1, ..DuoBudget::default() };
     for after in 0..LIMIT {
         if is_settled(&world) {
             return Ok(after);
         }
         let actions = world.actions();
-        let is_quiet = |action: &&Action| !matches!(action, Action::Path(_) | Action::Client(_));
-        let is_idle = |action: &&Action| matches!(action, Action::Path(_));
-        let patient = |action: &&Action| !matches!(action, Action::Client(Timer::Heartbeat));
+        let is_quiet =
+            |action: &&DuoAction| !matches!(action, DuoAction::Path(_) | DuoAction::Client(_));
+        let is_idle = |action: &&DuoAction| matches!(action, DuoAction::Path(_));
+        let patient = |action: &&DuoAction| !matches!(action, DuoAction::Client(Timer::Heartbeat));
         let next = actions.iter().find(is_quiet).or_else(|| {
-            let timers: Vec<&Action> = actions.iter().filter(is_idle).collect();
+            let timers: Vec<&DuoAction> = actions.iter().filter(is_idle).collect();
             let at = after % (timers.len() + 1);
             timers.get(at).copied().or_else(|| actions.iter().rfind(patient))
         });
         let Some(next) = next else {
-            return Err(Broken { rule: 15, what: "the session waits for ever" });
+            return Err(BrokenPathRule { rule: 15, what: "the session waits for ever" });
         };
         world.act(profile, *next);
-        world.left = Left { early: 1, doubts: 1, ..Left::default() };
+        world.left = DuoBudget { early: 1, doubts: 1, ..DuoBudget::default() };
         if let Some(broken) = world.broken {
             return Err(broken);
         }
     }
-    Err(Broken { rule: 15, what: "the session does not settle" })
+    Err(BrokenPathRule { rule: 15, what: "the session does not settle" })
 }
 
-fn is_settled(world: &Duo) -> bool {
-    if world.told == Told::Ended {
+fn is_settled(world: &DuoWorld) -> bool {
+    if world.told == ToldAttachment::Ended {
         return true;
     }
     let is_delivered = world.got == world.written && world.client.unacknowledged_input() == 0;
@@ -124,9 +125,9 @@ pub fn run() -> bool {
     unseen.is_empty() && holds.into_iter().all(|holds| holds)
 }
 
-fn check(profile: &Profile) -> bool {
+fn check(profile: &DuoProfile) -> bool {
     let began = Instant::now();
-    let Found { worlds, settled, run } = search(profile, usize::MAX);
+    let DuoSearchResult { worlds, settled, run } = search(profile, usize::MAX);
     let seconds = began.elapsed().as_secs_f64();
     let pinned = crate::check::pinned(profile.name);
     let is_pinned = pinned.is_none_or(|pinned| pinned == worlds);

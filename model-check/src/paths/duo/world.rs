@@ -14,12 +14,12 @@ use rejoin_protocol::{
 };
 
 use super::super::profile;
-use super::super::rules::Broken;
-use super::super::world::Armed;
+use super::super::rules::BrokenPathRule;
+use super::super::world::PathTimers;
 
 /// What may happen how often.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
-pub(super) struct Left {
+pub(super) struct DuoBudget {
     pub(super) cuts: u8,
     pub(super) doubts: u8,
     pub(super) kills: u8,
@@ -30,18 +30,18 @@ pub(super) struct Left {
 
 /// One world, with its bounds.
 #[derive(Clone, Debug)]
-pub struct Profile {
+pub struct DuoProfile {
     /// Its name on the command line.
     pub name: &'static str,
     /// The paths.
     pub config: Config,
-    pub(super) left: Left,
+    pub(super) left: DuoBudget,
     /// Whether a session has moved, a process was replaced, and the session was taken over: one of them has to be.
     pub(super) seen: Arc<[AtomicBool; 3]>,
 }
 
-impl Profile {
-    fn new(name: &'static str, config: Config, left: Left) -> Self {
+impl DuoProfile {
+    fn new(name: &'static str, config: Config, left: DuoBudget) -> Self {
         Self { name, config, left, seen: Arc::default() }
     }
 
@@ -51,23 +51,23 @@ impl Profile {
 }
 
 /// All of them.
-pub fn profiles() -> Vec<Profile> {
+pub fn profiles() -> Vec<DuoProfile> {
     let config = |name| profile::named(name).map_or(Config::PLAIN, |profile| profile.config);
-    let none = Left::default();
+    let none = DuoBudget::default();
     let plain = Config::PLAIN;
     vec![
-        Profile::new("duo-doubt", plain, Left { cuts: 1, doubts: 1, ..none }),
-        Profile::new("duo-kill", plain, Left { doubts: 1, kills: 1, ..none }),
-        Profile::new("duo-takeover", plain, Left { doubts: 1, takeovers: 1, ..none }),
-        Profile::new("duo-standby", plain, Left { cuts: 1, standbys: 1, ..none }),
-        Profile::new("duo-bridge", config("path-bridge"), Left { cuts: 1, ..none }),
+        DuoProfile::new("duo-doubt", plain, DuoBudget { cuts: 1, doubts: 1, ..none }),
+        DuoProfile::new("duo-kill", plain, DuoBudget { doubts: 1, kills: 1, ..none }),
+        DuoProfile::new("duo-takeover", plain, DuoBudget { doubts: 1, takeovers: 1, ..none }),
+        DuoProfile::new("duo-standby", plain, DuoBudget { cuts: 1, standbys: 1, ..none }),
+        DuoProfile::new("duo-bridge", config("path-bridge"), DuoBudget { cuts: 1, ..none }),
     ]
 }
 
 /// A link between a client and a server.
 #[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub(super) struct Wire {
+pub(super) struct DuoWire {
     pub(super) path: Path,
     pub(super) is_open: bool,
     pub(super) has_greeted: bool,
@@ -80,7 +80,7 @@ pub(super) struct Wire {
 
 /// What an application was told last.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub(super) enum Told {
+pub(super) enum ToldAttachment {
     Detached,
     Attached,
     Ended,
@@ -88,17 +88,17 @@ pub(super) enum Told {
 
 /// The three machines and what is between them.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub struct Duo {
+pub struct DuoWorld {
     pub(super) paths: Paths,
     pub(super) client: Client,
     pub(super) server: Server,
     pub(super) past: Past,
-    pub(super) armed: Armed,
+    pub(super) armed: PathTimers,
     pub(super) timers: Vec<Timer>,
     /// By the number that the path machine gave them: the name at the client.
     pub(super) names: Vec<(Link, Link)>,
     /// By name.
-    pub(super) wires: Vec<(Link, Wire)>,
+    pub(super) wires: Vec<(Link, DuoWire)>,
     pub(super) next_name: u64,
     /// How many processes there were, and how many items each wrote and was given.
     pub(super) epochs: u8,
@@ -106,11 +106,11 @@ pub struct Duo {
     pub(super) given: u8,
     pub(super) typed: u8,
     pub(super) got: u8,
-    pub(super) told: Told,
+    pub(super) told: ToldAttachment,
     pub(super) has_claimed: bool,
-    pub(super) left: Left,
+    pub(super) left: DuoBudget,
     /// The rule that was broken.
-    pub broken: Option<Broken>,
+    pub broken: Option<BrokenPathRule>,
 }
 
 pub(super) const SESSION: SessionId = SessionId::from_bytes([0x5e; 16]);
@@ -141,15 +141,15 @@ pub(super) fn server_config() -> server::Config {
     }
 }
 
-impl Duo {
+impl DuoWorld {
     /// The world before anything has happened.
-    pub fn new(profile: &Profile) -> Self {
+    pub fn new(profile: &DuoProfile) -> Self {
         let mut duo = Self {
             paths: Paths::new(),
             client: Client::open(&client_config()),
             server: Server::Absent(Past::default()),
             past: Past::default(),
-            armed: Armed::default(),
+            armed: PathTimers::default(),
             timers: Vec::new(),
             names: Vec::new(),
             wires: Vec::new(),
@@ -159,7 +159,7 @@ impl Duo {
             given: 0,
             typed: 0,
             got: 0,
-            told: Told::Detached,
+            told: ToldAttachment::Detached,
             has_claimed: false,
             left: profile.left,
             broken: None,
@@ -169,10 +169,10 @@ impl Duo {
     }
 
     pub(super) fn breaks(&mut self, rule: u8, what: &'static str) {
-        self.broken.get_or_insert(Broken { rule, what });
+        self.broken.get_or_insert(BrokenPathRule { rule, what });
     }
 
-    pub(super) fn wire(&mut self, name: Link) -> Option<&mut Wire> {
+    pub(super) fn wire(&mut self, name: Link) -> Option<&mut DuoWire> {
         self.wires.iter_mut().find(|(other, _)| *other == name).map(|(_, wire)| wire)
     }
 

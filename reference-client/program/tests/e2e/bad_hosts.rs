@@ -45,7 +45,7 @@ fn reports_a_start_up_file_that_redirects_or_limits_without_a_second_login() {
         ("exec </dev/null", "standard input is not the connection: look for a redirection"),
         ("exec <&-", "standard input is not the connection: look for a redirection"),
         ("exec >/dev/null", "standard output is not the connection: look for a redirection"),
-        ("exit 0", "or a start-up file of the host's login shell ended the shell before"),
+        ("exit 0", "or a start-up file ended the login shell first"),
         ("ulimit -n 6", "only 6 files may be open here, and 32 are needed: look for ulimit -n"),
         (
             "head -c 200000 /dev/zero | tr '\\0' x",
@@ -67,7 +67,7 @@ fn quotes_a_start_up_file_that_ends_the_login_shell_once() {
     let shelf = ServerStore::new(&host);
     let mut client = host.plan().deploying(&shelf.0).run("true");
     assert_eq!(client.status(), 255);
-    assert_one_line(&client, "ended and said only: bye");
+    assert_one_line(&client, "ended with only this output: bye");
     assert_eq!(client.stderr().matches("bye").count(), 1, "{}", client.stderr());
 }
 

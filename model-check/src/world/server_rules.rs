@@ -3,7 +3,7 @@
 use rejoin_protocol::frame::{How, Welcome};
 use rejoin_protocol::{AttachNumber, Incarnation, Item, Link, Reason, Seq, Tenure};
 
-use super::serve::Serve;
+use super::serve::ServerDriver;
 use super::{Cx, World};
 use crate::names;
 use crate::properties::server::{self, Holding, Welcoming};
@@ -106,7 +106,7 @@ impl World {
         let (party, heard) = (wire.party, wire.heard);
         let Some(heard) = heard.filter(|_| self.has_place(s)) else { return };
         let closer = (party, self.generation_of(party, heard.instance));
-        let Serve { host, ends_all, .. } = *self.server(s);
+        let ServerDriver { host, ends_all, .. } = *self.server(s);
         if let Some(incarnation) = heard.closes {
             self.ghost.edit().close(host, incarnation);
         }

@@ -5,7 +5,7 @@ use rejoin_protocol::frame::{Hello, Refused, Welcome, Wish};
 use rejoin_protocol::server::{Effect, Event, Past, Server};
 use rejoin_protocol::{Frame, Incarnation, Link, Reason};
 
-use super::registry::Opened;
+use super::registry::OpenLockFile;
 use super::{Cx, World};
 use crate::ledgers::absent;
 use crate::properties::registry;
@@ -20,7 +20,7 @@ impl World {
 
     /// What an attach program is about to answer, judged by what there is as it lets go of the lock: nobody
     /// else can have written then. Rule 9: what is left of a dead server is buried before anybody is told that it is gone.
-    pub(super) fn check_relied(&mut self, a: u8, opened: Option<Opened>) {
+    pub(super) fn check_relied(&mut self, a: u8, opened: Option<OpenLockFile>) {
         let program = self.program(a);
         let host = program.host;
         let (Some(answer), Some(hello)) = (program.answer(), program.hello()) else { return };
@@ -41,7 +41,7 @@ impl World {
     }
 
     /// Who says under the lock that the process is gone has seen to it.
-    pub(super) fn check_gone(&mut self, a: u8, opened: Option<Opened>) {
+    pub(super) fn check_gone(&mut self, a: u8, opened: Option<OpenLockFile>) {
         let program = self.program(a);
         let host = program.host;
         let Some(answer) = program.answer().filter(|_| self.is_in_place(host, opened)) else {
@@ -63,7 +63,7 @@ impl World {
         }
     }
 
-    fn is_in_place(&self, host: u8, opened: Option<Opened>) -> bool {
+    fn is_in_place(&self, host: u8, opened: Option<OpenLockFile>) -> bool {
         let inode = opened.filter(|opened| opened.has_lock).map(|opened| opened.inode);
         inode.is_some() && self.host(host).is_some_and(|host| host.path == inode)
     }

@@ -1,9 +1,10 @@
-//! How an attach program gives its client's channel to the session's server: the descriptors
-//! themselves, so that no byte of the session passes through the attach program.
+//! How an attach program passes its client's channel to the session's server. It passes the
+//! descriptors themselves, so that no byte of the session goes through the attach program.
 //!
-//! The message that carries them says how many bytes of the channel were read before; those follow
-//! on the same stream. From then on the stream carries nothing. It ends when either program lets
-//! go: to a server that means a lost link, to an attach program that the channel is over (SPEC 11.8).
+//! The message with the descriptors holds the number of bytes that were already read from the
+//! channel; these bytes follow on the same stream. After them the stream carries nothing. When
+//! either program closes it, the server loses the link, and the attach program ends (SPEC section
+//! 11.8).
 
 use std::io::{self, IoSlice, IoSliceMut, Write};
 use std::mem::MaybeUninit;
@@ -19,19 +20,19 @@ use rustix::net::{
 
 use crate::retry::retry;
 
-/// The length of what was read before, in front of it.
+/// The length of the length prefix, in bytes.
 pub(crate) const HEADER: usize = 4;
-/// How much may have been read before: a Hello, and what was read with its end.
+/// How many bytes may have been read before: a Hello, and what one read may return after it.
 const MOST_READ: u32 = MAX_HELLO + 64 * 1024;
-/// Input and output.
+/// The number of descriptors: input and output.
 const CHANNEL: usize = 2;
 
-/// Gives standard input and output, of which `read` was read before, to the server at the other end,
-/// and waits until either side lets go of them.
+/// Passes standard input and output to the server, with the bytes `read` that were already read
+/// from input, and waits until either side closes the stream.
 ///
 /// # Errors
 /// The server has gone.
-pub(crate) fn give_channel(mut server: UnixStream, read: &[u8]) -> io::Result<()> {
+pub(crate) fn pass_channel(mut server: UnixStream, read: &[u8]) -> io::Result<()> {
     let (input, output) = (rustix::stdio::stdin(), rustix::stdio::stdout());
     let length = u32::try_from(read.len()).map_err(|_| io::ErrorKind::InvalidInput)?;
     let descriptors = [input, output];
@@ -43,12 +44,13 @@ pub(crate) fn give_channel(mut server: UnixStream, read: &[u8]) -> io::Result<()
     let header = length.to_be_bytes();
     retry(|| sendmsg(&server, &[IoSlice::new(&header)], &mut ancillary, SendFlags::empty()))?;
     server.write_all(read)?;
-    // Nothing comes but the end.
+    // The only event that can follow is the end of the stream.
     retry(|| rustix::io::read(&server, &mut [0])).map(drop)
 }
 
-/// Checks that standard input and output can be given away. Asked before anything is said: what a login
-/// shell's start-up file has redirected is told on standard error, where ssh passes it on.
+/// Checks that standard input and output can be passed on. Call it before writing anything: if a
+/// start-up file of the login shell has redirected them, the error on standard error reaches the
+/// user through ssh.
 ///
 /// # Errors
 /// They are neither pipes nor sockets.
@@ -74,18 +76,19 @@ fn require_stream(fd: impl AsFd) -> io::Result<()> {
 
 pub(crate) const NOT_A_CHANNEL: &str = "standard input and output have to be pipes or sockets";
 
-/// What a stream begins with.
+/// The first message on a stream.
 #[derive(Debug)]
-pub(crate) enum Opening {
-    /// The first bytes of a link that the stream itself carries: at most [`HEADER`], none at its end.
+pub(crate) enum FirstMessage {
+    /// The first bytes of a link that the stream itself carries: at most [`HEADER`], and 0 at the
+    /// end of the stream.
     Bytes(usize),
-    /// The descriptors of a channel, in front of as many bytes that were read from it.
+    /// The descriptors of a channel. Bytes that were already read from it follow.
     Channel {
-        /// What the client writes to.
+        /// The descriptor that the client writes to.
         input: OwnedFd,
-        /// What the client reads from.
+        /// The descriptor that the client reads from.
         output: OwnedFd,
-        /// How many bytes of the channel follow on the stream.
+        /// The number of bytes of the channel that follow on the stream.
         read: u32,
     },
 }
@@ -93,8 +96,8 @@ pub(crate) enum Opening {
 /// Reads the beginning of a stream into `header`.
 ///
 /// # Errors
-/// What the system says; `InvalidData` if something came that no attach program sends.
-pub(crate) fn receive(stream: impl AsFd, header: &mut [u8; HEADER]) -> io::Result<Opening> {
+/// System errors; `InvalidData` for a message that no attach program sends.
+pub(crate) fn receive(stream: impl AsFd, header: &mut [u8; HEADER]) -> io::Result<FirstMessage> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(CHANNEL))];
     let mut ancillary = RecvAncillaryBuffer::new(&mut space);
     let mut parts = [IoSliceMut::new(header)];
@@ -105,9 +108,9 @@ pub(crate) fn receive(stream: impl AsFd, header: &mut [u8; HEADER]) -> io::Resul
     });
     let read = u32::from_be_bytes(*header);
     match (descriptors.next(), descriptors.next()) {
-        (None, _) => Ok(Opening::Bytes(message.bytes)),
+        (None, _) => Ok(FirstMessage::Bytes(message.bytes)),
         (Some(input), Some(output)) if message.bytes == HEADER && read <= MOST_READ => {
-            Ok(Opening::Channel { input, output, read })
+            Ok(FirstMessage::Channel { input, output, read })
         }
         _ => Err(io::ErrorKind::InvalidData.into()),
     }
@@ -119,8 +122,8 @@ mod tests {
 
     use super::*;
 
-    /// What a server makes of two descriptors with this number.
-    fn given(read: u32) -> io::Result<Opening> {
+    /// The result of receiving two descriptors with this length.
+    fn given(read: u32) -> io::Result<FirstMessage> {
         let (there, here) = UnixStream::pair().unwrap();
         let (input, output) = pipe().unwrap();
         let descriptors = [input.as_fd(), output.as_fd()];
@@ -133,8 +136,8 @@ mod tests {
     }
 
     #[test]
-    fn what_was_read_before_is_a_hello_and_little_more() {
-        assert!(matches!(given(MOST_READ).unwrap(), Opening::Channel { read: MOST_READ, .. }));
+    fn rejects_more_bytes_than_an_attach_program_reads() {
+        assert!(matches!(given(MOST_READ).unwrap(), FirstMessage::Channel { read: MOST_READ, .. }));
         assert_eq!(given(MOST_READ + 1).unwrap_err().kind(), io::ErrorKind::InvalidData);
     }
 }

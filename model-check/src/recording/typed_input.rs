@@ -6,14 +6,14 @@ use rejoin_protocol::{Epoch, Item, Seq};
 
 /// The input of a client instance, for each process that it was attached to.
 #[derive(Debug, Default)]
-pub(super) struct PutIn<'a> {
+pub(super) struct TypedInput<'a> {
     /// Before the first Welcome of an incarnation, input has no numbers.
     waiting: Vec<&'a Item>,
     current: Option<(Epoch, Seq)>,
     numbered: BTreeMap<Epoch, BTreeMap<Seq, &'a Item>>,
 }
 
-impl<'a> PutIn<'a> {
+impl<'a> TypedInput<'a> {
     pub(super) fn push(&mut self, item: &'a Item) {
         match &mut self.current {
             None => self.waiting.push(item),

@@ -1,8 +1,8 @@
-//! Ending the descendants of a living server: asked first, then killed, until none is left.
+//! Ends the descendants of a living server: first asks them to end, then kills them, until no
+//! descendant is left.
 //!
-//! A server is a subreaper ([`crate::process::become_server`]): whatever its process left behind
-//! is its child sooner or later. So "no child left" means "no descendant left", and the end needs
-//! no further proof.
+//! A server is a subreaper ([`crate::process::become_server`]): every process that its descendants
+//! leave behind becomes its child. So "no child left" means "no descendant left".
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -11,41 +11,41 @@ use std::time::{Duration, Instant};
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, wait};
 
-use crate::procfs::{self, Handle, Stat};
+use crate::procfs::{self, ProcessHandle, Stat};
 
 const FIRST_PAUSE: Duration = Duration::from_millis(2);
 const LONGEST_PAUSE: Duration = Duration::from_millis(100);
 
-/// What asks a process to end: the terminal is gone, please end, and wake up to do so.
+/// The signals that ask a process to end: hang up, terminate, and continue if stopped.
 const REQUESTS: [Signal; 3] = [Signal::HUP, Signal::TERM, Signal::CONT];
 
-/// A process by pid and start time.
+/// A process, identified by pid and start time.
 type Name = (i32, u64);
 
-/// The ending of all descendants of the calling process, step by step.
+/// The termination of all descendants of the calling process, step by step.
 ///
-/// [`Self::step`] does not block: call it, wait for a SIGCHLD or for the pause that it names,
-/// whichever is first, and call it again until it is done.
+/// [`Self::step`] does not block. Call it, wait for a SIGCHLD or for the pause that it returns,
+/// whichever comes first, and repeat until it is done.
 #[derive(Debug)]
-pub struct Ending {
+pub struct Termination {
     kill_from: Instant,
     asked: BTreeSet<Name>,
     ended: BTreeSet<Name>,
     pause: Duration,
 }
 
-/// Where an [`Ending`] stands.
+/// The progress of a [`Termination`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
-pub enum Step {
-    /// No descendant is left, or none that may be ended.
+pub enum TerminationStep {
+    /// No descendant is left that this user may end.
     Done,
-    /// Some are: step again at the next SIGCHLD, at the latest after this time.
+    /// Descendants are left: step again at the next SIGCHLD, and at the latest after this time.
     Again(Duration),
 }
 
-impl Ending {
-    /// Begins: descendants have `grace` to end by themselves once they are asked to.
+impl Termination {
+    /// Begins. Descendants have the time `grace` to end after they are asked to.
     pub fn begin(grace: Duration) -> Self {
         Self {
             kill_from: Instant::now() + grace,
@@ -55,16 +55,19 @@ impl Ending {
         }
     }
 
-    /// How many processes were asked to end, or killed.
+    /// The number of processes that were asked to end or killed.
     pub fn count(&self) -> usize {
         self.ended.len()
     }
 
-    /// Reaps the children that have ended, telling each to `on_reaped`; then asks every
-    /// descendant that was not asked yet to end, or kills them all once the grace is over.
-    pub fn step(&mut self, on_reaped: &mut dyn FnMut(Pid, WaitStatus)) -> io::Result<Step> {
+    /// Reaps the children that have ended, and calls `on_reaped` for each. Then it asks every new
+    /// descendant to end, or kills all descendants once the grace is over.
+    pub fn step(
+        &mut self,
+        on_reaped: &mut dyn FnMut(Pid, WaitStatus),
+    ) -> io::Result<TerminationStep> {
         if !reap_children(on_reaped)? {
-            return Ok(Step::Done);
+            return Ok(TerminationStep::Done);
         }
         let now = Instant::now();
         let is_final = now >= self.kill_from;
@@ -84,30 +87,33 @@ impl Ending {
                 *if is_ours { &mut ours } else { &mut forbidden } += 1;
             }
         }
-        // Another user's, by setuid: it is not ours to end, and nobody else will end it for us.
+        // Only setuid processes of other users are left, which this process may not signal.
         if forbidden > 0 && ours == 0 {
-            return Ok(Step::Done);
+            return Ok(TerminationStep::Done);
         }
         self.pause = (self.pause * 2).min(LONGEST_PAUSE);
         let grace_left = self.kill_from.saturating_duration_since(now);
-        Ok(Step::Again(if grace_left.is_zero() { self.pause } else { self.pause.min(grace_left) }))
+        Ok(TerminationStep::Again(if grace_left.is_zero() {
+            self.pause
+        } else {
+            self.pause.min(grace_left)
+        }))
     }
 }
 
-/// Ends all descendants of the calling process and returns when none is left: for callers that
-/// may block.
+/// Ends all descendants of the calling process, and blocks until no descendant is left.
 pub fn end_descendants(
     grace: Duration,
     on_reaped: &mut dyn FnMut(Pid, WaitStatus),
 ) -> io::Result<()> {
-    let mut ending = Ending::begin(grace);
-    while let Step::Again(pause) = ending.step(on_reaped)? {
+    let mut termination = Termination::begin(grace);
+    while let TerminationStep::Again(pause) = termination.step(on_reaped)? {
         std::thread::sleep(pause);
     }
     Ok(())
 }
 
-/// Reaps every child that has ended, telling each to `on_reaped`, and says whether any child is
+/// Reaps every child that has ended, calls `on_reaped` for each, and returns whether any child is
 /// left.
 pub fn reap_children(on_reaped: &mut dyn FnMut(Pid, WaitStatus)) -> io::Result<bool> {
     loop {
@@ -140,9 +146,10 @@ fn descendants() -> io::Result<Vec<Name>> {
     Ok(found)
 }
 
-/// Signals it, unless its pid is another's by now; whether that is allowed.
+/// Sends the signals, unless the pid belongs to another process by now. Returns whether that is
+/// allowed.
 fn send((pid, start): Name, signals: &[Signal]) -> io::Result<bool> {
-    let Some(handle) = Handle::open(pid)?.filter(|handle| handle.start() == start) else {
+    let Some(handle) = ProcessHandle::open(pid)?.filter(|handle| handle.start() == start) else {
         return Ok(true);
     };
     for signal in signals {

@@ -22,7 +22,7 @@ const MEMORY: Duration = Duration::from_secs(10);
 
 /// The limit for one link, from what was acknowledged on it.
 #[derive(Debug)]
-pub(super) struct Pace {
+pub(super) struct OutputPacer {
     limit: u64,
     acknowledged: u64,
     probe: Option<Probe>,
@@ -49,7 +49,7 @@ struct Shortest {
     seen: Instant,
 }
 
-impl Pace {
+impl OutputPacer {
     /// For a new link.
     pub(super) fn new() -> Self {
         Self { limit: LITTLE, acknowledged: 0, probe: None, shortest: None, resting: Some(LEAST) }
@@ -115,7 +115,7 @@ mod tests {
     /// A link that carries so many bytes a second, at the other end of which they are acknowledged so
     /// much later. Sends as much as it may for some seconds, and says what was carried and what
     /// was under way at the end.
-    fn flood(pace: &mut Pace, rate: u64, delay: Duration, seconds: u64) -> (u64, u64) {
+    fn flood(pacing: &mut OutputPacer, rate: u64, delay: Duration, seconds: u64) -> (u64, u64) {
         let tick = Duration::from_micros(500);
         let per_tick = rate / 2000;
         let start = Instant::now();
@@ -126,13 +126,13 @@ mod tests {
             while on_the_way.front().is_some_and(|(due, _)| *due <= now) {
                 let (_, bytes) = on_the_way.pop_front().unwrap();
                 in_flight -= bytes;
-                pace.acknowledged(bytes, now);
+                pacing.acknowledged(bytes, now);
             }
-            let room = pace.room(in_flight);
+            let room = pacing.room(in_flight);
             if room > 0 {
                 queued += room;
                 in_flight += room;
-                pace.sent(in_flight, now);
+                pacing.sent(in_flight, now);
             }
             let bytes = queued.min(per_tick);
             queued -= bytes;
@@ -145,14 +145,14 @@ mod tests {
     #[test]
     fn a_long_fast_link_is_filled() {
         let (rate, delay) = (40_000_000, Duration::from_millis(200));
-        let (carried, _) = flood(&mut Pace::new(), rate, delay, 30);
+        let (carried, _) = flood(&mut OutputPacer::new(), rate, delay, 30);
         assert!(carried > rate * 30 * 9 / 10, "{carried}");
     }
 
     #[test]
     fn on_a_slow_link_little_is_under_way() {
         let (rate, delay) = (1_000_000, Duration::from_millis(20));
-        let (carried, in_flight) = flood(&mut Pace::new(), rate, delay, 30);
+        let (carried, in_flight) = flood(&mut OutputPacer::new(), rate, delay, 30);
         assert!(carried > rate * 29, "{carried}");
         assert!(in_flight <= LEAST, "{in_flight}");
     }
@@ -160,32 +160,32 @@ mod tests {
     #[test]
     fn what_is_under_way_stays_near_what_the_link_holds() {
         let (rate, delay) = (40_000_000, Duration::from_millis(100));
-        let (_, in_flight) = flood(&mut Pace::new(), rate, delay, 35);
+        let (_, in_flight) = flood(&mut OutputPacer::new(), rate, delay, 35);
         let held = rate / 10;
         assert!(in_flight < 3 * held, "{in_flight} where {held} would do");
     }
 
     #[test]
     fn a_path_that_becomes_longer_is_filled_again() {
-        let mut pace = Pace::new();
+        let mut pacing = OutputPacer::new();
         let rate = 40_000_000;
-        flood(&mut pace, rate, Duration::from_millis(5), 5);
-        pace.probe = None;
-        flood(&mut pace, rate, Duration::from_millis(200), 30);
-        pace.probe = None;
-        let (carried, _) = flood(&mut pace, rate, Duration::from_millis(200), 30);
+        flood(&mut pacing, rate, Duration::from_millis(5), 5);
+        pacing.probe = None;
+        flood(&mut pacing, rate, Duration::from_millis(200), 30);
+        pacing.probe = None;
+        let (carried, _) = flood(&mut pacing, rate, Duration::from_millis(200), 30);
         assert!(carried > rate * 30 * 8 / 10, "{carried}");
     }
 
     #[test]
     fn a_process_that_says_little_is_never_held_up() {
-        let mut pace = Pace::new();
+        let mut pacing = OutputPacer::new();
         let mut now = Instant::now();
         for _ in 0..1000 {
-            assert!(pace.room(0) >= LITTLE);
-            pace.sent(100, now);
+            assert!(pacing.room(0) >= LITTLE);
+            pacing.sent(100, now);
             now += Duration::from_millis(30);
-            pace.acknowledged(100, now);
+            pacing.acknowledged(100, now);
         }
     }
 }

@@ -1,8 +1,8 @@
-//! Writes down what the machine is stepped with and what it says (feature `record`).
+//! Records the events and effects of the machine (feature `record`).
 //!
-//! With [`FOLDER`] in the environment, each server and each decision of an attach program leaves a
-//! file there, for `rejoin-model-check` to step again. The files contain everything that was typed
-//! and printed.
+//! If the environment has [`FOLDER`], each server and each decision of an attach program writes a
+//! file there. `rejoin-model-check` can replay it. The files contain everything that was typed and
+//! printed.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
@@ -13,33 +13,33 @@ use rejoin_protocol::record::{CUT, Header, Start, Step};
 use rejoin_protocol::server::{Config, Effects, Event, Server};
 use serde::Serialize;
 
-/// Names the folder that recordings are written to.
+/// The variable with the folder for recordings.
 const FOLDER: &str = "REJOIN_RECORD";
 
-/// The most bytes that a recording may have, if it is set.
+/// The variable with the maximum size of a recording, in bytes.
 const LIMIT: &str = "REJOIN_RECORD_LIMIT";
 
-/// Writes one recording, if one is asked for and for as long as it can be written.
+/// Writes one recording, if recording is enabled, until writing fails.
 #[derive(Debug)]
 pub(crate) struct Recorder {
     file: Option<File>,
-    /// How many bytes it may still have.
+    /// The number of bytes left.
     left: usize,
 }
 
 impl Recorder {
-    /// A recording of a server that begins now.
+    /// A recording of a server that starts now.
     pub(crate) fn server(config: &Config, machine: &Server) -> Self {
         Self::begin("server", || Start::Server { config: config.clone(), state: machine.clone() })
     }
 
-    /// A recording of one look of an attach program at a session without a server.
+    /// A recording of an attach program's decision on a session without a server.
     pub(crate) fn attach(config: &Config, machine: &Server) -> Self {
         Self::begin("attach", || Start::Attach { config: config.clone(), state: machine.clone() })
     }
 
-    /// Neither a server nor an attach program has anybody to tell that nothing can be recorded:
-    /// whoever asked for it finds no file.
+    /// Errors are ignored: a server and an attach program have nobody to report them to. The
+    /// missing file shows that recording failed.
     fn begin(role: &str, start: impl FnOnce() -> Start) -> Self {
         let folder = std::env::var_os(FOLDER).filter(|folder| !folder.is_empty());
         let file = folder.and_then(|folder| create(folder.as_ref(), role).ok());
@@ -50,8 +50,8 @@ impl Recorder {
         recorder
     }
 
-    /// Steps the machine. What is returned was written before: whatever can be seen of its being
-    /// carried out stands in the recording.
+    /// Steps the machine. The effects are recorded before they are returned, so that the recording
+    /// holds every effect that was carried out.
     pub(crate) fn step(&mut self, machine: &mut Server, config: &Config, event: Event) -> Effects {
         let copy = self.file.is_some().then(|| event.clone());
         let effects = machine.step(config, event);
@@ -61,8 +61,8 @@ impl Recorder {
         effects
     }
 
-    /// After a line that could not be written whole, nothing follows: a recording may end early,
-    /// but nothing is missing in its middle.
+    /// After a failed write, nothing more is written: a recording may end early, but it has no
+    /// gaps.
     fn line(&mut self, value: &impl Serialize) {
         if self.try_line(value).is_err() {
             self.file = None;

@@ -4,26 +4,26 @@ use rejoin_protocol::Link;
 use rejoin_protocol::registry::{Next, Program};
 use rejoin_protocol::server::{Effect, Event};
 
-use super::serve::Todo;
+use super::serve::ServerTask;
 use crate::show;
 
-pub(super) fn todo_text(todo: &Todo) -> String {
+pub(super) fn task_text(todo: &ServerTask) -> String {
     match todo {
-        Todo::Effect(Effect::Send(Link(link), frame)) => {
+        ServerTask::Effect(Effect::Send(Link(link), frame)) => {
             format!("sends on {link}: {}", show::frame(frame))
         }
-        Todo::Effect(Effect::HandOver(seq, item)) => {
+        ServerTask::Effect(Effect::HandOver(seq, item)) => {
             format!("hands over {seq}: {}", show::item(item))
         }
-        Todo::Effect(Effect::Start { incarnation, tenure, .. }) => {
+        ServerTask::Effect(Effect::Start { incarnation, tenure, .. }) => {
             format!("is to start incarnation {incarnation} with tenure {tenure}")
         }
-        Todo::Effect(Effect::Close(Link(link))) => format!("closes {link}"),
-        Todo::Effect(effect) => format!("{effect:?}"),
-        Todo::Event(server_event) => event_text(server_event),
-        Todo::Start(start) => operation_text(start),
-        Todo::Bury(burial) => operation_text(burial),
-        Todo::Guard(guard) => operation_text(guard),
+        ServerTask::Effect(Effect::Close(Link(link))) => format!("closes {link}"),
+        ServerTask::Effect(effect) => format!("{effect:?}"),
+        ServerTask::Event(server_event) => event_text(server_event),
+        ServerTask::Start(start) => operation_text(start),
+        ServerTask::Bury(burial) => operation_text(burial),
+        ServerTask::Guard(guard) => operation_text(guard),
         todo => format!("{todo:?}"),
     }
 }

@@ -19,31 +19,31 @@ use crate::world::Action;
 
 /// A run, and the world that it is a run of.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Kept {
+pub struct SavedRun {
     /// The profile, or `seed N` for a simulated one.
     pub profile: String,
     /// What is wrong on purpose.
-    pub wrong: Option<String>,
+    pub mutant: Option<String>,
     /// What happens, and the rule that it breaks.
     pub counterexample: Counterexample,
 }
 
 /// Why a file cannot be read as a run.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct NoRun {
+pub struct ParseRunError {
     /// The line, from 1.
     pub line: usize,
     /// What is wrong with it.
     pub message: String,
 }
 
-impl fmt::Display for NoRun {
+impl fmt::Display for ParseRunError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "line {}: {}", self.line, self.message)
     }
 }
 
-impl std::error::Error for NoRun {}
+impl std::error::Error for ParseRunError {}
 
 /// A run as it stands in a file: only what is needed to repeat it.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -51,7 +51,7 @@ pub struct Script {
     /// The profile, or `seed N`.
     pub profile: String,
     /// What is wrong on purpose.
-    pub wrong: Option<String>,
+    pub mutant: Option<String>,
     /// The rule that it broke, with that.
     pub broken: Option<u8>,
     /// What happens.
@@ -63,7 +63,7 @@ impl Script {
     ///
     /// # Errors
     /// The first line that is neither a header nor an action.
-    pub fn parse(text: &str) -> Result<Self, NoRun> {
+    pub fn parse(text: &str) -> Result<Self, ParseRunError> {
         let mut script = Self::default();
         for (number, line) in (1..).zip(text.lines().map(str::trim)) {
             if line.is_empty() || line.starts_with("//") {
@@ -71,15 +71,17 @@ impl Script {
             }
             if let Some(profile) = line.strip_prefix("profile ") {
                 profile.clone_into(&mut script.profile);
-            } else if let Some(wrong) = line.strip_prefix("mutant ") {
-                script.wrong = Some(wrong.to_owned());
+            } else if let Some(mutant) = line.strip_prefix("mutant ") {
+                script.mutant = Some(mutant.to_owned());
             } else if let Some(broken) = line.strip_prefix("broken rule ") {
                 let rule = broken.split(':').next().and_then(|rule| rule.parse().ok());
                 script.broken = rule;
             } else {
                 let action = line.parse::<Action>();
-                let action = action
-                    .map_err(|error| NoRun { line: number, message: format!("{line}: {error}") })?;
+                let action = action.map_err(|error| ParseRunError {
+                    line: number,
+                    message: format!("{line}: {error}"),
+                })?;
                 script.actions.push(action);
             }
         }
@@ -95,11 +97,11 @@ impl Script {
     }
 }
 
-impl fmt::Display for Kept {
+impl fmt::Display for SavedRun {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "profile {}", self.profile)?;
-        if let Some(wrong) = &self.wrong {
-            writeln!(f, "mutant {wrong}")?;
+        if let Some(mutant) = &self.mutant {
+            writeln!(f, "mutant {mutant}")?;
         }
         let Counterexample { violation: Violation { rule, what }, actions } = &self.counterexample;
         writeln!(f, "broken rule {rule}: {what}")?;

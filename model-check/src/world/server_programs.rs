@@ -10,11 +10,11 @@ use rejoin_protocol::registry::{
 use rejoin_protocol::server::{Effect, Effects, Event};
 
 use super::host::Entry;
-use super::registry::{Opened, User};
-use super::serve::Todo;
+use super::registry::{OpenLockFile, RegistryUser};
+use super::serve::ServerTask;
 use super::{Cx, World};
-use crate::ledgers::server::Ledger;
-use crate::trace;
+use crate::ledgers::server::ServerLedger;
+use crate::notes;
 use crate::witness::Witness;
 
 impl World {
@@ -22,7 +22,7 @@ impl World {
     pub fn guard(&mut self, cx: &Cx, s: u8) {
         let server = self.server_mut(s);
         let guard = Guard::new(server.record.clone());
-        server.todo.push_back(Todo::Guard(guard));
+        server.todo.push_back(ServerTask::Guard(guard));
         self.advance(cx, s);
     }
 
@@ -57,9 +57,9 @@ impl World {
         let server = self.server(s);
         let is_another = server.other.is_some()
             || matches!(operation, Operation::OpenLock { .. } | Operation::TryLock);
-        let own = Opened { inode: server.inode, has_lock: true };
+        let own = OpenLockFile { inode: server.inode, has_lock: true };
         let opened = if is_another { server.other } else { Some(own) };
-        let mut user = User { host: server.host, opened, may_end_all: server.may_end_all };
+        let mut user = RegistryUser { host: server.host, opened, may_end_all: server.may_end_all };
         let outcome = self.access(cx, &mut user, operation);
         let server = self.server_mut(s);
         if is_another {
@@ -84,7 +84,7 @@ impl World {
 
     fn adopt(&mut self, s: u8) {
         let server = self.server_mut(s);
-        let Some(Opened { inode, .. }) = server.other.take() else { return };
+        let Some(OpenLockFile { inode, .. }) = server.other.take() else { return };
         let (host, old) = (server.host, std::mem::replace(&mut server.inode, inode));
         self.host_mut(host).close_lock(old, true);
     }
@@ -94,7 +94,7 @@ impl World {
         cx.seen.mark(Witness::AccessFailed);
         self.server_mut(s).has_failed = true;
         let Some(todo) = self.server_mut(s).todo.pop_front() else { return };
-        trace::note(|| (format!("server {s}"), format!("the next operation fails ({kind:?})")));
+        notes::note(|| (format!("server {s}"), format!("the next operation fails ({kind:?})")));
         if todo.is_end_of_process() {
             self.server_mut(s).takes_process_along = true;
         }
@@ -107,7 +107,7 @@ impl World {
         let Some(todo) = self.server_mut(s).todo.pop_front() else { return };
         cx.seen.mark(Witness::SpawnFailed);
         let host = self.server(s).host;
-        if let Todo::Start(start) = &todo
+        if let ServerTask::Start(start) = &todo
             && self.has_place(s)
             && self.has_record(host)
         {
@@ -119,25 +119,28 @@ impl World {
     }
 
     /// One operation of a program of a server. How it goes is either given, or seen.
-    pub(super) fn do_operation(&mut self, cx: &Cx, s: u8, todo: Todo, given: Option<Report>) {
+    pub(super) fn do_operation(&mut self, cx: &Cx, s: u8, todo: ServerTask, given: Option<Report>) {
         match todo {
-            Todo::Boot if given.is_some() => {
-                self.server_mut(s).todo = VecDeque::from([Todo::Stop]);
+            ServerTask::Boot if given.is_some() => {
+                self.server_mut(s).todo = VecDeque::from([ServerTask::Stop]);
             }
-            Todo::Boot => self.boot(s),
-            Todo::Start(mut start) => match self.step_of(cx, s, &mut start, given) {
-                None => self.server_mut(s).todo.push_front(Todo::Start(start)),
+            ServerTask::Boot => self.boot(s),
+            ServerTask::Start(mut start) => match self.step_of(cx, s, &mut start, given) {
+                None => self.server_mut(s).todo.push_front(ServerTask::Start(start)),
                 Some(end) => self.started(cx, s, end),
             },
-            Todo::Bury(mut burial) => match self.step_of(cx, s, &mut burial, given) {
-                None => self.server_mut(s).todo.push_front(Todo::Bury(burial)),
+            ServerTask::Bury(mut burial) => match self.step_of(cx, s, &mut burial, given) {
+                None => self.server_mut(s).todo.push_front(ServerTask::Bury(burial)),
                 Some(rest) => self.go_on_with(s, rest),
             },
-            Todo::Guard(mut guard) => match self.step_of(cx, s, &mut guard, given) {
-                None => self.server_mut(s).todo.push_front(Todo::Guard(guard)),
+            ServerTask::Guard(mut guard) => match self.step_of(cx, s, &mut guard, given) {
+                None => self.server_mut(s).todo.push_front(ServerTask::Guard(guard)),
                 Some(end) => self.guarded(cx, s, &end),
             },
-            Todo::Effect(_) | Todo::Event(_) | Todo::RecordTenure(_) | Todo::Stop => {}
+            ServerTask::Effect(_)
+            | ServerTask::Event(_)
+            | ServerTask::RecordTenure(_)
+            | ServerTask::Stop => {}
         }
     }
 
@@ -161,11 +164,11 @@ impl World {
 
     fn boot(&mut self, s: u8) {
         let server = self.server(s);
-        let opened = Some(Opened { inode: server.inode, has_lock: true });
-        let user = User { host: server.host, opened, may_end_all: false };
+        let opened = Some(OpenLockFile { inode: server.inode, has_lock: true });
+        let user = RegistryUser { host: server.host, opened, may_end_all: false };
         let past = self.known(&user).fold(Reaped::default(), None);
         let server = self.server_mut(s);
-        server.ledger = Ledger::new(past.clone());
+        server.ledger = ServerLedger::new(past.clone());
         server.machine = rejoin_protocol::Server::Absent(past);
     }
 
@@ -173,13 +176,13 @@ impl World {
         match end {
             Started::Serves => self.serve(cx, s),
             Started::Leaves => {
-                self.server_mut(s).todo = VecDeque::from([Todo::Stop]);
+                self.server_mut(s).todo = VecDeque::from([ServerTask::Stop]);
             }
             Started::Fails(error) => {
                 let server = self.server_mut(s);
                 server.may_end = true;
                 server.process = None;
-                server.todo.push_back(Todo::Event(Event::StartFailed(error)));
+                server.todo.push_back(ServerTask::Event(Event::StartFailed(error)));
             }
         }
     }
@@ -187,7 +190,7 @@ impl World {
     fn guarded(&mut self, cx: &Cx, s: u8, end: &Kept) {
         if *end == Kept::Displaced {
             cx.seen.mark(Witness::Displaced);
-            self.server_mut(s).todo.push_back(Todo::Event(Event::Displaced));
+            self.server_mut(s).todo.push_back(ServerTask::Event(Event::Displaced));
         }
     }
 
@@ -201,8 +204,8 @@ impl World {
     pub(super) fn rest_of_step(&mut self, s: u8) -> Effects {
         let mut rest = Effects::new();
         let todo = &mut self.server_mut(s).todo;
-        while let Some(Todo::Effect(_)) = todo.front() {
-            if let Some(Todo::Effect(effect)) = todo.pop_front() {
+        while let Some(ServerTask::Effect(_)) = todo.front() {
+            if let Some(ServerTask::Effect(effect)) = todo.pop_front() {
                 rest.push(effect);
             }
         }
@@ -212,7 +215,7 @@ impl World {
     fn go_on_with(&mut self, s: u8, rest: Vec<Effect>) {
         let server = self.server_mut(s);
         for effect in rest.into_iter().rev() {
-            server.todo.push_front(Todo::Effect(effect));
+            server.todo.push_front(ServerTask::Effect(effect));
         }
     }
 }

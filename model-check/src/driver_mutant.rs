@@ -3,15 +3,15 @@
 //! What is wrong in the machines is data, in the lists of `mutants/`. These are about what surrounds
 //! the machines, and so they are part of the model.
 
-macro_rules! twists {
+macro_rules! driver_mutants {
     ($($name:ident = $rule:literal, $text:literal;)*) => {
         /// A wrong driver.
         #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-        pub enum Twist {
+        pub enum DriverMutant {
             $(#[doc = $text] $name,)*
         }
 
-        impl Twist {
+        impl DriverMutant {
             /// All of them.
             pub const ALL: &[Self] = &[$(Self::$name,)*];
 
@@ -28,7 +28,7 @@ macro_rules! twists {
     };
 }
 
-twists! {
+driver_mutants! {
     NoTombstone = 5, "no tombstone is written";
     ReapByEpoch = 7, "only what the record names is reaped";
     RemovedBeforeEnded = 7, "the entry is removed before the descendants have ended";

@@ -6,13 +6,13 @@ const PAUSE: u64 = 60;
 /// Notes activity at no cost, and says now and then what is to be written down of it. All times
 /// are seconds since boot.
 #[derive(Debug, Default)]
-pub(super) struct Pulse {
+pub(super) struct ActivityClock {
     has_beaten: bool,
     active: u64,
     written: u64,
 }
 
-impl Pulse {
+impl ActivityClock {
     /// Something went in or out. Every item comes by here, so that no clock is read.
     pub(super) fn beat(&mut self) {
         self.has_beaten = true;
@@ -42,25 +42,25 @@ mod tests {
 
     #[test]
     fn activity_is_written_down_once_a_minute_with_the_time_at_which_it_was_seen() {
-        let mut pulse = Pulse::default();
-        pulse.written(1000);
-        assert_eq!(pulse.look(1070), None, "nothing happened");
-        pulse.beat();
-        assert_eq!(pulse.look(1072), Some(1072));
-        pulse.beat();
-        assert_eq!(pulse.look(1074), None);
-        assert_eq!(pulse.look(1131), None);
-        assert_eq!(pulse.look(1132), Some(1074));
-        assert_eq!(pulse.look(9999), None, "it was written down already");
+        let mut activity = ActivityClock::default();
+        activity.written(1000);
+        assert_eq!(activity.look(1070), None, "nothing happened");
+        activity.beat();
+        assert_eq!(activity.look(1072), Some(1072));
+        activity.beat();
+        assert_eq!(activity.look(1074), None);
+        assert_eq!(activity.look(1131), None);
+        assert_eq!(activity.look(1132), Some(1074));
+        assert_eq!(activity.look(9999), None, "it was written down already");
     }
 
     #[test]
     fn a_process_that_never_stops_is_written_down_no_more_often() {
-        let mut pulse = Pulse::default();
-        pulse.written(0);
+        let mut activity = ActivityClock::default();
+        activity.written(0);
         let written = (1..=600).filter(|&now| {
-            pulse.beat();
-            pulse.look(now).is_some()
+            activity.beat();
+            activity.look(now).is_some()
         });
         assert_eq!(written.count(), 10);
     }
