@@ -1,5 +1,5 @@
-//! Keeps one process: drives the server machine from before the process starts until its
-//! tombstone is written.
+//! Serves one session: drives the server machine from before the process starts until its tombstone
+//! is written.
 
 mod activity;
 mod arrivals;
@@ -37,29 +37,29 @@ use links::{LinkReport, LiveLink};
 use pacing::OutputPacer;
 use running::{PIECE, ProcessEvent, Running};
 
-/// Nothing was sent on the attached link for this long: a Ping is.
+/// The server sends a Ping if it has sent nothing on the attached link for this long.
 const HEARTBEAT: Duration = Duration::from_secs(3);
-/// Nothing came from the attached link for this long: it counts as lost.
+/// The attached link counts as lost if nothing arrived for this long.
 const LINK_SILENT: Duration = Duration::from_secs(10);
-/// How long descendants may take to end by themselves once they are asked to.
+/// How long descendants may take to end after they are asked to.
 const GRACE: Duration = Duration::from_secs(1);
-/// How often the server looks whether its entry is still there.
+/// How often the server checks its entry.
 const GUARD: Duration = Duration::from_secs(2);
-/// How often it sweeps up after others.
+/// How often the server sweeps the registry.
 const SWEEP: Duration = Duration::from_hours(1);
-/// How long it may take until `ls` shows who is attached. A record takes milliseconds to write, and a
-/// client that comes back is not to wait for that.
+/// The delay until `ls` shows an attach. A record takes milliseconds to write, and a client that
+/// reattaches should not wait for that.
 const SHOWN_AFTER: Duration = Duration::from_millis(20);
-/// How long to wait when the system has no descriptor for another stream.
+/// How long to wait before accepting again when no descriptor is free.
 const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
-/// How long the last frames may take to be written.
+/// How long writing the last frames may take.
 const FAREWELL: Duration = Duration::from_secs(1);
 
-/// Becomes the server of `session`, whose lock and first stream were handed down, and returns when
-/// the session is over.
+/// Becomes the server of `session` with the inherited lock and first stream, and returns when the
+/// session has ended.
 ///
 /// # Errors
-/// What was handed down is not what a server needs, or the system refuses a server's basic rights.
+/// The inherited descriptors are wrong, or a system call that every server needs fails.
 pub(crate) fn run(registry: &Path, session: SessionId) -> io::Result<()> {
     let inherited = become_server()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -88,7 +88,7 @@ struct Serve {
     machine: Server,
     #[cfg(feature = "record")]
     recorder: crate::recorder::Recorder,
-    /// What happened while effects were carried out.
+    /// Events that occurred while effects were carried out.
     events: VecDeque<Event>,
     registry: Registry,
     access: Access,
@@ -100,12 +100,12 @@ struct Serve {
     activity: ActivityClock,
     /// Of the attached link.
     pacing: OutputPacer,
-    /// Of the process: how much may be unacknowledged in each direction.
+    /// The process's window: how much may be unacknowledged in each direction.
     window: u64,
-    /// Whether the process may be kept waiting.
+    /// Whether the process has to wait when the window is full.
     is_patient: bool,
     termination: Option<Termination>,
-    /// How much ends with the process.
+    /// Which processes end with the session's process.
     extent: Extent,
     /// Whether the record lacks the process.
     is_record_stale: bool,
@@ -115,11 +115,11 @@ struct Serve {
     reported: mpsc::Receiver<(Link, LinkReport)>,
     timers: BTreeMap<Timer, Instant>,
     retention: Duration,
-    /// When to step the ending again.
+    /// When to step the termination again.
     ending_due: Option<Instant>,
-    /// When to write down for others who is attached.
+    /// When to record for `ls` who is attached.
     show_due: Option<Instant>,
-    /// When to accept again, after the system refused to.
+    /// When to accept again after a failure.
     accept_after: Option<Instant>,
     children: Signal,
     is_stopped: bool,
@@ -176,7 +176,7 @@ impl Serve {
     }
 
     async fn serve(&mut self) -> io::Result<()> {
-        // Keeps the cleaners of temporary folders away for as long as a session lives.
+        // Protects the folder from systemd-tmpfiles for as long as the session lives.
         let _guard = self.registry.guard();
         let mut guard = tokio::time::interval(GUARD);
         let mut sweep = tokio::time::interval(SWEEP);
@@ -188,13 +188,13 @@ impl Serve {
                     Ok(stream) => match require_own(&stream) {
                         Ok(()) => {
                             self.accept(stream);
-                            // Its reader has a turn before the next one comes.
+                            // Let its reader run before the next stream arrives.
                             tokio::task::yield_now().await;
                         }
-                        Err(error) => self.note(format_args!("not let in: {error}")),
+                        Err(error) => self.note(format_args!("a connection was refused: {error}")),
                     },
                     Err(error) => {
-                        self.note(format_args!("cannot accept: {error}"));
+                        self.note(format_args!("cannot accept a connection: {error}"));
                         self.accept_after = Some(Instant::now() + ACCEPT_PAUSE);
                     }
                 },
@@ -217,7 +217,7 @@ impl Serve {
                 }
                 _ = sweep.tick() => self.sweep(),
             }
-            // Behind the Welcome: a link that waits for it must not wait for the disk.
+            // After the Welcome, so that the client does not wait for the disk.
             self.record_process();
             self.check_abandoned();
         }
@@ -225,14 +225,14 @@ impl Serve {
         Ok(())
     }
 
-    /// A server whose opener has gone before it said what to start has nothing to serve.
+    /// If the opener leaves before its Hello, the server has nothing to serve.
     fn check_abandoned(&mut self) {
         if matches!(self.machine, Server::Absent(_)) && self.links.is_empty() {
             self.end_unopened();
         }
     }
 
-    /// How much is read of the process.
+    /// How much to read from the process, in bytes.
     fn output_room(&mut self) -> usize {
         let room = self.machine.output_room();
         if !self.is_patient || self.machine.attached().is_none() {
@@ -259,8 +259,8 @@ impl Serve {
         }
     }
 
-    /// What was read at once may be several items: of one that did not arrive whole nothing counts, and
-    /// on a link that is cut often, long ones would be sent again and again.
+    /// Splits output into several items: an incomplete item does not count, so that a link that
+    /// breaks often would carry long items again and again.
     fn output(&mut self, stream: Stream, mut data: Bytes) {
         while !data.is_empty() {
             let item = data.split_to(data.len().min(PIECE));
@@ -281,7 +281,7 @@ impl Serve {
         self.check_exited();
     }
 
-    /// What goes to a closed pipe counts as taken, as long as the process could have read it.
+    /// Input to a closed pipe counts as taken while the process could have read it.
     fn input_taken(&mut self, next: rejoin_protocol::Seq) {
         if self.process.as_ref().is_some_and(Running::has_closed_input) {
             if self.process.as_ref().is_some_and(Running::is_exiting) {
@@ -294,14 +294,14 @@ impl Serve {
         }
     }
 
-    /// The exit is reported once everything written before it was.
+    /// Reports the exit after all output.
     fn check_exited(&mut self) {
         if let Some(status) = self.process.as_mut().and_then(Running::take_exit) {
             self.step(Event::Exited(status));
         }
     }
 
-    /// A child has ended, or it is time to be firmer with those that have not.
+    /// Reaps children, and steps the termination.
     fn children_changed(&mut self) {
         let process = &mut self.process;
         let mut on_reaped = |pid, status| {
@@ -324,7 +324,7 @@ impl Serve {
                 self.ending_due = self.termination.is_some().then(|| Instant::now() + pause);
             }
             Err(error) => {
-                self.note(format_args!("cannot look after the process: {error}"));
+                self.note(format_args!("cannot wait for the process: {error}"));
                 self.ending_due = self.termination.is_some().then(|| Instant::now() + GRACE);
             }
         }
@@ -355,11 +355,11 @@ impl Serve {
 
     fn sweep(&self) {
         let registry = self.registry.clone();
-        // Nothing waits for it, and nothing depends on it.
+        // The sweep runs in the background, and nothing depends on it.
         drop(tokio::task::spawn_blocking(move || crate::registry::sweep(&registry)));
     }
 
-    /// Lets the last frames out, for a moment.
+    /// Waits a moment for the last frames to be written.
     async fn farewell(&mut self) {
         let links = std::mem::take(&mut self.links);
         let all = async {

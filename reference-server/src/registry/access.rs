@@ -1,5 +1,5 @@
-//! The operations of the machines of [`rejoin_protocol::registry`], carried out on files. Nothing is
-//! decided here.
+//! Carries out the operations of the machines of [`rejoin_protocol::registry`] on files. It decides
+//! nothing.
 
 use std::io;
 use std::time::Duration;
@@ -14,17 +14,17 @@ use super::{Found, Lock, LockAttempt, LockFile, Phase, Record, Registry, Tombsto
 use crate::host;
 use crate::reap::{Predecessor, ReapScope, reap};
 
-/// How long killed processes may take to be gone.
+/// How long to wait for killed processes to end.
 const REAP_TIME: Duration = Duration::from_secs(5);
 
-/// Until when tombstones are kept.
+/// When tombstones expire.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct TombstoneExpiry {
     /// The time since boot.
     pub(crate) boottime: Duration,
     /// Which boot.
     pub(crate) boot_id: [u8; 16],
-    /// How long they are kept.
+    /// How long tombstones are kept.
     pub(crate) life: Duration,
 }
 
@@ -33,7 +33,7 @@ pub(crate) struct TombstoneExpiry {
 pub(crate) struct Access {
     registry: Registry,
     session: SessionId,
-    /// The lock that a server has from its start on.
+    /// The lock that a server holds from its start.
     own: Option<Lock>,
     /// The lock file that was opened last.
     opened: Option<Opened>,
@@ -51,12 +51,12 @@ impl Access {
         Self { registry, session, own: None, opened: None, age: None }
     }
 
-    /// The same, for who knows how old a tombstone may get.
+    /// The same, with the age at which tombstones expire.
     pub(crate) fn with_age(self, age: TombstoneExpiry) -> Self {
         Self { age: Some(age), ..self }
     }
 
-    /// A server's.
+    /// The access of a server, which holds `lock`.
     pub(crate) fn of_server(lock: Lock) -> Self {
         let (registry, session) = (lock.registry().clone(), lock.session());
         Self { registry, session, own: Some(lock), opened: None, age: None }
@@ -66,10 +66,10 @@ impl Access {
         &self.registry
     }
 
-    /// The lock that is held.
+    /// The lock that this program holds.
     ///
     /// # Errors
-    /// There is none.
+    /// It holds no lock.
     pub(crate) fn lock(&self) -> io::Result<&Lock> {
         match &self.opened {
             Some(Opened::Lock(lock)) => Ok(lock),
@@ -78,12 +78,13 @@ impl Access {
         }
     }
 
-    /// Closes what was opened and not adopted.
+    /// Closes the lock file unless it was adopted.
     pub(crate) fn close(&mut self) {
         self.opened = None;
     }
 
-    /// Carries out one operation. What needs more than the registry is not done here.
+    /// Carries out one operation. Operations that need more than the registry are not supported
+    /// here.
     pub(crate) fn carry_out(&mut self, operation: &Operation) -> Report {
         self.try_to(operation).map_err(|error| failure(&error))
     }
@@ -136,7 +137,7 @@ impl Access {
         Ok(Outcome::Reaped(Reaped { found: reaped.highest, ended }))
     }
 
-    /// What record and tombstone say, and what can be seen beside them.
+    /// What is known from the record, the tombstone and the files.
     pub(crate) fn known(&self) -> io::Result<Known> {
         let record = self.registry.read_record(self.session)?;
         let has_damaged_record = record == Found::Damaged;
@@ -158,7 +159,7 @@ impl Access {
         })
     }
 
-    /// None without a lock file.
+    /// `None` without a lock file.
     fn tombstone(&self) -> io::Result<Option<Found<Tombstone>>> {
         match (&self.opened, &self.own) {
             (Some(Opened::File(file)), _) => file.read_tombstone().map(Some),
@@ -175,7 +176,7 @@ impl Access {
     }
 }
 
-/// What decides anything of a record.
+/// The fields of a record that machines decide by.
 pub(crate) fn recorded(record: &Record) -> Recorded {
     Recorded {
         incarnation: record.incarnation,
@@ -189,7 +190,7 @@ fn not_locked() -> io::Error {
     io::Error::other("the session's lock is not held")
 }
 
-/// What the system says, as the machines take it.
+/// A system error as a failure for the machines.
 pub(crate) fn failure(error: &io::Error) -> Failure {
     let kind = match (Errno::from_io_error(error), error.kind()) {
         _ if host::is_short(error) => FailureKind::Busy,

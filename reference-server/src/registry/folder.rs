@@ -1,4 +1,4 @@
-//! Where the registry is, and that nobody else can write there.
+//! Finds the registry's folder, and checks that nobody else can write there.
 
 use std::fmt;
 use std::fs::DirBuilder;
@@ -14,14 +14,14 @@ use rustix::process::geteuid;
 
 use super::Registry;
 
-/// Names the registry's folder where the command line does not.
+/// The variable with the registry's folder, unless the command line names one.
 pub const FOLDER_VARIABLE: &str = "REJOIN_REGISTRY";
 
 /// The longest path of a Unix socket on Linux, without its terminating zero.
 const SOCKET_PATH_MAX: usize = 107;
 
-/// File systems over a network, by the magic numbers of statfs(2). Their locks are emulated, are
-/// not inherited at fork, and speak of more than this host.
+/// Network file systems, by the magic numbers of statfs(2). Their locks are emulated, are not
+/// inherited at fork, and are shared with other hosts.
 const NETWORK_FILE_SYSTEMS: [(u32, &str); 5] = [
     (0x0000_6969, "NFS"),
     (0xff53_4d42, "CIFS"),
@@ -31,17 +31,17 @@ const NETWORK_FILE_SYSTEMS: [(u32, &str); 5] = [
 ];
 
 impl Registry {
-    /// Opens the registry, and makes its folder if need be: `dir`, else `$REJOIN_REGISTRY`, else
-    /// `/tmp/rejoin-<uid>`.
+    /// Opens the registry, and creates its folder if necessary: `dir`, else `$REJOIN_REGISTRY`,
+    /// else `/tmp/rejoin-<uid>`.
     ///
-    /// `/tmp` and not `$XDG_RUNTIME_DIR`, because that is removed when the user's last login
-    /// ends - just when a session is to be kept. Not the home folder either: it may be shared by
-    /// many hosts, where locks mean nothing, and it may not be writable.
+    /// The default is not in `$XDG_RUNTIME_DIR`, because that folder is removed when the user's
+    /// last login ends. It is not in the home folder, because several hosts may share that, so that
+    /// locks do not work, and it may not be writable.
     pub fn open(dir: Option<&Path>) -> Result<Self, RegistryError> {
         let dir = locate(dir)?;
         let mut builder = DirBuilder::new();
         builder.recursive(true).mode(0o700);
-        // An existing one is no error here, whatever it is; the check below judges it.
+        // An existing file is not an error here; the check below judges it.
         match builder.create(&dir) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
                 return Err(RegistryError::Io { dir, error });
@@ -52,7 +52,7 @@ impl Registry {
         Ok(Self { dir })
     }
 
-    /// Opens the registry if its folder exists, and makes nothing.
+    /// Opens the registry if its folder exists, and creates nothing.
     pub fn open_existing(dir: Option<&Path>) -> Result<Option<Self>, RegistryError> {
         let dir = locate(dir)?;
         match verify(&dir) {
@@ -64,8 +64,8 @@ impl Registry {
         }
     }
 
-    /// Keeps the cleaner of temporary files away for as long as the descriptor is open: systemd's
-    /// passes over a folder that somebody holds a shared lock on. Every server holds one.
+    /// Protects the folder from systemd-tmpfiles while the descriptor is open: it skips folders
+    /// with a shared lock. Every server holds one.
     pub fn guard(&self) -> io::Result<OwnedFd> {
         let folder = open_folder(&self.dir)?;
         rustix::fs::flock(&folder, rustix::fs::FlockOperation::NonBlockingLockShared)?;
@@ -80,7 +80,7 @@ fn locate(dir: Option<&Path>) -> Result<PathBuf, RegistryError> {
         None => PathBuf::from(format!("/tmp/rejoin-{}", geteuid().as_raw())),
     };
     let absolute = std::path::absolute(&dir).map_err(|error| RegistryError::Io { dir, error })?;
-    // Without a slash at its end, which would make the system follow a symbolic link.
+    // Without a slash at its end, because the system would follow a symbolic link.
     let registry = Registry { dir: absolute.components().collect() };
     let socket = registry.socket_path(SessionId::from_bytes([0; 16])).as_os_str().len();
     if socket > SOCKET_PATH_MAX {
@@ -97,7 +97,7 @@ fn open_folder(dir: &Path) -> Result<OwnedFd, Errno> {
 fn verify(dir: &Path) -> Result<(), RegistryError> {
     let failed = |errno: Errno| match (errno, stranger(dir)) {
         (Errno::NOTDIR | Errno::LOOP, _) => RegistryError::NotAFolder { dir: dir.into() },
-        // It cannot be opened, but it can be seen whose it is.
+        // Even if it cannot be opened, its owner can be read.
         (Errno::ACCESS, Some(owner)) => RegistryError::NotOurs { dir: dir.into(), owner },
         (errno, _) => RegistryError::Io { dir: dir.into(), error: errno.into() },
     };
@@ -120,33 +120,33 @@ fn verify(dir: &Path) -> Result<(), RegistryError> {
     }
 }
 
-/// Who owns it, if it is another user.
+/// The owner, if it is another user.
 fn stranger(dir: &Path) -> Option<u32> {
     let owner = rustix::fs::lstat(dir).ok()?.st_uid;
     (owner != geteuid().as_raw()).then_some(owner)
 }
 
-/// Why there is no registry to work with.
+/// Why the registry cannot be opened.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum RegistryError {
-    /// The system refuses to make or open the folder.
+    /// The folder cannot be created or opened.
     Io {
         /// The folder.
         dir: PathBuf,
-        /// What the system says.
+        /// The system error.
         error: io::Error,
     },
-    /// Something stands there that is no folder: a symbolic link is none.
+    /// The path is not a folder. A symbolic link does not count as one.
     NotAFolder {
-        /// What stands there.
+        /// The path.
         dir: PathBuf,
     },
-    /// The folder is another user's.
+    /// The folder belongs to another user.
     NotOurs {
         /// The folder.
         dir: PathBuf,
-        /// The user's number.
+        /// The user's id.
         owner: u32,
     },
     /// Others may read or write in the folder.
@@ -160,7 +160,7 @@ pub enum RegistryError {
     OnNetwork {
         /// The folder.
         dir: PathBuf,
-        /// What kind.
+        /// The file system's name.
         name: &'static str,
     },
     /// The folder's path is too long for sockets in it.
@@ -181,7 +181,11 @@ impl fmt::Display for RegistryError {
                 write!(f, "name another folder in {FOLDER_VARIABLE}")
             }
             Self::NotAFolder { dir } => {
-                write!(f, "{} is to hold sessions and is no folder: {elsewhere}", dir.display())
+                write!(
+                    f,
+                    "{} should be the folder for sessions, but is not a folder: {elsewhere}",
+                    dir.display()
+                )
             }
             Self::NotOurs { dir, owner } => write!(
                 f,
@@ -232,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn a_new_folder_is_the_users_alone() {
+    fn creates_a_private_folder() {
         let folder = tempfile::tempdir().unwrap();
         let dir = folder.path().join("a/b");
         assert_eq!(Registry::open_existing(Some(&dir)).unwrap(), None);
@@ -243,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_open_to_others_is_refused_and_left_as_it_is() {
+    fn refuses_a_folder_open_to_others_and_leaves_it_alone() {
         let folder = tempfile::tempdir().unwrap();
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o750)).unwrap();
         let error = Registry::open(Some(folder.path())).unwrap_err();
@@ -252,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn a_link_to_a_good_folder_is_refused_also_with_a_slash_behind() {
+    fn refuses_a_symbolic_link_even_with_a_trailing_slash() {
         let folder = tempfile::tempdir().unwrap();
         let good = folder.path().join("good");
         Registry::open(Some(&good)).unwrap();
@@ -265,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn unless_it_is_named_the_folder_is_on_this_host_and_not_in_the_home() {
+    fn the_default_folder_is_local_and_not_in_the_home() {
         if std::env::var_os(FOLDER_VARIABLE).is_none() {
             let dir = locate(None).unwrap();
             assert_eq!(dir, PathBuf::from(format!("/tmp/rejoin-{}", geteuid().as_raw())));
@@ -274,17 +278,17 @@ mod tests {
 
     const TRIED: &str = "REJOIN_TEST_TRIED_FOLDER";
 
-    /// Run by [`a_folder_that_another_user_closed_is_told_with_its_owner`] as that user.
+    /// Run by [`reports_the_owner_of_another_users_closed_folder`] as that user.
     #[test]
-    fn tells_whose_it_is_if_it_is_told_to() {
+    fn reports_the_owner_if_asked() {
         let Some(dir) = std::env::var_os(TRIED) else { return };
         let error = Registry::open(Some(dir.as_ref())).unwrap_err();
         assert!(matches!(error, RegistryError::NotOurs { owner: 0, .. }), "{error}");
     }
 
-    /// As somebody does it who wants to keep another user from having sessions.
+    /// An attacker may create the folder to keep another user from having sessions.
     #[test]
-    fn a_folder_that_another_user_closed_is_told_with_its_owner() {
+    fn reports_the_owner_of_another_users_closed_folder() {
         if !geteuid().is_root() {
             eprintln!("passed over: only root can act as another user");
             return;
@@ -293,20 +297,20 @@ mod tests {
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
         let dir = folder.path().join("closed");
         Registry::open(Some(&dir)).unwrap();
-        let test = "registry::folder::tests::tells_whose_it_is_if_it_is_told_to";
+        let test = "registry::folder::tests::reports_the_owner_if_asked";
         let told = as_nobody(test, TRIED, &dir);
         assert!(told.status.success(), "{}", String::from_utf8_lossy(&told.stdout));
     }
 
     #[test]
-    fn a_file_in_the_way_is_refused() {
+    fn refuses_a_file_in_its_place() {
         let file = tempfile::NamedTempFile::new().unwrap();
         let error = Registry::open(Some(file.path())).unwrap_err();
         assert!(matches!(error, RegistryError::NotAFolder { .. }), "{error}");
     }
 
     #[test]
-    fn a_path_too_long_for_sockets_is_refused_before_anything_is_made() {
+    fn refuses_a_path_too_long_for_sockets_before_creating_anything() {
         let folder = tempfile::tempdir().unwrap();
         let dir = folder.path().join("x".repeat(70));
         let error = Registry::open(Some(&dir)).unwrap_err();

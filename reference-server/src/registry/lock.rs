@@ -1,4 +1,4 @@
-//! The lock: who holds it is the session.
+//! The lock of a session. Its holder acts for the session.
 
 use std::fs;
 use std::io;
@@ -16,7 +16,7 @@ use super::tombstone::{self, Tombstone};
 use super::{Found, Registry};
 use crate::log::OLD_SUFFIX;
 
-/// A session's lock file, open and not locked.
+/// A session's lock file, open but not locked.
 #[derive(Debug)]
 pub struct LockFile {
     file: OwnedFd,
@@ -24,18 +24,19 @@ pub struct LockFile {
     session: SessionId,
 }
 
-/// How trying a lock went.
+/// The result of trying a lock.
 #[derive(Debug)]
 #[must_use]
 pub enum LockAttempt {
-    /// The lock is ours.
+    /// This program has the lock.
     Got(Lock),
-    /// Somebody else has it: the session's server lives, or an attach or a probe is busy.
+    /// Another program has it: the session's server lives, or an attach program or a probe holds it
+    /// for a moment.
     Held(LockFile),
 }
 
 impl LockAttempt {
-    /// The lock, if it is ours.
+    /// The lock, if this program got it.
     pub fn got(self) -> Option<Lock> {
         match self {
             Self::Got(lock) => Some(lock),
@@ -62,12 +63,12 @@ impl LockFile {
         if create { opened.with_room().map(Some) } else { Ok(Some(opened)) }
     }
 
-    /// Makes sure that a tombstone can be written later even if the disk fills up meanwhile.
+    /// Reserves space, so that a tombstone can be written later even if the disk is full.
     fn with_room(self) -> io::Result<Self> {
         if tombstone::has_room(&self.file)? {
             return Ok(self);
         }
-        // Allocating changes no byte that is there, so that it needs no lock.
+        // Allocating changes no existing byte, so that it needs no lock.
         match fallocate(&self.file, FallocateFlags::empty(), 0, tombstone::BLOCK as u64) {
             Ok(()) => Ok(self),
             Err(Errno::OPNOTSUPP | Errno::NOSYS) => self.with_zeros(),
@@ -80,8 +81,8 @@ impl LockFile {
         }
     }
 
-    /// The same on a file system that cannot allocate: zeros are written, and only by the lock's
-    /// holder, since somebody else may be writing a tombstone.
+    /// The same on a file system that cannot allocate. Only the lock's holder writes zeros, because
+    /// another program may be writing a tombstone.
     fn with_zeros(self) -> io::Result<Self> {
         let Self { registry, session, .. } = &self;
         let (registry, session) = (registry.clone(), *session);
@@ -96,11 +97,11 @@ impl LockFile {
                 }
             }
         }
-        // The lock goes with the open file: another one is needed to be without.
+        // The lock belongs to the open file: opening it again gives a file without the lock.
         Self::open(&registry, session, false)?.ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 
-    /// Tries the lock without waiting. Whoever gets it checks [`Lock::is_current`] next.
+    /// Tries the lock without waiting. After getting it, check [`Lock::is_current`].
     pub fn try_lock(self) -> io::Result<LockAttempt> {
         match flock(&self.file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => Ok(LockAttempt::Got(Lock {
@@ -113,7 +114,8 @@ impl LockFile {
         }
     }
 
-    /// Whether somebody has the lock, which is let go of at once if nobody had.
+    /// Whether another program has the lock. If not, the lock taken for the test is released at
+    /// once.
     pub(super) fn probe(self) -> io::Result<bool> {
         match flock(&self.file, FlockOperation::NonBlockingLockShared) {
             Ok(()) => Ok(false),
@@ -122,7 +124,7 @@ impl LockFile {
         }
     }
 
-    /// The tombstone, which without the lock may be replaced at any time.
+    /// The tombstone. Without the lock, another program may replace it at any time.
     pub(super) fn read_tombstone(&self) -> io::Result<Found<Tombstone>> {
         tombstone::read(&self.file)
     }
@@ -130,7 +132,7 @@ impl LockFile {
 
 /// A session's lock, held until this and every inherited copy is closed.
 ///
-/// There is no way to unlock: that would take the lock from a server that inherited it.
+/// There is no unlock operation: it would take the lock from a server that inherited it.
 #[derive(Debug)]
 pub struct Lock {
     file: OwnedFd,
@@ -139,27 +141,27 @@ pub struct Lock {
 }
 
 impl Lock {
-    /// The lock that was handed down as an open descriptor. It is not locked again.
+    /// The lock that was inherited as an open descriptor. It is not locked again.
     pub fn from_fd(registry: Registry, session: SessionId, file: OwnedFd) -> Self {
         Self { file, registry, session }
     }
 
-    /// The descriptor, to be handed down. The lock stays held as long as it is open.
+    /// The descriptor, to be inherited. The lock is held as long as it is open.
     pub fn into_fd(self) -> OwnedFd {
         self.file
     }
 
-    /// Which session it is.
+    /// The session.
     pub fn session(&self) -> SessionId {
         self.session
     }
 
-    /// Where it is.
+    /// The registry.
     pub fn registry(&self) -> &Registry {
         &self.registry
     }
 
-    /// What the lock's path names now: only [`Standing::Current`] makes the lock the session's.
+    /// What the lock's path names now. Only with [`Standing::Current`] is this the session's lock.
     pub fn standing(&self) -> io::Result<Standing> {
         let locked = fstat(&self.file)?;
         match lstat(self.registry.lock_path(self.session)) {
@@ -172,12 +174,12 @@ impl Lock {
         }
     }
 
-    /// Whether the path still names the locked file. If not: let go, and open again.
+    /// Whether the path still names the locked file. If not, close it and open the path again.
     pub fn is_current(&self) -> io::Result<bool> {
         Ok(self.standing()? == Standing::Current)
     }
 
-    /// Writes the record, whole or not at all, and makes the entry if need be.
+    /// Writes the record atomically, and creates the entry if necessary.
     pub fn write_record(&self, record: &Record) -> io::Result<()> {
         record::write(&self.registry.entry_path(self.session), record)
     }
@@ -188,9 +190,9 @@ impl Lock {
         tombstone::write(&self.file, &Tombstone::of(old.unwrap_or_default().with(past)))
     }
 
-    /// Removes the entry, in the session's own place only. The lock file stays.
+    /// Removes the entry, if this is the session's lock. The lock file stays.
     ///
-    /// Files in the entry that are not ours stay, and then the entry does.
+    /// Files that are not rejoin's stay, together with the entry.
     pub fn remove_entry(&self) -> io::Result<()> {
         if self.is_current()? {
             remove_entry(&self.registry.entry_path(self.session))?;
@@ -198,7 +200,7 @@ impl Lock {
         Ok(())
     }
 
-    /// Removes the lock file while it is locked. Whoever opened it before finds out by
+    /// Removes the lock file while it is locked. Programs that have it open notice by
     /// [`Self::is_current`].
     pub fn remove_file(&self) -> io::Result<()> {
         if self.is_current()? {
@@ -207,7 +209,7 @@ impl Lock {
         Ok(())
     }
 
-    /// Removes a lock file that was just made and has no room.
+    /// Removes a new lock file for which the disk has no space.
     fn discard(&self) -> io::Result<()> {
         let is_blank = self.read_tombstone()? == Found::Nothing;
         if is_blank && !self.registry.has_entry(self.session)? {
@@ -229,7 +231,7 @@ impl AsFd for Lock {
     }
 }
 
-/// Removes an entry: the record last, so that a remover that is killed leaves a known entry.
+/// Removes an entry, the record last, so that after a kill the entry is still recognised.
 fn remove_entry(entry: &Path) -> io::Result<()> {
     let old_log = format!("{}{OLD_SUFFIX}", super::LOG);
     for name in [super::SOCKET, super::LOG, &old_log, super::RECORD_TEMPORARY, super::RECORD] {
@@ -287,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lock_file_is_made_only_on_request_private_and_with_room_for_the_tombstone() {
+    fn creates_a_private_lock_file_with_space_for_the_tombstone_only_on_request() {
         let (_folder, registry) = registry();
         assert!(registry.open_lock(SESSION, false).unwrap().is_none());
         assert!(names(registry.dir()).is_empty());
@@ -309,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn a_removed_and_a_replaced_lock_file_are_noticed() {
+    fn notices_a_removed_and_a_replaced_lock_file() {
         let (_folder, registry) = registry();
         let old = lock(&registry);
         assert!(old.is_current().unwrap());
@@ -318,7 +320,7 @@ mod tests {
         let new = lock(&registry);
         assert_eq!(old.standing().unwrap(), Standing::Replaced);
         assert!(new.is_current().unwrap());
-        // The holder of a lock that means nothing removes nothing.
+        // The holder of a lock that is no longer current removes nothing.
         old.remove_file().unwrap();
         assert!(new.is_current().unwrap());
         fs::remove_dir_all(registry.dir()).unwrap();
@@ -330,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn record_and_tombstone_are_read_as_they_were_written() {
+    fn reads_the_record_and_tombstone_that_it_wrote() {
         let (_folder, registry) = registry();
         let lock = lock(&registry);
         lock.write_tombstone(&Past { tenure: Tenure(7), ..used(2) }).unwrap();
@@ -344,7 +346,7 @@ mod tests {
     }
 
     #[test]
-    fn burying_leaves_exactly_the_lock_file_with_the_tombstone() {
+    fn burying_leaves_only_the_lock_file_with_the_tombstone() {
         let (_folder, registry) = registry();
         let lock = lock(&registry);
         lock.write_record(&starting(4)).unwrap();
@@ -364,7 +366,7 @@ mod tests {
     }
 
     #[test]
-    fn burying_spares_files_that_are_not_ours() {
+    fn burying_keeps_foreign_files() {
         let (_folder, registry) = registry();
         let lock = lock(&registry);
         lock.write_record(&starting(0)).unwrap();
@@ -374,7 +376,7 @@ mod tests {
     }
 
     #[test]
-    fn garbage_is_reported_forgotten_nothing_for_and_replaced() {
+    fn reports_and_replaces_a_damaged_tombstone() {
         let (_folder, registry) = registry();
         let lock = lock(&registry);
         fs::write(registry.lock_path(SESSION), "garbage").unwrap();
@@ -385,7 +387,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_removed_in_anothers_place() {
+    fn removes_nothing_under_another_lock() {
         let (_folder, registry) = registry();
         let old = lock(&registry);
         fs::remove_file(registry.lock_path(SESSION)).unwrap();
@@ -398,7 +400,7 @@ mod tests {
     }
 
     #[test]
-    fn room_can_also_be_made_by_writing_zeros() {
+    fn reserves_space_by_writing_zeros() {
         let (_folder, registry) = registry();
         fs::write(registry.lock_path(SESSION), "").unwrap();
         let file = registry.open_lock(SESSION, false).unwrap().unwrap();

@@ -1,6 +1,6 @@
-//! The registry: what is true about a session on its host.
+//! The registry: the state of all sessions of a user on this host.
 //!
-//! One folder, host-local and the user's alone, holds per session a *lock file* and an *entry*:
+//! A private, local folder holds a *lock file* and an *entry* for each session:
 //!
 //! ```text
 //! <session>.lock    locked by the session's server as long as it lives; also the tombstone's file
@@ -10,14 +10,13 @@
 //!     log           what the server has to say
 //! ```
 //!
-//! **Held means alive, free means dead; nothing else means either**: not a pid, not a socket, not
-//! a timeout. The lock belongs to the open file. It is inherited at fork, lost at exec, and let go
-//! of by closing or ending - never by unlocking, which would take it from every process that
-//! inherited it.
+//! **A session lives exactly as long as its lock is held.** No pid, socket or timeout decides that.
+//! The lock belongs to the open file: a fork inherits it, exec closes it, and it is released when
+//! its last descriptor is closed. rejoin never unlocks explicitly, because that would take the lock
+//! from every process that inherited it.
 //!
-//! In which order a program uses them is decided by the machines of
-//! [`rejoin_protocol::registry`]; the operations that they ask for are carried out here. Sockets are
-//! never unlinked but with the whole entry, under the lock.
+//! The machines of [`rejoin_protocol::registry`] decide the order of operations; this module
+//! carries them out. A socket is only unlinked together with its entry, under the lock.
 
 mod access;
 mod folder;
@@ -70,29 +69,29 @@ impl Registry {
         self.dir.join(session.to_string())
     }
 
-    /// Where the session's server listens.
+    /// The socket of the session's server.
     pub fn socket_path(&self, session: SessionId) -> PathBuf {
         self.entry_path(session).join(SOCKET)
     }
 
-    /// Where the session's server logs.
+    /// The log of the session's server.
     pub fn log_path(&self, session: SessionId) -> PathBuf {
         self.entry_path(session).join(LOG)
     }
 
     /// Opens the session's lock file without locking it.
     ///
-    /// With `create` it is made if absent, together with the room for its tombstone: on a full
-    /// disk that fails here, and leaves nothing behind. Without, an absent one is `None`.
+    /// With `create`, a missing file is created with space for its tombstone: on a full disk this
+    /// fails, and leaves nothing behind. Without `create`, a missing file is `None`.
     pub fn open_lock(&self, session: SessionId, create: bool) -> io::Result<Option<LockFile>> {
         LockFile::open(self, session, create)
     }
 
     /// Whether the session's server lives, by its lock, without waiting.
     ///
-    /// The lock is probed with a shared lock, let go of at once. For that moment an attach that
-    /// tries the lock takes the session for living, fails to connect and tries again: that it
-    /// must do anyway. Other probes are not disturbed.
+    /// It probes with a shared lock, which it releases at once. If an attach program tries the lock
+    /// at that moment, it takes the session for living, fails to connect, and tries again, as it
+    /// does anyway. Other probes are not disturbed.
     pub fn is_alive(&self, session: SessionId) -> io::Result<bool> {
         match self.open_lock(session, false)? {
             Some(file) => file.probe(),
@@ -127,8 +126,8 @@ impl Registry {
         Ok(sessions)
     }
 
-    /// The sessions that there are, in order. Tombstones are none, and neither is what is left of
-    /// an entry without a record whose server is dead.
+    /// All sessions, in order, without tombstones and without entries that have neither a record
+    /// nor a living server.
     pub fn list(&self) -> io::Result<Vec<Listed>> {
         let mut listed = Vec::new();
         for session in self.sessions()? {
@@ -147,11 +146,11 @@ impl Registry {
 /// One session of [`Registry::list`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listed {
-    /// Which.
+    /// The session.
     pub session: SessionId,
-    /// Whether its server lives. One that is dead is swept away sooner or later.
+    /// Whether its server lives. A sweep removes a dead session.
     pub is_alive: bool,
-    /// Its record, unless it is just being written, or damaged.
+    /// Its record; `None` while it is being written, or if it is damaged.
     pub record: Option<Record>,
 }
 
@@ -188,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn a_held_lock_is_alive_and_a_free_one_is_dead() {
+    fn a_session_lives_while_its_lock_is_held() {
         let (_folder, registry) = registry();
         assert!(!registry.is_alive(SESSION).unwrap());
         let lock = lock(&registry, SESSION);
@@ -198,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn tombstones_and_remnants_are_not_listed() {
+    fn does_not_list_tombstones_and_remnants() {
         let (_folder, registry) = registry();
         let [living, dead, buried, remnant] = [1, 2, 3, 4].map(|n| SessionId::from_bytes([n; 16]));
         let record = Record::reserved(Incarnation(0), Tenure(0), "top", "me");

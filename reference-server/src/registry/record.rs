@@ -1,4 +1,4 @@
-//! The record: what a session's entry says about its incarnation.
+//! The record: the state of a session's incarnation, in its entry.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -19,41 +19,41 @@ const MARK: [u8; 4] = *b"rjRC";
 /// The most bytes kept of a command or a name.
 const MAX_TEXT: usize = 1024;
 
-/// What is known of a session while its entry exists.
+/// The state of a session while its entry exists.
 ///
-/// Only `phase`, `incarnation`, `tenure` and `process` decide anything; the rest is for people.
+/// Decisions use only `phase`, `incarnation`, `tenure` and `process`; the rest is for display.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
-    /// How far the start has come.
+    /// The progress of the start.
     pub phase: Phase,
     /// The process.
     pub incarnation: Incarnation,
-    /// Who is entitled to it.
+    /// The tenure of its holder.
     pub tenure: Tenure,
-    /// The server that keeps it; unknown while reserved.
+    /// The epoch of its server; unknown while reserved.
     pub epoch: Option<Epoch>,
-    /// What it runs, in printable words.
+    /// The command, in printable characters.
     pub command: String,
-    /// Who started it, in printable words.
+    /// The name of the client that started it, in printable characters.
     pub client: String,
-    /// When the record was first made.
+    /// When the record was first written.
     pub started: Stamp,
-    /// Which process the server is. For display, and never to decide whether it lives.
+    /// The server's process. It never decides whether the server lives.
     pub server: Option<ServerProcess>,
     /// Whether the process has a terminal.
     pub has_terminal: bool,
     /// Whether a client is attached. For display only.
     pub is_attached: bool,
-    /// When a byte last went in or out, or a client came or went, in seconds since boot: to a minute,
-    /// and for display only.
+    /// The time of the last input, output, attach or detach, in seconds since boot, to the minute.
+    /// For display only.
     pub active: u64,
-    /// The process, once it was started: it leads a kernel session of its own.
+    /// The process, once it was started. It leads a kernel session.
     pub process: Option<ServerProcess>,
 }
 
 impl Record {
-    /// A record for an incarnation that a server is about to be started for. Texts are made
-    /// printable and cut to length.
+    /// A record for an incarnation whose server is about to start. Makes texts printable and
+    /// shortens them.
     pub fn reserved(incarnation: Incarnation, tenure: Tenure, command: &str, client: &str) -> Self {
         let started = Stamp::now();
         Self {
@@ -72,7 +72,7 @@ impl Record {
         }
     }
 
-    /// The same, now that its server (the calling process) is about to fork the process.
+    /// The same, when its server (the calling process) is about to fork the process.
     pub fn starting(self, epoch: Epoch) -> Self {
         let server = Some(ServerProcess::current());
         Self { phase: Phase::Starting, epoch: Some(epoch), server, ..self }
@@ -83,12 +83,13 @@ impl Record {
         Self { has_terminal, ..self }
     }
 
-    /// Whether its server can still be seen. Used to spare, never to kill or to start.
+    /// Whether its server's process still exists. Used to spare processes, never to kill or start
+    /// them.
     pub(crate) fn is_server_seen(&self) -> bool {
         self.server.is_some_and(|server| server.is_seen())
     }
 
-    /// The incarnation, if it was used: from `starting` on its process may have run.
+    /// The incarnation, if it was used: from `Starting` on, its process may have run.
     pub fn used(&self) -> Option<Incarnation> {
         (self.phase == Phase::Starting).then_some(self.incarnation)
     }
@@ -97,23 +98,24 @@ impl Record {
 /// How far the start of an incarnation has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Phase {
-    /// A server was to be started for it. With a free lock: it was never used.
+    /// A server was about to start. If the lock is free, the incarnation was never used.
     Reserved,
-    /// Its server was about to fork the process, or has. With a free lock: it was used.
+    /// Its server was about to fork the process, or has done so. If the lock is free, the
+    /// incarnation was used.
     Starting,
 }
 
-/// A moment, on both clocks.
+/// A time, on both clocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stamp {
-    /// Seconds since 1970, as the clock on the wall had it.
+    /// Wall clock time, in seconds since 1970.
     pub unix: u64,
-    /// Seconds since boot, time asleep included.
+    /// Seconds since boot, including time asleep.
     pub boottime: u64,
 }
 
 impl Stamp {
-    /// This moment.
+    /// Now.
     #[expect(clippy::disallowed_methods, reason = "`unix` is read, and decides nothing")]
     pub fn now() -> Self {
         let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -130,7 +132,7 @@ impl From<&Record> for Predecessor {
 /// Reads the record in `entry`.
 pub(super) fn read(entry: &Path) -> io::Result<Found<Record>> {
     match fs::read(entry.join(super::RECORD)) {
-        // An empty record is no state of ours: a new one replaces the old one whole.
+        // rejoin never writes an empty record: a new record replaces the old one atomically.
         Ok(bytes) if bytes.is_empty() => Ok(Found::Damaged),
         Ok(bytes) => Ok(seal::open(MARK, &bytes)),
         Err(error) if super::is_absent(&error) => Ok(Found::Nothing),
@@ -138,8 +140,8 @@ pub(super) fn read(entry: &Path) -> io::Result<Found<Record>> {
     }
 }
 
-/// Writes the record into `entry`, which is made if need be. Whoever reads sees the old one or
-/// the new one. Not synced: the record speaks of processes, which no power cut outlives.
+/// Writes the record into `entry` atomically, and creates `entry` if necessary. It is not synced:
+/// no process survives a power failure.
 pub(super) fn write(entry: &Path, record: &Record) -> io::Result<()> {
     let sealed = seal::seal(MARK, record)
         .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "the record is too long"))?;
@@ -149,7 +151,7 @@ pub(super) fn write(entry: &Path, record: &Record) -> io::Result<()> {
         .and_then(|mut file| file.write_all(&sealed))
         .and_then(|()| fs::rename(&temporary, entry.join(super::RECORD)));
     if written.is_err() {
-        // A disk that is full must not be left fuller; what cannot be removed is swept later.
+        // Leave no more files on a full disk. A sweep removes the rest later.
         let _ = fs::remove_file(&temporary);
         if is_new {
             let _ = fs::remove_dir(entry);
@@ -179,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn a_record_is_read_as_it_was_written_last() {
+    fn reads_the_record_that_was_written_last() {
         let folder = tempfile::tempdir().unwrap();
         let entry = folder.path().join("entry");
         assert_eq!(read(&entry).unwrap(), Found::Nothing);
@@ -224,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_is_told_from_a_later_process_with_its_pid() {
+    fn distinguishes_a_server_from_a_later_process_with_its_pid() {
         let server = ServerProcess::current();
         assert!(server.is_seen());
         assert!(!ServerProcess { start: server.start + 1, ..server }.is_seen());

@@ -1,8 +1,8 @@
-//! The form of what lies in the registry's files: a mark, a version, a length and a checksum in
-//! front of postcard bytes, so that damage is told from absence.
+//! The format of the registry's files: a magic number, a version, a length and a checksum in front
+//! of postcard bytes. It distinguishes damaged files from empty ones.
 //!
-//! Later versions only append to the postcard bytes. An earlier program therefore still reads,
-//! from a session that a later one keeps, all that it knows of.
+//! Later versions only append to the postcard bytes. So an older program can read all fields that
+//! it knows from a newer session.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -12,19 +12,19 @@ use crate::fnv;
 const VERSION: u8 = 1;
 const HEADER: usize = 4 + 1 + 2 + 8;
 
-/// What a file holds.
+/// The content of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Found<T> {
-    /// Nothing was written yet.
+    /// Nothing was written yet: the file is empty or all zeros.
     Nothing,
-    /// Bytes that make no sense: damaged, or not ours.
+    /// The content is damaged, or not rejoin's.
     Damaged,
-    /// This.
+    /// A valid value.
     Whole(T),
 }
 
 impl<T> Found<T> {
-    /// What was found whole.
+    /// The value, if it is valid.
     pub fn whole(self) -> Option<T> {
         match self {
             Self::Whole(value) => Some(value),
@@ -33,7 +33,7 @@ impl<T> Found<T> {
     }
 }
 
-/// `value` in its form; nothing if it is too long for a length of 16 bits.
+/// The bytes of `value` in this format; `None` if they are too long for a 16-bit length.
 pub(super) fn seal<T: Serialize>(mark: [u8; 4], value: &T) -> Option<Vec<u8>> {
     let payload = postcard::to_allocvec(value).ok()?;
     let length = u16::try_from(payload.len()).ok()?;
@@ -46,7 +46,7 @@ pub(super) fn seal<T: Serialize>(mark: [u8; 4], value: &T) -> Option<Vec<u8>> {
     Some(sealed)
 }
 
-/// What `bytes` hold. Bytes behind the sealed ones do not matter; zeros only are nothing.
+/// The content of `bytes`. Bytes after the sealed ones are ignored; all zeros mean nothing.
 pub(super) fn open<T: DeserializeOwned>(mark: [u8; 4], bytes: &[u8]) -> Found<T> {
     if bytes.iter().all(|byte| *byte == 0) {
         return Found::Nothing;
@@ -73,20 +73,20 @@ mod tests {
     const MARK: [u8; 4] = *b"test";
 
     #[test]
-    fn what_was_sealed_is_found_whole() {
+    fn opens_what_it_sealed() {
         let sealed = seal(MARK, &(7_u32, "text")).unwrap();
         assert_eq!(open(MARK, &sealed), Found::Whole((7_u32, String::from("text"))));
     }
 
     #[test]
-    fn bytes_that_a_later_version_appends_are_passed_over() {
+    fn ignores_bytes_that_a_later_version_appends() {
         let mut later = seal(MARK, &(7_u32, "text", 99_u64)).unwrap();
         later[4] = 9;
         assert_eq!(open(MARK, &later), Found::Whole((7_u32, String::from("text"))));
     }
 
     #[test]
-    fn any_flipped_bit_and_any_missing_byte_is_found() {
+    fn detects_any_flipped_bit_and_missing_byte() {
         let sealed = seal(MARK, &(7_u32, "text")).unwrap();
         for at in 0..sealed.len() {
             if at != 4 {

@@ -1,6 +1,6 @@
-//! The sweep: what nobody came back for is removed by whoever comes by.
+//! The sweep: removes dead sessions and old tombstones.
 //!
-//! It only ever tries locks, and leaves alone what is held.
+//! It never waits for a lock, and skips sessions whose lock is held.
 
 use std::io;
 use std::time::Duration;
@@ -11,21 +11,20 @@ use rejoin_protocol::registry::{Failure, Program as _, Sweep, Swept as Visited};
 use super::{Access, Registry, TombstoneExpiry};
 use crate::host;
 
-/// How long a tombstone is kept, in boot time: well above the time for which a client repeats an
-/// unconfirmed Open.
+/// How long a tombstone is kept, in boot time: much longer than a client repeats an unconfirmed
+/// Open.
 pub const TOMBSTONE_LIFE: Duration = Duration::from_hours(24);
 
-/// What a sweep did.
+/// The result of a sweep.
 #[derive(Debug, Default)]
 pub struct Swept {
-    /// The sessions whose tombstones were old enough to be removed, and lock files that never
-    /// became one.
+    /// The sessions whose old tombstones were removed, or whose lock files had no tombstone.
     pub forgotten: Vec<SessionId>,
     /// The dead sessions whose entries were removed and folded into their tombstones.
     pub buried: Vec<SessionId>,
-    /// How many processes were killed.
+    /// The number of killed processes.
     pub killed: usize,
-    /// What could not be swept, and why.
+    /// The sessions that could not be swept, and why.
     pub problems: Vec<(SessionId, Failure)>,
 }
 
@@ -43,12 +42,12 @@ impl Swept {
     }
 }
 
-/// Removes tombstones older than a day; buries dead sessions, and ends what processes they left.
+/// Removes tombstones older than a day, buries dead sessions, and ends their remaining processes.
 pub fn sweep(registry: &Registry) -> io::Result<Swept> {
     sweep_at(registry, host::boottime(), TOMBSTONE_LIFE)
 }
 
-/// The same at a given time since boot, for another life of tombstones.
+/// The same for a given time since boot and another lifetime of tombstones.
 pub fn sweep_at(registry: &Registry, boottime: Duration, life: Duration) -> io::Result<Swept> {
     let boot_id = host::boot_id()?;
     let age = TombstoneExpiry { boottime, boot_id, life };
@@ -105,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_held_is_not_touched_however_old() {
+    fn never_touches_a_session_whose_lock_is_held() {
         let (_folder, registry) = registry();
         let held = lock(&registry);
         held.write_tombstone(&Past::default()).unwrap();
@@ -132,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lock_file_that_never_became_a_tombstone_goes_at_once() {
+    fn removes_a_lock_file_without_a_tombstone_at_once() {
         let (_folder, registry) = registry();
         registry.open_lock(SESSION, true).unwrap();
         assert_eq!(sweep(&registry).unwrap().forgotten, [SESSION]);
@@ -140,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn a_damaged_tombstone_is_kept_for_a_day_from_when_it_is_seen() {
+    fn keeps_a_damaged_tombstone_for_a_day() {
         let (_folder, registry) = registry();
         fs::write(registry.lock_path(SESSION), "garbage").unwrap();
         assert!(sweep(&registry).unwrap().forgotten.is_empty());
@@ -152,7 +151,7 @@ mod tests {
     #[test]
     fn a_server_that_lost_only_its_lock_file_may_put_it_back() {
         let (_folder, registry) = registry();
-        // The record names this very process as the server.
+        // The record names this process as the server.
         lock(&registry).write_record(&starting()).unwrap();
         fs::remove_file(registry.lock_path(SESSION)).unwrap();
         assert!(sweep(&registry).unwrap().buried.is_empty());

@@ -1,5 +1,5 @@
-//! The tombstone: what must be remembered of a session after its entry is gone, so that a late
-//! Open does not start an incarnation twice.
+//! The tombstone: the state of a session that outlives its entry, so that a late Open does not
+//! start an incarnation twice.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::seal::{self, Found};
 use crate::host;
 
-/// The bytes of a tombstone's file.
+/// The size of a tombstone's file, in bytes.
 pub(super) const BLOCK: usize = 1024;
 
 /// Whether the file has its full length.
@@ -24,36 +24,36 @@ pub(super) fn has_room(file: impl AsFd) -> io::Result<bool> {
 
 const MARK: [u8; 4] = *b"rjTS";
 
-/// What is remembered of a session.
+/// The remembered state of a session.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tombstone {
     /// The highest incarnation that was ever used.
     pub used: Option<Incarnation>,
     /// The highest tenure.
     pub tenure: Tenure,
-    /// The last start that failed: its incarnation is used up.
+    /// The last failed start. Its incarnation counts as used.
     pub failed: Option<(Incarnation, SpawnError)>,
     /// When it was written, in seconds since boot.
     pub buried: u64,
-    /// In which boot that was.
+    /// The boot in which it was written.
     pub boot_id: [u8; 16],
 }
 
 impl Tombstone {
-    /// The tombstone that remembers this, written now.
+    /// A tombstone with this state, written now.
     pub fn of(Remembered { used, tenure, failed }: Remembered) -> Self {
-        // One with a wrong date is better than none.
+        // A tombstone with a wrong date is better than no tombstone.
         let boot_id = host::boot_id().unwrap_or_default();
         Self { used, tenure, failed, buried: host::boottime().as_secs(), boot_id }
     }
 
-    /// What it remembers.
+    /// The remembered state.
     pub fn into_remembered(self) -> Remembered {
         let Self { used, tenure, failed, .. } = self;
         Remembered { used, tenure, failed }
     }
 
-    /// How old it is. One of an earlier boot is as old as this boot is.
+    /// Its age. The age of a tombstone from an earlier boot is the time since this boot.
     pub fn age(&self, boottime: Duration, boot_id: [u8; 16]) -> Duration {
         if self.boot_id == boot_id {
             boottime.saturating_sub(Duration::from_secs(self.buried))
@@ -63,16 +63,16 @@ impl Tombstone {
     }
 }
 
-/// Reads the tombstone in its file.
+/// Reads the tombstone from its file.
 pub(super) fn read(file: impl AsFd) -> io::Result<Found<Tombstone>> {
     let mut block = [0; BLOCK];
     let length = pread(file, &mut block, 0)?;
     Ok(seal::open(MARK, &block[..length]))
 }
 
-/// Writes the whole block in place, by one write: a writer that is killed leaves the old one or
-/// the new one, and a disk that is full has the room already. Not synced: what it remembers
-/// matters to clients of this boot only.
+/// Writes the whole block in place with one write: a killed writer leaves the old or the new
+/// tombstone, and the space is already reserved if the disk is full. It is not synced, because only
+/// clients of this boot need it.
 pub(super) fn write(file: impl AsFd, tombstone: &Tombstone) -> io::Result<()> {
     let sealed = seal::seal(MARK, tombstone).filter(|sealed| sealed.len() <= BLOCK);
     let sealed = sealed.ok_or(io::ErrorKind::InvalidInput)?;
@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn the_largest_tombstone_fits_its_block() {
+    fn the_largest_tombstone_fits_its_file() {
         let file = tempfile::tempfile().unwrap();
         assert_eq!(read(&file).unwrap(), Found::Nothing);
         write(&file, &tombstone()).unwrap();
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn age_is_counted_in_boot_time_and_from_boot_after_a_reboot() {
+    fn counts_age_in_boot_time_and_after_a_reboot_from_boot() {
         let second = Duration::from_secs;
         let tombstone = Tombstone { buried: 100, boot_id: [1; 16], ..Tombstone::default() };
         assert_eq!(tombstone.age(second(160), [1; 16]), second(60));

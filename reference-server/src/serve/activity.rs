@@ -1,9 +1,9 @@
-//! When something last went in or out, for `ls`: nothing is decided from it.
+//! The time of the last input or output, for `ls` only.
 
-/// How often it is written down, in seconds: a busy process is not worth more than that.
+/// How often activity is recorded, in seconds.
 const PAUSE: u64 = 60;
 
-/// Notes activity at no cost, and says now and then what is to be written down of it. All times
+/// Notes activity without reading a clock, and returns from time to time what to record. All times
 /// are seconds since boot.
 #[derive(Debug, Default)]
 pub(super) struct ActivityClock {
@@ -13,12 +13,12 @@ pub(super) struct ActivityClock {
 }
 
 impl ActivityClock {
-    /// Something went in or out. Every item comes by here, so that no clock is read.
+    /// Notes input or output. It is called for every item, so that it reads no clock.
     pub(super) fn beat(&mut self) {
         self.has_beaten = true;
     }
 
-    /// Looks at what was noted since the last look, and returns what is worth writing down.
+    /// Returns the time to record, if there was activity since the last call.
     pub(super) fn look(&mut self, now: u64) -> Option<u64> {
         if std::mem::take(&mut self.has_beaten) {
             self.active = now;
@@ -30,7 +30,7 @@ impl ActivityClock {
         })
     }
 
-    /// It was written down for another reason.
+    /// The record was written for another reason.
     pub(super) fn written(&mut self, now: u64) {
         *self = Self { has_beaten: false, active: now, written: now };
     }
@@ -41,7 +41,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn activity_is_written_down_once_a_minute_with_the_time_at_which_it_was_seen() {
+    fn records_activity_once_a_minute_with_its_time() {
         let mut activity = ActivityClock::default();
         activity.written(1000);
         assert_eq!(activity.look(1070), None, "nothing happened");
@@ -55,7 +55,7 @@ mod tests {
     }
 
     #[test]
-    fn a_process_that_never_stops_is_written_down_no_more_often() {
+    fn records_a_busy_process_no_more_often() {
         let mut activity = ActivityClock::default();
         activity.written(0);
         let written = (1..=600).filter(|&now| {

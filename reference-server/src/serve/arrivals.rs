@@ -1,4 +1,4 @@
-//! Links that come, and what comes on them: which of it the machine gets to see.
+//! New links and their frames: which of them the machine gets.
 
 use rejoin_protocol::error::Misbehaviour;
 use rejoin_protocol::frame::Bye;
@@ -11,21 +11,21 @@ use super::links::{HANDSHAKE, LinkReport, LiveLink};
 use super::pacing::OutputPacer;
 use super::{LINK_SILENT, Serve};
 
-/// How many links may be open that are not attached (SPEC section 11.7). An attach program hands a
-/// link over together with its Hello, so that hardly any link is silent for long.
+/// How many unattached links may be open (SPEC section 11.7). An attach program passes a link
+/// together with its Hello, so that few links are silent for long.
 const MAX_UNATTACHED: usize = 16;
 
 impl Serve {
-    /// Takes a link in. Where there are too many that are not attached, the oldest of them goes: who
-    /// comes is never shut out by those that say nothing.
+    /// Adds a link. If too many links are unattached, the oldest of them is closed: silent links
+    /// never keep new ones out.
     pub(super) fn accept(&mut self, stream: UnixStream) {
-        // What has come is no silence.
+        // Frames that arrived count against silence.
         while let Ok((link, report)) = self.reported.try_recv() {
             self.report(link, report);
         }
         let mut unattached = self.unattached();
         if unattached.len() >= MAX_UNATTACHED {
-            // False comes first: a link that has asked nothing yet.
+            // `false` sorts first: a link without a Hello.
             unattached.sort_by_key(|link| (self.has_asked(*link), *link));
             self.dismiss(unattached[0], Misbehaviour::Silent);
         }
@@ -34,10 +34,10 @@ impl Serve {
         self.links.insert(link, LiveLink::start(link, stream, self.reports.clone()));
     }
 
-    /// Closes links that are not attached and have said nothing for too long.
+    /// Closes unattached links that were silent for too long.
     pub(super) fn dismiss_silent(&mut self) {
         if self.termination.is_some() {
-            // They wait for its end.
+            // These links wait for the end of the process.
             return;
         }
         let is_silent =
@@ -58,14 +58,14 @@ impl Serve {
         self.links.get(&link).is_some_and(|live| live.has_asked)
     }
 
-    /// Closes a link that the machine has nothing to do with.
+    /// Closes a link that the machine does not know.
     fn dismiss(&mut self, link: Link, what: Misbehaviour) {
         self.send(link, Frame::Bye(Bye::Misbehaved(what)));
         self.close(link);
     }
 
-    /// Of a link that is closed, only its end is reported: what it brought together with the frame
-    /// that it was closed for may be a Hello, and would attach a link that nothing is sent on.
+    /// After a link is closed, only its end is reported. A Hello that arrived in the same read
+    /// would otherwise attach a link on which nothing can be sent.
     pub(super) fn report(&mut self, link: Link, report: LinkReport) {
         let Some(live) = self.links.get_mut(&link) else { return };
         if live.is_closed() && !matches!(report, LinkReport::Lost) {
@@ -110,8 +110,8 @@ impl Serve {
         }
     }
 
-    /// A link without a Hello is the driver's to close. Of others the machine decides, which says
-    /// why only where it keeps a process.
+    /// The driver closes a link without a Hello. The machine decides about other links, and sends a
+    /// reason only if it has a process.
     fn misbehaved(&mut self, link: Link, what: Misbehaviour) {
         if !self.has_asked(link) {
             return self.dismiss(link, what);

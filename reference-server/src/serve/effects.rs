@@ -1,4 +1,4 @@
-//! Carries out what the machine decides.
+//! Carries out the machine's effects.
 
 use std::collections::VecDeque;
 use std::io;
@@ -11,12 +11,12 @@ use super::{GRACE, HEARTBEAT, Serve};
 use crate::termination::Termination;
 
 impl Serve {
-    /// Carries out the effects of a step in their order.
+    /// Carries out the effects of a step, in order.
     pub(super) fn carry_out_all(&mut self, effects: Effects) {
         let mut effects = VecDeque::from(effects);
         while let Some(effect) = effects.pop_front() {
             match effect {
-                // What stands behind a burial relies on it.
+                // The effects after a burial rely on it.
                 Effect::Bury(past) => effects = self.bury(past, effects.into()).into(),
                 effect => self.carry_out(effect),
             }
@@ -56,16 +56,16 @@ impl Serve {
         }
     }
 
-    /// Ends a link whose peer asks and does not read. Nothing can be said to it any more.
+    /// Closes a link whose peer sends requests but does not read. No reason can be sent on it.
     fn cut(&mut self, link: Link) {
         if let Some(live) = self.links.remove(&link) {
             live.cut();
-            self.note(format_args!("{link:?} asks and does not read the answers: it is closed"));
+            self.note(format_args!("{link:?} does not read its answers; closing it"));
             self.events.push_back(Event::LinkLost(link));
         }
     }
 
-    /// The link's own tasks see to it that what is queued goes out first.
+    /// The link's tasks write the queued frames first.
     pub(super) fn close(&mut self, link: Link) {
         if let Some(live) = self.links.get_mut(&link) {
             live.close();
@@ -101,8 +101,8 @@ impl Serve {
         Ok(())
     }
 
-    /// Writes down which process was started: until then, whoever finds this server dead ends everything that
-    /// carries its incarnation's mark.
+    /// Records which process was started. Until then, a program that finds this server dead ends
+    /// every process with its incarnation's mark.
     pub(super) fn record_process(&mut self) {
         if std::mem::take(&mut self.is_record_stale)
             && let Err(error) = self.rewrite_record(|_| {})
@@ -111,7 +111,7 @@ impl Serve {
         }
     }
 
-    /// For `ls` only: nothing is decided from it.
+    /// For `ls` only.
     pub(super) fn show_attachment(&mut self) {
         let is_attached = self.machine.attached().is_some();
         if self.record.as_ref().is_some_and(|record| record.is_attached != is_attached)
@@ -126,7 +126,7 @@ impl Serve {
         }
     }
 
-    /// For `ls` only, as well.
+    /// For `ls` only.
     pub(super) fn show_activity(&mut self) {
         let now = crate::host::boottime().as_secs();
         if let Some(active) = self.activity.look(now).filter(|_| self.is_shown()) {
@@ -134,7 +134,7 @@ impl Serve {
         }
     }
 
-    /// Whether the entry is still this server's to write in.
+    /// Whether this server may still write to the entry.
     fn is_shown(&self) -> bool {
         self.termination.is_none() && !self.machine.is_gone()
     }

@@ -1,4 +1,4 @@
-//! The streams that attach programs hand over.
+//! The links: streams and channels from attach programs.
 
 use std::time::Duration;
 
@@ -14,24 +14,25 @@ use tokio::time::{Instant, timeout, timeout_at};
 use super::queue::{FrameReceiver, FrameSender, QueueFull, queue};
 use super::wire::{self, LinkInput, LinkOutput};
 
-/// How long a stream may take to bring its first frame, and its next one while it is not attached.
+/// How long a stream may take to send its first frame, and each later frame while it is not
+/// attached.
 pub(super) const HANDSHAKE: Duration = Duration::from_secs(30);
-/// How long a stream that is closed may take to be written to its end.
+/// How long writing the queued frames of a closed stream may take.
 const FAREWELL: Duration = Duration::from_secs(1);
 const READ: usize = 64 * 1024;
-/// How many frames are written at once.
+/// The maximum number of frames in one write.
 const BATCH: usize = 64;
-/// How many frames are reported at once: a read brings thousands of the shortest.
+/// The maximum number of frames in one report: one read may return thousands of short frames.
 const REPORTED: usize = 256;
 
-/// What a stream reports.
+/// An event of a link.
 #[derive(Debug)]
 pub(super) enum LinkReport {
-    /// Frames came.
+    /// Frames arrived.
     Frames(Vec<Frame>),
-    /// Something came that may not. Nothing follows.
+    /// The peer broke the protocol. No report follows.
     Misbehaved(Misbehaviour),
-    /// The stream has ended. Nothing follows.
+    /// The stream has ended. No report follows.
     Lost,
 }
 
@@ -41,9 +42,9 @@ type LinkReports = mpsc::Sender<(Link, LinkReport)>;
 pub(super) struct LiveLink {
     link: Link,
     reports: LinkReports,
-    /// Whether it has brought a Hello.
+    /// Whether a Hello has arrived on it.
     pub(super) has_asked: bool,
-    /// When it brought something last.
+    /// When something last arrived.
     pub(super) heard: Instant,
     frames: Option<FrameSender>,
     reader: JoinHandle<()>,
@@ -68,12 +69,12 @@ impl LiveLink {
     /// Queues a frame, unless the link is closed. The session has this window.
     ///
     /// # Errors
-    /// [`QueueFull`] if the peer does not read what it asks for: then the link has to be cut.
+    /// [`QueueFull`] if the peer does not read its answers. Then the link has to be cut.
     pub(super) fn send(&self, frame: Frame, window: u64) -> Result<(), QueueFull> {
         self.frames.as_ref().map_or(Ok(()), |frames| frames.push(frame, window))
     }
 
-    /// Ends the stream at once. What is queued is lost, and nothing more is reported.
+    /// Ends the stream at once. Queued frames are lost, and nothing more is reported.
     pub(super) fn cut(self) {
         self.reader.abort();
         self.writer.abort();
@@ -83,7 +84,7 @@ impl LiveLink {
         self.frames.is_none()
     }
 
-    /// Reads nothing more, and ends the stream once what is queued is written, or cannot be.
+    /// Stops reading, and ends the stream once the queued frames are written or fail.
     pub(super) fn close(&mut self) {
         self.frames = None;
         self.reader.abort();
@@ -96,7 +97,7 @@ impl LiveLink {
         });
     }
 
-    /// Waits until what is queued is written.
+    /// Waits until the queued frames are written.
     pub(super) async fn farewell(mut self) {
         self.frames = None;
         self.reader.abort();
@@ -176,8 +177,8 @@ fn decode_some(decoder: &mut Decoder, buffer: &mut BytesMut) -> (Vec<Frame>, Opt
     (frames, None)
 }
 
-/// Writes until the queue is closed, and reports that. Where the stream ends before, the reader
-/// reports it, after everything that has come.
+/// Writes until the queue is closed, and reports the end. If the stream ends first, the reader
+/// reports that after all frames that arrived.
 async fn run_writer(
     link: Link,
     output: oneshot::Receiver<LinkOutput>,
@@ -187,7 +188,7 @@ async fn run_writer(
     if let Ok(writer) = output.await {
         write(writer, &mut frames).await;
     }
-    // A stream that brings nothing is told nothing.
+    // The reader reports the end of an open stream.
     if frames.is_closed() {
         let _ = reports.send((link, LinkReport::Lost)).await;
     }
@@ -202,8 +203,8 @@ async fn write(mut writer: LinkOutput, frames: &mut FrameReceiver) {
         }
         acks.thin(&mut next);
         for frame in next.drain(..) {
-            // Every frame of a server is within its limits: texts are cut, payloads are read in
-            // pieces of the right size.
+            // Every frame of a server is within its limits: texts are shortened, and payloads are
+            // read in pieces of the right size.
             let _ = queue.push(&frame);
         }
         if writer.write(&mut queue).await.is_err() {

@@ -1,48 +1,48 @@
-//! How much output may be under way to a client: what its link carries, and no more.
+//! Output pacing: limits the output in flight to what the client's link can carry.
 //!
-//! A window has to be large enough for the fastest link with the longest delay. On any other, all of it
-//! would lie in buffers in between, and whatever a person does - an interrupt above all - would be
-//! seen only behind that. So the process is read no faster than the link takes it: twice the product
-//! of the rate at which output is acknowledged and of the time that takes on a quiet link, which is
-//! what keeps the link busy. Measured is with one output at a time, as TCP used to time its segments.
-//! SPEC section 5.3 has the window; this only stays below it.
+//! A window has to be large enough for the fastest link with the longest delay. On slower links, a
+//! full window would fill buffers on the way, and the effect of an interrupt would only be visible
+//! after all of it. So the server reads the process no faster than the link carries its output. The
+//! limit is twice the product of the rate of acknowledgements and the delay of an acknowledgement
+//! on a quiet link, which keeps the link busy. One output at a time is measured, as TCP did with
+//! its segments. The limit never exceeds the window of SPEC section 5.3.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// What may be under way in any case, in bytes: acknowledgements come for several items at a time.
+/// The minimum limit, in bytes: acknowledgements cover several items at a time.
 const LEAST: u64 = 256 * 1024;
-/// What may be while the time of an acknowledgement is taken that waits behind nothing.
+/// The limit while measuring the delay on a quiet link, in bytes.
 const LITTLE: u64 = 32 * 1024;
-/// How long the programs on the way may take to get their turn, however short the way is.
+/// The minimum delay: the programs on the way need time to be scheduled.
 const TURNS: Duration = Duration::from_millis(2);
-/// How long the shortest time to an acknowledgement counts. A path may have become longer.
+/// How long the shortest measured delay counts. The path may become longer.
 const MEMORY: Duration = Duration::from_secs(10);
 
-/// The limit for one link, from what was acknowledged on it.
+/// The limit for one link, derived from its acknowledgements.
 #[derive(Debug)]
 pub(super) struct OutputPacer {
     limit: u64,
     acknowledged: u64,
     probe: Option<Probe>,
     shortest: Option<Shortest>,
-    /// The limit from before, while little is sent to see how long an acknowledgement takes then.
+    /// The previous limit, while little is sent to measure the delay of a quiet link.
     resting: Option<u64>,
 }
 
-/// An output that is timed.
+/// An output that is being timed.
 #[derive(Debug)]
 struct Probe {
     since: Instant,
-    /// What was acknowledged when it was sent, and what is when it is.
+    /// The bytes acknowledged when it was sent, and when it is acknowledged.
     from: u64,
     until: u64,
-    /// Whether more would have been sent, had it been allowed.
+    /// Whether the limit kept more output from being sent.
     is_limited: bool,
 }
 
-/// The shortest time to an acknowledgement, and when it was seen.
+/// The shortest delay of an acknowledgement, and when it was measured.
 #[derive(Clone, Copy, Debug)]
 struct Shortest {
     time: Duration,
@@ -55,7 +55,7 @@ impl OutputPacer {
         Self { limit: LITTLE, acknowledged: 0, probe: None, shortest: None, resting: Some(LEAST) }
     }
 
-    /// How many more bytes may be sent, of which `in_flight` are under way.
+    /// How many more bytes may be sent while `in_flight` are in flight.
     pub(super) fn room(&mut self, in_flight: u64) -> u64 {
         let room = self.limit.saturating_sub(in_flight);
         if let Some(probe) = self.probe.as_mut().filter(|_| room == 0) {
@@ -64,7 +64,7 @@ impl OutputPacer {
         room
     }
 
-    /// Output was sent, with which `in_flight` bytes are under way.
+    /// Output was sent, so that `in_flight` bytes are in flight.
     pub(super) fn sent(&mut self, in_flight: u64, now: Instant) {
         self.probe.get_or_insert_with(|| Probe {
             since: now,
@@ -74,7 +74,7 @@ impl OutputPacer {
         });
     }
 
-    /// So many more bytes were acknowledged.
+    /// More bytes were acknowledged.
     pub(super) fn acknowledged(&mut self, bytes: u64, now: Instant) {
         self.acknowledged += bytes;
         if let Some(probe) = self.probe.take_if(|probe| probe.until <= self.acknowledged) {
@@ -99,7 +99,7 @@ impl OutputPacer {
         }
         let bytes = self.acknowledged - probe.from;
         let carried = u128::from(bytes) * shortest.time.max(TURNS).as_nanos() / took.as_nanos();
-        // One slow acknowledgement is no slow link.
+        // One slow acknowledgement does not mean a slow link.
         let least = (self.limit - self.limit / 4).max(LEAST);
         self.limit = u64::try_from(2 * carried).unwrap_or(u64::MAX).max(least);
         if now.duration_since(shortest.seen) > MEMORY {
@@ -112,9 +112,9 @@ impl OutputPacer {
 mod tests {
     use super::*;
 
-    /// A link that carries so many bytes a second, at the other end of which they are acknowledged so
-    /// much later. Sends as much as it may for some seconds, and says what was carried and what
-    /// was under way at the end.
+    /// Simulates a link with this rate in bytes per second and this delay of acknowledgements.
+    /// Sends as much as allowed for some seconds, and returns the bytes carried and the bytes in
+    /// flight at the end.
     fn flood(pacing: &mut OutputPacer, rate: u64, delay: Duration, seconds: u64) -> (u64, u64) {
         let tick = Duration::from_micros(500);
         let per_tick = rate / 2000;
@@ -143,14 +143,14 @@ mod tests {
     }
 
     #[test]
-    fn a_long_fast_link_is_filled() {
+    fn fills_a_long_fast_link() {
         let (rate, delay) = (40_000_000, Duration::from_millis(200));
         let (carried, _) = flood(&mut OutputPacer::new(), rate, delay, 30);
         assert!(carried > rate * 30 * 9 / 10, "{carried}");
     }
 
     #[test]
-    fn on_a_slow_link_little_is_under_way() {
+    fn keeps_little_in_flight_on_a_slow_link() {
         let (rate, delay) = (1_000_000, Duration::from_millis(20));
         let (carried, in_flight) = flood(&mut OutputPacer::new(), rate, delay, 30);
         assert!(carried > rate * 29, "{carried}");
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_under_way_stays_near_what_the_link_holds() {
+    fn keeps_in_flight_output_near_the_links_capacity() {
         let (rate, delay) = (40_000_000, Duration::from_millis(100));
         let (_, in_flight) = flood(&mut OutputPacer::new(), rate, delay, 35);
         let held = rate / 10;
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_that_becomes_longer_is_filled_again() {
+    fn adapts_to_a_longer_path() {
         let mut pacing = OutputPacer::new();
         let rate = 40_000_000;
         flood(&mut pacing, rate, Duration::from_millis(5), 5);
@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn a_process_that_says_little_is_never_held_up() {
+    fn never_delays_a_quiet_process() {
         let mut pacing = OutputPacer::new();
         let mut now = Instant::now();
         for _ in 0..1000 {

@@ -1,6 +1,6 @@
-//! The executor of a server's programs - its start, its guard, its end - and what follows from how they
-//! end. In which order they use the registry is decided by the machines of
-//! [`rejoin_protocol::registry`] (SPEC sections 11.4 and 11.6).
+//! Executes a server's registry machines (start, guard and end), and handles their results. The
+//! machines of [`rejoin_protocol::registry`] decide the order of operations (SPEC sections 11.4 and
+//! 11.6).
 
 use std::io;
 use std::time::Duration;
@@ -31,7 +31,7 @@ impl Serve {
                 self.process = None;
                 end_descendants(Duration::ZERO, &mut |_, _| {})
             }
-            // Its folder may have been removed with it.
+            // Its folder may have been removed, too.
             Operation::OpenLock { makes: true } => {
                 match Registry::open(Some(self.registry.dir())) {
                     Ok(_) => return self.access.carry_out(operation),
@@ -49,12 +49,12 @@ impl Serve {
         self.listener = Some(UnixListener::bind(self.registry.socket_path(session))?);
         if is_again {
             self.log = crate::log::BoundedLog::open(&self.registry.log_path(session)).ok();
-            self.note(format_args!("the entry was removed; it is made again"));
+            self.note(format_args!("the entry was removed; restoring it"));
         }
         Ok(())
     }
 
-    /// The record of before, with what decides anything as it is wanted.
+    /// The old record with new values in the fields that decide.
     fn write_record(&mut self, wanted: &Recorded) -> io::Result<()> {
         let mut record = self.record.clone().ok_or(io::ErrorKind::NotFound)?;
         if let Some(epoch) = wanted.epoch.filter(|epoch| record.epoch != Some(*epoch)) {
@@ -140,7 +140,7 @@ impl Serve {
         Outcome::Done
     }
 
-    /// Looks whether the session can still be found under its name, and puts back what was removed.
+    /// Checks that the session can still be found by its name, and restores what was removed.
     pub(super) fn guard_entry(&mut self) {
         if self.process.is_none() || self.termination.is_some() || self.machine.is_gone() {
             return;
@@ -156,22 +156,24 @@ impl Serve {
         }
     }
 
-    /// All descendants have ended, so many of them because they were asked to. What else carries the
-    /// session's mark was kept by an earlier server.
+    /// All descendants have ended, this many of them on request. Other processes with the session's
+    /// mark belonged to an earlier server.
     pub(super) fn descendants_ended(&mut self, ended: usize) {
         let mut ended = u32::try_from(ended).unwrap_or(u32::MAX);
         if self.extent == Extent::Session {
             match Rest::new().run(|operation| self.operate(operation)) {
                 Ok(rest) => ended = ended.saturating_add(rest),
                 Err(failure) => {
-                    self.note(format_args!("not all of the session has ended: {failure}"));
+                    self.note(format_args!(
+                        "some processes of the session could not be ended: {failure}"
+                    ));
                 }
             }
         }
         self.step(Event::Ended(ended));
     }
 
-    /// Writes the tombstone, removes the entry, and returns what is still to be done of the step.
+    /// Writes the tombstone, removes the entry, and returns the step's remaining effects.
     pub(super) fn bury(&mut self, past: Past, rest: Effects) -> Effects {
         self.listener = None;
         self.run_burial(Burial::new(past, rest))
@@ -194,7 +196,7 @@ impl Serve {
     }
 }
 
-/// What is to be started.
+/// A process that is about to start.
 struct Starting {
     record: Recorded,
     epoch: Epoch,

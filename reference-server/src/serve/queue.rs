@@ -1,5 +1,5 @@
-//! The frames that wait to be written on one link. They are bounded: a peer that asks and never
-//! reads loses its link, and cannot make the server grow (SPEC section 10).
+//! The frames that wait to be written on one link. The queue is bounded: a peer that sends requests
+//! but never reads loses its link, so that the server's memory stays bounded (SPEC section 10).
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -8,12 +8,12 @@ use rejoin_protocol::codec::encode;
 use rejoin_protocol::{Frame, Item};
 use tokio::sync::Notify;
 
-/// How many bytes of frames that are no items may wait, at [`Item::OVERHEAD`] plus its encoded
-/// length for each: some fifteen thousand Pongs. A peer that reads leaves a handful.
+/// How many bytes of frames other than items may wait, at [`Item::OVERHEAD`] plus the encoded
+/// length for each: about 15,000 Pongs. With a peer that reads, a few frames wait.
 const MAX_ANSWERS: u64 = 1024 * 1024;
 
-/// How many windows of items may wait. The machine sends at most one for each time that a link is
-/// attached, and a client that reads is attached once.
+/// How many windows of items may wait. The machine sends at most one window each time that a link
+/// attaches, and a client that reads attaches once.
 const MAX_WINDOWS: u64 = 2;
 
 /// A queue's two ends.
@@ -25,10 +25,10 @@ pub(super) fn queue() -> (FrameSender, FrameReceiver) {
 /// Takes frames. Dropping it closes the queue.
 pub(super) struct FrameSender(Arc<Shared>);
 
-/// Gives them to the writer.
+/// Gives frames to the writer.
 pub(super) struct FrameReceiver(Arc<Shared>);
 
-/// More waits than a peer that reads ever leaves.
+/// The queue is full: the peer does not read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct QueueFull;
 
@@ -40,9 +40,9 @@ struct Shared {
 
 #[derive(Default)]
 struct Waiting {
-    /// An Ack that a later one replaced has left its place empty.
+    /// The slot of an Ack is empty after a later Ack has replaced it.
     slots: VecDeque<Option<Slot>>,
-    /// How many slots were taken out so far.
+    /// How many slots were removed so far.
     taken: u64,
     /// The slot of an Ack that a later one may replace, counted from the first slot ever.
     ack: Option<u64>,
@@ -66,7 +66,7 @@ impl FrameSender {
     /// Puts a frame at the end, for a session with this window.
     ///
     /// # Errors
-    /// [`QueueFull`] if too much waits. The frame is lost then, and the link has to be, too.
+    /// [`QueueFull`] if too much waits. Then the frame is lost, and the link must be cut.
     pub(super) fn push(&self, frame: Frame, window: u64) -> Result<(), QueueFull> {
         self.0.waiting().push(frame, window)?;
         self.0.changed.notify_one();
@@ -82,8 +82,8 @@ impl Drop for FrameSender {
 }
 
 impl FrameReceiver {
-    /// Waits for frames and moves at most `most` of them into `frames`. Returns how many: none
-    /// only at the end of a queue that is closed. Nothing is lost where it is dropped.
+    /// Waits for frames and moves at most `most` of them into `frames`. Returns their number: 0
+    /// only at the end of a closed queue. It is cancel-safe.
     pub(super) async fn recv_many(&mut self, frames: &mut Vec<Frame>, most: usize) -> usize {
         loop {
             let changed = self.0.changed.notified();
@@ -110,7 +110,7 @@ impl Waiting {
             Frame::Ack { .. } => self.drop_older_ack(),
             Frame::Item { .. } => self.items += cost,
             Frame::Ping { .. } | Frame::Pong { .. } => self.answers += cost,
-            // In front of anything else, an Ack may mean another process: it stays.
+            // An Ack before other frames may concern another process, so that it stays.
             _ => {
                 self.answers += cost;
                 self.ack = None;
@@ -126,8 +126,8 @@ impl Waiting {
         Ok(())
     }
 
-    /// A later Ack stands for an earlier one (SPEC section 4.7), so that they need no bound of
-    /// their own: there is at most one more of them than of other frames.
+    /// A later Ack replaces an earlier one (SPEC section 4.7), so that Acks need no bound: there is
+    /// at most one more of them than of other frames.
     fn drop_older_ack(&mut self) {
         let Some(at) = self.ack.take().and_then(|at| at.checked_sub(self.taken)) else { return };
         let at = usize::try_from(at).unwrap_or(usize::MAX);
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_taken_counts_no_more() {
+    fn does_not_count_removed_frames() {
         let (outbox, outgoing) = queue();
         for token in 0..100_000 {
             outbox.push(Frame::Pong { token }, WINDOW).unwrap();
@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn acks_never_fill_a_queue_since_the_last_one_stands_for_all() {
+    fn acks_never_fill_a_queue() {
         let (outbox, outgoing) = queue();
         outbox.push(Frame::Pong { token: 0 }, WINDOW).unwrap();
         for next in 0..1_000_000 {
@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn an_ack_that_was_taken_or_may_mean_another_process_is_not_replaced() {
+    fn keeps_an_ack_that_may_concern_another_process() {
         let (outbox, outgoing) = queue();
         outbox.push(ack(1), WINDOW).unwrap();
         assert_eq!(taken(&outgoing, 1), [ack(1)]);

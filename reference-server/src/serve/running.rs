@@ -1,4 +1,4 @@
-//! The process: its input written, its output read, its end noticed.
+//! The running process: writes its input, reads its output, and notices its end.
 
 use std::collections::VecDeque;
 use std::io;
@@ -16,26 +16,26 @@ use tokio::io::unix::AsyncFd;
 use crate::process::{Io, Started, set_window, signal_foreground, watch};
 use crate::procfs::Stat;
 
-/// How much output an item has at most.
+/// The maximum output in an item, in bytes.
 pub(super) const PIECE: usize = 16 * 1024;
-/// How much is read at once, and what the items that it becomes need besides.
+/// The maximum size of a read, and the overhead of the items made from it.
 const READ: usize = 64 * 1024;
 #[allow(clippy::cast_possible_truncation)]
 const OVERHEADS: usize = (READ / PIECE) * Item::OVERHEAD as usize;
-/// How large the pieces are that outputs share.
+/// The size of the buffers that outputs share.
 const BUFFER: usize = 64 * 1024;
-/// A piece with less than this left is left as it is.
+/// A buffer with less space than this is not used any more.
 const SMALLEST_READ: usize = 4096;
-/// How long a terminal may stay quiet after its process has ended, while something else still has
-/// it open, before what was written counts as read.
+/// How long a terminal must stay quiet after its process has ended, while another process has it
+/// open, before all its output counts as read.
 const LINGER: Duration = Duration::from_millis(100);
 
-/// Something that a process did.
+/// An event of the process.
 #[derive(Debug)]
 pub(super) enum ProcessEvent {
-    /// It wrote.
+    /// It wrote output.
     Output(Stream, Bytes),
-    /// It has taken all input before this number.
+    /// It took all input before this number.
     InputTaken(Seq),
     /// One of its outputs has ended.
     Drained,
@@ -65,18 +65,18 @@ struct Source {
 
 struct Sink {
     fd: Option<Rc<AsyncFd<OwnedFd>>>,
-    /// Items with the number behind each.
+    /// Items, each with the number of the next item.
     waiting: VecDeque<(Seq, Item)>,
     /// The last byte that was written.
     last: u8,
 }
 
-/// Whether the process took an input item.
+/// Whether the process takes an input item.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Taken {
     Yes,
     NotYet,
-    /// It takes nothing more.
+    /// It takes no more input.
     Closed,
 }
 
@@ -103,8 +103,8 @@ impl Running {
         })
     }
 
-    /// Takes an input item. Signals and sizes overtake the bytes that the process has not read:
-    /// what is to interrupt a process must not wait for it.
+    /// Takes an input item. Signals and sizes overtake bytes that the process has not read: an
+    /// interrupt must not wait for the process.
     pub(super) fn hand_over(&mut self, seq: Seq, item: Item) {
         match item {
             Item::Signal(signal) => self.signal(signal),
@@ -115,7 +115,7 @@ impl Running {
             }
             _ => {}
         }
-        // What a process that has ended did not take, nobody takes.
+        // Input that an ended process has not taken is never taken.
         if self.is_running() {
             self.input.waiting.push_back((item.end(seq), item));
         }
@@ -125,8 +125,7 @@ impl Running {
         matches!(self.exit, Exit::Running)
     }
 
-    /// Whether the process is about to end by itself or by a signal: its pipes are closed before
-    /// that can be told by waiting for it.
+    /// Whether the process is exiting. Its pipes close before it can be reaped.
     pub(super) fn is_exiting(&self) -> bool {
         Stat::read(self.pid.as_raw_nonzero().get()).is_some_and(|stat| stat.is_exiting)
     }
@@ -138,7 +137,7 @@ impl Running {
 
     fn signal(&self, signal: Signal) {
         if self.is_running() {
-            // A number that is no signal here changes nothing.
+            // An unknown signal number changes nothing.
             let _ = signal_foreground(self.master().map(AsFd::as_fd), self.pid, signal);
         }
     }
@@ -147,7 +146,7 @@ impl Running {
         self.stdout.fd.as_ref().filter(|_| self.terminal).map(|fd| fd.get_ref())
     }
 
-    /// Waits for the next thing that the process does. It is read from only if there is `room`.
+    /// Waits for the next event of the process. Reads output only if there is `room`.
     pub(super) async fn act(&mut self, room: usize) -> ProcessEvent {
         let is_lingering = self.terminal && matches!(self.exit, Exit::Ended(_));
         let has_room = room > 0;
@@ -167,13 +166,13 @@ impl Running {
     pub(super) fn reaped(&mut self, pid: Pid, status: WaitStatus) {
         if pid == self.pid {
             self.exit = Exit::Ended(exit_status(status));
-            // What it did not read nobody will; input is not acknowledged for it.
+            // Input that it did not read is not acknowledged.
             self.input.fd = None;
             self.input.waiting.clear();
         }
     }
 
-    /// How it ended, once, and not before all that it wrote was read.
+    /// Its exit status, once, after all its output was read.
     pub(super) fn take_exit(&mut self) -> Option<ExitStatus> {
         let Exit::Ended(status) = self.exit else { return None };
         if self.stdout.fd.is_some() || self.stderr.fd.is_some() {
@@ -203,7 +202,7 @@ impl Source {
                 Ok(data) => return ProcessEvent::Output(self.stream, data),
                 Err(Errno::AGAIN) => ready.clear_ready(),
                 Err(Errno::INTR) => {}
-                // A terminal says EIO when nobody has its other side open any more.
+                // A terminal returns EIO when no process has its other side open.
                 Err(_) => return self.drained(),
             }
         }
@@ -213,7 +212,7 @@ impl Source {
         if self.buffer.len() < SMALLEST_READ {
             self.buffer = BytesMut::zeroed(BUFFER);
         }
-        // One item needs no more than its room.
+        // Read no more than the room for one item.
         let room = room.saturating_sub(OVERHEADS).max(room.min(PIECE));
         let room = room.min(READ).min(self.buffer.len());
         let count = rustix::io::read(fd, &mut self.buffer[..room])?;
@@ -227,7 +226,7 @@ impl Source {
 }
 
 impl Sink {
-    /// Writes the items that wait, in order, as far as they are taken.
+    /// Writes the waiting items in order, as far as the process takes them.
     async fn write(&mut self, is_terminal: bool) -> Seq {
         loop {
             let Some((end, item)) = self.waiting.front_mut() else {
@@ -237,7 +236,7 @@ impl Sink {
             let is_taken = match item {
                 Item::Input(data) => match &self.fd {
                     Some(fd) => write_some(fd, data, &mut self.last).await,
-                    // It has closed its input: nobody takes this.
+                    // It has closed its input, so that nobody takes this.
                     None => Taken::Yes,
                 },
                 Item::InputEnd => match &self.fd {
@@ -257,7 +256,7 @@ impl Sink {
     }
 }
 
-/// Writes what fits; it is cut off from `data`.
+/// Writes what fits, and removes it from `data`.
 async fn write_some(fd: &AsyncFd<OwnedFd>, data: &mut Bytes, last: &mut u8) -> Taken {
     let Ok(mut ready) = fd.writable().await else { return Taken::Closed };
     match rustix::io::write(fd, data) {
@@ -267,14 +266,14 @@ async fn write_some(fd: &AsyncFd<OwnedFd>, data: &mut Bytes, last: &mut u8) -> T
         }
         Err(Errno::AGAIN) => ready.clear_ready(),
         Err(Errno::INTR) => {}
-        // The reader is gone: what comes now goes where a closed pipe's bytes go.
+        // The reader is gone: discard the bytes, as a closed pipe does.
         Err(_) => return Taken::Closed,
     }
     if data.is_empty() { Taken::Yes } else { Taken::NotYet }
 }
 
-/// A terminal has no end of input but the character that says so, and only a program that reads
-/// lines takes it for that: behind an unfinished line, only the second one.
+/// The end of input on a terminal is a character, which only works for programs that read lines.
+/// After an unfinished line, it takes two of them.
 async fn end_of_file(fd: &AsyncFd<OwnedFd>, last: u8) -> Taken {
     let Ok(mut ready) = fd.writable().await else { return Taken::Yes };
     let Ok(modes) = tcgetattr(fd) else { return Taken::Yes };

@@ -1,4 +1,4 @@
-//! What carries a link: the stream that it came on, or the channel that an attach program gave.
+//! The transport of a link: its stream, or the channel that an attach program passed.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -13,23 +13,23 @@ use tokio::net::unix::pipe;
 
 use crate::fd_pass::{FirstMessage, HEADER, NOT_A_CHANNEL, receive};
 
-/// What a client writes arrives here.
+/// The reading half of a link.
 pub(super) struct LinkInput {
     bytes: Box<dyn AsyncRead + Send + Unpin>,
-    /// Ends with the attach program that gave the channel.
+    /// The stream to the attach program that passed the channel.
     lender: Option<Arc<PassedChannel>>,
 }
 
-/// What is written here, a client reads.
+/// The writing half of a link.
 pub(super) struct LinkOutput {
     bytes: Box<dyn AsyncWrite + Send + Unpin>,
     _lender: Option<Arc<PassedChannel>>,
 }
 
-/// Finds out what carries a link. What had come before goes into `buffer`.
+/// Receives a link's first message. Puts bytes that were already read into `buffer`.
 ///
 /// # Errors
-/// The stream has ended, or what was given cannot be watched.
+/// The stream has ended, or the channel cannot be used.
 pub(super) async fn open(
     stream: UnixStream,
     buffer: &mut BytesMut,
@@ -54,10 +54,10 @@ pub(super) async fn open(
 }
 
 impl LinkInput {
-    /// Reads what there is; 0 at the end.
+    /// Reads available bytes; 0 at the end.
     ///
     /// # Errors
-    /// What the system says of the channel.
+    /// System errors of the channel.
     pub(super) async fn read(&mut self, buffer: &mut BytesMut) -> io::Result<usize> {
         let Some(lender) = &self.lender else { return self.bytes.read_buf(buffer).await };
         tokio::select! {
@@ -69,15 +69,15 @@ impl LinkInput {
 }
 
 impl LinkOutput {
-    /// Writes all of it, as much at once as the system takes.
+    /// Writes all bytes.
     ///
     /// # Errors
-    /// What the system says of the channel.
+    /// System errors of the channel.
     pub(super) async fn write(&mut self, bytes: &mut impl Buf) -> io::Result<()> {
         self.bytes.write_all_buf(bytes).await
     }
 
-    /// Says that nothing more comes, where the other side can tell.
+    /// Shuts down the writing side, if the transport supports it.
     pub(super) async fn finish(&mut self) {
         let _ = self.bytes.shutdown().await;
     }
@@ -110,8 +110,8 @@ fn socket(fd: OwnedFd) -> io::Result<UnixStream> {
     UnixStream::from_std(socket)
 }
 
-/// Who gave a channel, and how it was: not blocking is only what is written and read here, and a
-/// login shell that waits may have the same files open.
+/// A channel from an attach program, with its original flags: a waiting login shell may share the
+/// open files, so that they must be blocking again afterwards.
 struct PassedChannel {
     by: UnixStream,
     as_it_was: [(OwnedFd, OFlags); 2],
@@ -151,7 +151,7 @@ impl PassedChannel {
 impl Drop for PassedChannel {
     fn drop(&mut self) {
         for (fd, flags) in &self.as_it_was {
-            // It fails for a file that is gone.
+            // It fails if the file is gone, which does not matter.
             let _ = fcntl_setfl(fd, *flags);
         }
     }
