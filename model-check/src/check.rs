@@ -1,4 +1,4 @@
-//! Exhaustive checks: every profile to its end, and proof that it was the end.
+//! Exhaustive checks: searches every profile to its end, and checks that the search was complete.
 
 use std::time::{Duration, Instant};
 
@@ -10,41 +10,40 @@ use crate::search::{self, Counterexample, SearchOutcome};
 use crate::witness::Witness;
 use crate::world::Cx;
 
-/// What a profile has to come to: `name unique-states`, a line each.
+/// The expected number of worlds of each profile: one line `name unique-states` each.
 const PINS: &str = include_str!("../pins.txt");
 
-/// How many worlds are searched for the shortest counterexample before the one that is known has
-/// to do.
+/// How many worlds to search for the shortest counterexample, before the known one is used.
 const MINIMISED: usize = 3_000_000;
 
-/// What the check of a profile came to.
+/// The result of checking a profile.
 #[derive(Debug)]
 pub struct ProfileReport {
-    /// Which profile.
+    /// The profile.
     pub name: &'static str,
-    /// How many different worlds there are.
+    /// The number of different worlds.
     pub unique: usize,
-    /// How many steps the longest way to a new one took.
+    /// The length of the longest path to a new world.
     pub depth: usize,
-    /// How long it took.
+    /// The duration.
     pub took: Duration,
-    /// After how many steps the fair schedule settled: the mean, and the most.
+    /// The steps that the fair schedule needed to settle: the mean and the maximum.
     pub settled: (f64, u32),
-    /// What was seen.
+    /// The witnesses that occurred.
     pub seen: Vec<Witness>,
-    /// How it went.
+    /// The verdict.
     pub result: ProfileVerdict,
 }
 
-/// How the check of a profile went.
+/// The verdict on a profile.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum ProfileVerdict {
-    /// No rule is broken, in as many worlds as there have to be.
+    /// No rule is broken, and the number of worlds is the pinned one.
     Holds,
-    /// No rule is broken, but there have to be so many worlds: a transition was lost or won, or
-    /// the search was cut short.
+    /// No rule is broken, but the pinned number of worlds is this one: a transition was lost or
+    /// added, or the search was cut short.
     OtherCount(Option<usize>),
-    /// No rule is broken, but a world had no place for something that could have happened.
+    /// No rule is broken, but a world had no slot for something that could have happened.
     Crowded,
     /// A rule is broken.
     Broken(Counterexample),
@@ -54,7 +53,8 @@ pub enum ProfileVerdict {
 pub fn check(profile: &Profile, progress: &dyn Fn(&str, usize, Duration)) -> ProfileReport {
     let session = SessionModel::new(Cx::new(*profile, None));
     let began = Instant::now();
-    // Depth-first takes least memory. A bound on time or depth would end it early without a word.
+    // Depth-first needs the least memory. A bound on time or depth would end the search early
+    // without an error.
     let checker = session.clone().checker().spawn_dfs();
     while !checker.is_done() {
         std::thread::sleep(Duration::from_millis(50));
@@ -92,12 +92,12 @@ fn minimised(session: &SessionModel, found: Option<FoundPath>) -> Counterexample
     Counterexample { violation, actions: found.map_or_else(Vec::new, FoundPath::into_actions) }
 }
 
-/// How many worlds a profile has to have.
+/// The pinned number of worlds of a profile.
 pub fn pinned(name: &str) -> Option<usize> {
     PINS.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.trim().parse().ok())
 }
 
-/// What none of these has seen.
+/// The witnesses that occurred in no profile.
 pub fn never_seen(reports: &[ProfileReport]) -> Vec<Witness> {
     let has = |witness: &Witness| reports.iter().any(|report| report.seen.contains(witness));
     Witness::ALL.iter().copied().filter(|witness| !has(witness)).collect()

@@ -1,21 +1,21 @@
-//! Wrong drivers: what the environment must not do.
+//! Faulty drivers: what the environment must not do.
 //!
-//! What is wrong in the machines is data, in the lists of `mutants/`. These are about what surrounds
-//! the machines, and so they are part of the model.
+//! The mutants of the machines are data, in the lists of `mutants/`. These mutants are faults of
+//! the drivers, and so they are part of the model.
 
 macro_rules! driver_mutants {
     ($($name:ident = $rule:literal, $text:literal;)*) => {
-        /// A wrong driver.
+        /// A faulty driver.
         #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
         pub enum DriverMutant {
             $(#[doc = $text] $name,)*
         }
 
         impl DriverMutant {
-            /// All of them.
+            /// All driver mutants.
             pub const ALL: &[Self] = &[$(Self::$name,)*];
 
-            /// What is wrong, in words.
+            /// A description of the fault.
             pub const fn text(self) -> &'static str {
                 match self { $(Self::$name => $text,)* }
             }

@@ -1,9 +1,9 @@
-//! The state machines of `rejoin-protocol`, checked.
+//! A model check of the state machines of `rejoin-protocol`.
 //!
 //! A [`world::World`] has clients, links, hosts with their registries, and everything that can go
-//! wrong between them. It steps the very machines that ship, carries out their effects, and judges
-//! each by history that only it sees. [`model::SessionModel`] is that world for Stateright to search.
-//! What is proved, and what is not, stands in this crate's README.
+//! wrong between them. It steps the machines that ship, carries out their effects, and judges each
+//! effect by ghost state. [`model::SessionModel`] is that world for Stateright to search. This
+//! crate's README lists the guarantees and limitations.
 
 pub mod action;
 pub mod budget;

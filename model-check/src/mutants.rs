@@ -1,8 +1,8 @@
-//! Wrong on purpose: each must be caught by the property that names its rule.
+//! Mutants: the property of its rule must catch each one.
 //!
-//! Most of what can be wrong is in the machines: the lists in `mutants/` say what, and
-//! `rejoin-switched` is the machines with all of that in them. The rest is around the machines, in
-//! the drivers: those mutants are the model's own ([`crate::driver_mutant`]).
+//! Most mutants are in the machines: the lists in `mutants/` describe them, and `rejoin-switched`
+//! contains the machines with all of them. The others are in the drivers, and are part of the model
+//! ([`crate::driver_mutant`]).
 
 use std::str::FromStr;
 
@@ -16,41 +16,41 @@ use crate::search::{self, Counterexample, SearchOutcome};
 use crate::settle;
 use crate::world::Cx;
 
-/// Where each was caught: `name profile rule depth`, a line each.
+/// Where each mutant was caught: one line `name profile rule depth` each.
 const PINS: &str = include_str!("../mutants.txt");
 
-/// How many worlds of a profile are searched for a mutant.
+/// How many worlds of a profile to search for a mutant.
 const LIMIT: usize = 400_000;
 
-/// How many are, as long as other profiles may have a shorter run.
+/// How many worlds to search in the first pass over all profiles.
 const NEAREST: usize = 3_000;
 
-/// Something that is wrong on purpose.
+/// A mutant.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Mutant {
     /// Its name on the command line.
     pub name: String,
     /// The rule that it breaks.
     pub rule: u8,
-    /// What is wrong around the machines. If nothing is, the machines are wrong.
+    /// The driver mutant; `None` for a mutant of the machines.
     pub driver_mutant: Option<DriverMutant>,
 }
 
 /// Where a mutant is caught, and how.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Pin {
-    /// Which.
+    /// The mutant.
     pub name: String,
-    /// In which profile.
+    /// The profile.
     pub profile: String,
-    /// By the property of which rule.
+    /// The rule whose property caught it.
     pub rule: u8,
-    /// After how many steps at least.
+    /// The minimum number of steps.
     pub depth: usize,
 }
 
 impl Mutant {
-    /// All that is wrong around the machines.
+    /// All mutants of the drivers.
     pub fn driver_mutants() -> Vec<Self> {
         let mutant = |driver_mutant: &DriverMutant| Self {
             name: kebab(&format!("{driver_mutant:?}")),
@@ -60,30 +60,30 @@ impl Mutant {
         DriverMutant::ALL.iter().map(mutant).collect()
     }
 
-    /// What is wrong in the machines. Who looks for it switches the machines.
+    /// A mutant of the machines. The caller has to select it.
     pub fn of_machine(name: &str, rule: u8) -> Self {
         Self { name: name.to_owned(), rule, driver_mutant: None }
     }
 
-    /// A world with this twist, if it is one, and with the machines as they are.
+    /// A model with this driver mutant, if it is one, and with the selected machines.
     pub fn session(&self, profile: &Profile) -> SessionModel {
         settle::forget();
         probes::forget();
         SessionModel::new(Cx::new(*profile, self.driver_mutant))
     }
 
-    /// Where it has to be caught, if that is known.
+    /// Where it must be caught, if that is pinned.
     pub fn pin(&self) -> Option<Pin> {
         pins().into_iter().find(|pin| pin.name == self.name)
     }
 }
 
-/// Where every mutant has to be caught.
+/// Where every mutant must be caught.
 pub fn pins() -> Vec<Pin> {
     PINS.lines().filter_map(|line| line.parse().ok()).collect()
 }
 
-/// Looks for a mutant in one profile.
+/// Searches one profile for a mutant.
 pub fn hunt(mutant: &Mutant, profile: &Profile) -> Option<Counterexample> {
     hunt_within(mutant, profile, LIMIT)
 }
@@ -96,8 +96,8 @@ fn hunt_within(mutant: &Mutant, profile: &Profile, limit: usize) -> Option<Count
     }
 }
 
-/// Looks for a mutant where it was caught before; if it is not there, in the nearest worlds of every
-/// profile, the small ones first; and then in those farther off.
+/// Searches for a mutant in the profile of its pin. If that fails, it searches the nearest worlds
+/// of every profile, the small profiles first, and then the worlds farther away.
 pub fn hunt_everywhere(mutant: &Mutant) -> Option<SavedRun> {
     let by_hand = || profiles::HUNTS.iter().chain(profiles::CI);
     let within = |profile: &Profile, limit| {

@@ -1,10 +1,11 @@
-//! Events that no honest peer and no driver brings, on a copy of every state that is reached.
+//! Probes: events that no honest peer and no driver sends, on a copy of every state that the search
+//! reaches.
 //!
-//! A world brings a machine what can happen in it. A machine has to stand much more: frames that
-//! break a rule, answers to what was never asked, reports of what never was, numbers that cannot
-//! be. Each of these is brought once to a copy of every machine in a world, and its ledger judges
-//! what follows; then what may come next, where one step does not show it. A machine's state is
-//! the same in thousands of worlds, and is probed once.
+//! A world sends a machine the events that can happen in it. A machine must withstand many others:
+//! frames that break a rule, unrequested answers, false reports, impossible numbers. A copy of
+//! every machine in a world gets each of these once, and its ledger judges the effects, in some
+//! cases after further steps. A machine's state is the same in thousands of worlds, and is probed
+//! once.
 
 mod of_client;
 mod of_server;

@@ -1,4 +1,4 @@
-//! Runs that are kept in files: a few lines of header, then an action a line.
+//! Runs in files: a few header lines, then one action per line.
 //!
 //! ```text
 //! profile cuts
@@ -17,23 +17,23 @@ use crate::search::Counterexample;
 use crate::simulate;
 use crate::world::Action;
 
-/// A run, and the world that it is a run of.
+/// A run with its profile.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct SavedRun {
     /// The profile, or `seed N` for a simulated one.
     pub profile: String,
-    /// What is wrong on purpose.
+    /// The mutant.
     pub mutant: Option<String>,
     /// What happens, and the rule that it breaks.
     pub counterexample: Counterexample,
 }
 
-/// Why a file cannot be read as a run.
+/// Why a file is not a valid run.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ParseRunError {
     /// The line, from 1.
     pub line: usize,
-    /// What is wrong with it.
+    /// The error.
     pub message: String,
 }
 
@@ -45,14 +45,14 @@ impl fmt::Display for ParseRunError {
 
 impl std::error::Error for ParseRunError {}
 
-/// A run as it stands in a file: only what is needed to repeat it.
+/// A run as read from a file, with what is needed to repeat it.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Script {
     /// The profile, or `seed N`.
     pub profile: String,
-    /// What is wrong on purpose.
+    /// The mutant.
     pub mutant: Option<String>,
-    /// The rule that it broke, with that.
+    /// The rule that it broke with the mutant.
     pub broken: Option<u8>,
     /// What happens.
     pub actions: Vec<Action>,
@@ -88,7 +88,7 @@ impl Script {
         Ok(script)
     }
 
-    /// The world that it is a run of, without anything wrong.
+    /// The profile of the run.
     pub fn profile(&self) -> Option<Profile> {
         if let Some(seed) = self.profile.strip_prefix("seed ") {
             return seed.parse().ok().map(simulate::profile);

@@ -1,4 +1,4 @@
-//! A search of our own for the shortest run that breaks a rule.
+//! A breadth-first search for the shortest run that breaks a rule.
 //!
 //! Stateright finds that a rule can be broken, but not the shortest way: breadth-first, a later
 //! counterexample overwrites an earlier one; depth-first, the first one is as long as it happens
@@ -23,7 +23,7 @@ pub struct Counterexample {
     pub actions: Vec<Action>,
 }
 
-/// What a search came to.
+/// The result of a search.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum SearchOutcome {
     /// A rule is broken, and not in fewer steps.

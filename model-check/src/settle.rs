@@ -20,8 +20,8 @@ use crate::world::{Action, Cx, World};
 /// The number of steps within which every session settles.
 pub const LIMIT: u32 = 400;
 
-/// How often a client may begin anew before it has waited for long enough: for as long as it replaces
-/// what a forgetful host loses, it has not.
+/// How often a client may try again before it gives up. On a forgetful host it also has to use up
+/// its replacements.
 fn patience(cx: &Cx) -> u8 {
     if cx.profile.is_forgetful { MAX_REPLACEMENTS + 2 } else { 4 }
 }
@@ -34,7 +34,7 @@ thread_local! {
     static SETTLED: RefCell<Vec<(u64, u32)>> = const { RefCell::new(Vec::new()) };
 }
 
-/// In which order a run goes on where several things can.
+/// The order of the actions of a run, if several are possible.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Schedule {
     /// In turns.
@@ -45,7 +45,7 @@ pub enum Schedule {
     ClientsFirst,
     /// The newest link, program or server first.
     NewestFirst,
-    /// In an order that looks like chance, the same each time.
+    /// In a pseudorandom, reproducible order.
     Shuffled(u64),
 }
 
@@ -91,9 +91,9 @@ impl Schedule {
     }
 }
 
-/// Continues a world without faults until it settles, in turns, and every other world by one more
-/// schedule: how many things there are in it says which. After how many steps it settled, or the rule
-/// that is broken by then.
+/// Continues a world without faults until it settles, taking turns; and every second world by one
+/// more schedule, which depends on the number of things in it. Returns the number of steps, or the
+/// rule that is broken.
 pub fn settle(cx: &Cx, world: &World) -> Result<u32, Violation> {
     if let Some(other) = Schedule::OTHERS.get(world.count() % (2 * Schedule::OTHERS.len())) {
         settle_by(cx, world, *other)?;
@@ -160,7 +160,7 @@ fn remember(digest: u64, left: u32) {
     });
 }
 
-/// Forgets what has settled: another search begins, perhaps of wrong machines.
+/// Forgets the settled worlds, before a search with other machines.
 pub fn forget() {
     SETTLED.with_borrow_mut(Vec::clear);
 }
@@ -236,7 +236,7 @@ impl SettlingRun {
         }
     }
 
-    /// Who waits for another changes nothing by looking again.
+    /// A program that waits for another changes nothing by trying again.
     fn changes(&self, cx: &Cx, action: Action) -> bool {
         let mut next = self.world.clone();
         next.act(cx, action);
@@ -300,7 +300,7 @@ impl SettlingRun {
         wire.fault == LinkFault::Whole && self.world.server(s).current == Some(link.0)
     }
 
-    /// Nobody comes back: what was kept for somebody is kept no longer.
+    /// No client comes back: retention passes, and a sweep runs.
     fn clean_up(&self) -> Option<Action> {
         for (s, server) in (0u8..).zip(&self.world.servers) {
             let Some(server) = server else { continue };
@@ -311,7 +311,7 @@ impl SettlingRun {
         (0..2).find(|host| self.world.has_something_to_sweep(*host)).map(Action::Sweep)
     }
 
-    /// Whether what has settled is what should be.
+    /// Checks the settled world.
     fn check(&self) -> Result<(), Violation> {
         for (p, party) in (0u8..).zip(&self.world.parties) {
             let Some(party) = party.as_deref().filter(|party| party.is_alive) else { continue };

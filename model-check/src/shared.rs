@@ -1,4 +1,4 @@
-//! Parts of a world that most successors share with their predecessor.
+//! Parts of a world that a world shares with most of its successors.
 //!
 //! A step of the world changes one or two parts of it. The others are neither copied nor hashed
 //! again: a part is a counted reference with the digest of what it refers to. This is what makes

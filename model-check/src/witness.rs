@@ -1,10 +1,10 @@
-//! What was seen to happen, so that nothing holds emptily.
+//! Witnesses: events that must occur in a search, so that no property holds vacuously.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
 macro_rules! witnesses {
     ($($name:ident => $text:literal,)*) => {
-        /// Something that has to happen somewhere, for a search to mean anything.
+        /// An event that must occur in some profile.
         #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
         #[allow(missing_docs)]
         pub enum Witness { $($name,)* }

@@ -86,11 +86,11 @@ fn every_pair_of_kinds_stands_in_a_checked_profile() {
 }
 
 #[test]
-fn a_simulated_world_knows_every_kind_of_event() {
+fn a_simulated_world_knows_every_kind_of_event_but_a_day() {
     use rejoin_model_check::profiles::generated::{FEATURES, Feature, has};
     let of_chance = FEATURES.iter().filter(|kind| matches!(kind, Feature::Chance(_)));
     for kind in of_chance {
         let is_known = (0..512).any(|seed| has(&simulate::profile(seed), *kind));
-        assert!(is_known, "{kind:?}");
+        assert_eq!(is_known, *kind != Feature::Chance(Chance::Day), "{kind:?}");
     }
 }

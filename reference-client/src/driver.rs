@@ -30,8 +30,9 @@ use crate::event::Event;
 use crate::link::LiveLink;
 use crate::options::Options;
 use crate::os;
-use crate::paths::{Happened, News, PathDriver};
-use crate::session::{Command, InputItem, Placed, Taken};
+use crate::output::{Placed, Taken};
+use crate::paths::{Happened, News, PathDriver, PathOptions};
+use crate::ports::{Command, InputItem, Ports};
 use crate::state::SessionState;
 use crate::timeline::Timeline;
 use crate::timers::Timers;
@@ -42,19 +43,6 @@ use words::Words;
 /// How long the items are that input is cut into. Of an item that did not arrive whole nothing
 /// counts: on a link that is cut often, long ones would be sent again and again.
 const PIECE: usize = 16 * 1024;
-
-/// Where the driver meets the application.
-#[derive(Debug)]
-pub(crate) struct Ports {
-    pub(crate) input: mpsc::Receiver<InputItem>,
-    pub(crate) control: mpsc::UnboundedReceiver<Command>,
-    pub(crate) output: mpsc::UnboundedSender<Placed>,
-    pub(crate) event: mpsc::UnboundedSender<Event>,
-    pub(crate) taken: watch::Receiver<Taken>,
-    pub(crate) state: watch::Sender<Option<SessionState>>,
-    /// The event that ended the session.
-    pub(crate) end: watch::Sender<Option<Event>>,
-}
 
 /// Whom a driver tells of output, events and its state.
 struct Told {
@@ -146,7 +134,7 @@ impl Driver {
             recorder: crate::record::Recorder::begin(&config, &machine),
             timers: Timers::default(),
             words: Words::new(connect.destination()),
-            paths: PathDriver::new(connect, links, &options.paths(config.session)),
+            paths: PathDriver::new(connect, links, &PathOptions::of(options, config.session)),
             config,
             machine,
             link: None,

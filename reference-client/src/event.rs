@@ -7,6 +7,7 @@ use rejoin_protocol::{ExitStatus, Incarnation, Reason, Seq, VersionRange};
 use rejoin_ssh::{ForwardKind, LinkErrorKind, ListenAddress, MissingForward};
 use serde::{Deserialize, Serialize};
 
+use crate::attachment::{How, LinkLane};
 use crate::timeline::Timeline;
 
 /// A change in a session's life. As JSON it is `{"event": "attached", ...}`.
@@ -215,28 +216,6 @@ impl Event {
     }
 }
 
-/// Over what a link goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum LinkLane {
-    /// The connector's usual way: ssh.
-    Ssh,
-    /// Its [fast](rejoin_ssh::Connect::fast) one.
-    Fast,
-}
-
-/// How a client came to a process.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum How {
-    /// It was started.
-    Opened,
-    /// The same process goes on.
-    Resumed,
-    /// It was taken over from another client.
-    Claimed,
-}
-
 impl Replaced {
     pub(crate) fn new(
         (old, new): (Incarnation, Incarnation),
@@ -246,16 +225,6 @@ impl Replaced {
     ) -> Self {
         let last_output_seq = last_before(next_output);
         Self { old, new, reason: word(reason).to_owned(), unacked_input_bytes, last_output_seq }
-    }
-}
-
-impl From<rejoin_protocol::frame::How> for How {
-    fn from(how: rejoin_protocol::frame::How) -> Self {
-        match how {
-            rejoin_protocol::frame::How::Opened => Self::Opened,
-            rejoin_protocol::frame::How::Resumed => Self::Resumed,
-            rejoin_protocol::frame::How::Claimed => Self::Claimed,
-        }
     }
 }
 

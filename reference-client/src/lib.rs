@@ -79,13 +79,16 @@
 //! [`AsyncWrite`]: tokio::io::AsyncWrite
 
 pub mod admin;
+mod attachment;
 mod driver;
 mod event;
 mod host;
 mod link;
 mod options;
 mod os;
+mod output;
 mod paths;
+mod ports;
 #[cfg(feature = "record")]
 mod record;
 mod remote;
@@ -98,10 +101,12 @@ mod timeline;
 mod timers;
 mod wake;
 
+pub use attachment::{How, LinkLane};
 pub use bytes::Bytes;
-pub use event::{Event, Forward, ForwardSide, How, LinkLane, Replaced};
+pub use event::{Event, Forward, ForwardSide, Replaced};
 pub use host::{Host, HostOptions};
 pub use options::{Lane, OpenError, Options, Timing, new_session_id};
+pub use output::{Output, Outputs};
 pub use rejoin_protocol::client::OnLoss;
 pub use rejoin_protocol::frame::From as ClaimFrom;
 pub use rejoin_protocol::{
@@ -111,7 +116,7 @@ pub use rejoin_protocol::{
 /// The connectors: ssh, commands, Unix sockets, memory, and the trait that they implement.
 pub use rejoin_ssh as transport;
 pub use remote::{Remote, Transport};
-pub use session::{Control, Ended, Events, Input, Output, Outputs, Session, Target};
+pub use session::{Control, Ended, Events, Input, Session, Target};
 pub use state::SessionState;
 pub use streams::{Exit, ProcessOutput, Reader, Stdin, StreamError, Streams};
 pub use timeline::{Phase, PhaseKind, Timeline};

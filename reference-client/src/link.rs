@@ -17,7 +17,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use crate::event::LinkLane;
+use crate::attachment::LinkLane;
 use crate::timeline::LinkProgress;
 
 /// How much is read at once.

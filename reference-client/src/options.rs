@@ -7,8 +7,6 @@ use rejoin_protocol::client::{Config, OnLoss};
 use rejoin_protocol::spec::{ProcessSpec, SpecError};
 use rejoin_protocol::{ClientInstance, ClientName, SessionId, VersionRange};
 
-use crate::paths::PathOptions;
-
 /// What an application decides about a session.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -180,13 +178,6 @@ impl From<io::Error> for OpenError {
 }
 
 impl Options {
-    pub(crate) fn paths(&self, session: SessionId) -> PathOptions {
-        // Ids are random.
-        let [spread, ..] = *session.as_bytes();
-        let Self { timing, lane, standby, .. } = *self;
-        PathOptions { timing, lane, standby, spread }
-    }
-
     /// The configuration of a new client instance.
     pub(crate) fn config(
         &self,

@@ -12,7 +12,9 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
 use tokio_util::sync::PollSender;
 
 use crate::event::{Event, Replaced};
-use crate::session::{Control, Events, InputItem, Output, Outputs, Session, Taken};
+use crate::output::{Output, Outputs, Taken};
+use crate::ports::InputItem;
+use crate::session::{Control, Events, Session};
 
 /// The most bytes that one write to [`Stdin`] accepts.
 const MAX_WRITE: usize = 32 * 1024;

@@ -3,7 +3,7 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::sync::{mpsc, watch};
 
 use super::*;
-use crate::session::Placed;
+use crate::output::Placed;
 
 /// The driver's side of a session.
 struct Driver {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use rejoin_ssh::{Milestone, Milestones};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::event::{How, LinkLane};
+use crate::attachment::{How, LinkLane};
 
 /// How long each part of a connection took. It begins when the previous link was lost, or when the new
 /// link was begun if that was earlier. The phases follow each other without a gap.

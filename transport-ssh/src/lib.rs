@@ -46,6 +46,7 @@ pub use deploy::{
 };
 #[cfg(feature = "fast")]
 pub use fast::{FastLaneEvent, Ineligible};
+pub use link::clock::boottime;
 pub use link::command::CommandConnect;
 pub use link::connect::{Attempt, Connect};
 pub use link::error::{LinkError, LinkErrorKind};

@@ -8,7 +8,7 @@ use rejoin_protocol::{
     Tenure, Timer,
 };
 
-use super::client_streams::{Input, Output};
+use super::client_positions::{InputPosition, OutputPosition};
 use super::{LedgerResult, require, runs_exactly};
 use crate::timers::Timers;
 
@@ -46,8 +46,8 @@ pub struct ClientLedger {
     /// Whether a deadline that runs was started anew in this step.
     pub(super) is_anew: bool,
     pub(super) exit: Option<ExitStatus>,
-    pub(super) output: Output,
-    pub(super) input: Input,
+    pub(super) output: OutputPosition,
+    pub(super) input: InputPosition,
     pub(super) timers: Timers,
 }
 
@@ -83,8 +83,8 @@ impl ClientLedger {
             is_anew: false,
             due_fault: None,
             exit: None,
-            output: Output::new(Seq::ZERO, u64::MAX),
-            input: Input::new(config.window),
+            output: OutputPosition::new(Seq::ZERO, u64::MAX),
+            input: InputPosition::new(config.window),
             timers: Timers::default(),
         }
         .detached()
@@ -236,8 +236,8 @@ impl ClientLedger {
         self.is_attached = false;
         self.is_told = false;
         self.is_dialing = false;
-        self.input = Input::new(0);
-        self.output = Output::new(Seq::ZERO, 0);
+        self.input = InputPosition::new(0);
+        self.output = OutputPosition::new(Seq::ZERO, 0);
         self.timers = Timers::default();
         self.patience = None;
         self.is_anew = false;
@@ -369,7 +369,7 @@ impl ClientLedger {
         }
         self.epoch = Some(welcome.epoch);
         self.incarnation = welcome.incarnation;
-        self.output = Output::new(welcome.next_output, welcome.window);
+        self.output = OutputPosition::new(welcome.next_output, welcome.window);
         input.acked = welcome.handed_over;
         input.first = welcome.accepted;
         input.sent = welcome.accepted;

@@ -1,14 +1,14 @@
-//! What has to hold of every single step of a machine, whoever drives it.
+//! The ledgers: what must hold for every step of a machine, with any driver.
 //!
 //! A ledger follows one machine from outside: it gets each event and the effects of that event, and
-//! nothing else. From what it has seen it knows what is true, and judges what the machine says and
-//! does. Ledgers do not look into a machine, and know nothing of the model's world: the same ones
-//! can judge a recording.
+//! nothing else. From these it derives what is true, and judges what the machine sends and does.
+//! Ledgers do not look into a machine, and do not depend on the model's world, so that they could
+//! judge a recording, too.
 
 pub mod absent;
 pub mod client;
+mod client_positions;
 mod client_says;
-mod client_streams;
 pub mod log;
 pub mod server;
 mod server_says;

@@ -1,4 +1,4 @@
-//! History that only the checker has: what the rules are judged by.
+//! Ghost state, which only the checker has, for judging the rules.
 
 use rejoin_protocol::paths::{Class, Need, Path};
 

@@ -1,4 +1,4 @@
-//! The path machine of `rejoin-protocol`, against a network and a host that do their worst.
+//! The path machine of `rejoin-protocol`, against an adversarial network and host.
 //!
 //! A [`world::PathWorld`] has the machine, the links that it has opened, and the session that uses one of
 //! them. Whatever a link, a timer, a person or the operating system can report comes in every order, within

@@ -1,4 +1,4 @@
-//! Wrong on purpose: mutants of the path machine, and those that only its profiles can show.
+//! Mutants of the path machine, and mutants that only its profiles can show.
 
 use super::check::story;
 use super::duo;

@@ -1,8 +1,8 @@
-//! Profiles that are generated, so that every pair of kinds of event stands in one.
+//! Generated profiles, so that every pair of features occurs in a profile.
 //!
-//! What goes wrong often needs two things: a takeover while output waits, an entry that is removed
-//! while a start fails. The profiles that are made by hand have the pairs that somebody thought of;
-//! these have the others. Each is small: a few kinds, each once.
+//! Bugs often need two features: a takeover while output waits, an entry that is removed while a
+//! start fails. The profiles written by hand have some of the pairs; these have the others. Each is
+//! small: a few features, each once.
 
 use std::sync::LazyLock;
 
@@ -15,7 +15,7 @@ use crate::budget::{Budget, Chance as C};
 use crate::names::InputKind as Input;
 use crate::profile::{ONE_ITEM, Profile, Role, TWO_ITEMS};
 
-/// What can stand in a profile: something that may happen, or a trait of the world.
+/// A feature of a profile: an event that may happen, or a trait of the world.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Feature {
     /// It may happen.

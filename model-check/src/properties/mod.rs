@@ -1,8 +1,8 @@
-//! What must hold, said once: for every world of the model and for every recording of a real run.
+//! The properties, for every world of the model and for every recording of a real run.
 //!
-//! The functions of [`client`] and [`server`] take plain facts: what was delivered under which number,
-//! which notice was told, which link is attached. Whoever calls them keeps the history that the facts
-//! come from. The world of the model has ghosts for that, a recording is walked through.
+//! The functions of [`client`] and [`server`] take plain facts: what was delivered under which
+//! number, which notice was told, which link is attached. The callers keep the history of these
+//! facts: the model's world has ghost state, and a recording is read step by step.
 
 pub mod client;
 pub mod registry;

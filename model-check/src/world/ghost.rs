@@ -1,4 +1,4 @@
-//! History that only the checker sees: what hosts and servers really did.
+//! Ghost state, which only the checker sees: what hosts and servers really did.
 
 use rejoin_protocol::registry::Remembered;
 use rejoin_protocol::{Incarnation, Seq, Tenure};

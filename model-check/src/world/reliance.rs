@@ -1,5 +1,5 @@
-//! What an answer relies on: a tombstone or a record that has to be written before (SPEC section
-//! 11.1), and what an attach program answers by what is known.
+//! Judges the answers that rely on a tombstone or a record, which must be written before (SPEC
+//! section 11.1), and the answers of attach programs.
 
 use rejoin_protocol::frame::{Hello, Refused, Welcome, Wish};
 use rejoin_protocol::server::{Effect, Event, Past, Server};
@@ -110,10 +110,11 @@ impl World {
         });
         let Some(reason) = refused else { return };
         let is_superseded = matches!(reason, Reason::Superseded { .. });
-        // Version and host are judged before.
-        let comes_first =
-            matches!(reason, Reason::Incompatible { .. } | Reason::DifferentHost { .. });
-        if hello.tenure < past.tenure && !is_superseded && !comes_first {
+        // Version and host are judged before everything that is known of the session.
+        if matches!(reason, Reason::Incompatible { .. } | Reason::DifferentHost { .. }) {
+            return;
+        }
+        if hello.tenure < past.tenure && !is_superseded {
             self.violate(6, "the process is judged before the authority");
         } else if !is_superseded && self.ghost.has_failed(host, incarnation) {
             if matches!(reason, Reason::SpawnFailed(_)) {

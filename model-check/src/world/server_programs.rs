@@ -1,4 +1,4 @@
-//! The programs of a server - its start, its end, its guard - and their operations.
+//! A server's registry machines (start, end and guard) and their operations.
 
 use std::collections::VecDeque;
 

@@ -1,4 +1,4 @@
-//! What a server does, judged by history.
+//! Judges a server's effects by the ghost state.
 
 use rejoin_protocol::frame::{How, Welcome};
 use rejoin_protocol::{AttachNumber, Incarnation, Item, Link, Reason, Seq, Tenure};

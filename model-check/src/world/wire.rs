@@ -14,7 +14,7 @@ pub struct Wire {
     pub host: u8,
     /// Whether the client's machine has it open.
     pub is_open: bool,
-    /// What has its other end.
+    /// Its end at the host.
     pub host_end: HostEnd,
     /// What is wrong with it.
     pub fault: LinkFault,
@@ -30,7 +30,7 @@ pub struct Wire {
     pub heard: Option<HelloFacts>,
 }
 
-/// What has the far end of a link.
+/// The end of a link at the host.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum HostEnd {
     /// An attach program that has not joined it to a server.

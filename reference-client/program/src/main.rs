@@ -6,20 +6,25 @@ mod args;
 mod demo;
 mod descriptors;
 mod doctor;
+mod ending;
 mod events;
 mod host;
+mod messages;
 mod session;
+mod sessions;
 mod terminal;
 mod timeline;
+mod volume;
+mod wait;
 
 use std::future::Future;
 use std::process::ExitCode;
 
 use args::usage::{self, Slip};
 use args::{Action, Cli, Run};
-use host::{kill, sessions, ssh_program};
+use ending::{Ending, FAILED};
+use host::ssh_program;
 use session::background::{self, Background};
-use session::messages::{Ending, FAILED};
 use session::start;
 use terminal::output;
 
@@ -54,7 +59,7 @@ fn act(cli: Cli, background: Option<Background>) -> ExitCode {
         None => open(&cli.run, background),
         Some(Action::Ls(list)) => end_of(sessions::ls(list)),
         Some(Action::Attach(attach)) => end_of(sessions::attach(attach)),
-        Some(Action::Kill(kill)) => end_of(kill::kill(kill)),
+        Some(Action::Kill(kill)) => end_of(sessions::kill::kill(kill)),
         Some(Action::Prune(prune)) => end_of(sessions::prune(prune)),
         Some(Action::Doctor(doctor)) => end_of(doctor::doctor(doctor)),
         #[cfg(feature = "embedded-server")]

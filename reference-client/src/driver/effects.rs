@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 use super::Driver;
 use crate::event::Event;
 use crate::os;
-use crate::session::{Output, Taken, output_of};
+use crate::output::{Output, Taken, output_of};
 
 /// Signals that wait for room; more than that say nothing new.
 const MOST_RETURNED: usize = 16;

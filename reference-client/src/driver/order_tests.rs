@@ -12,7 +12,7 @@ use rejoin_protocol::{
 use super::tests::{Far, Stage, welcome};
 use super::*;
 use crate::event::Replaced;
-use crate::session::Output;
+use crate::output::Output;
 
 fn written(seq: u64, data: &'static str) -> Frame {
     let item = Item::Output { stream: Stream::Stdout, data: data.into() };

@@ -11,10 +11,11 @@ use rejoin_ssh::{LinkError, LinkErrorKind};
 use tokio::time::Instant;
 
 use super::Driver;
-use crate::event::{Event, Forward, LinkLane, Replaced};
+use crate::attachment::LinkLane;
+use crate::event::{Event, Forward, Replaced};
 use crate::link::MAX_QUOTED;
+use crate::output::Output;
 use crate::paths::ForwardStory;
-use crate::session::Output;
 
 /// How long a timeline waits for the first output. What comes later is not a part of the connection.
 const FIRST_OUTPUT: Duration = Duration::from_secs(1);

@@ -15,10 +15,10 @@ use rejoin_ssh::LinkError;
 use tokio::time::Instant;
 
 use super::*;
-use crate::event::LinkLane;
+use crate::attachment::LinkLane;
 use crate::link::Report;
 use crate::options::{Timing, new_session_id};
-use crate::session::Outputs;
+use crate::output::Outputs;
 
 /// A server's answer for a process that has said nothing and was told nothing.
 pub(super) fn welcome(attach: AttachNumber, version: Version, how: How) -> Welcome {

@@ -3,5 +3,5 @@
 mod linux;
 
 pub(crate) use linux::battery::is_on_battery;
-pub(crate) use linux::clock::boottime;
 pub(crate) use linux::network::NetworkChanges;
+pub(crate) use rejoin_ssh::boottime;

@@ -11,10 +11,10 @@ mod times;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use rejoin_protocol::Link;
 use rejoin_protocol::paths::{
     Config, Effect, Event, Mode, Path, Paths, Properties, Story, Timer, Urgency, Why,
 };
+use rejoin_protocol::{Link, SessionId};
 use rejoin_ssh::{Attempt, BoxFuture, Connect, LinkError};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -23,7 +23,7 @@ pub(crate) use forwards::ForwardStory;
 pub(crate) use names::why;
 
 use crate::link::Way;
-use crate::options::{Lane, Timing};
+use crate::options::{Lane, Options, Timing};
 use crate::timers::Timers;
 use crate::wake::{self, Wake, Woken};
 use forwards::ForwardDriver;
@@ -50,6 +50,15 @@ pub(crate) struct PathOptions {
     pub(crate) standby: bool,
     /// Spreads what need not be done by all at the same moment.
     pub(crate) spread: u8,
+}
+
+impl PathOptions {
+    /// Those of a session's own connection. Ids are random, and spread the sessions.
+    pub(crate) fn of(options: &Options, session: SessionId) -> Self {
+        let [spread, ..] = *session.as_bytes();
+        let Options { timing, lane, standby, .. } = *options;
+        Self { timing, lane, standby, spread }
+    }
 }
 
 /// What the owner has to do.

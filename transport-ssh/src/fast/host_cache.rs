@@ -6,7 +6,6 @@ use std::time::{Duration, SystemTime};
 use rejoin_ssh2::{
     Cipher, Config, EphemeralKey, HandshakeMode, HostKeyAlgorithm, Kex, ServerProfile, UserKey,
 };
-use rustix::time::{ClockId, clock_gettime};
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -14,6 +13,7 @@ use tokio::time::Instant;
 use super::eligibility::Ineligible;
 use super::signer::Signer;
 use super::ssh_login::PinnedHostKey;
+use crate::link::clock::boottime;
 use crate::ssh::dial::DialTarget;
 
 /// After an attempt to learn a host that led to nothing, or after what was learnt was erased; doubled with
@@ -247,13 +247,6 @@ impl CacheState {
         self.lost = 0;
         self.erased += 1;
     }
-}
-
-/// How long ago the machine has started, sleep included.
-pub(super) fn boottime() -> Duration {
-    let now = clock_gettime(ClockId::Boottime);
-    // Neither is ever negative on this clock, and the nanoseconds stay below a second.
-    Duration::new(now.tv_sec.try_into().unwrap_or(0), now.tv_nsec.try_into().unwrap_or(0))
 }
 
 /// A key pair for this host, made where it holds up nobody else: for some exchanges it takes a good part

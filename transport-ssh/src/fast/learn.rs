@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::eligibility::{self, Ineligible, SshMethods};
 use super::handshake::{ExpectedHost, FastLaneError, Handshake, nonblocking};
-use super::host_cache::{self, HostProfile};
+use super::host_cache::HostProfile;
 use super::public_key;
 use super::signer::{Candidates, Signer};
 use super::ssh_login::{ObservedLogin, PinnedHostKey};
@@ -72,7 +72,7 @@ pub(super) async fn learn(ssh: &SshConnect) -> Result<HostProfile, Ineligible> {
         learnt,
         segment,
         login: took,
-        since: host_cache::boottime(),
+        since: crate::link::clock::boottime(),
     })
 }
 

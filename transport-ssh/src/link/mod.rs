@@ -1,6 +1,7 @@
 //! What every transport needs: links, connectors, their errors, and child processes as links.
 
 pub(crate) mod child;
+pub(crate) mod clock;
 pub(crate) mod command;
 pub(crate) mod connect;
 pub(crate) mod error;

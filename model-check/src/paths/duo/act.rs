@@ -13,7 +13,7 @@ use rejoin_protocol::{
 };
 
 use super::world::{
-    BOB, BOBS, DuoProfile, DuoWire, DuoWorld, HOST, SESSION, ToldAttachment, client_config,
+    BOB, BOBS, DuoProfile, DuoWire, DuoWorld, HOST, LastNotice, SESSION, client_config,
     server_config,
 };
 
@@ -50,7 +50,7 @@ impl DuoWorld {
     /// Everything that can happen.
     pub fn actions(&self) -> Vec<DuoAction> {
         let mut actions = Vec::new();
-        if self.broken.is_some() || self.told == ToldAttachment::Ended {
+        if self.broken.is_some() || self.told == LastNotice::Ended {
             return actions;
         }
         for (name, wire) in &self.wires {
@@ -299,18 +299,18 @@ impl DuoWorld {
     fn tell(&mut self, profile: &DuoProfile, notice: &client::Notice) {
         match notice {
             client::Notice::Attached { .. } => {
-                self.told = ToldAttachment::Attached;
+                self.told = LastNotice::Attached;
                 self.path(profile, paths::Event::Attached);
             }
             client::Notice::Detached(_) => {
-                if self.told == ToldAttachment::Detached {
+                if self.told == LastNotice::Detached {
                     self.breaks(16, "a loss is told that is none");
                 }
-                self.told = ToldAttachment::Detached;
+                self.told = LastNotice::Detached;
             }
             client::Notice::Superseded { .. } | client::Notice::GaveUp(_) => {
                 profile.see(2);
-                self.told = ToldAttachment::Ended;
+                self.told = LastNotice::Ended;
                 self.path(profile, paths::Event::Stop);
             }
             client::Notice::Replaced { .. } => {
@@ -433,20 +433,18 @@ impl DuoWorld {
 
     fn judge(&mut self) {
         let used = self.paths.used().and_then(|(slot, _)| self.name(slot));
-        if self.told != ToldAttachment::Ended && self.client.link() != used {
+        if self.told != LastNotice::Ended && self.client.link() != used {
             self.breaks(10, "the client and the path machine use different links");
         }
-        let is_told = self.told == ToldAttachment::Attached;
+        let is_told = self.told == LastNotice::Attached;
         // While a session moves, it stays attached for the application.
-        if self.client.is_attached() && !is_told && self.told != ToldAttachment::Ended {
+        if self.client.is_attached() && !is_told && self.told != LastNotice::Ended {
             self.breaks(16, "an attachment is not told");
         }
         if self.client.link().is_none() && is_told {
             self.breaks(16, "a loss is not told");
         }
-        if self.told != ToldAttachment::Ended
-            && self.paths.is_attached() != self.client.is_attached()
-        {
+        if self.told != LastNotice::Ended && self.paths.is_attached() != self.client.is_attached() {
             self.breaks(16, "the path machine takes the session for attached, or not");
         }
     }

@@ -8,7 +8,7 @@ use rejoin_protocol::Timer;
 
 use super::super::rules::BrokenPathRule;
 use super::act::DuoAction;
-use super::world::{DuoBudget, DuoProfile, DuoWorld, ToldAttachment, profiles};
+use super::world::{DuoBudget, DuoProfile, DuoWorld, LastNotice, profiles};
 use crate::shared::digest;
 
 /// The number of steps within which everything settles.
@@ -102,7 +102,7 @@ fn settle(profile: &DuoProfile, world: &DuoWorld) -> Result<usize, BrokenPathRul
 }
 
 fn is_settled(world: &DuoWorld) -> bool {
-    if world.told == ToldAttachment::Ended {
+    if world.told == LastNotice::Ended {
         return true;
     }
     let is_delivered = world.got == world.written && world.client.unacknowledged_input() == 0;

@@ -78,9 +78,9 @@ pub(super) struct DuoWire {
     pub(super) to_server: VecDeque<Frame>,
 }
 
-/// What an application was told last.
+/// The last notice to the application.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub(super) enum ToldAttachment {
+pub(super) enum LastNotice {
     Detached,
     Attached,
     Ended,
@@ -106,7 +106,7 @@ pub struct DuoWorld {
     pub(super) given: u8,
     pub(super) typed: u8,
     pub(super) got: u8,
-    pub(super) told: ToldAttachment,
+    pub(super) told: LastNotice,
     pub(super) has_claimed: bool,
     pub(super) left: DuoBudget,
     /// The rule that was broken.
@@ -159,7 +159,7 @@ impl DuoWorld {
             given: 0,
             typed: 0,
             got: 0,
-            told: ToldAttachment::Detached,
+            told: LastNotice::Detached,
             has_claimed: false,
             left: profile.left,
             broken: None,

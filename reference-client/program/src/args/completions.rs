@@ -6,7 +6,7 @@ use clap::CommandFactory as _;
 use clap_complete::Shell;
 
 use crate::args::Cli;
-use crate::session::messages::Ending;
+use crate::ending::Ending;
 
 /// `rejoin completions SHELL`.
 pub(crate) fn completions(shell: Shell) -> Ending {

@@ -8,8 +8,6 @@ use std::ffi::{OsStr, OsString};
 
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, Error, FromArgMatches};
 
-use crate::args::ssh_request::SessionKind;
-
 /// What an option is to rejoin.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Part {
@@ -113,6 +111,17 @@ pub(crate) struct SshOptions {
 struct Word {
     letter: char,
     value: Option<OsString>,
+}
+
+/// What ssh opens on the host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SessionKind {
+    /// A shell, or a command.
+    Process,
+    /// A subsystem, if the command names one.
+    Subsystem,
+    /// Nothing: the connection is for its forwardings.
+    Nothing,
 }
 
 /// Whether the process is to have a terminal, as far as the user said so.

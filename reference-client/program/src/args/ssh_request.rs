@@ -4,10 +4,10 @@ use std::ffi::OsString;
 
 use rejoin_ssh::{LinkErrorKind, SshConfig, SshConfigError};
 
-use crate::args::ssh_options::{SshOptions, TerminalWish};
+use crate::args::ssh_options::{SessionKind, SshOptions, TerminalWish};
 use crate::args::values;
-use crate::session::messages::{Ending, FAILED};
-use crate::session::start::Fallible;
+use crate::ending::Fallible;
+use crate::ending::{Ending, FAILED};
 use crate::terminal::output;
 
 /// What is wanted.
@@ -24,17 +24,6 @@ pub(crate) struct Wishes {
     pub(crate) escape: Option<u8>,
     /// What to run here once connected; its tokens are not replaced yet.
     pub(crate) local_command: Option<String>,
-}
-
-/// What ssh opens on the host.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum SessionKind {
-    /// A shell, or a command.
-    Process,
-    /// A subsystem, if the command names one.
-    Subsystem,
-    /// Nothing: the connection is for its forwardings.
-    Nothing,
 }
 
 impl Wishes {
@@ -120,4 +109,37 @@ impl Wishes {
 
 fn escape_of(options: &SshOptions) -> Fallible<Option<u8>> {
     values::escape(options.escape().as_deref()).map_err(Ending::failed)
+}
+
+/// Whether the process gets a terminal, decided as ssh decides it.
+pub(crate) fn is_wanted(wish: TerminalWish, has_command: bool, stdin_is_terminal: bool) -> bool {
+    match wish {
+        TerminalWish::Force => true,
+        TerminalWish::No => false,
+        TerminalWish::Yes => stdin_is_terminal,
+        TerminalWish::Auto => stdin_is_terminal && !has_command,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_terminal_is_given_where_ssh_gives_one() {
+        let table = [
+            // wish, command, stdin is one, given
+            (TerminalWish::Auto, false, true, true),
+            (TerminalWish::Auto, false, false, false),
+            (TerminalWish::Auto, true, true, false),
+            (TerminalWish::Yes, true, true, true),
+            (TerminalWish::Yes, true, false, false),
+            (TerminalWish::Yes, false, false, false),
+            (TerminalWish::Force, true, false, true),
+            (TerminalWish::No, false, true, false),
+        ];
+        for (wish, command, stdin, given) in table {
+            assert_eq!(is_wanted(wish, command, stdin), given, "{wish:?} {command} {stdin}");
+        }
+    }
 }

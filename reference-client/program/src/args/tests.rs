@@ -3,8 +3,8 @@
 use std::ffi::OsString;
 use std::time::Duration;
 
+use crate::args::ssh_options::SessionKind;
 use crate::args::ssh_options::TerminalWish;
-use crate::args::ssh_request::SessionKind;
 use crate::args::{Action, Cli, Run, WhenLost, parse};
 
 fn cli(line: &[&str]) -> Cli {

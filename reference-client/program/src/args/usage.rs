@@ -6,7 +6,7 @@ use clap::CommandFactory as _;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use crate::args::{Cli, Run};
-use crate::session::messages::{Ending, FAILED};
+use crate::ending::{Ending, FAILED};
 use crate::terminal::quote;
 
 /// So many letters may be wrong in the name of a subcommand or an option.

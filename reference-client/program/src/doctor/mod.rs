@@ -13,10 +13,10 @@ use rejoin_ssh::LinkErrorKind;
 use findings::Findings;
 
 use crate::args::{Question, SessionOptions, WhichLane};
+use crate::ending::{Ending, FAILED};
 use crate::host::query::HostQuery;
-use crate::host::sessions::{described, print};
-use crate::session::messages::{Ending, FAILED};
 use crate::session::start;
+use crate::sessions::{described, print};
 use crate::terminal::quote::shown;
 
 /// `rejoin doctor`.

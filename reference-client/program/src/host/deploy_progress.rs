@@ -2,8 +2,8 @@
 
 use rejoin_ssh::DeployEvent;
 
-use crate::session::preferences::Volume;
 use crate::terminal::quote::shown;
+use crate::volume::Volume;
 
 /// What a person sees while the server program is put on a host.
 #[derive(Debug)]

@@ -3,8 +3,8 @@
 
 use std::collections::BTreeSet;
 
+use crate::ending::Ending;
 use crate::host::MOST_LINES;
-use crate::session::messages::Ending;
 
 /// The lines of a command's logins.
 #[derive(Debug, Default)]

@@ -1,11 +1,8 @@
 //! The host of a run: how it is reached, and how its server program is come by.
 
 pub(crate) mod deploy_progress;
-pub(crate) mod kill;
-pub(crate) mod listing;
 pub(crate) mod login_messages;
 pub(crate) mod query;
-pub(crate) mod sessions;
 pub(crate) mod ssh_program;
 
 use std::ffi::{OsStr, OsString};
@@ -21,6 +18,7 @@ use rejoin_ssh::{
 use tokio::sync::mpsc;
 
 use crate::args::LinkOptions;
+use crate::messages::SLOW;
 use crate::terminal::quote;
 use rejoin_client::servers::{ServerStore, VERSION};
 
@@ -41,8 +39,6 @@ pub(crate) enum SshMessage {
 
 /// How long ssh's words wait for the failure that they announce, which then says it all.
 pub(crate) const HELD_BACK: Duration = Duration::from_millis(700);
-/// How long a host that has let the user in may take to speak, until that is worth a word.
-pub(crate) const SLOW: Duration = Duration::from_secs(5);
 /// So many lines wait to be shown; what more is said meanwhile is dropped. Whoever is at the other end
 /// can say more than any terminal shows, and is not to fill this machine's memory with it.
 pub(crate) const MOST_LINES: usize = 1000;

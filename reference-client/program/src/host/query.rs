@@ -9,16 +9,17 @@ use rejoin_ssh::{Attempt, Connect, Ineligible, SshConfig, SshConfigError};
 use tokio::time::Instant;
 
 use crate::args::LinkOptions;
+use crate::ending::Ending;
 use crate::host::deploy_progress::{Deploying, Show};
 use crate::host::login_messages::LoginLines;
 use crate::host::{HELD_BACK, Host, SshMessage, SshMessages};
-use crate::session::attached::at;
-use crate::session::messages::{self, Ending};
-use crate::session::preferences::{Preferences, Volume};
-use crate::session::status;
+use crate::messages;
 use crate::terminal::output::say;
 use crate::terminal::quote::shown;
+use crate::terminal::text;
 use crate::terminal::tty;
+use crate::volume::Volume;
+use crate::wait::at;
 
 /// A host that is asked something.
 pub(crate) struct HostQuery {
@@ -107,12 +108,9 @@ impl HostQuery {
         self.shown.lines.next_login();
     }
 
-    /// Where the messages are read from here on. What was said until now goes into the preferences, and with it
-    /// what was not shown yet.
-    pub(crate) fn into_messages(self, preferences: &mut Preferences) -> SshMessages {
-        preferences.lines = self.shown.lines;
-        preferences.detached_there = self.shown.detached_there;
-        self.ssh_messages
+    /// Where the messages are read from here on, and what was said until now.
+    pub(crate) fn into_messages(self) -> (SshMessages, LoginLines, u32) {
+        (self.ssh_messages, self.shown.lines, self.shown.detached_there)
     }
 
     /// Shows what ssh has said at a login that has led to an answer.
@@ -184,7 +182,7 @@ impl Shown {
                 say(format_args!("{}\n", shown(&line)));
             }
             Show::Moving(Some(line)) => {
-                say(status::moving(&line, tty::size().cols));
+                say(text::moving(&line, tty::size().cols));
                 self.is_moving = true;
             }
             Show::Moving(None) => self.erase(),
@@ -194,7 +192,7 @@ impl Shown {
 
     fn erase(&mut self) {
         if std::mem::take(&mut self.is_moving) {
-            say(status::MOVED);
+            say(text::MOVED);
         }
     }
 }

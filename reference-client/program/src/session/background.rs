@@ -12,7 +12,7 @@ use std::os::unix::net::UnixStream;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, Stdio};
 
-use crate::session::messages::Ending;
+use crate::ending::Ending;
 
 /// The word by which this program is the second one.
 pub(crate) const WORD: &str = "__background";

@@ -1,6 +1,6 @@
 //! Why a connection is away, in a word or two: what ssh says is too long for a window's title.
 
-use crate::session::status::cut;
+use crate::terminal::text::shortened;
 
 /// Parts of what ssh and rejoin say, in lower case, and what they come down to. The first counts.
 const CAUSES: &[(&[&str], &str)] = &[
@@ -26,14 +26,6 @@ pub(crate) fn cause(said: &str) -> String {
     match CAUSES.iter().find(|(parts, _)| says(parts)) {
         Some((_, cause)) => (*cause).to_owned(),
         None => shortened(said, LONGEST),
-    }
-}
-
-/// With a mark where something is left out.
-pub(crate) fn shortened(text: &str, width: usize) -> String {
-    match cut(text, width) {
-        whole if whole == text => whole,
-        _ => cut(text, width.saturating_sub(1)) + "…",
     }
 }
 

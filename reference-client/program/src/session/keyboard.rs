@@ -12,8 +12,8 @@ use crate::session::escape::Escapes;
 use crate::session::input::{self, Heard, Keys};
 use crate::session::preferences::{Preferences, Source};
 use crate::session::stdin::{self, Pause};
+use crate::session::writer::{Trouble, WriterMessage, WriterSender};
 use crate::terminal::tty::RawMode;
-use crate::terminal::writer::{Trouble, WriterMessage, WriterSender};
 
 /// Stdin, and the terminal if it is one.
 pub(crate) struct Keyboard {

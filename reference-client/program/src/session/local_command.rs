@@ -3,9 +3,9 @@
 
 use rejoin_ssh::{SshConfig, SshConfigError};
 
+use crate::ending::Ending;
+use crate::ending::Fallible;
 use crate::host::query::HostQuery;
-use crate::session::messages::Ending;
-use crate::session::start::Fallible;
 
 /// The command with its tokens replaced: by ssh, which knows them, but for the one that names its tunnel.
 pub(crate) async fn expanded(

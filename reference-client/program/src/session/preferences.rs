@@ -2,16 +2,17 @@
 
 use std::ffi::{OsStr, OsString};
 
-use rejoin_ssh::FastLaneEvent;
-
 use crate::args::LinkOptions;
-use crate::args::ssh_options::SshOptions;
-use crate::args::ssh_request::{SessionKind, Wishes};
+use crate::args::ssh_options::SessionKind;
+use crate::args::ssh_request::Wishes;
+use crate::host::SshMessages;
 use crate::host::login_messages::LoginLines;
+use crate::host::query::HostQuery;
 use crate::session::background::Background;
+use crate::session::writer::{Outages, Style};
 use crate::terminal::quote;
 use crate::terminal::tty::{self, Standard};
-use crate::terminal::writer::{Outages, Style};
+use crate::volume::Volume;
 
 /// What does not change.
 #[derive(Debug)]
@@ -50,39 +51,14 @@ pub(crate) enum Source {
     Forwardings,
 }
 
-/// How much is said.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Volume {
-    /// Failures.
-    Quiet,
-    /// Also what happened to the process. Nobody reads along.
-    Unread,
-    /// Also what happens to the connection, when it lasts.
-    Normal,
-    /// Everything.
-    Verbose,
-}
-
-impl Volume {
-    pub(crate) fn of(options: &SshOptions, is_stderr_terminal: bool) -> Self {
-        match (options.has('v'), options.has('q'), is_stderr_terminal) {
-            (true, ..) => Self::Verbose,
-            (false, true, _) => Self::Quiet,
-            (false, false, true) => Self::Normal,
-            (false, false, false) => Self::Unread,
-        }
-    }
-
-    /// From which volume on this is told. Somebody else who answers in the host's place is no detail.
-    pub(crate) fn of_news(news: &FastLaneEvent) -> Self {
-        match news {
-            FastLaneEvent::OtherHost => Self::Unread,
-            _ => Self::Verbose,
-        }
-    }
-}
-
 impl Preferences {
+    /// Continues where a query has logged in: with what was said and not shown yet.
+    pub(crate) fn after(&mut self, query: HostQuery) -> SshMessages {
+        let (messages, lines, detached) = query.into_messages();
+        (self.lines, self.detached_there) = (lines, detached);
+        messages
+    }
+
     /// For a process with a terminal or without.
     pub(crate) fn new(
         link: &LinkOptions,

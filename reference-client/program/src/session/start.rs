@@ -13,8 +13,11 @@ use rejoin_client::{
 };
 use rejoin_ssh::{Attempt, LinkErrorKind};
 
-use crate::args::ssh_request::{SessionKind, Wishes};
+use crate::args::ssh_options::SessionKind;
+use crate::args::ssh_request::{self, Wishes};
 use crate::args::{LinkOptions, ProcessOptions, Run, SessionOptions, WhenLost, WhichLane};
+use crate::ending::Fallible;
+use crate::ending::{Ending, FAILED};
 use crate::events::EventLog;
 use crate::host::query::HostQuery;
 use crate::host::ssh_program;
@@ -22,14 +25,10 @@ use crate::session::attached;
 use crate::session::background::Background;
 use crate::session::first_connection::FirstConnection;
 use crate::session::local_command;
-use crate::session::messages::{Ending, FAILED};
 use crate::session::preferences::Preferences;
 use crate::terminal::output;
 use crate::terminal::quote;
 use crate::terminal::tty::{self, Standard};
-
-/// A failure to be told, with nothing started.
-pub(crate) type Fallible<T> = Result<T, Ending>;
 
 /// What became of a run.
 pub(crate) enum Outcome {
@@ -86,7 +85,7 @@ async fn start(run: &Run, background: Option<Background>) -> Fallible<Outcome> {
         .map_err(OpenError::from)
         .and_then(|id| Session::open(Arc::new(early), id, &spec, options))
         .map_err(|error| Ending::failed(error.to_string()))?;
-    let ssh_messages = query.into_messages(&mut preferences);
+    let ssh_messages = preferences.after(query);
     Ok(Outcome::Ended(attached::run(session, preferences, log, ssh_messages).await))
 }
 
@@ -160,7 +159,7 @@ fn named(session: SessionKind, words: Vec<u8>) -> Fallible<Command> {
 fn wants_terminal(wishes: &Wishes, command: &Command, standard: Standard, is_quiet: bool) -> bool {
     let has_stdin = standard.stdin && !wishes.is_stdin_null;
     let has_command = *command != Command::LoginShell;
-    let is_wanted = |has_stdin| tty::is_wanted(wishes.terminal, has_command, has_stdin);
+    let is_wanted = |has_stdin| ssh_request::is_wanted(wishes.terminal, has_command, has_stdin);
     if is_wanted(true) && !is_wanted(has_stdin) && !is_quiet {
         output::say("Pseudo-terminal will not be allocated because stdin is not a terminal.\n");
     }

@@ -2,12 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use rustix::time::{ClockId, clock_gettime};
-use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
+use rejoin_ssh::boottime;
+use unicode_width::UnicodeWidthStr as _;
 
-use crate::session::cause::{cause, shortened};
+use crate::session::cause::cause;
 use crate::session::escape;
 use crate::terminal::quote::shown;
+use crate::terminal::text::{round, shortened};
 
 /// An outage shorter than this is not worth a word.
 pub(crate) const QUIET: Duration = Duration::from_millis(500);
@@ -32,17 +33,11 @@ pub(crate) struct Outage {
     pub(crate) is_disturbed: bool,
 }
 
-fn since_boot() -> Duration {
-    let now = clock_gettime(ClockId::Boottime);
-    // Never negative on this clock, and the nanoseconds stay below a second.
-    Duration::new(now.tv_sec.try_into().unwrap_or(0), now.tv_nsec.try_into().unwrap_or(0))
-}
-
 impl Outage {
     pub(crate) fn new(destination: &str, why: &str) -> Self {
         Self {
             destination: shown(destination),
-            since: since_boot(),
+            since: boottime(),
             began: Instant::now(),
             why: shown(why),
             next: None,
@@ -83,7 +78,7 @@ impl Outage {
 
     /// How long it has been.
     pub(crate) fn length(&self) -> Duration {
-        since_boot().saturating_sub(self.since)
+        boottime().saturating_sub(self.since)
     }
 
     /// For somebody without keys to press.
@@ -137,45 +132,13 @@ const TITLE: usize = 80;
 /// So much of a host's name shows in any case.
 const LEAST_OF_HOST: usize = 8;
 
-/// In the largest two units.
-pub(crate) fn round(length: Duration) -> String {
-    let seconds = length.as_secs();
-    match seconds {
-        0..60 => format!("{seconds}s"),
-        60..3600 => format!("{}m{:02}s", seconds / 60, seconds % 60),
-        3600..86_400 => format!("{}h{:02}m", seconds / 3600, seconds / 60 % 60),
-        _ => format!("{}d{:02}h", seconds / 86_400, seconds / 3600 % 24),
-    }
-}
-
-/// A line that changes in its place, before anything else is on the screen.
-pub(crate) fn moving(text: &str, width: u16) -> String {
-    format!("\r{}\x1b[K", cut(text, usize::from(width.saturating_sub(1))))
-}
-
-/// Takes such a line away.
-pub(crate) const MOVED: &str = "\r\x1b[K";
-
-/// As much of a text as fits.
-pub(crate) fn cut(text: &str, width: usize) -> String {
-    if text.width() <= width {
-        return text.to_owned();
-    }
-    let mut used = 0;
-    let fits = |character: &char| {
-        used += character.width().unwrap_or(0);
-        used <= width
-    };
-    text.chars().take_while(fits).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     /// One that has lasted for a while.
     fn outage(destination: &str, why: &str) -> Outage {
-        let since = since_boot().saturating_sub(Duration::from_secs(72));
+        let since = boottime().saturating_sub(Duration::from_secs(72));
         Outage { since, ..Outage::new(destination, why) }
     }
 
@@ -242,14 +205,6 @@ mod tests {
         assert_eq!(rounded(3600), "1h00m");
         assert_eq!(rounded(86_399), "23h59m");
         assert_eq!(rounded(8 * 86_400 + 3600), "8d01h");
-    }
-
-    #[test]
-    fn a_text_is_cut_between_characters() {
-        assert_eq!(cut("abcdef", 6), "abcdef");
-        assert_eq!(cut("abcdef", 3), "abc");
-        assert_eq!(cut("漢字漢字", 5), "漢字");
-        assert_eq!(cut("abc", 0), "");
     }
 
     #[test]

@@ -5,5 +5,5 @@ pub(crate) mod prompt;
 pub(crate) mod quote;
 pub(crate) mod screen;
 pub(crate) mod standard_streams;
+pub(crate) mod text;
 pub(crate) mod tty;
-pub(crate) mod writer;

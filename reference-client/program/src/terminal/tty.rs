@@ -12,8 +12,6 @@ use rustix::termios::{
     OptionalActions, QueueSelector, Termios, tcflush, tcgetattr, tcgetwinsize, tcsetattr,
 };
 
-use crate::args::ssh_options::TerminalWish;
-
 /// How the terminal was before raw mode. Here rather than in the guard, for the panic hook needs it.
 static BEFORE: Mutex<Option<Termios>> = Mutex::new(None);
 
@@ -164,39 +162,6 @@ impl Standard {
             stdin: io::stdin().is_terminal(),
             stdout: io::stdout().is_terminal(),
             stderr: io::stderr().is_terminal(),
-        }
-    }
-}
-
-/// Whether the process gets a terminal, decided as ssh decides it.
-pub(crate) fn is_wanted(wish: TerminalWish, has_command: bool, stdin_is_terminal: bool) -> bool {
-    match wish {
-        TerminalWish::Force => true,
-        TerminalWish::No => false,
-        TerminalWish::Yes => stdin_is_terminal,
-        TerminalWish::Auto => stdin_is_terminal && !has_command,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_terminal_is_given_where_ssh_gives_one() {
-        let table = [
-            // wish, command, stdin is one, given
-            (TerminalWish::Auto, false, true, true),
-            (TerminalWish::Auto, false, false, false),
-            (TerminalWish::Auto, true, true, false),
-            (TerminalWish::Yes, true, true, true),
-            (TerminalWish::Yes, true, false, false),
-            (TerminalWish::Yes, false, false, false),
-            (TerminalWish::Force, true, false, true),
-            (TerminalWish::No, false, true, false),
-        ];
-        for (wish, command, stdin, given) in table {
-            assert_eq!(is_wanted(wish, command, stdin), given, "{wish:?} {command} {stdin}");
         }
     }
 }

@@ -102,7 +102,7 @@ fn tells_one_way_to_repair_a_registry_that_cannot_be_used() {
         assert!(client.stderr().ends_with(&format!(": {advice}\n")), "{}", client.stderr());
     };
     fs::write(&registry, "").unwrap();
-    told("is no folder", "remove it, or name another folder in REJOIN_REGISTRY");
+    told("is not a folder", "remove it, or name another folder in REJOIN_REGISTRY");
     fs::remove_file(&registry).unwrap();
     fs::create_dir(&registry).unwrap();
     fs::set_permissions(&registry, Permissions::from_mode(0o755)).unwrap();

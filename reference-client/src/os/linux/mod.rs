@@ -1,5 +1,4 @@
 //! Linux.
 
 pub(super) mod battery;
-pub(super) mod clock;
 pub(super) mod network;

@@ -8,11 +8,12 @@ use tokio::time::Instant;
 use rejoin_client::Event;
 
 use super::AttachedSession;
-use crate::session::messages;
-use crate::session::preferences::Volume;
+use crate::messages;
 use crate::session::status::{self, Outage};
+use crate::session::writer::{Outages, WriterMessage};
+use crate::terminal::text;
 use crate::terminal::tty;
-use crate::terminal::writer::{Outages, WriterMessage};
+use crate::volume::Volume;
 
 /// Without a terminal to draw on, an outage is worth a line of its own only after a while.
 const PLAIN: Duration = Duration::from_secs(2);
@@ -24,7 +25,7 @@ impl AttachedSession {
             Outages::Title => self.paint(WriterMessage::Title(None)),
             Outages::OnRequest => {}
             Outages::Lines => {
-                let length = status::round(outage.length());
+                let length = text::round(outage.length());
                 self.say_from(Volume::Normal, &format!("connected again after {length}"));
             }
         }

@@ -13,21 +13,24 @@ use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinHandle};
 use tokio::time::Instant;
 
+use crate::ending::{Ending, FAILED};
 use crate::events::EventLog;
 use crate::host::deploy_progress::{Deploying, Show};
 use crate::host::login_messages::LoginLines;
 use crate::host::{HELD_BACK, SshMessage, SshMessages};
+use crate::messages;
 use crate::session::escape::{self, Request};
 use crate::session::input::Heard;
 use crate::session::keyboard::Keyboard;
-use crate::session::messages::{self, Ending, FAILED};
-use crate::session::preferences::{Preferences, Source, Volume};
+use crate::session::preferences::{Preferences, Source};
 use crate::session::signals::{Signals, Told};
 use crate::session::status::Outage;
+use crate::session::writer::{TerminalWriter, Trouble, WriterMessage, WriterSender};
 use crate::terminal::output;
 use crate::terminal::tty;
-use crate::terminal::writer::{TerminalWriter, Trouble, WriterMessage, WriterSender};
 use crate::timeline;
+use crate::volume::Volume;
+use crate::wait::at;
 use suspension::{Suspension, given_back};
 
 /// How long leaving may take.
@@ -74,14 +77,6 @@ pub(crate) async fn run(
         }
     }
     job.finish(terminal_writer, signals).await
-}
-
-/// Waits until then, if ever.
-pub(crate) async fn at(due: Option<Instant>) {
-    match due {
-        Some(due) => tokio::time::sleep_until(due).await,
-        None => std::future::pending().await,
-    }
 }
 
 struct AttachedSession {

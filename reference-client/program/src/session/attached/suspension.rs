@@ -4,7 +4,7 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
 use super::{AttachedSession, LEAVING};
-use crate::terminal::writer::WriterMessage;
+use crate::session::writer::WriterMessage;
 
 /// A stop that is prepared.
 pub(super) struct Suspension {

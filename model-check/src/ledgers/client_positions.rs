@@ -1,24 +1,24 @@
-//! The input and output of a client, as its ledger counts them.
+//! The positions of a client's ledger in its output and its input.
 
 use std::collections::VecDeque;
 
 use rejoin_protocol::error::Misbehaviour;
 use rejoin_protocol::{Item, Seq};
 
-/// Output as far as it has come.
+/// The position in the output.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub(super) struct Output {
+pub(super) struct OutputPosition {
     pub(super) wanted: Seq,
     pub(super) taken: Seq,
-    /// What was offered and not taken: the number behind it, and its cost.
+    /// Output that was offered and not taken: the number of the next item, and its cost.
     pub(super) buffer: VecDeque<(Seq, u64)>,
     pub(super) window: u64,
 }
 
-/// Input that the process is not known to have taken.
+/// Input that the process may not have taken yet.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub(super) struct Input {
-    /// Everything before was acknowledged.
+pub(super) struct InputPosition {
+    /// Everything before it was acknowledged.
     pub(super) acked: Seq,
     /// The number of the first that is kept.
     pub(super) first: Seq,
@@ -30,7 +30,7 @@ pub(super) struct Input {
     pub(super) left: Option<(Seq, u64)>,
 }
 
-impl Input {
+impl InputPosition {
     pub(super) fn new(window: u64) -> Self {
         let (acked, first, sent) = (Seq::ZERO, Seq::ZERO, Seq::ZERO);
         Self { acked, first, kept: VecDeque::new(), sent, window, left: None }
@@ -79,7 +79,7 @@ impl Input {
     }
 }
 
-impl Output {
+impl OutputPosition {
     pub(super) fn new(from: Seq, window: u64) -> Self {
         Self { wanted: from, taken: from, buffer: VecDeque::new(), window }
     }

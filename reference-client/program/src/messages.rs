@@ -1,41 +1,14 @@
-//! What a person is told: of a session's changes, and of how it ended.
+//! What a person reads about a session: its changes, and how it ended.
 
 use rejoin_client::{Event, How, LinkLane};
 
-use crate::host::SLOW;
+use crate::ending::{Ending, FAILED};
 use crate::terminal::quote::shown;
 
-/// The status of rejoin's own failures, as ssh's.
-pub(crate) const FAILED: u8 = 255;
-
-/// How rejoin ends: its status, and one line that says why and what to do.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Ending {
-    pub(crate) code: u8,
-    pub(crate) line: Option<String>,
-}
+/// How long a host that has let the user in may take to answer before rejoin says so.
+pub(crate) const SLOW: std::time::Duration = std::time::Duration::from_secs(5);
 
 impl Ending {
-    /// Nothing is to be said.
-    pub(crate) fn silent(code: u8) -> Self {
-        Self { code, line: None }
-    }
-
-    pub(crate) fn told(code: u8, line: impl AsRef<str>) -> Self {
-        Self { code, line: Some(shown(line.as_ref())) }
-    }
-
-    /// Rejoin's own failure.
-    pub(crate) fn failed(line: impl AsRef<str>) -> Self {
-        Self::told(FAILED, line)
-    }
-
-    /// With something more to say.
-    pub(crate) fn and(self, more: Option<String>) -> Self {
-        let lines = self.line.into_iter().chain(more);
-        Self { line: lines.reduce(|line, more| format!("{line}; {more}")), ..self }
-    }
-
     /// What an event means for the end, if it is one. `again` is what to type to come back.
     pub(crate) fn of(event: &Event, again: &str) -> Option<Self> {
         Some(match event {

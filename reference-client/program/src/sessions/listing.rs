@@ -6,7 +6,7 @@ use rejoin_client::SessionId;
 use rejoin_client::admin::{PruneProblem, PruneReport, SessionInfo};
 use unicode_width::UnicodeWidthStr as _;
 
-use crate::session::messages::Ending;
+use crate::ending::Ending;
 
 /// Ends as a failure if anything could not be removed.
 pub(crate) fn ending(report: &PruneReport) -> Ending {
@@ -153,7 +153,7 @@ const HEADER: [&str; 7] = ["#", "SESSION", "STATE", "AGE", "IDLE", "ATTACHED BY"
 
 fn cells_of(row: &SessionInfo, number: usize, length: usize) -> [String; HEADER.len()] {
     let by = if row.is_attached() { cell(&row.client) } else { String::new() };
-    let rounded = |seconds| crate::session::status::round(Duration::from_secs(seconds));
+    let rounded = |seconds| crate::terminal::text::round(Duration::from_secs(seconds));
     let idle = match row.idle_seconds {
         // It is known to a minute.
         Some(0..120) => "<2m".to_owned(),
@@ -190,7 +190,7 @@ fn cut(text: &str, width: usize) -> String {
     if text.width() <= width {
         return text.to_owned();
     }
-    let mut cut = crate::session::status::cut(text, width.saturating_sub(1));
+    let mut cut = crate::terminal::text::cut(text, width.saturating_sub(1));
     cut.push('…');
     cut
 }

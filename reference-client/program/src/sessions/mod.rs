@@ -1,5 +1,8 @@
 //! The subcommands that ask a host about its sessions: `ls`, `attach`, `prune`.
 
+pub(crate) mod kill;
+pub(crate) mod listing;
+
 use std::io::{ErrorKind, IsTerminal as _, Write as _};
 
 use rejoin_client::admin::{self, AdminError, SessionInfo, words};
@@ -8,15 +11,16 @@ use rejoin_ssh::LinkErrorKind;
 
 use crate::args::ssh_request::Wishes;
 use crate::args::{Attach, Question};
-use crate::host::listing;
+use crate::ending::Ending;
+use crate::ending::Fallible;
 use crate::host::query::HostQuery;
+use crate::messages;
 use crate::session::attached;
-use crate::session::messages::{self, Ending};
 use crate::session::preferences::Preferences;
-use crate::session::start::{self, Fallible};
-use crate::session::status;
+use crate::session::start;
 use crate::terminal::output::say;
 use crate::terminal::prompt;
+use crate::terminal::text;
 use crate::terminal::tty::{self, Standard};
 
 /// `rejoin ls`.
@@ -74,7 +78,7 @@ async fn claim(attach: Attach) -> Fallible<Ending> {
     let session = Session::claim(query.attach(), row.session, target, None, options)
         .map_err(|error| Ending::failed(error.to_string()))?;
     query.next_login();
-    let ssh_messages = query.into_messages(&mut preferences);
+    let ssh_messages = preferences.after(query);
     Ok(attached::run(session, preferences, log, ssh_messages).await)
 }
 
@@ -157,7 +161,7 @@ fn no_answer(error: &AdminError) -> Ending {
 pub(crate) fn described(error: &AdminError) -> String {
     match error {
         AdminError::Unexpected { line } => {
-            AdminError::Unexpected { line: status::cut(line, 200) }.to_string()
+            AdminError::Unexpected { line: text::cut(line, 200) }.to_string()
         }
         _ => error.to_string(),
     }

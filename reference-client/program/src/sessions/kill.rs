@@ -3,11 +3,12 @@
 use rejoin_client::admin::{self, KillError, SessionInfo};
 
 use crate::args::{Kill, SessionOptions, WhichLane};
-use crate::host::listing;
+use crate::ending::Ending;
+use crate::ending::Fallible;
 use crate::host::query::HostQuery;
-use crate::host::sessions::{print, rows};
-use crate::session::messages::Ending;
-use crate::session::start::{self, Fallible};
+use crate::session::start;
+use crate::sessions::listing;
+use crate::sessions::{print, rows};
 use crate::terminal::output::say;
 use crate::terminal::prompt;
 

@@ -7,14 +7,14 @@ use bytes::Bytes;
 use rejoin_client::{Output, Outputs, Replaced, Stream};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::session::messages;
-use crate::session::preferences::Volume;
+use crate::messages;
 use crate::session::repeated_messages::RepeatedMessages;
-use crate::session::status;
 use crate::terminal::output::Sink;
 use crate::terminal::quote::shown;
 use crate::terminal::screen::Screen;
+use crate::terminal::text;
 use crate::terminal::tty;
+use crate::volume::Volume;
 
 /// What else is to be written.
 #[derive(Debug)]
@@ -232,7 +232,7 @@ impl TerminalWriter {
             WriterMessage::Moving(None) => self.erase().await,
             WriterMessage::Moving(Some(line)) => {
                 self.is_moving = true;
-                let line = status::moving(&line, tty::size().cols);
+                let line = text::moving(&line, tty::size().cols);
                 let _ = self.stderr.write_all(line.into()).await;
             }
             WriterMessage::Line(line) => self.line(&line).await,
@@ -278,7 +278,7 @@ impl TerminalWriter {
     /// Takes a line away that moves.
     async fn erase(&mut self) {
         if std::mem::take(&mut self.is_moving) {
-            let _ = self.stderr.write_all(status::MOVED.into()).await;
+            let _ = self.stderr.write_all(text::MOVED.into()).await;
         }
     }
 
